@@ -1,0 +1,67 @@
+//! Errors that a person meets, and the exit code that each ends the program with.
+
+use std::process::ExitCode;
+
+/// Why the program stopped; the number is the process's exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// An assertion or a budget failed.
+    Assertion = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// A bundle, a model or an input file is damaged or of the wrong kind.
+    Data = 65,
+    /// A camera or a display is not there or does not answer.
+    Device = 69,
+    /// Reading or writing failed.
+    Io = 74,
+    /// A signature does not fit.
+    Signature = 76,
+    /// A board profile is wrong.
+    Configuration = 78,
+}
+
+/// An error with its exit code. The message is one line: what, where, what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    pub exit: Exit,
+    pub message: String,
+}
+
+impl Fault {
+    pub fn new(exit: Exit, message: impl Into<String>) -> anyhow::Error {
+        let message = message.into();
+        anyhow::Error::new(Fault { exit, message })
+    }
+    pub fn data(message: impl Into<String>) -> anyhow::Error {
+        Self::new(Exit::Data, message)
+    }
+    pub fn io(message: impl Into<String>) -> anyhow::Error {
+        Self::new(Exit::Io, message)
+    }
+    pub fn usage(message: impl Into<String>) -> anyhow::Error {
+        Self::new(Exit::Usage, message)
+    }
+    pub fn configuration(message: impl Into<String>) -> anyhow::Error {
+        Self::new(Exit::Configuration, message)
+    }
+}
+
+/// The exit code of an error: its [`Fault`]'s if it has one, 74 for a bare I/O error, else 1.
+pub fn exit_of(error: &anyhow::Error) -> Exit {
+    if let Some(fault) = error.chain().find_map(|cause| cause.downcast_ref::<Fault>()) {
+        return fault.exit;
+    }
+    match error.chain().any(|cause| cause.is::<std::io::Error>()) {
+        true => Exit::Io,
+        false => Exit::Assertion,
+    }
+}
+
+/// Prints one line to stderr and gives the exit code.
+pub fn report(program: &str, error: &anyhow::Error) -> ExitCode {
+    let line = format!("{error:#}").replace('\n', " ");
+    eprintln!("{program}: {line}");
+    ExitCode::from(exit_of(error) as u8)
+}

@@ -1,0 +1,26 @@
+//! The cart's program: endoscope frames in, polyp outlines out.
+//!
+//! # Layout
+//!
+//! In the order in which a frame meets them; each part ignorant of those after it, tied together only by
+//! [`pipeline`].
+//!
+//! | module | job |
+//! |---|---|
+//! | [`frame`] | what flows: pixels with their geometry, number and time |
+//! | [`capture`] | where frames come from: image folders, MJPEG, Y4M, a rendered endoscope |
+//! | [`field_of_view`] | where the endoscope's picture sits in the frame; the one mapping frame ↔ model |
+//! | [`preprocess`] | frame → u8 tensor |
+//! | [`engine`] | tract with our int8 ops: bundle → plan → quantised logits |
+//! | [`detect`] | logits → mask → regions with outlines |
+//! | [`overlay`] | outlines, glyph and text into pixels |
+//! | [`display`] | where pictures go |
+//! | [`pipeline`] | the threads and the single-slot mailboxes between them |
+//!
+//! Beside the walk: [`bundle`] (what a model is on disk), [`board`] (profiles), [`state`], [`latency`],
+//! [`fault`] (errors and exit codes) and [`cli`].
+
+pub mod bundle;
+pub mod cli;
+pub mod fault;
+pub mod frame;
