@@ -1,0 +1,33 @@
+//! The command line: one file a verb.
+
+pub mod graph;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use polyp_edge::fault;
+
+/// Trains, quantises and exports the networks that polyp-edge runs.
+#[derive(Parser)]
+#[command(name = "polyp-host", version)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Graph(graph::Arguments),
+}
+
+/// Parses the command line, runs the verb, and says how it ended.
+pub fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    let outcome = match Arguments::parse().verb {
+        Verb::Graph(arguments) => graph::run(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fault::report("polyp-host", &error),
+    }
+}

@@ -1,0 +1,3 @@
+//! Images and masks on disk.
+
+pub mod lists;
