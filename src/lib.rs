@@ -21,6 +21,7 @@
 //! [`fault`] (errors and exit codes) and [`cli`].
 
 pub mod bundle;
+pub mod capture;
 pub mod cli;
 pub mod fault;
 pub mod frame;

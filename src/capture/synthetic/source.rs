@@ -1,0 +1,123 @@
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::{Canvas, Colon, FPS, Mask};
+use crate::capture::Source;
+use crate::fault::Fault;
+use crate::frame::{Frame, FrameNumber, Timestamp};
+
+/// The rendered endoscope as a camera.
+pub struct Synthetic {
+    colon: Colon,
+    canvas: Canvas,
+    truth: Mask,
+    fps: f64,
+    next: u64,
+    limit: Option<u64>,
+    paced: bool,
+    start: Option<Instant>,
+    name: String,
+}
+
+impl Synthetic {
+    /// Frames from number 0 on, at [`FPS`], without end, as fast as they are asked for.
+    pub fn new(colon: Colon) -> Self {
+        Synthetic {
+            colon,
+            canvas: Canvas::default(),
+            truth: Mask::default(),
+            fps: FPS,
+            next: 0,
+            limit: None,
+            paced: false,
+            start: None,
+            name: String::new(),
+        }
+    }
+
+    /// Frames a second, in the timestamps and when [`Synthetic::paced`]; kept within 1..=240.
+    pub fn fps(mut self, fps: f64) -> Self {
+        self.fps = if fps.is_finite() { fps.clamp(1.0, 240.0) } else { FPS };
+        self
+    }
+
+    /// Ends after this many frames.
+    pub fn limit(mut self, frames: u64) -> Self {
+        self.limit = Some(frames);
+        self
+    }
+
+    /// Gives frames no sooner than a camera would: frame n at n / fps seconds after the first. A reader that comes
+    /// late misses the frames in between; their numbers are left out.
+    pub fn paced(mut self, paced: bool) -> Self {
+        self.paced = paced;
+        self
+    }
+
+    fn wait(&mut self) {
+        let start = *self.start.get_or_insert_with(Instant::now);
+        let due = Duration::from_secs_f64(self.next as f64 / self.fps);
+        match due.checked_sub(start.elapsed()) {
+            Some(early) => std::thread::sleep(early),
+            None => self.next = self.next.max((start.elapsed().as_secs_f64() * self.fps) as u64),
+        }
+    }
+}
+
+impl Source for Synthetic {
+    fn read(&mut self, frame: &mut Frame) -> Result<bool> {
+        if self.paced {
+            self.wait();
+        }
+        if self.limit.is_some_and(|limit| self.next >= limit) {
+            return Ok(false);
+        }
+        self.colon.render_into(self.next, &mut self.canvas, frame, &mut self.truth);
+        frame.number = FrameNumber(self.next);
+        frame.timestamp = Timestamp(Duration::from_secs_f64(self.next as f64 / self.fps));
+        super::super::name_by_number(self.next, &mut self.name);
+        self.next += 1;
+        Ok(true)
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn truth(&self) -> Option<&Mask> {
+        Some(&self.truth)
+    }
+}
+
+/// Writes frames `numbers` to `folder/images/frame-000123.png` and their masks to `folder/masks/`, 0 or 255.
+///
+/// ```no_run
+/// use polyp_edge::capture::synthetic::{Colon, write_folder};
+/// write_folder(&Colon::new(640, 480, 7), (0..300).step_by(10), "demo".as_ref())?;
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+pub fn write_folder(colon: &Colon, numbers: impl IntoIterator<Item = u64>, folder: &Path) -> Result<()> {
+    let (images, masks) = (folder.join("images"), folder.join("masks"));
+    for folder in [&images, &masks] {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Fault::io(format!("cannot make the folder {}: {error}", folder.display())))?;
+    }
+    let (mut canvas, mut mask, mut name) = (Canvas::default(), Mask::default(), String::new());
+    let mut frame = Frame::black(colon.width_px(), colon.height_px());
+    for number in numbers {
+        colon.render_into(number, &mut canvas, &mut frame, &mut mask);
+        super::super::name_by_number(number, &mut name);
+        name.push_str(".png");
+        let save = |folder: &Path, pixels: &[u8], colour| {
+            let path = folder.join(&name);
+            let (width, height) = (mask.width as u32, mask.height as u32);
+            image::save_buffer(&path, pixels, width, height, colour)
+                .map_err(|error| Fault::io(format!("cannot write {}: {error}", path.display())))
+        };
+        save(&images, frame.pixels(), image::ExtendedColorType::Rgb8)?;
+        save(&masks, &mask.pixels, image::ExtendedColorType::L8)?;
+    }
+    Ok(())
+}
