@@ -23,5 +23,6 @@
 pub mod bundle;
 pub mod capture;
 pub mod cli;
+pub mod engine;
 pub mod fault;
 pub mod frame;

@@ -1,7 +1,13 @@
 //! The command line: one file a verb.
 
+mod bench;
+mod model;
+
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::fault;
@@ -15,14 +21,32 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
-enum Verb {}
+enum Verb {
+    Model(model::Arguments),
+    Bench(bench::Arguments),
+}
 
 /// Parses the command line, runs the verb, and says how it ended.
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    let outcome: anyhow::Result<()> = match Arguments::parse().verb {};
+    let outcome = match Arguments::parse().verb {
+        Verb::Model(arguments) => model::run(&arguments),
+        Verb::Bench(arguments) => bench::run(&arguments),
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fault::report("polyp-edge", &error),
     }
+}
+
+/// Writes a file whole or not at all: under another name first, then renamed.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        file.write_all(bytes)?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| path.display().to_string())
 }

@@ -1,0 +1,156 @@
+//! `bench`: how long a bundle's model takes here.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rand::{Rng, SeedableRng};
+
+use crate::bundle::Bundle;
+use crate::engine::{Engine, Options};
+
+/// Times a bundle's model on this machine.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The bundle's folder.
+    #[arg(long, value_name = "BUNDLE")]
+    model: PathBuf,
+    /// Threads that share the rows of each op.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    threads: u16,
+    /// Timed runs.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    runs: u32,
+    /// Also write the figures to a file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(serde::Serialize)]
+struct Report {
+    schema: u32,
+    name: String,
+    model_version: String,
+    kernels: &'static str,
+    threads: u16,
+    runs: u32,
+    multiply_adds: u64,
+    load_ms: f64,
+    first_ms: f64,
+    min_ms: f64,
+    median_ms: f64,
+    p95_ms: f64,
+    max_ms: f64,
+    nodes: Vec<NodeTime>,
+}
+
+/// A node's median time.
+#[derive(Clone, serde::Serialize)]
+struct NodeTime {
+    name: String,
+    op: String,
+    multiply_adds: u64,
+    median_us: f64,
+}
+
+/// Runs that only tell the nodes' times, so that taking them does not weigh on the totals.
+const NODE_RUNS: usize = 7;
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let bundle = Bundle::open(&arguments.model)?;
+    let options = Options { threads: usize::from(arguments.threads), ..Options::default() };
+    let mut engine = Engine::load(&bundle, &options)?;
+    let load_ms = milliseconds(start.elapsed());
+
+    let mut input = vec![0u8; engine.input_shape().iter().product()];
+    rand_chacha::ChaCha8Rng::seed_from_u64(0).fill(input.as_mut_slice());
+    let mut logits = vec![0u8; engine.output_shape().iter().product()];
+    let mut time = |engine: &mut Engine| -> anyhow::Result<f64> {
+        let start = Instant::now();
+        engine.run(&input, &mut logits)?;
+        Ok(milliseconds(start.elapsed()))
+    };
+    let first_ms = time(&mut engine)?;
+    for _ in 0..3 {
+        time(&mut engine)?;
+    }
+    let mut times = (0..arguments.runs).map(|_| time(&mut engine)).collect::<anyhow::Result<Vec<_>>>()?;
+    times.sort_by(f64::total_cmp);
+    let report = Report {
+        schema: 1,
+        name: bundle.manifest.name.clone(),
+        model_version: bundle.manifest.model_version.clone(),
+        kernels: engine.kernels(),
+        threads: arguments.threads,
+        runs: arguments.runs,
+        multiply_adds: engine.multiply_adds(),
+        load_ms,
+        first_ms,
+        min_ms: quantile(&times, 0.0),
+        median_ms: quantile(&times, 0.5),
+        p95_ms: quantile(&times, 0.95),
+        max_ms: quantile(&times, 1.0),
+        nodes: node_times(&mut engine, &input)?,
+    };
+    print_report(&report);
+    match &arguments.json {
+        Some(path) => super::write_whole(path, serde_json::to_string_pretty(&report)?.as_bytes()),
+        None => Ok(()),
+    }
+}
+
+fn node_times(engine: &mut Engine, input: &[u8]) -> anyhow::Result<Vec<NodeTime>> {
+    let mut logits = vec![0u8; engine.output_shape().iter().product()];
+    let mut runs = vec![];
+    for _ in 0..NODE_RUNS {
+        runs.push(engine.run_timed(input, &mut logits)?);
+    }
+    let median = |name: &str| {
+        let mut times: Vec<f64> = runs
+            .iter()
+            .flatten()
+            .filter(|(node, _)| node == name)
+            .map(|(_, time)| time.as_secs_f64() * 1e6)
+            .collect();
+        times.sort_by(f64::total_cmp);
+        quantile(&times, 0.5)
+    };
+    let nodes = engine.nodes().iter().map(|node| NodeTime {
+        name: node.name.clone(),
+        op: node.op.clone(),
+        multiply_adds: node.multiply_adds,
+        median_us: median(&node.name),
+    });
+    Ok(nodes.collect())
+}
+
+fn print_report(report: &Report) {
+    println!(
+        "{} {}, kernels: {}, threads: {}",
+        report.name, report.model_version, report.kernels, report.threads
+    );
+    println!("load      {:9.2} ms", report.load_ms);
+    println!("first run {:9.2} ms", report.first_ms);
+    println!(
+        "run       {:9.2} ms   (median of {}; least {:.2}, 95 % within {:.2}, most {:.2})",
+        report.median_ms, report.runs, report.min_ms, report.p95_ms, report.max_ms
+    );
+    let rate = report.multiply_adds as f64 / report.median_ms / 1e6;
+    println!("          {rate:9.2} thousand million multiply-adds a second");
+    let mut slowest = report.nodes.clone();
+    slowest.sort_by(|a, b| b.median_us.total_cmp(&a.median_us));
+    println!("slowest nodes:");
+    for node in slowest.iter().take(10) {
+        println!("  {:9.1} µs  {}  {}", node.median_us, node.op, node.name);
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// Of sorted values; 0 if there are none.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1) as f64;
+    sorted.get((last * share).round() as usize).copied().unwrap_or(0.0)
+}

@@ -1,0 +1,281 @@
+//! From ONNX bytes to tract's typed model, in which every node that has an int8 op here is a [`Quantised`] marker.
+
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+use super::ops::{Coordinates, Nearest};
+use super::proto;
+use crate::fault::Fault;
+
+/// An ONNX node with an int8 op here: its attributes, before its constants are looked at.
+#[derive(Clone, Debug)]
+pub struct Quantised {
+    pub op_type: String,
+    pub kind: Kind,
+    /// For each ONNX input, which of tract's inputs it is; `None` if it was left out.
+    pub inputs: Vec<Option<usize>>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Kind {
+    Convolution { window: Window, groups: usize },
+    Add,
+    Multiply,
+    Concatenate,
+    GlobalAverage,
+    Sigmoid,
+    MaxPool(Window),
+    Resize { linear: bool, nearest: Nearest, coordinates: Coordinates },
+}
+
+/// A sliding window's attributes; all lists are height, width.
+#[derive(Clone, Debug)]
+pub struct Window {
+    /// `None`: the weights say.
+    pub kernel: Option<[usize; 2]>,
+    pub strides: [usize; 2],
+    pub dilations: [usize; 2],
+    pub padding: Padding,
+}
+
+#[derive(Clone, Debug)]
+pub enum Padding {
+    /// Top, left, bottom, right.
+    Explicit([usize; 4]),
+    /// As much as keeps `ceil(input / stride)`; an odd one goes below and right, or above and left.
+    Same { upper: bool },
+}
+
+impl Window {
+    fn new(node: &NodeProto) -> TractResult<Window> {
+        let pair = |name: &str| -> TractResult<Option<[usize; 2]>> {
+            let values = node.get_attr_opt_vec::<usize>(name)?;
+            values.map(|values| sensible(node, name, values)).transpose()
+        };
+        let pads = node.get_attr_opt_vec::<usize>("pads")?;
+        let pads = pads.map(|values| sensible(node, "pads", values)).transpose()?;
+        let padding = match node.get_attr_opt::<&str>("auto_pad")?.unwrap_or("NOTSET") {
+            "NOTSET" => Padding::Explicit(pads.unwrap_or_default()),
+            "VALID" => Padding::Explicit([0; 4]),
+            "SAME_UPPER" => Padding::Same { upper: true },
+            "SAME_LOWER" => Padding::Same { upper: false },
+            other => bail!("auto_pad {other:?} is unknown"),
+        };
+        let window = Window {
+            kernel: pair("kernel_shape")?,
+            strides: pair("strides")?.unwrap_or([1, 1]),
+            dilations: pair("dilations")?.unwrap_or([1, 1]),
+            padding,
+        };
+        let positive = window.strides.iter().chain(&window.dilations).all(|&step| step > 0);
+        ensure!(positive, "a stride or dilation is 0");
+        Ok(window)
+    }
+
+    /// Rows above and columns left, and the output's height and width.
+    pub fn place(&self, kernel: [usize; 2], input: [usize; 2]) -> TractResult<([usize; 2], [usize; 2])> {
+        let mut before = [0; 2];
+        let mut output = [0; 2];
+        for axis in 0..2 {
+            ensure!(kernel[axis] > 0 && kernel[axis] <= 64, "a window {kernel:?} makes no sense");
+            let reach = (kernel[axis] - 1) * self.dilations[axis] + 1;
+            let (first, last) = match &self.padding {
+                Padding::Explicit(pads) => (pads[axis], pads[axis + 2]),
+                Padding::Same { upper } => {
+                    let outputs = input[axis].div_ceil(self.strides[axis]);
+                    let covered = (outputs.max(1) - 1) * self.strides[axis] + reach;
+                    let total = covered.saturating_sub(input[axis]);
+                    if *upper { (total / 2, total.div_ceil(2)) } else { (total.div_ceil(2), total / 2) }
+                }
+            };
+            ensure!(
+                first < reach && last < reach || reach == 1 && first + last == 0,
+                "padding hides the input"
+            );
+            let padded = input[axis] + first + last;
+            ensure!(padded >= reach, "the window is larger than the input");
+            before[axis] = first;
+            output[axis] = (padded - reach) / self.strides[axis] + 1;
+        }
+        Ok((before, output))
+    }
+}
+
+/// A list attribute of a known length and sensible values.
+fn sensible<const N: usize>(node: &NodeProto, name: &str, values: Vec<usize>) -> TractResult<[usize; N]> {
+    let given = format!("{values:?}");
+    match <[usize; N]>::try_from(values) {
+        Ok(values) if values.iter().all(|&value| value <= 1024) => Ok(values),
+        _ => node.bail_attr(name, &format!("{given} makes no sense here")),
+    }
+}
+
+fn absent(node: &NodeProto, name: &str, usual: i64) -> TractResult<()> {
+    let value = node.get_attr_opt::<i64>(name)?.unwrap_or(usual);
+    ensure!(value == usual, "{name} = {value} is not supported");
+    Ok(())
+}
+
+fn kind(node: &NodeProto, opset: i64) -> TractResult<Kind> {
+    let contributed = node.op_type.starts_with("QLinear") && node.op_type != "QLinearConv";
+    let domain = if contributed { "com.microsoft" } else { "" };
+    let given = node.domain.trim_start_matches("ai.onnx");
+    ensure!(given == domain, "it is of domain {:?} instead of {domain:?}", node.domain);
+    ensure!(node.output.len() == 1, "it has {} outputs", node.output.len());
+    Ok(match node.op_type.as_str() {
+        "QLinearConv" => {
+            let groups = node.get_attr_opt::<usize>("group")?.unwrap_or(1);
+            ensure!((1..=proto::LONGEST_SIDE).contains(&groups), "group = {groups} makes no sense");
+            Kind::Convolution { window: Window::new(node)?, groups }
+        }
+        "QLinearAdd" => Kind::Add,
+        "QLinearMul" => Kind::Multiply,
+        "QLinearConcat" => {
+            let axis = node.get_attr_opt::<i64>("axis")?;
+            ensure!(matches!(axis, Some(1 | -3)), "axis {axis:?} is not the channels'");
+            Kind::Concatenate
+        }
+        "QLinearGlobalAveragePool" => {
+            absent(node, "channels_last", 0)?;
+            Kind::GlobalAverage
+        }
+        "QLinearSigmoid" => Kind::Sigmoid,
+        "MaxPool" => {
+            absent(node, "ceil_mode", 0)?;
+            absent(node, "storage_order", 0)?;
+            Kind::MaxPool(Window::new(node)?)
+        }
+        "Resize" => resize(node, opset)?,
+        other => bail!("{other} has no int8 op"),
+    })
+}
+
+fn resize(node: &NodeProto, opset: i64) -> TractResult<Kind> {
+    ensure!(opset >= 11, "it is of operator set {opset}; 11 is the least");
+    absent(node, "antialias", 0)?;
+    absent(node, "exclude_outside", 0)?;
+    ensure!(node.get_attr_opt_vec::<i64>("axes")?.is_none(), "axes are not supported");
+    let policy = node.get_attr_opt::<&str>("keep_aspect_ratio_policy")?.unwrap_or("stretch");
+    ensure!(policy == "stretch", "keep_aspect_ratio_policy = {policy:?} is not supported");
+    let linear = match node.get_attr_opt::<&str>("mode")?.unwrap_or("nearest") {
+        "linear" => true,
+        "nearest" => false,
+        other => bail!("mode {other:?} is not supported"),
+    };
+    let coordinates = match node.get_attr_opt::<&str>("coordinate_transformation_mode")? {
+        None | Some("half_pixel") => Coordinates::HalfPixel,
+        Some("asymmetric") => Coordinates::Asymmetric,
+        Some("align_corners") => Coordinates::AlignCorners,
+        Some(other) => bail!("coordinate_transformation_mode {other:?} is not supported"),
+    };
+    let nearest = match node.get_attr_opt::<&str>("nearest_mode")? {
+        None | Some("round_prefer_floor") => Nearest::RoundPreferFloor,
+        Some("round_prefer_ceil") => Nearest::RoundPreferCeil,
+        Some("floor") => Nearest::Floor,
+        Some("ceil") => Nearest::Ceil,
+        Some(other) => bail!("nearest_mode {other:?} is not supported"),
+    };
+    Ok(Kind::Resize { linear, nearest, coordinates })
+}
+
+/// ONNX ops that become ours.
+const OURS: [&str; 8] = [
+    "QLinearConv",
+    "QLinearAdd",
+    "QLinearMul",
+    "QLinearConcat",
+    "QLinearGlobalAveragePool",
+    "QLinearSigmoid",
+    "MaxPool",
+    "Resize",
+];
+
+/// tract's own that leave nothing to run.
+const HARMLESS: [&str; 2] = ["Constant", "Identity"];
+
+fn build(context: &ParsingContext<'_>, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let kind = kind(node, context.onnx_operator_set_version)?;
+    let mut given = 0..;
+    let inputs = node.input.iter().map(|name| if name.is_empty() { None } else { given.next() }).collect();
+    Ok((expand(Quantised { op_type: node.op_type.clone(), kind, inputs }), vec![]))
+}
+
+impl Expansion for Quantised {
+    fn name(&self) -> StaticName {
+        self.op_type.clone().into()
+    }
+
+    /// Only the type: shapes are worked out when the typed model is lowered.
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        _inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_output_arity(outputs, 1)?;
+        solver.equals(&outputs[0].datum_type, u8::datum_type())?;
+        solver.equals(&outputs[0].rank, 4)
+    }
+
+    fn runs_out_of_plan(&self) -> bool {
+        false
+    }
+
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        model.wire_node(prefix, Marker(self.clone()), inputs)
+    }
+}
+
+/// A [`Quantised`] node in the typed model. It is never run.
+#[derive(Clone, Debug)]
+pub struct Marker(pub Quantised);
+
+impl PartialEq for Marker {
+    fn eq(&self, _other: &Self) -> bool {
+        false
+    }
+}
+impl Eq for Marker {}
+
+impl Op for Marker {
+    fn name(&self) -> StaticName {
+        self.0.op_type.clone().into()
+    }
+    op_as_typed_op!();
+}
+
+impl EvalOp for Marker {
+    not_out_of_plan!();
+}
+
+impl TypedOp for Marker {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let shape = super::lower::output_shape(&self.0, inputs)?;
+        Ok(tvec!(u8::fact(shape)))
+    }
+    as_op!();
+}
+
+/// Reads an ONNX file's bytes. Without `allow_fallback`, tract's own ops are not even looked at.
+pub fn typed_model(bytes: &[u8], allow_fallback: bool) -> anyhow::Result<TypedModel> {
+    let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
+    for op in OURS {
+        onnx.op_register.insert(op, build);
+    }
+    let model = onnx
+        .proto_model_for_read(&mut std::io::Cursor::new(bytes))
+        .map_err(|_| Fault::data("it is not ONNX, or damaged"))?;
+    proto::check(&model).map_err(|error| Fault::data(format!("{error:#}")))?;
+    let known = |node: &NodeProto| match allow_fallback {
+        true => onnx.op_register.0.contains_key(&node.op_type),
+        false => OURS.contains(&node.op_type.as_str()) || HARMLESS.contains(&node.op_type.as_str()),
+    };
+    let mut nodes = model.graph.iter().flat_map(|graph| &graph.node);
+    if let Some(node) = nodes.find(|node| !known(node)) {
+        return Err(Fault::data(format!("{} has no int8 op", proto::describe(node))));
+    }
+    onnx.model_for_proto_model(&model)
+        .and_then(|model| model.into_typed())
+        .map_err(|error| anyhow::anyhow!(super::one_line(&error)))
+}

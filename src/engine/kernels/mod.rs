@@ -1,0 +1,138 @@
+//! What the ops call to do their arithmetic: one table of functions, chosen once when a model is loaded.
+//!
+//! All tensors are `[H, W, C] u8`, channels adjacent. Every set of kernels gives the same bytes.
+
+mod scalar;
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use crate::engine::quantise::{Addition, Product, Requantise};
+use crate::fault::Fault;
+
+/// A set of kernels.
+#[derive(Debug)]
+pub struct Kernels {
+    pub name: &'static str,
+    /// Packs a convolution's weights for this set; any kernel size, stride, dilation, padding and grouping.
+    pub convolution: fn(&Convolution) -> Box<dyn RowKernel>,
+    /// The same for one input channel an output channel, as many groups as channels.
+    pub depthwise: fn(&Convolution) -> Box<dyn RowKernel>,
+    /// `(addition, outer, inner, output)`, all of one length.
+    pub add: fn(&Addition, &[u8], &[u8], &mut [u8]),
+    /// The same where the inner operand is one value a channel: `inner` repeats along `outer`.
+    pub add_channels: fn(&Addition, &[u8], &[u8], &mut [u8]),
+    /// `(product, a, b, output)`, all of one length.
+    pub multiply: fn(&Product, &[u8], &[u8], &mut [u8]),
+    /// The same where `b` is one value a channel and repeats along `a`.
+    pub multiply_channels: fn(&Product, &[u8], &[u8], &mut [u8]),
+    /// `(table, input, output)`, both of one length.
+    pub lookup: fn(&[u8; 256], &[u8], &mut [u8]),
+    /// Adds each channel's pixels to `sums`, whose length is the number of channels.
+    pub sum_channels: fn(&[u8], &mut [i32]),
+    /// `output = max(output, input)`, both of one length.
+    pub maximum: fn(&[u8], &mut [u8]),
+    /// `(corners, weights, shift, output)`: see [`Blend`].
+    pub blend: fn(Corners<'_>, &Blend, &mut [u8]),
+}
+
+/// The four neighbours of an output pixel: above left, above right, below left, below right; `[C] u8` each.
+pub type Corners<'a> = [&'a [u8]; 4];
+
+/// How much each corner counts: `Σ corner × weight >> shift`; the weights add up to `1 << shift`, `shift` ≤ 20.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blend {
+    pub weights: [u32; 4],
+    pub shift: u32,
+}
+
+/// A packed convolution that computes any range of output rows.
+pub trait RowKernel: Debug + Send + Sync {
+    /// Writes output rows `rows` to `output`, whose length is theirs.
+    fn run(&self, input: &[u8], rows: Range<usize>, output: &mut [u8]);
+}
+
+/// A convolution as the model has it. Invariants are [`Convolution::check`]'s.
+#[derive(Clone, Debug)]
+pub struct Convolution {
+    /// Height, width, channels.
+    pub input: [usize; 3],
+    pub output: [usize; 3],
+    /// Height, width.
+    pub kernel: [usize; 2],
+    pub strides: [usize; 2],
+    pub dilations: [usize; 2],
+    /// Rows above and columns left of the input, holding its zero point.
+    pub padding: [usize; 2],
+    pub groups: usize,
+    pub input_zero_point: u8,
+    /// `[output channel, kernel row, kernel column, input channel of the group]`.
+    pub weights: Vec<i8>,
+    /// One an output channel, in steps of input scale × weight scale.
+    pub bias: Vec<i32>,
+    /// One an output channel: from sums to steps of the output.
+    pub factors: Vec<f32>,
+    pub requantise: Requantise,
+}
+
+/// Sums of this many products of u8 and s8 fit into 32 bits.
+const LONGEST_SUM: usize = 1 << 16;
+
+impl Convolution {
+    /// Input channels that one output channel sees.
+    pub fn group_channels(&self) -> usize {
+        self.input[2] / self.groups.max(1)
+    }
+    /// Products in the sum of one output.
+    pub fn sum_length(&self) -> usize {
+        self.kernel[0] * self.kernel[1] * self.group_channels()
+    }
+    pub fn multiply_adds(&self) -> u64 {
+        (self.output.iter().product::<usize>() * self.sum_length()) as u64
+    }
+    pub fn is_depthwise(&self) -> bool {
+        self.groups == self.input[2] && self.groups == self.output[2]
+    }
+
+    /// That the parts fit each other, so that kernels may rely on it.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let outputs = self.output[2];
+        let groups_fit = self.groups > 0
+            && self.input[2].is_multiple_of(self.groups)
+            && outputs.is_multiple_of(self.groups);
+        let parts_fit = self.weights.len() == outputs * self.sum_length()
+            && self.bias.len() == outputs
+            && self.factors.len() == outputs;
+        let factors_fit = self.factors.iter().all(|factor| factor.is_finite() && *factor >= 0.0);
+        let steps_fit = self.strides.iter().chain(&self.dilations).all(|&step| step > 0);
+        if !(groups_fit && parts_fit && steps_fit) {
+            return Err(Fault::data("groups, weights, bias and scales do not fit each other"));
+        }
+        if !factors_fit {
+            return Err(Fault::data("a scale is negative or not finite"));
+        }
+        if self.sum_length() > LONGEST_SUM {
+            return Err(Fault::data(format!("{} products a sum are too many", self.sum_length())));
+        }
+        Ok(())
+    }
+}
+
+/// All sets that this machine can run, the best one first.
+pub fn available() -> Vec<&'static Kernels> {
+    vec![&scalar::KERNELS]
+}
+
+/// The named set, else the best one.
+pub fn choose(name: Option<&str>) -> anyhow::Result<&'static Kernels> {
+    let available = available();
+    let found = match name {
+        Some(name) => available.iter().find(|kernels| kernels.name == name),
+        None => available.first(),
+    };
+    found.copied().ok_or_else(|| {
+        let names: Vec<_> = available.iter().map(|kernels| kernels.name).collect();
+        let name = name.unwrap_or_default();
+        Fault::usage(format!("no kernels {name:?} on this machine; there are: {}", names.join(", ")))
+    })
+}

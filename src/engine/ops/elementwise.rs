@@ -1,0 +1,129 @@
+use crate::engine::kernels::Kernels;
+use crate::engine::quantise::{Addition, Broadcast, Product};
+use crate::fault::Fault;
+
+use super::{Compute, Shape};
+
+/// How two operands meet: both whole, or one of them one value a channel.
+fn broadcast(a: Shape, b: Shape) -> anyhow::Result<(Broadcast, Shape)> {
+    let a_channel = [1, 1, a[2]];
+    match () {
+        // onnxruntime takes a lone value for a scalar.
+        () if a == b && a != [1, 1, 1] => Ok((Broadcast::None, a)),
+        () if a == a_channel && a[2] == b[2] => Ok((Broadcast::First, b)),
+        () if b == [1, 1, b[2]] && a[2] == b[2] => Ok((Broadcast::Second, a)),
+        () => Err(Fault::data(format!("operands of {a:?} and {b:?} do not fit each other"))),
+    }
+}
+
+/// Quantised addition; an operand may be one value a channel.
+#[derive(Debug)]
+pub struct Add {
+    inputs: [Shape; 2],
+    output: Shape,
+    broadcast: Broadcast,
+    addition: Addition,
+    kernels: &'static Kernels,
+}
+
+impl Add {
+    /// `addition` is asked for once it is known which operand is broadcast.
+    pub fn new(
+        inputs: [Shape; 2],
+        kernels: &'static Kernels,
+        addition: impl FnOnce(Broadcast) -> anyhow::Result<Addition>,
+    ) -> anyhow::Result<Self> {
+        let (broadcast, output) = broadcast(inputs[0], inputs[1])?;
+        Ok(Add { inputs, output, broadcast, addition: addition(broadcast)?, kernels })
+    }
+}
+
+impl Compute for Add {
+    fn describe(&self) -> String {
+        "add".into()
+    }
+    fn input_shapes(&self) -> Vec<Shape> {
+        self.inputs.to_vec()
+    }
+    fn output_shape(&self) -> Shape {
+        self.output
+    }
+    fn run(&self, inputs: &[&[u8]], output: &mut [u8]) {
+        let &[a, b] = inputs else { return };
+        match self.broadcast {
+            Broadcast::None => (self.kernels.add)(&self.addition, a, b, output),
+            Broadcast::First => (self.kernels.add_channels)(&self.addition, b, a, output),
+            Broadcast::Second => (self.kernels.add_channels)(&self.addition, a, b, output),
+        }
+    }
+}
+
+/// Quantised product; an operand may be one value a channel: a gate.
+#[derive(Debug)]
+pub struct Multiply {
+    inputs: [Shape; 2],
+    output: Shape,
+    broadcast: Broadcast,
+    /// Of the whole operand and the broadcast one, in this order.
+    product: Product,
+    kernels: &'static Kernels,
+}
+
+impl Multiply {
+    /// `product` is of first and second operand; `swapped` of second and first.
+    pub fn new(
+        inputs: [Shape; 2],
+        product: Product,
+        swapped: Product,
+        kernels: &'static Kernels,
+    ) -> anyhow::Result<Self> {
+        let (broadcast, output) = broadcast(inputs[0], inputs[1])?;
+        let product = if broadcast == Broadcast::First { swapped } else { product };
+        Ok(Multiply { inputs, output, broadcast, product, kernels })
+    }
+}
+
+impl Compute for Multiply {
+    fn describe(&self) -> String {
+        if self.broadcast == Broadcast::None { "multiply" } else { "gate" }.into()
+    }
+    fn input_shapes(&self) -> Vec<Shape> {
+        self.inputs.to_vec()
+    }
+    fn output_shape(&self) -> Shape {
+        self.output
+    }
+    fn run(&self, inputs: &[&[u8]], output: &mut [u8]) {
+        let &[a, b] = inputs else { return };
+        match self.broadcast {
+            Broadcast::None => (self.kernels.multiply)(&self.product, a, b, output),
+            Broadcast::First => (self.kernels.multiply_channels)(&self.product, b, a, output),
+            Broadcast::Second => (self.kernels.multiply_channels)(&self.product, a, b, output),
+        }
+    }
+}
+
+/// Any function of one stored value, as a table.
+#[derive(Debug)]
+pub struct Lookup {
+    pub shape: Shape,
+    pub what: &'static str,
+    pub table: Box<[u8; 256]>,
+    pub kernels: &'static Kernels,
+}
+
+impl Compute for Lookup {
+    fn describe(&self) -> String {
+        self.what.into()
+    }
+    fn input_shapes(&self) -> Vec<Shape> {
+        vec![self.shape]
+    }
+    fn output_shape(&self) -> Shape {
+        self.shape
+    }
+    fn run(&self, inputs: &[&[u8]], output: &mut [u8]) {
+        let &[input] = inputs else { return };
+        (self.kernels.lookup)(&self.table, input, output);
+    }
+}

@@ -1,0 +1,189 @@
+//! The arithmetic of quantised tensors, rounding for rounding as onnxruntime does it on x86-64.
+//!
+//! Glossary: *scale* `s` and *zero point* `z` of a tensor say that the stored `q` means `s × (q − z)`; *requantise* is to
+//! bring a 32-bit sum to the stored form of the next tensor.
+
+use crate::fault::Fault;
+
+/// What a stored u8 means: `scale × (stored − zero_point)`.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Quantisation {
+    pub scale: f32,
+    pub zero_point: u8,
+}
+
+impl Quantisation {
+    /// Refuses scales that are zero, negative, subnormal or not finite.
+    pub fn new(scale: f32, zero_point: u8) -> anyhow::Result<Self> {
+        match scale.is_normal() && scale > 0.0 {
+            true => Ok(Quantisation { scale, zero_point }),
+            false => Err(Fault::data(format!("a scale of {scale} makes no sense"))),
+        }
+    }
+
+    /// `stored` for a real value: round half to even, saturate.
+    fn store(&self, value: f32) -> u8 {
+        let zero_point = f32::from(self.zero_point);
+        let steps = (value / self.scale).clamp(-zero_point, 255.0 - zero_point);
+        (steps.round_ties_even() + zero_point) as u8
+    }
+
+    fn value(&self, stored: u8) -> f32 {
+        self.scale * f32::from(i16::from(stored) - i16::from(self.zero_point))
+    }
+}
+
+/// Adding and taking away 1.5 × 2^23 rounds an f32 below 2^22 half to even, and leaves the integer in the low bits.
+const ROUNDING: f32 = 12_582_912.0;
+
+/// Round half to even of a value within ±2^22.
+#[inline(always)]
+pub fn round(value: f32) -> i32 {
+    ((value + ROUNDING).to_bits() as i32).wrapping_sub(ROUNDING.to_bits() as i32)
+}
+
+/// `min(max(value, low), high)` for values that are never NaN.
+#[inline(always)]
+pub fn clamp(value: f32, low: f32, high: f32) -> f32 {
+    let value = if value < low { low } else { value };
+    if value > high { high } else { value }
+}
+
+/// From a 32-bit sum to a stored u8: `sum × factor`, held within the output's range, rounded half to even, plus zero point.
+#[derive(Clone, Copy, Debug)]
+pub struct Requantise {
+    low: f32,
+    high: f32,
+    zero_point: i32,
+}
+
+impl Requantise {
+    pub fn new(zero_point: u8) -> Self {
+        let low = -f32::from(zero_point);
+        Requantise { low, high: 255.0 + low, zero_point: i32::from(zero_point) }
+    }
+    #[inline(always)]
+    pub fn apply(&self, sum: i32, factor: f32) -> u8 {
+        (round(clamp(sum as f32 * factor, self.low, self.high)) + self.zero_point) as u8
+    }
+}
+
+/// The factor that requantises the sums of a convolution's output channel.
+pub fn convolution_factor(input: f32, weight: f32, output: f32) -> f32 {
+    input * weight / output
+}
+
+/// `a ⊕ b` of two quantised tensors: `fma(outer, ratio, inner[stored])`, one of the operands being looked up.
+#[derive(Clone, Debug)]
+pub struct Addition {
+    /// What the inner operand and all constants come to, by the inner operand's stored value.
+    pub inner: Box<[f32; 256]>,
+    /// Steps of the output per step of the outer operand.
+    pub ratio: f32,
+}
+
+/// Which operand of an addition is one value a channel, so that it and the constants are summed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broadcast {
+    None,
+    First,
+    Second,
+}
+
+impl Addition {
+    /// The outer operand is the first, unless the first is broadcast.
+    pub fn new(
+        a: Quantisation,
+        b: Quantisation,
+        output: Quantisation,
+        broadcast: Broadcast,
+    ) -> anyhow::Result<Self> {
+        let (ratio_a, ratio_b) = (ratio(a.scale / output.scale)?, ratio(b.scale / output.scale)?);
+        let offset = ratio_a * f32::from(a.zero_point) + ratio_b * f32::from(b.zero_point);
+        let fixed = f32::from(output.zero_point) - offset;
+        let stored = |index: usize| index as f32;
+        let (inner, ratio): ([f32; 256], f32) = match broadcast {
+            Broadcast::None => (std::array::from_fn(|q| stored(q).mul_add(ratio_b, fixed)), ratio_a),
+            Broadcast::First => (std::array::from_fn(|q| fixed + stored(q) * ratio_a), ratio_b),
+            Broadcast::Second => (std::array::from_fn(|q| fixed + stored(q) * ratio_b), ratio_a),
+        };
+        Ok(Addition { inner: Box::new(inner), ratio })
+    }
+
+    /// A fused multiply-add through f64: exact for the ratios that [`ratio`] lets pass.
+    #[inline(always)]
+    pub fn apply(&self, outer: u8, inner: f32) -> u8 {
+        let sum = (f64::from(outer) * f64::from(self.ratio) + f64::from(inner)) as f32;
+        round(clamp(sum, 0.0, 255.0)) as u8
+    }
+}
+
+/// `a × b` of two quantised tensors.
+#[derive(Clone, Copy, Debug)]
+pub struct Product {
+    zero_a: i32,
+    zero_b: i32,
+    ratio: f32,
+    zero_point: f32,
+}
+
+impl Product {
+    pub fn new(a: Quantisation, b: Quantisation, output: Quantisation) -> anyhow::Result<Self> {
+        Ok(Product {
+            zero_a: i32::from(a.zero_point),
+            zero_b: i32::from(b.zero_point),
+            ratio: ratio(a.scale * b.scale / output.scale)?,
+            zero_point: f32::from(output.zero_point),
+        })
+    }
+    #[inline(always)]
+    pub fn apply(&self, a: u8, b: u8) -> u8 {
+        let product = (i32::from(a) - self.zero_a) * (i32::from(b) - self.zero_b);
+        round(clamp(product as f32 * self.ratio + self.zero_point, 0.0, 255.0)) as u8
+    }
+}
+
+/// Steps of the output per step of an input: beyond these bounds the tensors have nothing to do with each other, and
+/// onnxruntime's conversions to integers would overflow.
+fn ratio(ratio: f32) -> anyhow::Result<f32> {
+    match (6.1e-5..16_384.0).contains(&ratio) {
+        true => Ok(ratio),
+        false => Err(Fault::data(format!("the scales of input and output are {ratio:e} apart"))),
+    }
+}
+
+/// The factor of a global average over `pixels`: sums of `stored − zero point` to steps of the output.
+pub fn average_factor(input: f32, output: f32, pixels: usize) -> anyhow::Result<f32> {
+    let factor = input / (output * pixels as f32);
+    match (2f32.powi(-32)..256.0).contains(&factor) {
+        true => Ok(factor),
+        false => Err(Fault::data(format!("the scales of input and output are {factor:e} apart"))),
+    }
+}
+
+/// The table of a change of scale and zero point; `None` if both are the same.
+pub fn rescale_table(input: Quantisation, output: Quantisation) -> Option<Box<[u8; 256]>> {
+    (input != output).then(|| table(|stored| output.store(input.value(stored))))
+}
+
+/// The table of the logistic function.
+pub fn sigmoid_table(input: Quantisation, output: Quantisation) -> Box<[u8; 256]> {
+    table(|stored| output.store(logistic(input.value(stored))))
+}
+
+fn table(entry: impl Fn(u8) -> u8) -> Box<[u8; 256]> {
+    Box::new(std::array::from_fn(|stored| entry(stored as u8)))
+}
+
+/// 1 / (1 + e^−x) as onnxruntime's vector code has it: a rational function in f32, with fused multiply-adds.
+fn logistic(x: f32) -> f32 {
+    let x = x.clamp(-18.0, 18.0);
+    let square = x * x;
+    let polynomial = |first: f32, rest: &[f32]| rest.iter().fold(first, |sum, &c| sum.mul_add(square, c));
+    let numerator = polynomial(4.37031e-11, &[1.156_273_2e-7, 6.085_749e-5, 0.008_513_771, 0.248_287_95]);
+    let denominator = polynomial(
+        6.102_473_7e-13,
+        &[5.761_021_4e-9, 6.291_068e-6, 0.001_701_988_2, 0.116_817_65, 0.993_151_9],
+    );
+    (x * numerator / denominator + 0.5).clamp(0.0, 1.0)
+}

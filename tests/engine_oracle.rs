@@ -1,0 +1,80 @@
+//! The engine against onnxruntime: not one byte may differ.
+//!
+//! `tests/fixtures/engine/ops.cases` holds small networks with onnxruntime's outputs (`scripts/oracle/make_fixtures.py`). Where
+//! Python finds onnxruntime, a batch of random networks is made and compared as well.
+
+mod cases;
+
+use std::path::Path;
+use std::process::Command;
+
+use cases::Cases;
+use polyp_edge::engine::{Engine, Options, kernels};
+
+/// Runs every case with every kernel set and some numbers of threads, and lists what differs.
+fn differences(cases: &Cases) -> Vec<String> {
+    let mut differences = vec![];
+    for case in cases.iter() {
+        for set in kernels::available() {
+            for threads in [1, 3] {
+                let options = Options { kernels: Some(set.name.into()), threads, ..Options::default() };
+                let outcome = Engine::from_onnx(case.model, &options).and_then(|mut engine| {
+                    let mut output = vec![0; case.output.len()];
+                    engine.run(case.input, &mut output)?;
+                    Ok(output.iter().zip(case.output).filter(|(ours, theirs)| ours != theirs).count())
+                });
+                match outcome {
+                    Ok(0) => {}
+                    Ok(count) => {
+                        let all = case.output.len();
+                        differences.push(format!(
+                            "{}, {}, {threads} threads: {count} of {all}",
+                            case.name, set.name
+                        ));
+                    }
+                    Err(error) => differences.push(format!("{}: {error:#}", case.name)),
+                }
+            }
+        }
+    }
+    differences
+}
+
+fn assert_equal(cases: &Cases) {
+    let differences = differences(cases);
+    assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
+}
+
+#[test]
+fn every_op_gives_onnxruntimes_bytes() {
+    let cases = Cases::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/engine/ops.cases"));
+    assert!(cases.iter().count() > 100);
+    assert_equal(&cases);
+}
+
+#[test]
+fn random_networks_give_onnxruntimes_bytes() {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/oracle");
+    let probe = Command::new("python3")
+        .args(["-c", "import nets, sys; sys.exit(0 if nets.exact_cpu() else 3)"])
+        .current_dir(&scripts)
+        .output();
+    match probe {
+        Ok(probe) if probe.status.success() => {}
+        Ok(probe) if probe.status.code() == Some(3) => {
+            return println!("skipped: onnxruntime's int8 convolutions are not exact on a CPU without VNNI");
+        }
+        _ => return println!("skipped: python3 finds no onnxruntime"),
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let seed = std::env::var("POLYP_ORACLE_SEED").unwrap_or_else(|_| "0".into());
+    let count = std::env::var("POLYP_ORACLE_NETS").unwrap_or_else(|_| "60".into());
+    let made = Command::new("python3")
+        .args(["random_nets.py", "--seed", &seed, "--count", &count])
+        .arg(file.path())
+        .current_dir(&scripts)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    assert_equal(&Cases::read(file.path()));
+}
