@@ -1,13 +1,18 @@
 //! Where frames come from.
 
+pub mod replay;
 pub mod synthetic;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write;
+use std::path::Path;
 
 use anyhow::Result;
 
 pub use synthetic::Mask;
 
+use crate::fault::Fault;
 use crate::frame::Frame;
 
 /// Something that gives one frame after another.
@@ -24,11 +29,71 @@ pub trait Source: Send {
         None
     }
 
+    /// How many frames are still to come, where the source knows.
+    fn remaining(&self) -> Option<u64> {
+        None
+    }
+
     /// The next frame in memory of its own; `None` at the end.
     fn next(&mut self) -> Result<Option<Frame>> {
         let mut frame = Frame::black(1, 1);
         Ok(self.read(&mut frame)?.then_some(frame))
     }
+}
+
+/// Opens a source by what it is given: `-` for video on standard input, `synthetic` for the rendered endoscope,
+/// else the path of a folder, an image or a video file.
+///
+/// The rendered endoscope takes settings: `synthetic:seed=7,size=640x480,fps=25,frames=300`, any of them left out;
+/// without `frames` it does not end. A folder of that name is `./synthetic`.
+///
+/// Errors: exit 2 for settings that make no sense, 74 for what cannot be read, 65 for what is damaged or unknown.
+pub fn open(source: &str) -> Result<Box<dyn Source>> {
+    match source.strip_prefix("synthetic") {
+        _ if source == "-" => replay::standard_input(),
+        Some("") => Ok(Box::new(synthetic(source, "")?)),
+        Some(settings) if settings.starts_with(':') => Ok(Box::new(synthetic(source, &settings[1..])?)),
+        _ => replay::open(Path::new(source)),
+    }
+}
+
+fn synthetic(source: &str, settings: &str) -> Result<synthetic::Synthetic> {
+    let wrong = |setting: &str| {
+        Fault::usage(format!(
+            "{source}: `{setting}` makes no sense; write synthetic:seed=7,size=640x480,fps=25,frames=300"
+        ))
+    };
+    let (mut seed, mut size, mut fps, mut frames) = (1, (640, 480), synthetic::FPS, None);
+    for setting in settings.split(',').filter(|setting| !setting.is_empty()) {
+        let (key, value) = setting.split_once('=').ok_or_else(|| wrong(setting))?;
+        let number = || value.parse::<u64>().map_err(|_| wrong(setting));
+        match key {
+            "seed" => seed = number()?,
+            "frames" => frames = Some(number()?),
+            "fps" => match value.parse::<f64>() {
+                Ok(rate) if (1.0..=240.0).contains(&rate) => fps = rate,
+                _ => return Err(wrong(setting)),
+            },
+            "size" => {
+                let sides = value.split_once('x').map(|(width, height)| (width.parse(), height.parse()));
+                match sides {
+                    Some((Ok(width), Ok(height)))
+                        if (16..=synthetic::MAX_SIDE_PX).contains(&width)
+                            && (16..=synthetic::MAX_SIDE_PX).contains(&height) =>
+                    {
+                        size = (width, height)
+                    }
+                    _ => return Err(wrong(setting)),
+                }
+            }
+            _ => return Err(wrong(setting)),
+        }
+    }
+    let camera = synthetic::Synthetic::new(synthetic::Colon::new(size.0, size.1, seed)).fps(fps);
+    Ok(match frames {
+        Some(frames) => camera.limit(frames),
+        None => camera,
+    })
 }
 
 /// `frame-000123`, in memory that is kept.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::{Canvas, Colon, FPS, Mask};
-use crate::capture::Source;
+use crate::capture::{Source, name_by_number};
 use crate::fault::Fault;
 use crate::frame::{Frame, FrameNumber, Timestamp};
 
@@ -77,13 +77,17 @@ impl Source for Synthetic {
         self.colon.render_into(self.next, &mut self.canvas, frame, &mut self.truth);
         frame.number = FrameNumber(self.next);
         frame.timestamp = Timestamp(Duration::from_secs_f64(self.next as f64 / self.fps));
-        super::super::name_by_number(self.next, &mut self.name);
+        name_by_number(self.next, &mut self.name);
         self.next += 1;
         Ok(true)
     }
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        self.limit.map(|limit| limit.saturating_sub(self.next))
     }
 
     fn truth(&self) -> Option<&Mask> {
@@ -108,7 +112,7 @@ pub fn write_folder(colon: &Colon, numbers: impl IntoIterator<Item = u64>, folde
     let mut frame = Frame::black(colon.width_px(), colon.height_px());
     for number in numbers {
         colon.render_into(number, &mut canvas, &mut frame, &mut mask);
-        super::super::name_by_number(number, &mut name);
+        name_by_number(number, &mut name);
         name.push_str(".png");
         let save = |folder: &Path, pixels: &[u8], colour| {
             let path = folder.join(&name);

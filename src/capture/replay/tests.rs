@@ -1,0 +1,452 @@
+use std::io::Cursor;
+use std::path::Path;
+
+use image::codecs::jpeg::JpegEncoder;
+use proptest::prelude::*;
+
+use super::*;
+use crate::fault::{Exit, exit_of};
+use crate::frame::Frame;
+
+/// Smooth colours, which survive compression; each `seed` another picture.
+fn picture(width: usize, height: usize, seed: usize) -> Vec<u8> {
+    let (w, h) = (width.max(2) - 1, height.max(2) - 1);
+    let pixel = |x: usize, y: usize| {
+        [(40 + 150 * x / w) as u8, (30 + 120 * y / h) as u8, (60 + 20 * (seed % 8)) as u8]
+    };
+    (0..width * height).flat_map(|at| pixel(at % width, at / width)).collect()
+}
+
+fn jpeg(width: usize, height: usize, seed: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let rgb = picture(width, height, seed);
+    JpegEncoder::new_with_quality(&mut bytes, 95)
+        .encode(&rgb, width as u32, height as u32, image::ExtendedColorType::Rgb8)
+        .unwrap();
+    bytes
+}
+
+fn png(width: usize, height: usize, seed: usize) -> Vec<u8> {
+    let rgb = image::RgbImage::from_raw(width as u32, height as u32, picture(width, height, seed)).unwrap();
+    let mut bytes = Cursor::new(Vec::new());
+    rgb.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+fn largest_difference(a: &[u8], b: &[u8]) -> u8 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(x, y)| x.abs_diff(*y)).max().unwrap()
+}
+
+/// The exit code and the message, which must be one line.
+fn fault<T>(outcome: Result<T>) -> (Exit, String) {
+    let Err(error) = outcome else { panic!("this must fail") };
+    let message = format!("{error:#}");
+    assert!(!message.contains('\n'), "{message:?}");
+    (exit_of(&error), message)
+}
+
+fn all(source: &mut dyn Source) -> Result<Vec<(String, Frame)>> {
+    let mut frames = Vec::new();
+    while let Some(frame) = source.next()? {
+        assert_eq!(frame.number.0, frames.len() as u64);
+        frames.push((source.name().to_owned(), frame));
+    }
+    assert!(source.next()?.is_none(), "the end must last");
+    Ok(frames)
+}
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) {
+    std::fs::write(folder.join(name), bytes).unwrap();
+}
+
+#[test]
+fn a_folder_is_read_in_natural_order_and_keeps_names() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "view-10.png", &png(20, 14, 3));
+    write(folder.path(), "view-2.JPG", &jpeg(40, 30, 2));
+    write(folder.path(), "view-1.jpeg", &jpeg(33, 17, 1));
+    write(folder.path(), "notes.txt", b"no picture");
+    write(folder.path(), ".hidden.png", b"no picture");
+    std::fs::create_dir(folder.path().join("masks.png")).unwrap();
+    let mut source = open(folder.path()).unwrap();
+    assert_eq!(source.remaining(), Some(3));
+    let frames = all(source.as_mut()).unwrap();
+    let names: Vec<&str> = frames.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["view-1", "view-2", "view-10"]);
+    assert_eq!((frames[0].1.width_px(), frames[0].1.height_px()), (33, 17));
+    assert!(largest_difference(frames[0].1.pixels(), &picture(33, 17, 1)) <= 6);
+    assert!(largest_difference(frames[1].1.pixels(), &picture(40, 30, 2)) <= 6);
+    assert_eq!(frames[2].1.pixels(), picture(20, 14, 3));
+    assert_eq!(source.remaining(), Some(0));
+}
+
+#[test]
+fn numbers_in_names_are_compared_by_value() {
+    let mut names = ["b", "a10", "a9b", "a9", "a009c", "a", "2", "10", "1"];
+    names.sort_by(|a, b| folder::natural(a, b));
+    assert_eq!(names, ["1", "2", "10", "a", "a9", "a9b", "a009c", "a10", "b"]);
+}
+
+#[test]
+fn folders_that_give_nothing_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (exit, message) = fault(open(folder.path()));
+    assert_eq!(exit, Exit::Data);
+    assert!(message.contains("holds no PNG or JPEG"), "{message}");
+
+    let (exit, message) = fault(open(&folder.path().join("nowhere")));
+    assert_eq!(exit, Exit::Io);
+    assert!(message.contains("nowhere"), "{message}");
+
+    write(folder.path(), "a.png", &png(4, 4, 0));
+    write(folder.path(), "a.jpg", &jpeg(4, 4, 0));
+    let (exit, message) = fault(open(folder.path()));
+    assert_eq!(exit, Exit::Data);
+    assert!(message.contains("a.png") && message.contains("a.jpg"), "{message}");
+}
+
+#[test]
+fn every_truncation_of_an_image_is_an_error_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cut.jpg");
+    let mut frame = Frame::black(1, 1);
+    for (whole, tail) in [(jpeg(96, 64, 1), 0), (png(96, 64, 1), 12)] {
+        // Without its closing chunk of 12 bytes a PNG is still whole.
+        for length in (0..whole.len() - tail).step_by(7).chain([whole.len() - tail - 1]) {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let (exit, message) = fault(folder::read_image(&path, &mut frame));
+            assert_eq!(exit, Exit::Data, "{length} of {}: {message}", whole.len());
+            assert!(message.contains("cut.jpg"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn a_jpeg_with_its_middle_missing_is_an_error() {
+    let whole = jpeg(256, 192, 1);
+    let scan = whole.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap() + 14;
+    for keep in [1, 10, 40, 100] {
+        let mut bytes = whole[..scan + keep].to_vec();
+        bytes.extend_from_slice(&[0xFF, 0xD9]);
+        let (exit, message) = fault(still::decode("gap.jpg", &bytes, &mut Frame::black(1, 1)));
+        assert_eq!(exit, Exit::Data);
+        assert!(message.contains("gap.jpg"), "{message}");
+    }
+}
+
+#[test]
+fn every_kind_of_jpeg_is_read_and_every_cut_in_it_noticed() {
+    for (name, bytes, tolerance) in [
+        ("progressive", include_bytes!("../../../tests/fixtures/capture/progressive.jpg").as_slice(), 8),
+        ("subsampled", include_bytes!("../../../tests/fixtures/capture/subsampled.jpg"), 12),
+        ("restarts", include_bytes!("../../../tests/fixtures/capture/restarts.jpg"), 12),
+        ("grey", include_bytes!("../../../tests/fixtures/capture/grey.jpg"), 8),
+    ] {
+        let mut frame = Frame::black(1, 1);
+        still::decode(name, bytes, &mut frame).unwrap();
+        let mut expected = picture(37, 29, 1);
+        if name == "grey" {
+            for pixel in expected.chunks_exact_mut(3) {
+                let light = 0.299 * pixel[0] as f32 + 0.587 * pixel[1] as f32 + 0.114 * pixel[2] as f32;
+                pixel.fill(light.round() as u8);
+            }
+        }
+        assert!(largest_difference(frame.pixels(), &expected) <= tolerance, "{name}");
+
+        for length in 2..bytes.len() {
+            assert_eq!(fault(still::decode(name, &bytes[..length], &mut frame)).0, Exit::Data);
+        }
+        if name == "progressive" {
+            continue;
+        }
+        let scan = bytes.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap() + 14;
+        for length in scan..bytes.len() - 6 {
+            let mut gap = bytes[..length].to_vec();
+            gap.extend_from_slice(&[0xFF, 0xD9]);
+            assert_eq!(fault(still::decode(name, &gap, &mut frame)).0, Exit::Data, "{name} cut at {length}");
+        }
+    }
+}
+
+#[test]
+fn bytes_after_a_picture_do_no_harm() {
+    let mut bytes = jpeg(16, 16, 1);
+    bytes.extend_from_slice(&[0; 100]);
+    let mut frame = Frame::black(1, 1);
+    still::decode("padded.jpg", &bytes, &mut frame).unwrap();
+    assert_eq!(frame.width_px(), 16);
+}
+
+#[test]
+fn pictures_of_absurd_size_are_refused() {
+    let mut huge = jpeg(16, 16, 1);
+    let start = huge.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+    huge[start + 5..start + 9].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0xFF]);
+    let mut frame = Frame::black(1, 1);
+    assert_eq!(fault(still::decode("huge.jpg", &huge, &mut frame)).0, Exit::Data);
+
+    let mut huge = png(16, 16, 1);
+    huge[16..24].copy_from_slice(&[0, 0, 0x40, 0, 0, 0, 0x40, 0]);
+    assert_eq!(fault(still::decode("huge.png", &huge, &mut frame)).0, Exit::Data);
+    assert_eq!((frame.width_px(), frame.height_px()), (1, 1));
+}
+
+#[test]
+fn what_a_file_is_shows_in_its_content() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes, says) in [
+        ("video.avi", b"RIFF\x10\0\0\0AVI LIST....".as_slice(), "AVI"),
+        ("video.mp4", b"\0\0\0\x20ftypisom........", "MP4"),
+        ("video.mkv", b"\x1A\x45\xDF\xA3............", "Matroska"),
+        ("text.jpg", b"this is no picture at all", "neither"),
+        ("nothing.y4m", b"", "empty"),
+    ] {
+        write(folder.path(), name, bytes);
+        let (exit, message) = fault(open(&folder.path().join(name)));
+        assert_eq!(exit, Exit::Data);
+        assert!(message.contains(says) && message.contains(name), "{message}");
+    }
+    write(folder.path(), "one.dat", &png(8, 8, 1));
+    write(folder.path(), "two.jpg", &jpeg(8, 8, 1));
+    for name in ["one", "two"] {
+        let extension = if name == "one" { "dat" } else { "jpg" };
+        let mut source = open(&folder.path().join(name).with_extension(extension)).unwrap();
+        let frames = all(source.as_mut()).unwrap();
+        assert_eq!((frames.len(), frames[0].0.as_str()), (1, name));
+    }
+    #[cfg(target_os = "linux")]
+    assert_eq!(fault(open(Path::new("/dev/null"))).0, Exit::Usage);
+}
+
+/// Puts a segment right after a picture's SOI.
+fn with_segment(picture: &[u8], code: u8, content: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0xFF, 0xD8, 0xFF, code];
+    bytes.extend_from_slice(&(content.len() as u16 + 2).to_be_bytes());
+    bytes.extend_from_slice(content);
+    bytes.extend_from_slice(&picture[2..]);
+    bytes
+}
+
+fn motion(bytes: Vec<u8>) -> mjpeg::Mjpeg {
+    mjpeg::Mjpeg::new("video", Box::new(Cursor::new(bytes)))
+}
+
+#[test]
+fn motion_jpeg_is_split_where_pictures_end() {
+    let thumbnail = jpeg(16, 16, 5);
+    let mut bytes = with_segment(&jpeg(48, 32, 1), 0xE1, &thumbnail);
+    bytes.extend_from_slice(&[0; 3]);
+    bytes.extend_from_slice(&with_segment(&jpeg(48, 32, 2), 0xFE, b"\xFF\xD9\xFF\xD8 in a comment \xFF"));
+    bytes.extend_from_slice(b"\r\n--boundary\r\nContent-Type: image/jpeg\r\n\r\n");
+    bytes.extend_from_slice(&jpeg(24, 40, 3));
+    let frames = all(&mut motion(bytes)).unwrap();
+    assert_eq!(frames.len(), 3);
+    for (index, (name, frame)) in frames.iter().enumerate() {
+        assert_eq!(*name, format!("frame-{index:06}"));
+        let (width, height) = if index == 2 { (24, 40) } else { (48, 32) };
+        assert!(largest_difference(frame.pixels(), &picture(width, height, index + 1)) <= 6);
+    }
+    assert_eq!(frames[1].1.timestamp.0.as_millis(), 40);
+}
+
+#[test]
+fn motion_jpeg_that_is_cut_or_broken_is_an_error_after_its_good_frames() {
+    let one = jpeg(48, 32, 1);
+    for cut in [one.len() + 3, one.len() + 200, 2 * one.len() - 1] {
+        let mut bytes = one.repeat(2);
+        bytes.truncate(cut);
+        let mut source = motion(bytes);
+        assert!(source.next().unwrap().is_some());
+        let (exit, message) = fault(source.next());
+        assert_eq!(exit, Exit::Data);
+        assert!(message.contains("frame 1") && message.contains("ends inside"), "{message}");
+        assert!(source.next().unwrap().is_none());
+    }
+    // A picture that starts within another: the first lost its end.
+    let mut bytes = one[..one.len() - 40].to_vec();
+    bytes.extend_from_slice(&one);
+    assert_eq!(fault(all(&mut motion(bytes))).0, Exit::Data);
+    assert_eq!(fault(all(&mut motion(vec![7; 2 << 20]))).0, Exit::Data);
+    assert_eq!(fault(all(&mut motion(Vec::new()))).0, Exit::Data);
+}
+
+/// A Y4M stream of random samples, and the RGB that BT.601 or BT.709 gives for it in floating point.
+fn video(format: &str, width: usize, height: usize, more: &str) -> (Vec<u8>, Vec<f64>) {
+    let (x_step, y_step, grey) = match format {
+        "mono" => (1, 1, true),
+        "422" => (2, 1, false),
+        "444" => (1, 1, false),
+        _ => (2, 2, false),
+    };
+    let (wide, high) = (width.div_ceil(x_step), height.div_ceil(y_step));
+    let mut state = 7u32;
+    let mut sample = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (16 + (state >> 16) % 225) as u8
+    };
+    let luma: Vec<u8> = (0..width * height).map(|_| sample()).collect();
+    let chroma: Vec<u8> = (0..if grey { 0 } else { 2 * wide * high }).map(|_| sample()).collect();
+    let mut bytes =
+        format!("YUV4MPEG2 W{width} H{height} F30000:1001 Ip A1:1 C{format}{more}\nFRAME\n").into_bytes();
+    bytes.extend_from_slice(&luma);
+    bytes.extend_from_slice(&chroma);
+
+    let (red, blue) = if height < 720 { (0.299, 0.114) } else { (0.2126, 0.0722) };
+    let (offset, luma_span, chroma_span) = match more.contains("FULL") {
+        true => (0.0, 255.0, 255.0),
+        false => (16.0, 219.0, 224.0),
+    };
+    let mut rgb = Vec::new();
+    for (at, &light) in luma.iter().enumerate() {
+        let cell = (at / width / y_step) * wide + at % width / x_step;
+        let y = (light as f64 - offset) / luma_span;
+        let centred = |plane: usize| match chroma.get(plane * wide * high + cell) {
+            Some(&value) if !grey => (value as f64 - 128.0) / chroma_span,
+            _ => 0.0,
+        };
+        let (r, b) = (y + 2.0 * (1.0 - red) * centred(1), y + 2.0 * (1.0 - blue) * centred(0));
+        let g = (y - red * r - blue * b) / (1.0 - red - blue);
+        rgb.extend([r, g, b].map(|value| (255.0 * value).clamp(0.0, 255.0)));
+    }
+    (bytes, rgb)
+}
+
+fn y4m_source(bytes: Vec<u8>) -> Result<y4m::Y4m> {
+    y4m::Y4m::new("video", Box::new(Cursor::new(bytes)))
+}
+
+#[test]
+fn uncompressed_video_gets_the_colours_of_its_standard() {
+    for format in ["420jpeg", "420mpeg2", "420", "422", "444", "mono"] {
+        for (width, height) in [(64, 48), (65, 47), (1, 1), (2, 3), (318, 720)] {
+            for more in ["", " XCOLORRANGE=FULL", " XYSCSS=420JPEG XCOLORRANGE=LIMITED"] {
+                let (bytes, expected) = video(format, width, height, more);
+                let mut source = y4m_source(bytes).unwrap();
+                let frame = source.next().unwrap().unwrap();
+                assert_eq!((frame.width_px(), frame.height_px()), (width, height));
+                for (got, want) in frame.pixels().iter().zip(&expected) {
+                    let off = (*got as f64 - want).abs();
+                    assert!(off <= 2.0, "{format} {width}×{height}{more}: {got} and not {want:.1}");
+                }
+                assert!(source.next().unwrap().is_none());
+            }
+        }
+    }
+}
+
+#[test]
+fn video_keeps_its_rate_and_ends_cleanly() {
+    let (mut bytes, _) = video("420jpeg", 16, 16, "");
+    let frame = bytes[bytes.len() - 16 * 16 * 3 / 2 - 6..].to_vec();
+    bytes.extend_from_slice(&frame.repeat(2));
+    let mut source = y4m_source(bytes).unwrap();
+    assert!((source.fps() - 29.97).abs() < 0.01);
+    let frames = all(&mut source).unwrap();
+    assert_eq!(frames.len(), 3);
+    assert_eq!(frames[2].1.timestamp.0.as_millis(), 66);
+    assert_eq!(frames[2].0, "frame-000002");
+}
+
+#[test]
+fn damaged_video_is_an_error() {
+    let (whole, _) = video("420jpeg", 16, 16, "");
+    let header = whole.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    for length in 0..whole.len() {
+        let outcome = y4m_source(whole[..length].to_vec()).and_then(|mut source| all(&mut source));
+        let (exit, message) = fault(outcome);
+        assert_eq!(exit, Exit::Data, "{length}: {message}");
+        if length > header {
+            assert!(message.contains("ends inside frame 0"), "{message}");
+        }
+    }
+    let mut second = whole.clone();
+    second.extend_from_slice(b"FRAMF\n");
+    second.extend_from_slice(&[0; 384]);
+    let mut source = y4m_source(second).unwrap();
+    assert!(source.next().unwrap().is_some());
+    assert_eq!(fault(source.next()).0, Exit::Data);
+    assert!(source.next().unwrap().is_none());
+}
+
+#[test]
+fn video_headers_that_ask_too_much_are_refused() {
+    for (header, says) in [
+        ("W9000 H16 F25:1 C420jpeg", "8192"),
+        ("W100000 H100000 F25:1 C444", "8192"),
+        ("W18446744073709551615 H18446744073709551615 F25:1", "8192"),
+        ("W8589934592 H2147483648 F25:1 C444", "8192"),
+        ("W0 H16 F25:1", "header"),
+        ("W16 H-3 F25:1", "header"),
+        ("W16 H16 F25:1 C420p10", "10 bits"),
+        ("W16 H16 F25:1 C411", "ffmpeg"),
+    ] {
+        let (exit, message) = fault(y4m_source(format!("YUV4MPEG2 {header}\n").into_bytes()));
+        assert_eq!(exit, Exit::Data);
+        assert!(message.contains(says), "{header}: {message}");
+    }
+    let mut odd_rate = b"YUV4MPEG2 W1 H1 F25:0 Cmono\nFRAME\n".to_vec();
+    odd_rate.push(126);
+    assert_eq!(y4m_source(odd_rate).unwrap().fps(), 25.0);
+}
+
+/// A stream with a few bytes changed, lost or put in.
+fn damaged(stream: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
+    let edits = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3u8), 1..6);
+    edits.prop_map(move |edits| {
+        let mut bytes = stream.clone();
+        for (place, value, kind) in edits {
+            let at = place.index(bytes.len());
+            match kind {
+                0 => bytes[at] = value,
+                1 => bytes.truncate(at + 1),
+                _ => bytes.insert(at, value),
+            }
+        }
+        bytes
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Either frames or one fault about data, never a panic.
+    #[test]
+    fn random_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        let mut jpeg = vec![0xFF, 0xD8, 0xFF];
+        jpeg.extend_from_slice(&bytes);
+        let mut header = b"YUV4MPEG2 W2 H2 ".to_vec();
+        header.extend_from_slice(&bytes);
+        for bytes in [bytes, jpeg.clone()] {
+            prop_assert!(all(&mut motion(bytes.clone())).is_ok_and(|frames| frames.len() < 9)
+                || fault(all(&mut motion(bytes))).0 == Exit::Data);
+        }
+        if let Err(error) = still::decode("picture", &jpeg, &mut Frame::black(1, 1)) {
+            prop_assert_eq!(exit_of(&error), Exit::Data);
+        }
+        if let Err(error) = y4m_source(header).and_then(|mut source| all(&mut source)) {
+            prop_assert_eq!(exit_of(&error), Exit::Data);
+        }
+    }
+
+    #[test]
+    fn damaged_motion_jpeg_does_not_panic(bytes in damaged(jpeg(24, 16, 1).repeat(2))) {
+        if let Err(error) = all(&mut motion(bytes)) {
+            prop_assert_eq!(exit_of(&error), Exit::Data);
+        }
+    }
+
+    #[test]
+    fn damaged_png_does_not_panic(bytes in damaged(png(24, 16, 1))) {
+        if let Err(error) = still::decode("picture", &bytes, &mut Frame::black(1, 1)) {
+            prop_assert_eq!(exit_of(&error), Exit::Data);
+        }
+    }
+
+    #[test]
+    fn damaged_video_does_not_panic(bytes in damaged(video("422", 5, 3, "").0)) {
+        if let Err(error) = y4m_source(bytes).and_then(|mut source| all(&mut source)) {
+            prop_assert_eq!(exit_of(&error), Exit::Data);
+        }
+    }
+}
