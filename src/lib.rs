@@ -23,6 +23,9 @@
 pub mod bundle;
 pub mod capture;
 pub mod cli;
+pub mod detect;
 pub mod engine;
 pub mod fault;
+pub mod field_of_view;
 pub mod frame;
+pub mod preprocess;
