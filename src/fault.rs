@@ -30,6 +30,8 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Already wrapped: a fault is only ever returned as an error.
+    #[allow(clippy::new_ret_no_self)]
     pub fn new(exit: Exit, message: impl Into<String>) -> anyhow::Error {
         let message = message.into();
         anyhow::Error::new(Fault { exit, message })
