@@ -208,3 +208,6 @@ fn hex(bytes: &[u8]) -> String {
 pub fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
+
+#[cfg(test)]
+mod tests;

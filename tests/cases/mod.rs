@@ -14,6 +14,8 @@ struct Entry {
     model: [usize; 2],
     input: [usize; 2],
     output: [usize; 2],
+    #[serde(default)]
+    message: String,
 }
 
 pub struct Cases {
@@ -27,6 +29,9 @@ pub struct Case<'a> {
     pub model: &'a [u8],
     pub input: &'a [u8],
     pub output: &'a [u8],
+    /// For networks that must be refused: part of the reason.
+    #[allow(dead_code, reason = "not every test refuses")]
+    pub message: &'a str,
 }
 
 impl Cases {
@@ -45,6 +50,7 @@ impl Cases {
             model: part(entry.model),
             input: part(entry.input),
             output: part(entry.output),
+            message: &entry.message,
         })
     }
 }

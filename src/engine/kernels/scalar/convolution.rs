@@ -1,5 +1,5 @@
-//! Dense and grouped convolution: a strip of pixels is gathered as `i16` patches, then multiplied with four output
-//! channels' weights at a time.
+//! Dense and grouped convolution: a strip of pixels is gathered as `i16` patches, which one output channel's weights after
+//! the other are multiplied with.
 
 use std::ops::Range;
 
@@ -7,8 +7,6 @@ use crate::engine::kernels::{Convolution, RowKernel};
 
 /// Patches and weights are padded with zeros to a multiple of this, so that loops have no tail.
 const STEP: usize = 16;
-/// Output channels that share one pass over a patch.
-const TOGETHER: usize = 4;
 /// Values of a strip of patches: it stays in the first-level cache.
 const STRIP: usize = 8192;
 
@@ -16,17 +14,15 @@ pub fn pack(convolution: &Convolution) -> Box<dyn RowKernel> {
     let sum_length = convolution.sum_length();
     let patch = sum_length.next_multiple_of(STEP);
     let group_outputs = convolution.output[2] / convolution.groups.max(1);
-    let padded_outputs = group_outputs.next_multiple_of(TOGETHER);
-    let mut weights = vec![0i16; convolution.groups * padded_outputs * patch];
-    for (channel, row) in convolution.weights.chunks_exact(sum_length.max(1)).enumerate() {
-        let (group, channel) = (channel / group_outputs, channel % group_outputs);
-        let start = (group * padded_outputs + channel) * patch;
-        for (packed, &weight) in weights[start..].iter_mut().zip(row) {
+    let mut weights = vec![0i16; convolution.output[2] * patch];
+    let rows = convolution.weights.chunks_exact(sum_length.max(1));
+    for (packed, row) in weights.chunks_exact_mut(patch.max(1)).zip(rows) {
+        for (packed, &weight) in packed.iter_mut().zip(row) {
             *packed = i16::from(weight);
         }
     }
     let convolution = Convolution { weights: vec![], ..convolution.clone() };
-    Box::new(Dense { convolution, patch, group_outputs, padded_outputs, weights })
+    Box::new(Dense { convolution, patch, group_outputs, weights })
 }
 
 #[derive(Debug)]
@@ -35,9 +31,9 @@ struct Dense {
     convolution: Convolution,
     /// Length of a padded patch.
     patch: usize,
+    /// Output channels of one group.
     group_outputs: usize,
-    padded_outputs: usize,
-    /// `[group, padded output of the group, patch]`.
+    /// `[output channel, patch]`.
     weights: Vec<i16>,
 }
 
@@ -45,9 +41,9 @@ impl RowKernel for Dense {
     fn run(&self, input: &[u8], rows: Range<usize>, output: &mut [u8]) {
         let convolution = &self.convolution;
         let [_, width, channels] = convolution.output;
-        let strip = (STRIP / self.patch.max(self.padded_outputs)).clamp(1, width.max(1));
+        let strip = (STRIP / self.patch.max(self.group_outputs)).clamp(1, width.max(1));
         let mut patches = vec![0i16; strip * self.patch];
-        let mut sums = vec![0i32; strip * self.padded_outputs];
+        let mut sums = vec![0i32; strip * self.group_outputs];
         for (y, row) in rows.zip(output.chunks_exact_mut((width * channels).max(1))) {
             for (index, pixels) in row.chunks_mut(strip * channels).enumerate() {
                 let count = pixels.len() / channels;
@@ -106,12 +102,12 @@ impl Dense {
 
     /// `sums[pixel][output] = Σ patch × weights`.
     fn multiply(&self, patches: &[i16], group: usize, sums: &mut [i32]) {
-        let size = self.padded_outputs * self.patch;
+        let size = self.group_outputs * self.patch;
         let weights = &self.weights[group * size..][..size];
-        for (index, weights) in weights.chunks_exact(TOGETHER * self.patch).enumerate() {
-            let sums = sums.chunks_exact_mut(self.padded_outputs);
-            for (patch, sums) in patches.chunks_exact(self.patch).zip(sums) {
-                sums[index * TOGETHER..][..TOGETHER].copy_from_slice(&dot_products(patch, weights));
+        for (output, weights) in weights.chunks_exact(self.patch).enumerate() {
+            let sums = sums.iter_mut().skip(output).step_by(self.group_outputs);
+            for (patch, sum) in patches.chunks_exact(self.patch).zip(sums) {
+                *sum = dot_product(patch, weights);
             }
         }
     }
@@ -121,7 +117,7 @@ impl Dense {
         let outputs = group * self.group_outputs..(group + 1) * self.group_outputs;
         let bias = &convolution.bias[outputs.clone()];
         let factors = &convolution.factors[outputs.clone()];
-        let sums = sums.chunks_exact(self.padded_outputs);
+        let sums = sums.chunks_exact(self.group_outputs);
         for (pixel, sums) in pixels.chunks_exact_mut(convolution.output[2]).zip(sums) {
             let pixel = &mut pixel[outputs.clone()];
             for (((output, &sum), &bias), &factor) in pixel.iter_mut().zip(sums).zip(bias).zip(factors) {
@@ -131,20 +127,14 @@ impl Dense {
     }
 }
 
-/// The dot products of a patch with four rows of weights of its length.
+/// Of slices whose length is a multiple of [`STEP`]: a fixed step lets the compiler multiply and add pairs.
 #[inline(always)]
-fn dot_products(patch: &[i16], weights: &[i16]) -> [i32; TOGETHER] {
-    let length = patch.len();
-    let (first, rest) = weights.split_at(length);
-    let (second, rest) = rest.split_at(length);
-    let (third, fourth) = rest.split_at(length);
-    let product = |value: i16, weight: i16| i32::from(value) * i32::from(weight);
-    let mut sums = [0i32; TOGETHER];
-    for ((((&value, &a), &b), &c), &d) in patch.iter().zip(first).zip(second).zip(third).zip(fourth) {
-        sums[0] = sums[0].wrapping_add(product(value, a));
-        sums[1] = sums[1].wrapping_add(product(value, b));
-        sums[2] = sums[2].wrapping_add(product(value, c));
-        sums[3] = sums[3].wrapping_add(product(value, d));
+fn dot_product(patch: &[i16], weights: &[i16]) -> i32 {
+    let mut sum = 0i32;
+    for (values, weights) in patch.as_chunks::<STEP>().0.iter().zip(weights.as_chunks::<STEP>().0) {
+        for index in 0..STEP {
+            sum = sum.wrapping_add(i32::from(values[index]) * i32::from(weights[index]));
+        }
     }
-    sums
+    sum
 }

@@ -86,12 +86,13 @@ impl Depthwise {
         let factors = &convolution.factors[channel..][..N];
         let mut sums = [0i32; N];
         for &(pixel, tap) in taps {
-            let values = &input[pixel + channel..][..N];
-            let weights = &self.weights[tap + channel..][..N];
-            for ((sum, &value), &weight) in sums.iter_mut().zip(values).zip(weights) {
+            let values = input[pixel + channel..].first_chunk::<N>();
+            let weights = self.weights[tap + channel..].first_chunk::<N>();
+            let (Some(values), Some(weights)) = (values, weights) else { continue };
+            for index in 0..N {
                 // |value − zero point| ≤ 255 and |weight| ≤ 128: the product fits into 16 bits.
-                let product = i16::from(value).wrapping_sub(zero_point).wrapping_mul(weight);
-                *sum = sum.wrapping_add(i32::from(product));
+                let value = i16::from(values[index]).wrapping_sub(zero_point);
+                sums[index] = sums[index].wrapping_add(i32::from(value.wrapping_mul(weights[index])));
             }
         }
         for (((output, &sum), &bias), &factor) in output.iter_mut().zip(&sums).zip(bias).zip(factors) {
