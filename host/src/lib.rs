@@ -6,10 +6,20 @@
 //! |---|---|
 //! | [`data`] | lists of images and masks on disk |
 //! | [`graph`] | the contract between training and export: a float inference network |
+//! | [`quantize`] | ranges, shared scales, int8 weights, bias correction, decision rules |
+//! | [`onnx`] | graphs as ONNX files, float and int8 |
+//! | [`bundle`], [`card`] | model bundles and their model cards |
+//! | [`evaluate`], [`metrics`] | scores of a model on lists, as the cart runs it |
 //! | [`files`] | reading and writing, nothing half-written |
 //! | [`cli`] | one file a verb |
 
+pub mod bundle;
+pub mod card;
 pub mod cli;
 pub mod data;
+pub mod evaluate;
 pub mod files;
 pub mod graph;
+pub mod metrics;
+pub mod onnx;
+pub mod quantize;

@@ -1,5 +1,8 @@
 //! The command line: one file a verb.
 
+pub mod calibrate;
+pub mod evaluate;
+pub mod export;
 pub mod graph;
 
 use std::process::ExitCode;
@@ -17,6 +20,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    Calibrate(calibrate::Arguments),
+    Export(export::Arguments),
+    Evaluate(evaluate::Arguments),
     Graph(graph::Arguments),
 }
 
@@ -24,6 +30,9 @@ enum Verb {
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let outcome = match Arguments::parse().verb {
+        Verb::Calibrate(arguments) => calibrate::run(arguments),
+        Verb::Export(arguments) => export::run(arguments),
+        Verb::Evaluate(arguments) => evaluate::run(arguments),
         Verb::Graph(arguments) => graph::run(arguments),
     };
     match outcome {

@@ -1,3 +1,4 @@
 //! Images and masks on disk.
 
 pub mod lists;
+pub mod split;

@@ -63,7 +63,7 @@ fn missing(name: &str) -> anyhow::Error {
     Fault::data(format!("graph: tensor {name} was never computed"))
 }
 
-fn apply(node: &Node, inputs: &[&Activation]) -> anyhow::Result<Activation> {
+pub(crate) fn apply(node: &Node, inputs: &[&Activation]) -> anyhow::Result<Activation> {
     let wrong = || Fault::data(format!("graph node {}: wrong number of inputs", node.name));
     let first = *inputs.first().ok_or_else(wrong)?;
     let second = || inputs.get(1).copied().ok_or_else(wrong);
@@ -102,7 +102,7 @@ fn apply(node: &Node, inputs: &[&Activation]) -> anyhow::Result<Activation> {
     })
 }
 
-fn convolve(
+pub(crate) fn convolve(
     input: &Activation,
     weight: &Tensor4,
     bias: &[f32],

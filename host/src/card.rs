@@ -1,0 +1,161 @@
+//! The model card: what a model is, what it was made from, what it reaches, where it ends.
+
+use std::fmt::Write as _;
+
+use polyp_edge::bundle::manifest::Manifest;
+
+/// Data set, source and terms, by the name in the lists.
+const DATA_SETS: [(&str, &str); 5] = [
+    (
+        "kvasir-seg",
+        "Kvasir-SEG (Simula), 1,000 polyp images with masks; research and education, commercial use by permission",
+    ),
+    ("cvc-clinicdb", "CVC-ClinicDB (CVC, Barcelona), 612 frames of colonoscopy videos with masks; research"),
+    ("cvc-colondb", "CVC-ColonDB (CVC, Barcelona), 380 frames with masks; research"),
+    ("polypgen", "PolypGen, polyp frames of several centres with masks; CC BY 4.0 as far as known"),
+    ("cp-child-negative", "CP-CHILD, colonoscopy frames without a polyp; CC BY 4.0 as far as known"),
+];
+
+/// Markdown. `remarks` are paragraphs of their own.
+pub fn render(manifest: &Manifest, remarks: &[String]) -> String {
+    let mut card = format!(
+        "# {} {}\n\n**Not a medical device.** For research and development. It must not be used to diagnose, to decide \
+         on a treatment, or in place of a trained person's eyes.\n\n",
+        manifest.name, manifest.model_version
+    );
+    let [_, _, height, width] = manifest.input.shape;
+    let [_, _, rows, columns] = manifest.output.shape;
+    let _ = writeln!(
+        card,
+        "Segments polyps on colonoscopy frames. Input {width} × {height} RGB, raw 8-bit pixels; output a logit for each \
+         of {columns} × {rows} cells. int8 throughout: activations u8 with one scale a tensor, weights s8 with one scale \
+         an output channel.\n"
+    );
+    let decision = manifest.decision;
+    let _ = writeln!(
+        card,
+        "A pixel counts as polyp from a probability of {}. A region is dropped if it is smaller than {} of the field of \
+         view or if it nowhere reaches {}. It is shown once it was seen in {} of the last {} frames.\n",
+        decision.threshold,
+        decision.min_region_share,
+        decision.min_peak,
+        manifest.gate.appear,
+        manifest.gate.window
+    );
+    for remark in remarks {
+        let _ = writeln!(card, "{remark}\n");
+    }
+    let provenance = &manifest.provenance;
+    card.push_str("## Made from\n\n");
+    for data in &provenance.data {
+        let known = DATA_SETS.iter().find(|(name, _)| data.split([':', ' ']).next() == Some(name));
+        match known {
+            Some((_, what)) => writeln!(card, "- `{data}`: {what}."),
+            None => writeln!(card, "- {data}"),
+        }
+        .ok();
+    }
+    if provenance.data.is_empty() {
+        card.push_str("- Not stated.\n");
+    }
+    let seeds: Vec<String> = provenance.seeds.iter().map(u64::to_string).collect();
+    let _ = writeln!(
+        card,
+        "\nNo picture of these sets is part of this bundle; its golden frames are rendered. Seeds: {}. Commit: {}.\n",
+        if seeds.is_empty() { "none".into() } else { seeds.join(", ") },
+        provenance.commit
+    );
+    card.push_str("## Scores\n\n");
+    card.push_str(&scores(manifest));
+    card.push_str(
+        "\nDice and IoU are means over the images of a list, of the mask that the cart's engine makes at the image's own \
+         size. An image without a polyp on which nothing is marked counts 1. `at half` leaves out the rules for size and \
+         peak and takes a probability of 0.5. `false alarms` is the share of polyp-free frames with any region.\n\n\
+         ## Limits\n\n\
+         - Trained on still images that were chosen because they show a polyp well; flat, small or partly hidden polyps, \
+         blur, residue and inflammation are rarer there than in an examination.\n\
+         - Few hospitals, few makers of endoscopes, mostly adults, mostly white light. Other hospitals' pictures score \
+         lower; the lists named `unseen` show by how much.\n\
+         - Frames of the same videos lie in ClinicDB's training and test lists, so that figure flatters.\n\
+         - Polyp-free frames of one source only; false alarms on others are not known.\n\
+         - A missed polyp is not told from a frame without one.\n",
+    );
+    card
+}
+
+fn scores(manifest: &Manifest) -> String {
+    let scores = &manifest.provenance.scores;
+    let mut measures: Vec<&str> =
+        scores.values().flat_map(|of_list| of_list.keys().map(String::as_str)).collect();
+    measures.sort_unstable();
+    measures.dedup();
+    if measures.is_empty() {
+        return "Not measured.\n".into();
+    }
+    let mut table = format!("| list | {} |\n|---|{}\n", measures.join(" | "), "---|".repeat(measures.len()));
+    for (list, of_list) in scores {
+        let cells = measures.iter().map(|&measure| match of_list.get(measure) {
+            Some(value) if measure == "frames" => format!("{value}"),
+            Some(value) => format!("{value:.3}"),
+            None => "–".into(),
+        });
+        let _ = writeln!(table, "| {list} | {} |", cells.collect::<Vec<_>>().join(" | "));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_names_data_scores_and_what_it_is_not() {
+        let manifest: Manifest = toml::from_str(
+            r#"
+            format_version = 1
+            name = "first"
+            model_version = "1.0.0"
+            rollback_index = 1
+            model = "model.onnx"
+            field_of_view = "find"
+            files = {}
+            [input]
+            name = "input"
+            shape = [1, 3, 224, 224]
+            scale = 0.0078125
+            zero_point = 127
+            [output]
+            name = "logits"
+            shape = [1, 1, 56, 56]
+            scale = 0.06
+            zero_point = 128
+            [decision]
+            threshold = 0.5
+            min_region_share = 0.002
+            min_peak = 0.75
+            [gate]
+            appear = 3
+            window = 5
+            [provenance]
+            data = ["kvasir-seg: 900 frames"]
+            seeds = [7]
+            commit = "abc"
+            [provenance.scores.test-kvasir]
+            dice = 0.8762
+            frames = 100.0
+            "#,
+        )
+        .unwrap();
+        let card = render(&manifest, &["A remark.".into()]);
+        for part in [
+            "Not a medical device",
+            "Simula",
+            "| test-kvasir | 0.876 | 100 |",
+            "A remark.",
+            "Seeds: 7",
+            "3 of the last 5",
+        ] {
+            assert!(card.contains(part), "{part} is not in\n{card}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! `polyp-host calibrate --graph FILE --out DIR`: ranges, bias corrections and decision rules from held-back frames.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use polyp_edge::bundle::digest;
+use polyp_edge::bundle::manifest::FieldOfViewRule;
+use polyp_edge::fault::Fault;
+use polyp_edge::preprocess::Preprocessor;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+
+use crate::data::lists::{Sample, data_folder, read_list};
+use crate::data::split::hold_back;
+use crate::evaluate::{Cart, Predictor, crop, default_threads, in_parallel, progress_bar};
+use crate::graph::Graph;
+use crate::quantize::QuantisedGraph;
+use crate::quantize::calibration::Statistics;
+use crate::quantize::decision::{self, Output, Seen, TRUTH_SIDE_PX, Wishes};
+use crate::quantize::range::Observer;
+use crate::quantize::refine::refine;
+use crate::quantize::store::{Calibration, Evidence, FORMAT, FrameRecord, Recipe};
+use crate::{files, onnx};
+
+/// Finds scales, bias corrections and decision rules on the frames that training holds back.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The float graph that training exported.
+    #[arg(long)]
+    graph: PathBuf,
+    /// Lists of frames with polyps.
+    #[arg(long = "list", default_value = "train")]
+    lists: Vec<PathBuf>,
+    /// Lists of frames without polyps.
+    #[arg(long = "negatives", default_value = "negative-train")]
+    negatives: Vec<PathBuf>,
+    /// The lists hold held-back frames only: use all of them, not just the part that training holds back.
+    #[arg(long)]
+    whole_lists: bool,
+    /// The calibration's folder.
+    #[arg(long)]
+    out: PathBuf,
+    /// Frames for ranges and bias correction, a quarter of them without polyps.
+    #[arg(long, default_value_t = 96)]
+    frames: usize,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// min-max, squared-error or percentile-SHARE; several are tried if none is named.
+    #[arg(long)]
+    observer: Option<String>,
+    /// At most this share of held-back polyp-free frames may show a region.
+    #[arg(long, default_value_t = 0.12)]
+    negative_share: f64,
+    /// Take this threshold instead of trying several.
+    #[arg(long)]
+    threshold: Option<f32>,
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+/// A held-back frame, ready for the network.
+struct Frame {
+    name: String,
+    sha256: String,
+    /// `[S, S, 3] u8`
+    pixels: Vec<u8>,
+    /// Of the field of view, `[TRUTH_SIDE_PX, TRUTH_SIDE_PX] u8`; empty without a polyp.
+    truth: Vec<u8>,
+}
+
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let threads = arguments.threads.unwrap_or_else(default_threads).max(1);
+    let graph_bytes = files::read(&arguments.graph)?;
+    let graph = Graph::load(&arguments.graph)?;
+    let data = data_folder()?;
+    let gather = |lists: &[PathBuf]| gather(lists, &data, arguments.whole_lists);
+    let (polyps, negatives) = (gather(&arguments.lists)?, gather(&arguments.negatives)?);
+    if polyps.is_empty() || negatives.is_empty() {
+        return Err(Fault::data(
+            "no frame is held back of one of the lists; name longer ones or use --whole-lists",
+        ));
+    }
+    let polyps = prepare("held-back polyps", &polyps, graph.input_side, threads)?;
+    let negatives = prepare("held-back negatives", &negatives, graph.input_side, threads)?;
+    let chosen = draw(&polyps, &negatives, arguments.frames, arguments.seed);
+    let pixels: Vec<Vec<u8>> = chosen.iter().map(|frame| frame.pixels.clone()).collect();
+    log::info!("{} frames for ranges, {} for decision rules", pixels.len(), polyps.len() + negatives.len());
+
+    let statistics = Statistics::gather(&graph, &pixels)?;
+    let observers = match &arguments.observer {
+        Some(name) => vec![name.parse()?],
+        None => vec![
+            Observer::MinMax,
+            Observer::Percentile(0.0001),
+            Observer::Percentile(0.001),
+            Observer::SquaredError,
+        ],
+    };
+    let mut tried = BTreeMap::new();
+    let mut best: Option<(f64, Observer, bool, _, _)> = None;
+    for observer in observers {
+        let tensors = statistics.quantisations(&graph, observer);
+        for correct in [false, true] {
+            let refined = refine(&graph, &tensors, &pixels, correct)?;
+            let error = refined.probability_error;
+            log::info!("{observer}, bias correction {correct}: probability error {error:.3e}");
+            tried.insert(format!("{observer} {}", if correct { "corrected" } else { "plain" }), error);
+            if best.as_ref().is_none_or(|(least, ..)| error < *least) {
+                best = Some((error, observer, correct, tensors.clone(), refined));
+            }
+        }
+    }
+    let Some((_, observer, bias_correction, tensors, refined)) = best else {
+        return Err(Fault::usage("no observer to try"));
+    };
+
+    let quantised = QuantisedGraph::new(&graph, tensors, &refined.corrections)?;
+    let model = onnx::quantised::to_onnx(&quantised)?;
+    let wishes = Wishes { negative_share: arguments.negative_share, threshold: arguments.threshold };
+    let (seen, output) = look(&model, polyps.iter().chain(&negatives), threads)?;
+    let trials = decision::sweep(&seen, output, wishes)?;
+    let decision =
+        decision::choose(&trials, wishes).ok_or_else(|| Fault::usage("no decision rule to try"))?;
+    if decision.negative_share > wishes.negative_share {
+        log::warn!(
+            "no decision rule keeps false alarms to {} of held-back negatives; the least is {:.3}",
+            wishes.negative_share,
+            decision.negative_share
+        );
+    }
+    let recipe = Recipe {
+        format: FORMAT,
+        graph_sha256: digest(&graph_bytes),
+        observer: observer.to_string(),
+        bias_correction,
+        seed: arguments.seed,
+        calibration_frames: pixels.len(),
+        held_back_polyp_frames: polyps.len(),
+        held_back_negative_frames: negatives.len(),
+        decision: decision.decision(),
+        held_back_dice: decision.dice,
+        held_back_negative_share: decision.negative_share,
+        tried,
+    };
+    let frames = records(&chosen, polyps.iter().chain(&negatives));
+    let calibration = Calibration { recipe, tensors: quantised.tensors, corrections: refined.corrections };
+    let evidence =
+        Evidence { frames: &frames, extremes: &statistics.extremes, noise: &refined.noise, trials: &trials };
+    calibration.save(&arguments.out, &evidence)?;
+    println!(
+        "{}: {observer}{}; threshold {}, smallest region {}, lowest peak {}: held-back Dice {:.3}, false alarms {:.1} %",
+        arguments.out.display(),
+        if bias_correction { " with bias correction" } else { "" },
+        decision.threshold,
+        decision.min_region_share,
+        decision.min_peak,
+        decision.dice,
+        100.0 * decision.negative_share
+    );
+    Ok(())
+}
+
+fn gather(lists: &[PathBuf], data: &Path, whole: bool) -> anyhow::Result<Vec<Sample>> {
+    let mut samples = Vec::new();
+    for list in lists {
+        let of_list = read_list(list, data)?;
+        samples.extend(if whole { of_list } else { hold_back(of_list).1 });
+    }
+    Ok(samples)
+}
+
+/// Brings frames to the network's input as the cart does.
+fn prepare(label: &str, samples: &[Sample], side: usize, threads: usize) -> anyhow::Result<Vec<Frame>> {
+    let bar = progress_bar(label, samples.len());
+    let frames = in_parallel(
+        samples,
+        threads,
+        || Ok(Preprocessor::new(side)),
+        |preprocessor, sample| {
+            let frame = sample.read_image()?;
+            let crop = crop(&frame, FieldOfViewRule::Find);
+            let mut pixels = vec![0; 3 * side * side];
+            preprocessor.prepare(&frame, crop, &mut pixels)?;
+            let mask = sample.read_mask(frame.width_px(), frame.height_px())?;
+            let mut truth = Vec::new();
+            if mask.iter().any(|&pixel| pixel != 0) {
+                let place = |cell: usize, start: usize, length: usize| {
+                    start + (2 * cell + 1) * length / (2 * TRUTH_SIDE_PX)
+                };
+                for row in 0..TRUTH_SIDE_PX {
+                    let y = place(row, crop.y, crop.height);
+                    truth.extend((0..TRUTH_SIDE_PX).map(|column| {
+                        let x = place(column, crop.x, crop.width);
+                        mask.get(y * frame.width_px() + x).copied().unwrap_or(0)
+                    }));
+                }
+            }
+            bar.inc(1);
+            Ok(Frame {
+                name: sample.name.clone(),
+                sha256: digest(&files::read(&sample.image)?),
+                pixels,
+                truth,
+            })
+        },
+    );
+    bar.finish_and_clear();
+    frames
+}
+
+/// Frames for the ranges: a quarter without polyps, or as many as there are.
+fn draw<'a>(polyps: &'a [Frame], negatives: &'a [Frame], count: usize, seed: u64) -> Vec<&'a Frame> {
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let mut take = |frames: &'a [Frame], count: usize| {
+        let mut order: Vec<&Frame> = frames.iter().collect();
+        order.shuffle(&mut random);
+        order.truncate(count.max(1));
+        order
+    };
+    let mut chosen = take(negatives, count / 4);
+    chosen.extend(take(polyps, count.saturating_sub(chosen.len())));
+    chosen
+}
+
+/// Runs the cart's engine on every frame.
+fn look<'a>(
+    model: &[u8],
+    frames: impl Iterator<Item = &'a Frame>,
+    threads: usize,
+) -> anyhow::Result<(Vec<Seen>, Output)> {
+    let frames: Vec<&Frame> = frames.collect();
+    let cart = Cart::new(model)?;
+    let (scale, zero_point) = cart.output_quantisation();
+    let output = Output { shape: cart.output_shape(), scale, zero_point };
+    drop(cart);
+    let bar = progress_bar("decision rules", frames.len());
+    let seen = in_parallel(
+        &frames,
+        threads,
+        || Cart::new(model),
+        |cart, frame| {
+            let mut logits = Vec::new();
+            cart.predict(&frame.pixels, &mut logits)?;
+            bar.inc(1);
+            Ok(Seen { logits, truth: frame.truth.clone() })
+        },
+    );
+    bar.finish_and_clear();
+    Ok((seen?, output))
+}
+
+/// One record a frame, by name.
+fn records<'a>(calibration: &[&Frame], all: impl Iterator<Item = &'a Frame>) -> Vec<FrameRecord> {
+    let mut records: Vec<FrameRecord> = all
+        .map(|frame| {
+            let both = calibration.iter().any(|chosen| chosen.name == frame.name);
+            let role = if both { "both" } else { "decision" };
+            FrameRecord { name: frame.name.clone(), sha256: frame.sha256.clone(), role: role.into() }
+        })
+        .collect();
+    records.sort_by(|a, b| a.name.cmp(&b.name));
+    records
+}

@@ -1,0 +1,170 @@
+//! `polyp-host evaluate --model BUNDLE --list LIST`: scores as the cart runs the model.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use polyp_edge::bundle::Bundle;
+use polyp_edge::fault::Fault;
+use serde::Serialize;
+
+use crate::data::lists::{data_folder, read_list};
+use crate::evaluate::{Cart, Float, default_threads, list_name, score_list};
+use crate::files;
+use crate::metrics::Summary;
+
+/// Scores a bundle on lists of images, as the cart runs it.
+///
+/// Dice and IoU are means over a list's images of the mask that the cart makes at the image's own size; the "at half"
+/// figures leave out the rules for size and peak and take a probability of 0.5. Where truth and mask are both empty,
+/// both are 1.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The bundle's folder.
+    #[arg(long)]
+    model: PathBuf,
+    /// A list file, or the name of one in splits/ of the data folder. Repeat for more.
+    #[arg(long = "list", required = true)]
+    lists: Vec<PathBuf>,
+    /// The same network in float, to compare with.
+    #[arg(long = "f32", value_name = "FILE")]
+    float: Option<PathBuf>,
+    #[arg(long)]
+    threads: Option<usize>,
+    /// One JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Also write each image's scores as CSV.
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    schema: u32,
+    model: String,
+    model_version: String,
+    lists: BTreeMap<String, ListReport>,
+}
+
+#[derive(Serialize)]
+struct ListReport {
+    int8: Scores,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    f32: Option<Scores>,
+    /// Dice of int8 − f32, of the shown mask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dice_difference: Option<f64>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Scores {
+    #[serde(flatten)]
+    summary: Summary,
+    false_alarm_share: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct ImageRow<'a> {
+    list: &'a str,
+    name: &'a str,
+    arithmetic: &'a str,
+    dice: f64,
+    iou: f64,
+    dice_at_half: f64,
+    truth_px: usize,
+    predicted_px: usize,
+    regions: usize,
+}
+
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let bundle = Bundle::open(&arguments.model)?;
+    let onnx = bundle.read(&bundle.manifest.model)?;
+    let float = arguments.float.as_deref().map(files::read).transpose()?;
+    if let Some(float) = &float {
+        Float::new(float)?;
+    }
+    let (decision, rule) = (&bundle.manifest.decision, bundle.manifest.field_of_view);
+    let threads = arguments.threads.unwrap_or_else(default_threads).max(1);
+    let data = data_folder()?;
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let mut report = Report {
+        schema: 1,
+        model: bundle.manifest.name.clone(),
+        model_version: bundle.manifest.model_version.clone(),
+        lists: BTreeMap::new(),
+    };
+    for list in &arguments.lists {
+        let samples = read_list(list, &data)?;
+        let name = list_name(list);
+        let mut summarise =
+            |arithmetic: &str, scores: &[crate::metrics::FrameScore]| -> anyhow::Result<Scores> {
+                for (sample, score) in samples.iter().zip(scores) {
+                    csv.serialize(ImageRow {
+                        list: &name,
+                        name: &sample.name,
+                        arithmetic,
+                        dice: score.overlap.dice(),
+                        iou: score.overlap.iou(),
+                        dice_at_half: score.at_half.dice(),
+                        truth_px: score.overlap.truth_px,
+                        predicted_px: score.overlap.predicted_px,
+                        regions: score.regions,
+                    })?;
+                }
+                let summary = Summary::of(scores);
+                Ok(Scores { summary, false_alarm_share: summary.false_alarm_share() })
+            };
+        let scores = score_list(&name, &samples, threads, || Cart::new(&onnx), decision, rule)?;
+        let int8 = summarise("int8", &scores)?;
+        let f32 = match &float {
+            Some(float) => {
+                let label = format!("{name} f32");
+                let scores = score_list(&label, &samples, threads, || Float::new(float), decision, rule)?;
+                Some(summarise("f32", &scores)?)
+            }
+            None => None,
+        };
+        let dice_difference = f32.map(|f32| int8.summary.dice - f32.summary.dice);
+        if report.lists.insert(name.clone(), ListReport { int8, f32, dice_difference }).is_some() {
+            return Err(Fault::usage(format!("two lists are named {name}; rename one")));
+        }
+    }
+    if let Some(path) = &arguments.csv {
+        files::write_whole(path, &csv.into_inner()?)?;
+    }
+    match arguments.json {
+        true => println!("{}", serde_json::to_string(&report)?),
+        false => print_table(&report),
+    }
+    Ok(())
+}
+
+fn print_table(report: &Report) {
+    let columns = ["frames", "Dice", "IoU", "at half", "missed", "free", "alarms"];
+    let [frames, dice, iou, half, missed, free, alarms] = columns;
+    println!(
+        "{:<26} {frames:>6} {dice:>6} {iou:>6} {half:>8} {missed:>7} {free:>6} {alarms:>7}",
+        report.model
+    );
+    for (name, list) in &report.lists {
+        let rows = [(name.clone(), Some(list.int8)), (format!("{name} f32"), list.f32)];
+        for (label, Scores { summary, false_alarm_share }) in
+            rows.into_iter().filter_map(|(l, s)| Some((l, s?)))
+        {
+            let alarms =
+                false_alarm_share.map_or("–".to_string(), |share| format!("{:.1} %", 100.0 * share));
+            println!(
+                "{label:<26} {:>6} {:>6.3} {:>6.3} {:>8.3} {:>7} {:>6} {alarms:>7}",
+                summary.frames,
+                summary.dice,
+                summary.iou,
+                summary.dice_at_half,
+                summary.missed,
+                summary.polyp_free
+            );
+        }
+        if let Some(difference) = list.dice_difference {
+            println!("{:<26} {:>6} {difference:>+6.3}", format!("{name} int8 − f32"), "");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! `polyp-host export --graph FILE --calibration DIR --out DIR --name NAME`: the bundle that the cart runs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use polyp_edge::bundle::digest;
+use polyp_edge::bundle::manifest::{FieldOfViewRule, Gate, Provenance};
+use polyp_edge::fault::Fault;
+
+use crate::bundle::{self, Description};
+use crate::data::lists::{data_folder, read_list};
+use crate::evaluate::{Cart, Float, default_threads, list_name, score_list};
+use crate::graph::Graph;
+use crate::metrics::{FrameScore, Summary};
+use crate::quantize::QuantisedGraph;
+use crate::quantize::store::Calibration;
+use crate::{files, onnx};
+
+/// Quantises a graph with a calibration and writes the bundle.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The float graph that training exported.
+    #[arg(long)]
+    graph: PathBuf,
+    /// What `calibrate` wrote for this graph.
+    #[arg(long)]
+    calibration: PathBuf,
+    /// The bundle's folder; an earlier bundle there is replaced.
+    #[arg(long)]
+    out: PathBuf,
+    #[arg(long)]
+    name: String,
+    #[arg(long, default_value = "0.1.0")]
+    model_version: String,
+    #[arg(long, default_value_t = 1)]
+    rollback_index: u64,
+    /// Also write the float network, outside the bundle.
+    #[arg(long = "f32", value_name = "FILE")]
+    float: Option<PathBuf>,
+    /// A region is shown once it was seen in APPEAR of the last WINDOW frames.
+    #[arg(long, default_value_t = 3)]
+    appear: u32,
+    #[arg(long, default_value_t = 5)]
+    window: u32,
+    /// Lists that training saw, for the manifest.
+    #[arg(long = "trained-on", default_values = ["train", "negative-train"])]
+    trained_on: Vec<PathBuf>,
+    /// Seeds of the training, for the manifest.
+    #[arg(long = "seed")]
+    seeds: Vec<u64>,
+    /// The commit of the programs, for the manifest; asked of git if not given.
+    #[arg(long)]
+    commit: Option<String>,
+    /// Lists whose scores go into manifest and model card, in int8 and float.
+    #[arg(long = "evaluate", value_name = "LIST")]
+    lists: Vec<PathBuf>,
+    /// A paragraph for the model card. Repeat for more.
+    #[arg(long = "remark")]
+    remarks: Vec<String>,
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let graph_bytes = files::read(&arguments.graph)?;
+    let graph = Graph::load(&arguments.graph)?;
+    let calibration = Calibration::load(&arguments.calibration)?;
+    if calibration.recipe.graph_sha256 != digest(&graph_bytes) {
+        return Err(Fault::data(format!(
+            "{} was made from another graph than {}; calibrate this one",
+            arguments.calibration.display(),
+            arguments.graph.display()
+        )));
+    }
+    let quantised = QuantisedGraph::new(&graph, calibration.tensors.clone(), &calibration.corrections)?;
+    let float = onnx::float::to_onnx(&graph)?;
+    let provenance = Provenance {
+        data: data_sets(&arguments.trained_on)?,
+        seeds: arguments.seeds.clone(),
+        commit: arguments.commit.clone().unwrap_or_else(commit),
+        scores: scores(&arguments, &quantised, &float, &calibration)?,
+    };
+    let recipe = &calibration.recipe;
+    let quantisation = format!(
+        "Quantised after training on {} held-back frames of the training lists ({}{}); decision rules chosen on {} \
+         held-back frames with polyps and {} without, where they give Dice {:.3} and regions on {:.1} % of the latter.",
+        recipe.calibration_frames,
+        recipe.observer,
+        if recipe.bias_correction { ", bias correction" } else { "" },
+        recipe.held_back_polyp_frames,
+        recipe.held_back_negative_frames,
+        recipe.held_back_dice,
+        100.0 * recipe.held_back_negative_share
+    );
+    let description = Description {
+        name: arguments.name.clone(),
+        model_version: arguments.model_version.clone(),
+        rollback_index: arguments.rollback_index,
+        decision: recipe.decision,
+        gate: Gate { appear: arguments.appear, window: arguments.window },
+        provenance,
+        remarks: arguments.remarks.iter().cloned().chain([quantisation]).collect(),
+    };
+    bundle::write(&arguments.out, &quantised, &description)?;
+    if let Some(path) = &arguments.float {
+        files::write_whole(path, &float)?;
+    }
+    println!("{}: {} {}", arguments.out.display(), description.name, description.model_version);
+    for (list, of_list) in &description.provenance.scores {
+        let measures: Vec<String> =
+            of_list.iter().map(|(measure, value)| format!("{measure} {value:.3}")).collect();
+        println!("  {list:<28} {}", measures.join("  "));
+    }
+    Ok(())
+}
+
+/// `data set: N frames` for each data set of the lists.
+fn data_sets(lists: &[PathBuf]) -> anyhow::Result<Vec<String>> {
+    let data = data_folder()?;
+    let mut counts = BTreeMap::<String, usize>::new();
+    for list in lists {
+        for sample in read_list(list, &data)? {
+            let set = sample.name.split('/').next().unwrap_or_default().to_string();
+            *counts.entry(set).or_default() += 1;
+        }
+    }
+    Ok(counts.into_iter().map(|(set, count)| format!("{set}: {count} frames")).collect())
+}
+
+fn commit() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = std::process::Command::new("git").arg("-C").arg(folder).args(["rev-parse", "HEAD"]).output();
+    match output {
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_string(),
+        _ => "unknown".into(),
+    }
+}
+
+type Scores = BTreeMap<String, BTreeMap<String, f64>>;
+
+fn scores(
+    arguments: &Arguments,
+    quantised: &QuantisedGraph,
+    float: &[u8],
+    calibration: &Calibration,
+) -> anyhow::Result<Scores> {
+    let mut scores = Scores::new();
+    if arguments.lists.is_empty() {
+        return Ok(scores);
+    }
+    let data = data_folder()?;
+    let model = onnx::quantised::to_onnx(quantised)?;
+    let threads = arguments.threads.unwrap_or_else(default_threads).max(1);
+    let (decision, rule) = (&calibration.recipe.decision, FieldOfViewRule::Find);
+    for list in &arguments.lists {
+        let (samples, name) = (read_list(list, &data)?, list_name(list));
+        let int8 = score_list(&name, &samples, threads, || Cart::new(&model), decision, rule)?;
+        scores.insert(name.clone(), measures(&int8));
+        let name = format!("{name} f32");
+        let f32 = score_list(&name, &samples, threads, || Float::new(float), decision, rule)?;
+        scores.insert(name, measures(&f32));
+    }
+    Ok(scores)
+}
+
+fn measures(scores: &[FrameScore]) -> BTreeMap<String, f64> {
+    let summary = Summary::of(scores);
+    let mut measures = BTreeMap::from([
+        ("frames".to_string(), summary.frames as f64),
+        ("dice".to_string(), summary.dice),
+        ("iou".to_string(), summary.iou),
+        ("dice at half".to_string(), summary.dice_at_half),
+    ]);
+    measures.extend(summary.false_alarm_share().map(|share| ("false alarms".to_string(), share)));
+    measures
+}

@@ -1,0 +1,8 @@
+//! Graphs as standard ONNX files, weights embedded: in float ([`float`]) and in int8 QOperator form ([`quantised`]).
+
+pub mod float;
+pub mod proto;
+pub mod quantised;
+
+#[cfg(test)]
+mod tests;

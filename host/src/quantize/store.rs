@@ -1,0 +1,156 @@
+//! A calibration on disk: a folder of text files, no pictures.
+//!
+//! | file | what |
+//! |---|---|
+//! | `calibration.toml` | the recipe, what each observer came to, the decision rules |
+//! | `frames.csv` | the frames used, with sha256 of picture and role |
+//! | `ranges.csv` | each tensor: values seen, scale, zero point |
+//! | `bias-corrections.csv` | a convolution a line: its name, then one value a channel |
+//! | `noise.csv` | signal-to-noise ratios, node by node |
+//! | `decisions.csv` | every decision rule tried on the held-back frames |
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use polyp_edge::bundle::manifest::Decision;
+use polyp_edge::fault::Fault;
+use serde::{Deserialize, Serialize};
+
+use super::Quantisation;
+use super::decision::Trial;
+use super::range::Extremes;
+use super::refine::Noise;
+use crate::files;
+
+pub const FORMAT: u32 = 1;
+const RECIPE: &str = "calibration.toml";
+const RANGES: &str = "ranges.csv";
+const CORRECTIONS: &str = "bias-corrections.csv";
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    pub format: u32,
+    /// sha256 of the float graph's file.
+    pub graph_sha256: String,
+    pub observer: String,
+    pub bias_correction: bool,
+    /// Seed of the draw of calibration frames.
+    pub seed: u64,
+    pub calibration_frames: usize,
+    pub held_back_polyp_frames: usize,
+    pub held_back_negative_frames: usize,
+    pub decision: Decision,
+    /// What the decision came to on the held-back frames.
+    pub held_back_dice: f64,
+    pub held_back_negative_share: f64,
+    /// Mean squared error of the probabilities, by observer and bias correction.
+    pub tried: BTreeMap<String, f64>,
+}
+
+/// Where a frame of `frames.csv` was used.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FrameRecord {
+    pub name: String,
+    pub sha256: String,
+    /// `calibration`: ranges; `decision`: decision rules; `both`.
+    pub role: String,
+}
+
+/// What export needs of a calibration.
+#[derive(Clone, Debug)]
+pub struct Calibration {
+    pub recipe: Recipe,
+    pub tensors: BTreeMap<String, Quantisation>,
+    pub corrections: BTreeMap<String, Vec<f32>>,
+}
+
+/// What is only written.
+pub struct Evidence<'a> {
+    pub frames: &'a [FrameRecord],
+    pub extremes: &'a BTreeMap<String, Extremes>,
+    pub noise: &'a [Noise],
+    pub trials: &'a [Trial],
+}
+
+#[derive(Serialize, Deserialize)]
+struct RangeRecord {
+    tensor: String,
+    seen_low: f32,
+    seen_high: f32,
+    scale: f32,
+    zero_point: u8,
+}
+
+impl Calibration {
+    /// Writes the folder, replacing an earlier calibration of the same name.
+    pub fn save(&self, folder: &Path, evidence: &Evidence) -> anyhow::Result<()> {
+        let ranges = self.tensors.iter().map(|(tensor, quantisation)| {
+            let seen = evidence.extremes.get(tensor).copied().unwrap_or_default();
+            RangeRecord {
+                tensor: tensor.clone(),
+                seen_low: seen.low,
+                seen_high: seen.high,
+                scale: quantisation.scale,
+                zero_point: quantisation.zero_point,
+            }
+        });
+        let mut corrections = String::new();
+        for (node, values) in &self.corrections {
+            corrections.push_str(node);
+            values.iter().for_each(|value| {
+                let _ = write!(corrections, ",{value:e}");
+            });
+            corrections.push('\n');
+        }
+        files::write_folder(folder, RECIPE, |folder| {
+            files::write_whole(&folder.join(RECIPE), toml::to_string(&self.recipe)?.as_bytes())?;
+            files::write_whole(&folder.join(RANGES), &table(ranges)?)?;
+            files::write_whole(&folder.join(CORRECTIONS), corrections.as_bytes())?;
+            files::write_whole(&folder.join("frames.csv"), &table(evidence.frames.iter())?)?;
+            files::write_whole(&folder.join("noise.csv"), &table(evidence.noise.iter())?)?;
+            files::write_whole(&folder.join("decisions.csv"), &table(evidence.trials.iter())?)
+        })
+    }
+
+    pub fn load(folder: &Path) -> anyhow::Result<Calibration> {
+        let wrong = |file: &str, what: String| {
+            Fault::data(format!("{}: {what}; calibrate again", folder.join(file).display()))
+        };
+        let recipe: Recipe = toml::from_str(&files::read_text(&folder.join(RECIPE))?)
+            .map_err(|error| wrong(RECIPE, error.message().to_string()))?;
+        if recipe.format != FORMAT {
+            return Err(wrong(RECIPE, format!("format {} is not {FORMAT}", recipe.format)));
+        }
+        let mut tensors = BTreeMap::new();
+        for record in csv::Reader::from_reader(&*files::read(&folder.join(RANGES))?).into_deserialize() {
+            let record: RangeRecord = record.map_err(|error| wrong(RANGES, error.to_string()))?;
+            if !record.scale.is_normal() || record.scale <= 0.0 {
+                return Err(wrong(RANGES, format!("{} has scale {}", record.tensor, record.scale)));
+            }
+            let quantisation = Quantisation { scale: record.scale, zero_point: record.zero_point };
+            tensors.insert(record.tensor, quantisation);
+        }
+        let mut corrections = BTreeMap::new();
+        for line in files::read_text(&folder.join(CORRECTIONS))?.lines() {
+            let mut cells = line.split(',');
+            let node = cells.next().unwrap_or_default().to_string();
+            let values = cells.map(str::parse::<f32>).collect::<Result<Vec<f32>, _>>();
+            let values = values.map_err(|error| wrong(CORRECTIONS, format!("{node}: {error}")))?;
+            if !values.iter().all(|value| value.is_finite()) {
+                return Err(wrong(CORRECTIONS, format!("{node}: not finite")));
+            }
+            corrections.insert(node, values);
+        }
+        Ok(Calibration { recipe, tensors, corrections })
+    }
+}
+
+fn table<T: Serialize>(rows: impl Iterator<Item = T>) -> anyhow::Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row)?;
+    }
+    Ok(writer.into_inner()?)
+}
