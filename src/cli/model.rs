@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::bundle::Bundle;
+use crate::bundle::manifest::{FieldOfViewRule, Manifest};
+use crate::capture;
 use crate::engine::{Engine, Options};
-use crate::fault::Fault;
+use crate::field_of_view;
+use crate::frame::Rect;
+use crate::preprocess::Preprocessor;
 
 /// Says what each node of a bundle's model is and which kernel runs it.
 #[derive(clap::Args)]
@@ -20,12 +24,15 @@ pub struct Arguments {
     /// Let tract run nodes that have no int8 op.
     #[arg(long)]
     allow_fallback: bool,
-    /// Run the model on a file of raw inputs, `[N, H, W, 3] u8`.
-    #[arg(long, value_name = "FILE", requires = "logits", hide = true)]
-    run: Option<PathBuf>,
-    /// Where the raw logits go, `[N, H, W] u8`.
-    #[arg(long, value_name = "FILE", requires = "run", hide = true)]
-    logits: Option<PathBuf>,
+    /// Run the model on this source's frames, and write its inputs and logits as raw bytes.
+    #[arg(long, value_name = "SOURCE", requires = "out", hide = true)]
+    dump: Option<String>,
+    /// The folder that `inputs.bin`, `[N, H, W, 3] u8`, and `logits.bin`, `[N, H, W] u8`, are written to.
+    #[arg(long, value_name = "DIR", hide = true)]
+    out: Option<PathBuf>,
+    /// The most frames that are dumped.
+    #[arg(long, default_value_t = 50, hide = true)]
+    frames: usize,
 }
 
 #[derive(serde::Serialize)]
@@ -45,8 +52,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let bundle = Bundle::open(&arguments.bundle)?;
     let options = Options { allow_fallback: arguments.allow_fallback, ..Options::default() };
     let mut engine = Engine::load(&bundle, &options)?;
-    if let (Some(inputs), Some(logits)) = (&arguments.run, &arguments.logits) {
-        return run_file(&mut engine, inputs, logits);
+    if let (Some(source), Some(out)) = (&arguments.dump, &arguments.out) {
+        return dump(&mut engine, &bundle.manifest, source, arguments.frames, out);
     }
     let report = Report {
         schema: 1,
@@ -102,18 +109,36 @@ fn print_table(report: &Report<'_>) {
     );
 }
 
-/// Raw inputs in, raw logits out: for comparing with other runtimes.
-fn run_file(engine: &mut Engine, inputs: &Path, logits: &Path) -> anyhow::Result<()> {
-    let bytes = fs::read(inputs).with_context(|| inputs.display().to_string())?;
-    let size: usize = engine.input_shape().iter().product();
-    if bytes.is_empty() || bytes.len() % size != 0 {
-        return Err(Fault::data(format!("{}: not a whole number of {size} bytes", inputs.display())));
-    }
+/// What the cart feeds the model and gets from it, for comparing with other runtimes.
+fn dump(
+    engine: &mut Engine,
+    manifest: &Manifest,
+    source: &str,
+    most: usize,
+    out: &Path,
+) -> anyhow::Result<()> {
+    let mut frames = capture::open(source)?;
+    let mut preprocessor = Preprocessor::new(engine.input_shape()[0]);
+    let mut input = vec![0; engine.input_shape().iter().product()];
     let mut output = vec![0; engine.output_shape().iter().product()];
-    let mut all = Vec::with_capacity(bytes.len() / size * output.len());
-    for input in bytes.chunks_exact(size) {
-        engine.run(input, &mut output)?;
-        all.extend_from_slice(&output);
+    let (mut inputs, mut logits) = (vec![], vec![]);
+    let mut count = 0;
+    while count < most
+        && let Some(frame) = frames.next()?
+    {
+        let crop = match manifest.field_of_view {
+            FieldOfViewRule::Find => field_of_view::find(&frame),
+            FieldOfViewRule::WholeFrame => {
+                Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() }
+            }
+        };
+        preprocessor.prepare(&frame, crop, &mut input)?;
+        engine.run(&input, &mut output)?;
+        inputs.extend_from_slice(&input);
+        logits.extend_from_slice(&output);
+        count += 1;
     }
-    super::write_whole(logits, &all)
+    fs::create_dir_all(out).with_context(|| out.display().to_string())?;
+    super::write_whole(&out.join("inputs.bin"), &inputs)?;
+    super::write_whole(&out.join("logits.bin"), &logits)
 }

@@ -18,7 +18,7 @@ pub mod kernels;
 mod lower;
 mod ops;
 mod proto;
-mod quantise;
+pub mod quantise;
 mod threads;
 
 use std::sync::Once;

@@ -1,0 +1,109 @@
+//! Every kernel of every set that this machine runs, at shapes that a network for a cart has.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use polyp_edge::engine::kernels::{self, Blend, Convolution, Kernels};
+use polyp_edge::engine::quantise::{Addition, Broadcast, Product, Quantisation, Requantise};
+
+/// Name, side, input channels, output channels, kernel, stride, groups.
+type Shape = (&'static str, usize, usize, usize, usize, usize, usize);
+
+const CONVOLUTIONS: [Shape; 9] = [
+    ("stem 3×3 /2", 256, 3, 32, 3, 2, 1),
+    ("1×1 expand", 64, 24, 144, 1, 1, 1),
+    ("1×1 project", 64, 144, 24, 1, 1, 1),
+    ("1×1 deep", 8, 192, 1152, 1, 1, 1),
+    ("3×3 dense", 64, 24, 24, 3, 1, 1),
+    ("depthwise 3×3", 64, 144, 144, 3, 1, 144),
+    ("depthwise 3×3 /2", 64, 144, 144, 3, 2, 144),
+    ("depthwise 5×5", 32, 240, 240, 5, 1, 240),
+    ("depthwise 5×5 /2", 32, 240, 240, 5, 2, 240),
+];
+
+fn convolution((_, side, inputs, outputs, kernel, stride, groups): Shape) -> Convolution {
+    let mut convolution = Convolution {
+        input: [side, side, inputs],
+        output: [side / stride, side / stride, outputs],
+        kernel: [kernel; 2],
+        strides: [stride; 2],
+        dilations: [1; 2],
+        padding: [(kernel - stride) / 2; 2],
+        groups,
+        input_zero_point: 3,
+        weights: vec![],
+        bias: vec![1000; outputs],
+        factors: vec![0.001; outputs],
+        requantise: Requantise::new(128),
+    };
+    let length = outputs * convolution.sum_length();
+    convolution.weights = (0..length).map(|index| (index * 37 % 255) as u8 as i8).collect();
+    convolution.check().expect("the benchmark's own shapes fit");
+    convolution
+}
+
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length).map(|index| (index * 97 % 251) as u8).collect()
+}
+
+fn convolutions(criterion: &mut Criterion, set: &Kernels) {
+    let mut group = criterion.benchmark_group(format!("convolution/{}", set.name));
+    for shape in CONVOLUTIONS {
+        let convolution = convolution(shape);
+        let pack = if convolution.is_depthwise() { set.depthwise } else { set.convolution };
+        let kernel = pack(&convolution);
+        let input = bytes(convolution.input.iter().product());
+        let mut output = vec![0; convolution.output.iter().product()];
+        group.throughput(Throughput::Elements(convolution.multiply_adds()));
+        group.bench_function(shape.0, |bencher| {
+            bencher.iter(|| kernel.run(&input, 0..convolution.output[0], &mut output));
+        });
+    }
+}
+
+fn elementwise(criterion: &mut Criterion, set: &Kernels) {
+    const CHANNELS: usize = 24;
+    const VALUES: usize = 64 * 64 * CHANNELS;
+    let tensor = |scale, zero_point| Quantisation::new(scale, zero_point).expect("a sensible scale");
+    let (a, b, sum) = (tensor(0.02, 128), tensor(0.03, 7), tensor(0.04, 100));
+    let addition = Addition::new(a, b, sum, Broadcast::None).expect("scales that fit");
+    let product = Product::new(a, b, sum).expect("scales that fit");
+    let table = Box::new(std::array::from_fn(|stored| 255 - stored as u8));
+    let blend = Blend { weights: [9, 3, 3, 1], shift: 4 };
+    let (first, second) = (bytes(VALUES), bytes(VALUES + 1)[1..].to_vec());
+    let mut output = vec![0; VALUES];
+    let mut sums = vec![0; CHANNELS];
+
+    let mut group = criterion.benchmark_group(format!("elementwise/{}", set.name));
+    group.throughput(Throughput::Elements(VALUES as u64));
+    group
+        .bench_function("add", |bencher| bencher.iter(|| (set.add)(&addition, &first, &second, &mut output)));
+    group.bench_function("add channels", |bencher| {
+        bencher.iter(|| (set.add_channels)(&addition, &first, &second[..CHANNELS], &mut output));
+    });
+    group.bench_function("multiply", |bencher| {
+        bencher.iter(|| (set.multiply)(&product, &first, &second, &mut output));
+    });
+    group.bench_function("gate", |bencher| {
+        bencher.iter(|| (set.multiply_channels)(&product, &first, &second[..CHANNELS], &mut output));
+    });
+    group.bench_function("lookup", |bencher| bencher.iter(|| (set.lookup)(&table, &first, &mut output)));
+    group.bench_function("sum channels", |bencher| {
+        bencher.iter(|| {
+            sums.fill(0);
+            (set.sum_channels)(&first, &mut sums);
+        });
+    });
+    group.bench_function("maximum", |bencher| bencher.iter(|| (set.maximum)(&first, &mut output)));
+    group.bench_function("blend", |bencher| {
+        bencher.iter(|| (set.blend)([&first, &second, &second, &first], &blend, &mut output));
+    });
+}
+
+fn all(criterion: &mut Criterion) {
+    for set in kernels::available() {
+        convolutions(criterion, set);
+        elementwise(criterion, set);
+    }
+}
+
+criterion_group!(benches, all);
+criterion_main!(benches);

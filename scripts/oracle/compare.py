@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""Compares the cart's engine with onnxruntime on a bundle's model, logit for logit, on the frames of a source.
+
+python3 scripts/oracle/compare.py BUNDLE SOURCE [--frames 50] [--program target/release/polyp-edge]
+
+SOURCE is anything that `polyp-edge replay` takes: a folder of images, a video, `synthetic`. The frames take the cart's own way
+to the model. Exit code 1 if any byte differs.
+"""
+
+import argparse
+import pathlib
+import subprocess
+import sys
+import tempfile
+import tomllib
+
+import numpy as np
+
+from nets import exact_cpu, session
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("bundle", type=pathlib.Path)
+    parser.add_argument("source")
+    parser.add_argument("--frames", type=int, default=50)
+    parser.add_argument("--program", default="target/release/polyp-edge")
+    arguments = parser.parse_args()
+    if not exact_cpu():
+        sys.exit("this CPU has no VNNI: onnxruntime's own int8 convolutions saturate here, so there is nothing to compare with")
+    manifest = tomllib.loads((arguments.bundle / "manifest.toml").read_text())
+    _, channels, height, width = manifest["input"]["shape"]
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([arguments.program, "model", arguments.bundle, "--dump", arguments.source, "--out", folder,
+                        "--frames", str(arguments.frames)], check=True)
+        inputs = np.fromfile(f"{folder}/inputs.bin", np.uint8).reshape(-1, height, width, channels)
+        ours = np.fromfile(f"{folder}/logits.bin", np.uint8).reshape(len(inputs), -1)
+    oracle = session((arguments.bundle / manifest["model"]).read_bytes())
+    name = oracle.get_inputs()[0].name
+    differing = 0
+    for frame, logits in zip(inputs, ours):
+        theirs = oracle.run(None, {name: np.ascontiguousarray(frame.transpose(2, 0, 1)[None])})[0]
+        differing += int((theirs.reshape(-1) != logits).sum())
+    values = len(np.unique(ours)) if len(ours) else 0
+    print(f"{arguments.bundle}: {differing} of {ours.size} logits differ on {len(inputs)} frames of {arguments.source}"
+          f" ({values} different values)")
+    sys.exit(0 if differing == 0 and len(inputs) else 1)
+
+
+if __name__ == "__main__":
+    main()
