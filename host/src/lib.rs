@@ -4,7 +4,10 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | [`data`] | lists of images and masks on disk |
+//! | [`data`] | lists of images and masks on disk, and what training makes of them |
+//! | [`ops`] | training operations as burn extensions, with their CPU kernels |
+//! | [`net`] | networks, described once: encoder, decoder, student |
+//! | [`train`] | loss, optimiser, batches, the training run |
 //! | [`graph`] | the contract between training and export: a float inference network |
 //! | [`quantize`] | ranges, shared scales, int8 weights, bias correction, decision rules |
 //! | [`onnx`] | graphs as ONNX files, float and int8 |
@@ -21,5 +24,8 @@ pub mod evaluate;
 pub mod files;
 pub mod graph;
 pub mod metrics;
+pub mod net;
 pub mod onnx;
+pub mod ops;
 pub mod quantize;
+pub mod train;

@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 pub mod calibrate;
+pub mod distill;
 pub mod evaluate;
 pub mod export;
 pub mod graph;
@@ -20,6 +21,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    Distill(distill::Arguments),
     Calibrate(calibrate::Arguments),
     Export(export::Arguments),
     Evaluate(evaluate::Arguments),
@@ -30,6 +32,7 @@ enum Verb {
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let outcome = match Arguments::parse().verb {
+        Verb::Distill(arguments) => distill::run(arguments),
         Verb::Calibrate(arguments) => calibrate::run(arguments),
         Verb::Export(arguments) => export::run(arguments),
         Verb::Evaluate(arguments) => evaluate::run(arguments),

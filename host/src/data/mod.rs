@@ -1,4 +1,6 @@
-//! Images and masks on disk.
+//! Data sets on disk and what training makes of them.
 
+pub mod augment;
+pub mod cache;
 pub mod lists;
 pub mod split;

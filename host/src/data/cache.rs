@@ -1,0 +1,67 @@
+//! Samples decoded once and kept in memory as the cart would see them: cropped to the field of view.
+
+use anyhow::{Context, Result};
+use polyp_edge::capture::synthetic::Colon;
+use polyp_edge::field_of_view;
+use polyp_edge::frame::{Frame, Rect};
+use polyp_edge::preprocess::Preprocessor;
+use rayon::prelude::*;
+
+use super::lists::Sample;
+
+/// A square picture with its mask.
+pub struct Cached {
+    pub name: String,
+    /// `[side, side, 3] u8` RGB.
+    pub pixels: Vec<u8>,
+    /// `[side, side] u8`: the share of each cell that is polyp, 255 for all of it.
+    pub mask: Vec<u8>,
+}
+
+/// Reads every sample at `side` pixels. The first one that cannot be read is the error.
+pub fn load(samples: &[Sample], side: usize) -> Result<Vec<Cached>> {
+    samples
+        .par_iter()
+        .map(|sample| {
+            let frame = sample.read_image()?;
+            let mask = sample.read_mask(frame.width_px(), frame.height_px())?;
+            square(&sample.name, &frame, &mask, side)
+        })
+        .collect()
+}
+
+/// Rendered frames, each of a colon of its own.
+pub fn render(count: usize, side: usize, seed: u64) -> Result<Vec<Cached>> {
+    (0..count as u64)
+        .into_par_iter()
+        .map(|i| {
+            let colon = Colon::new(480, 400, seed.wrapping_add(i));
+            let (frame, mask) = colon.render(37 * i % 600);
+            square(&format!("rendered/{i}"), &frame, &mask.pixels, side)
+        })
+        .collect()
+}
+
+fn square(name: &str, frame: &Frame, mask: &[u8], side: usize) -> Result<Cached> {
+    let crop = field_of_view::find(frame);
+    let mut pixels = vec![0; 3 * side * side];
+    let mut preprocessor = Preprocessor::new(side);
+    preprocessor.prepare(frame, crop, &mut pixels).with_context(|| name.to_owned())?;
+    let mask = shrink_mask(mask, frame, crop, side, &mut preprocessor).with_context(|| name.to_owned())?;
+    Ok(Cached { name: name.to_owned(), pixels, mask })
+}
+
+/// The mask through the very resize that the picture went through.
+fn shrink_mask(
+    mask: &[u8],
+    frame: &Frame,
+    crop: Rect,
+    side: usize,
+    preprocessor: &mut Preprocessor,
+) -> Result<Vec<u8>> {
+    let grey = mask.iter().flat_map(|value| [*value; 3]).collect();
+    let grey = Frame::from_rgb(frame.width_px(), frame.height_px(), grey).context("mask of another size")?;
+    let mut out = vec![0; 3 * side * side];
+    preprocessor.prepare(&grey, crop, &mut out)?;
+    Ok(out.chunks_exact(3).map(|pixel| pixel[0]).collect())
+}

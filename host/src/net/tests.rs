@@ -1,0 +1,113 @@
+use burn::tensor::Device;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::decoder::DecoderConfig;
+use super::fold::Fold;
+use super::forward::Forward;
+use super::shapes::Shapes;
+use super::student::{StudentConfig, student, student_supervised};
+use super::*;
+use crate::graph::execute;
+
+fn small() -> StudentConfig {
+    let decoder = DecoderConfig { branch_channels: 4, level_channels: 6, attention_kernel: 3, finest: 1 };
+    StudentConfig { input_side: 64, decoder }
+}
+
+/// Random parameters with statistics that are not those of a fresh network.
+fn parameters(config: &StudentConfig) -> Parameters {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let mut shapes = Shapes::new(&mut rng);
+    student_supervised(&mut shapes, &[3, config.input_side, config.input_side], config);
+    let mut parameters = shapes.parameters;
+    for (name, array) in &mut parameters.0 {
+        for value in &mut array.values {
+            match name.rsplit('.').next() {
+                Some("mean" | "beta") => *value = rng.random_range(-0.3..0.3),
+                Some("variance" | "gamma") => *value = rng.random_range(0.6..1.6),
+                _ => {}
+            }
+        }
+    }
+    parameters
+}
+
+#[test]
+fn the_folded_graph_computes_what_the_network_computes() {
+    let config = small();
+    let side = config.input_side;
+    let parameters = parameters(&config);
+    let graph = Fold::graph(&parameters, side, |net, input| student(net, input, &config));
+    graph.validate().unwrap();
+
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let pixels: Vec<u8> = (0..3 * side * side).map(|_| rng.random()).collect();
+    let input: Vec<f32> = pixels.iter().map(|p| *p as f32).collect();
+    let mut net = Forward::inference(&parameters, &Device::flex());
+    let x = net.input(input.clone(), [1, 3, side, side]);
+    let logits = student(&mut net, &x, &config);
+    assert_eq!(logits.dims(), [1, 1, side / 4, side / 4]);
+    let logits = logits.into_data().try_to_vec::<f32>().unwrap();
+
+    let interleaved: Vec<u8> =
+        (0..side * side).flat_map(|i| [0, 1, 2].map(|c| pixels[c * side * side + i])).collect();
+    let input = execute::input_from_pixels(side, &interleaved).unwrap();
+    let folded = execute::run(&graph, input, |_, _| {}).unwrap().data;
+    let scale = logits.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
+    for (a, b) in logits.iter().zip(&folded) {
+        assert!((a - b).abs() < 1e-3 * scale, "{a} {b}");
+    }
+}
+
+#[test]
+fn every_trained_value_gets_a_gradient() {
+    let config = small();
+    let side = config.input_side;
+    let parameters = parameters(&config);
+    let mut net = Forward::training(&parameters, &Device::flex());
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let pixels = (0..2 * 3 * side * side).map(|_| rng.random_range(0.0..255.0)).collect();
+    let x = net.input(pixels, [2, 3, side, side]);
+    let depths = student_supervised(&mut net, &x, &config);
+    let sum = depths.into_iter().map(|logits| logits.square().sum()).reduce(|a, b| a + b).unwrap();
+    let gradients = net.gradients(&sum.backward());
+    for name in parameters.0.keys().filter(|name| Parameters::is_trained(name)) {
+        let gradient = gradients.0.get(name).unwrap_or_else(|| panic!("{name} has no gradient"));
+        assert_eq!(gradient.shape, parameters.get(name).shape, "{name}");
+        assert!(gradient.values.iter().all(|g| g.is_finite()), "{name}");
+        assert!(gradient.values.iter().any(|g| *g != 0.0), "{name}");
+    }
+    let statistics = net.batch_statistics();
+    assert_eq!(statistics.0.len(), parameters.0.keys().filter(|n| !Parameters::is_trained(n)).count());
+}
+
+#[test]
+fn same_padding_is_tensorflows() {
+    let spec = |kernel, stride| ConvSpec { filters: 1, kernel, stride, depthwise: false, after: After::Bias };
+    assert_eq!(spec(3, 2).pads(224, 224), [0, 0, 1, 1]);
+    assert_eq!(spec(5, 2).pads(56, 56), [1, 1, 2, 2]);
+    assert_eq!(spec(3, 2).pads(7, 9), [1, 1, 1, 1]);
+    assert_eq!(spec(5, 1).pads(14, 14), [2, 2, 2, 2]);
+}
+
+#[test]
+fn checkpoints_come_back_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.safetensors");
+    let own = parameters(&small());
+    parameters::save(&path, &[("a", &own), ("b", &own.zeros_like())], [("step".into(), "3".into())].into())
+        .unwrap();
+    let (sets, notes) = parameters::load(&path).unwrap();
+    assert_eq!((&sets["a"], &sets["b"], notes["step"].as_str()), (&own, &own.zeros_like(), "3"));
+
+    let bytes = std::fs::read(&path).unwrap();
+    for length in [0, 7, 100, bytes.len() - 1] {
+        std::fs::write(&path, &bytes[..length]).unwrap();
+        let error = parameters::load(&path).unwrap_err();
+        assert_eq!(polyp_edge::fault::exit_of(&error), polyp_edge::fault::Exit::Data);
+    }
+    let mut other = own.clone();
+    other.0.remove("head3.weight");
+    assert!(own.clone().replace_with(other).unwrap_err().to_string().contains("head3.weight"));
+}

@@ -1,0 +1,201 @@
+//! Depthwise convolution, one plane at a time.
+//!
+//! A plane is first laid out padded and split by column phase (`column mod stride`), so that each tap reads
+//! consecutive values whatever the stride; then 16 columns of output are made at once, all taps in registers.
+
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::Geometry;
+
+const LANES: usize = 16;
+
+pub fn forward(x: &[f32], weight: &[f32], g: &Geometry) -> Vec<f32> {
+    let taps = g.kernel * g.kernel;
+    let mut out = vec![0.0; g.batch * g.channels * g.out_plane()];
+    out.par_chunks_mut(g.out_plane()).zip(x.par_chunks(g.in_plane())).enumerate().for_each_init(
+        || Padded::new(g),
+        |padded, (i, (out, x))| {
+            padded.fill(x, g);
+            let c = i % g.channels;
+            correlate(padded, &weight[c * taps..][..taps], out, g);
+        },
+    );
+    out
+}
+
+pub fn grad_input(grad: &[f32], weight: &[f32], g: &Geometry) -> Vec<f32> {
+    if g.stride == 1 && g.pads.iter().all(|pad| *pad < g.kernel) {
+        return forward(grad, &flipped(weight, g.kernel), &mirrored(g));
+    }
+    let taps = g.kernel * g.kernel;
+    let mut out = vec![0.0; g.batch * g.channels * g.in_plane()];
+    out.par_chunks_mut(g.in_plane()).zip(grad.par_chunks(g.out_plane())).enumerate().for_each_init(
+        || Padded::new(g),
+        |padded, (i, (out, grad))| {
+            let c = i % g.channels;
+            spread(padded, &weight[c * taps..][..taps], grad, g);
+            padded.drain(out, g);
+        },
+    );
+    out
+}
+
+pub fn grad_weight(grad: &[f32], x: &[f32], g: &Geometry) -> Vec<f32> {
+    let taps = g.kernel * g.kernel;
+    let mut out = vec![0.0; g.channels * taps];
+    out.par_chunks_mut(taps).enumerate().for_each_init(
+        || (Padded::new(g), vec![0.0; g.out_width().next_multiple_of(LANES)]),
+        |(padded, row), (c, out)| {
+            for image in 0..g.batch {
+                let plane = image * g.channels + c;
+                padded.fill(&x[plane * g.in_plane()..][..g.in_plane()], g);
+                correlate_weight(padded, &grad[plane * g.out_plane()..][..g.out_plane()], row, out, g);
+            }
+        },
+    );
+    out
+}
+
+/// Each filter turned by 180 degrees.
+fn flipped(weight: &[f32], kernel: usize) -> Vec<f32> {
+    weight.chunks(kernel * kernel).flat_map(|taps| taps.iter().rev().copied()).collect()
+}
+
+/// The geometry that takes the gradient at the output back to the input, at stride 1.
+fn mirrored(g: &Geometry) -> Geometry {
+    let pads = g.pads.map(|pad| g.kernel - 1 - pad);
+    Geometry { height: g.out_height(), width: g.out_width(), pads, ..*g }
+}
+
+/// One plane with its zeros around it, columns split by phase: `[phase][row][column]`.
+struct Padded {
+    data: Vec<f32>,
+    rows: usize,
+    /// Columns a phase, with room for a last, partly filled group of lanes.
+    columns: usize,
+}
+
+impl Padded {
+    fn new(g: &Geometry) -> Self {
+        let rows = g.height + g.pads[0] + g.pads[2];
+        let needed = g.out_width().next_multiple_of(LANES) + g.kernel;
+        let columns = (g.width + g.pads[1] + g.pads[3]).div_ceil(g.stride).max(needed);
+        Padded { data: vec![0.0; g.stride * rows * columns], rows, columns }
+    }
+
+    fn fill(&mut self, plane: &[f32], g: &Geometry) {
+        for (y, source) in plane.chunks_exact(g.width).enumerate() {
+            for phase in 0..g.stride {
+                let (first, start) = self.place(y, phase, g);
+                let source = source.iter().skip(first).step_by(g.stride);
+                self.data[start..].iter_mut().zip(source).for_each(|(to, from)| *to = *from);
+            }
+        }
+    }
+
+    fn drain(&self, plane: &mut [f32], g: &Geometry) {
+        for (y, target) in plane.chunks_exact_mut(g.width).enumerate() {
+            for phase in 0..g.stride {
+                let (first, start) = self.place(y, phase, g);
+                let target = target.iter_mut().skip(first).step_by(g.stride);
+                self.data[start..].iter().zip(target).for_each(|(from, to)| *to = *from);
+            }
+        }
+    }
+
+    /// The first column of an image row that belongs to a phase, and where it lies.
+    fn place(&self, y: usize, phase: usize, g: &Geometry) -> (usize, usize) {
+        let first = (phase + g.stride - g.pads[1] % g.stride) % g.stride;
+        let start = (phase * self.rows + y + g.pads[0]) * self.columns + (first + g.pads[1]) / g.stride;
+        (first, start)
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+fn correlate(padded: &Padded, weight: &[f32], out: &mut [f32], g: &Geometry) {
+    match (g.kernel, g.stride) {
+        (3, 1) => correlate_by::<3, 1>(padded, weight, out, g),
+        (3, 2) => correlate_by::<3, 2>(padded, weight, out, g),
+        (5, 1) => correlate_by::<5, 1>(padded, weight, out, g),
+        (5, 2) => correlate_by::<5, 2>(padded, weight, out, g),
+        (kernel, stride) => panic!("depthwise {kernel}×{kernel}, stride {stride}: 3 or 5, stride 1 or 2"),
+    }
+}
+
+#[inline(always)]
+fn correlate_by<const K: usize, const S: usize>(
+    padded: &Padded,
+    weight: &[f32],
+    out: &mut [f32],
+    g: &Geometry,
+) {
+    for (oy, out) in out.chunks_exact_mut(g.out_width()).enumerate() {
+        for (group, out) in out.chunks_mut(LANES).enumerate() {
+            let mut sum = [0.0f32; LANES];
+            for ky in 0..K {
+                for kx in 0..K {
+                    let row = (kx % S) * padded.rows + oy * S + ky;
+                    let taps = &padded.data[row * padded.columns + group * LANES + kx / S..][..LANES];
+                    for i in 0..LANES {
+                        sum[i] = taps[i].mul_add(weight[ky * K + kx], sum[i]);
+                    }
+                }
+            }
+            out.copy_from_slice(&sum[..out.len()]);
+        }
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+fn correlate_weight(padded: &Padded, grad: &[f32], row: &mut [f32], out: &mut [f32], g: &Geometry) {
+    match (g.kernel, g.stride) {
+        (3, 1) => correlate_weight_by::<3, 1, 9>(padded, grad, row, out, g),
+        (3, 2) => correlate_weight_by::<3, 2, 9>(padded, grad, row, out, g),
+        (5, 1) => correlate_weight_by::<5, 1, 25>(padded, grad, row, out, g),
+        (5, 2) => correlate_weight_by::<5, 2, 25>(padded, grad, row, out, g),
+        (kernel, stride) => panic!("depthwise {kernel}×{kernel}, stride {stride}: 3 or 5, stride 1 or 2"),
+    }
+}
+
+#[inline(always)]
+fn correlate_weight_by<const K: usize, const S: usize, const TAPS: usize>(
+    padded: &Padded,
+    grad: &[f32],
+    row: &mut [f32],
+    out: &mut [f32],
+    g: &Geometry,
+) {
+    let mut sums = [[0.0f32; LANES]; TAPS];
+    for (oy, grad) in grad.chunks_exact(g.out_width()).enumerate() {
+        row[..grad.len()].copy_from_slice(grad);
+        for (group, grad) in row.chunks_exact(LANES).enumerate() {
+            for ky in 0..K {
+                for kx in 0..K {
+                    let start = ((kx % S) * padded.rows + oy * S + ky) * padded.columns;
+                    let taps = &padded.data[start + group * LANES + kx / S..][..LANES];
+                    for i in 0..LANES {
+                        sums[ky * K + kx][i] = taps[i].mul_add(grad[i], sums[ky * K + kx][i]);
+                    }
+                }
+            }
+        }
+    }
+    out.iter_mut().zip(&sums).for_each(|(out, sum)| *out += sum.iter().sum::<f32>());
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+fn spread(padded: &mut Padded, weight: &[f32], grad: &[f32], g: &Geometry) {
+    padded.data.fill(0.0);
+    let (kernel, stride) = (g.kernel, g.stride);
+    for (oy, grad) in grad.chunks_exact(g.out_width()).enumerate() {
+        for ky in 0..kernel {
+            for kx in 0..kernel {
+                let row = (kx % stride) * padded.rows + oy * stride + ky;
+                let target = &mut padded.data[row * padded.columns + kx / stride..][..grad.len()];
+                let weight = weight[ky * kernel + kx];
+                target.iter_mut().zip(grad).for_each(|(to, grad)| *to = grad.mul_add(weight, *to));
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Training operations that burn composes slowly on the CPU, as backend extensions: convolution with asymmetric
+//! padding, and batch normalisation fused with its statistics' gradient and ReLU6.
+
+mod autodiff;
+mod flex;
+pub mod kernels;
+
+use burn::backend::{Backend, Dispatch, backend_extension, tensor::FloatTensor};
+use burn::tensor::Tensor;
+
+/// Attributes of a convolution, see [`kernels::Geometry`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvAttributes {
+    pub stride: usize,
+    /// Zeros added at top, left, bottom, right.
+    pub pads: [usize; 4],
+    pub groups: usize,
+}
+
+/// Attributes of a batch normalisation and the activation after it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormAttributes {
+    pub eps: f32,
+    /// Whether ReLU6 follows.
+    pub relu6: bool,
+}
+
+/// Forward operations, differentiable on an autodiff device.
+#[backend_extension(Flex, Autodiff)]
+pub trait TrainingOps: Backend {
+    fn conv2d_padded(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        attributes: ConvAttributes,
+    ) -> FloatTensor<Self>;
+
+    fn batch_statistics(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn batch_norm_act(
+        x: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        attributes: NormAttributes,
+    ) -> FloatTensor<Self>;
+}
+
+/// What the backward passes call on the backend below autodiff.
+pub trait TrainingGradients: TrainingOps {
+    fn conv2d_grad_input(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        attributes: ConvAttributes,
+    ) -> FloatTensor<Self>;
+
+    fn conv2d_grad_weight(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        attributes: ConvAttributes,
+    ) -> FloatTensor<Self>;
+
+    /// Gradients towards `x`, `gamma`, `beta`.
+    fn batch_norm_grad(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        attributes: NormAttributes,
+    ) -> [FloatTensor<Self>; 3];
+}
+
+/// `x [N, C, H, W] * weight [F, C / groups, k, k]` → `[N, F, H', W']`; `groups` is 1 or `C`.
+pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, attributes: ConvAttributes) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::conv2d_padded(x.into_dispatch(), weight.into_dispatch(), attributes))
+}
+
+/// `[2, C]`: each channel's mean and biased variance over the batch. Carries no gradient: [`batch_norm`] accounts
+/// for it.
+pub fn batch_statistics(x: Tensor<4>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::batch_statistics(x.into_dispatch()))
+}
+
+/// `gamma · (x − mean) / √(variance + eps) + beta`, then ReLU6 if asked for. `statistics` must be those of `x`: the
+/// gradient takes them as functions of it.
+pub fn batch_norm(
+    x: Tensor<4>,
+    statistics: Tensor<2>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    attributes: NormAttributes,
+) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::batch_norm_act(
+        x.into_dispatch(),
+        statistics.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        attributes,
+    ))
+}
+
+#[cfg(test)]
+mod tests;

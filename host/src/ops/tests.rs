@@ -1,0 +1,88 @@
+//! The extensions against burn's own operations, forward and backward.
+
+use burn::tensor::module::conv2d as burn_conv2d;
+use burn::tensor::ops::{ConvOptions, PadMode};
+use burn::tensor::{Device, Distribution, Tensor};
+
+use super::*;
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+    Tensor::random(shape, Distribution::Uniform(-1.0, 1.0), &device()).require_grad()
+}
+
+/// Largest difference as a share of the largest value.
+fn difference<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> f32 {
+    let (a, b) = (a.to_data().try_to_vec::<f32>().unwrap(), b.to_data().try_to_vec::<f32>().unwrap());
+    assert_eq!(a.len(), b.len());
+    let scale = b.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
+    a.iter().zip(&b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / scale
+}
+
+fn check_conv(x: [usize; 4], filters: usize, kernel: usize, attributes: ConvAttributes) {
+    let weight = random([filters, x[1] / attributes.groups, kernel, kernel]);
+    let x = random(x);
+    let [top, left, bottom, right] = attributes.pads;
+    let ours = conv2d(x.clone(), weight.clone(), attributes);
+    let padded = x.clone().pad((left, right, top, bottom), PadMode::Constant(0.0));
+    let stride = [attributes.stride; 2];
+    let options = ConvOptions::new(stride, [0, 0], [1, 1], attributes.groups);
+    let theirs = burn_conv2d(padded, weight.clone(), None, options);
+    let probe = Tensor::random(ours.dims(), Distribution::Uniform(-1.0, 1.0), &device());
+    assert!(difference(&ours, &theirs) < 1e-5, "forward of {attributes:?}");
+
+    let ours = (ours * probe.clone()).sum().backward();
+    let theirs = (theirs * probe).sum().backward();
+    let dx = difference(&x.grad(&ours).unwrap(), &x.grad(&theirs).unwrap());
+    let dw = difference(&weight.grad(&ours).unwrap(), &weight.grad(&theirs).unwrap());
+    assert!(dx < 1e-5 && dw < 1e-5, "gradients of {attributes:?}: {dx} {dw}");
+}
+
+#[test]
+fn convolutions_agree_with_burn() {
+    let a = |stride, pads, groups| ConvAttributes { stride, pads, groups };
+    check_conv([3, 20, 7, 9], 13, 1, a(1, [0; 4], 1));
+    for pads in [[0, 0, 1, 1], [1, 1, 1, 1], [1, 0, 1, 2]] {
+        check_conv([2, 3, 14, 17], 5, 3, a(2, pads, 1));
+        check_conv([2, 6, 12, 37], 6, 3, a(2, pads, 6));
+        check_conv([2, 6, 12, 37], 6, 3, a(1, pads, 6));
+    }
+    for stride in [1, 2] {
+        check_conv([3, 5, 15, 8], 5, 5, a(stride, [2, 2, 2, 2], 5));
+        check_conv([1, 5, 16, 40], 5, 5, a(stride, [1, 1, 2, 2], 5));
+    }
+    check_conv([2, 7, 9, 11], 4, 3, a(1, [1, 1, 1, 1], 1));
+}
+
+#[test]
+fn batch_norm_agrees_with_its_composition() {
+    for relu6 in [false, true] {
+        let attributes = NormAttributes { eps: 1e-3, relu6 };
+        let x = random([4, 5, 6, 7]);
+        let gamma = (random([5]) * 4.0 + 5.0).detach().require_grad();
+        let beta = (random([5]) + 2.0).detach().require_grad();
+        let statistics = batch_statistics(x.clone());
+        let ours = batch_norm(x.clone(), statistics, gamma.clone(), beta.clone(), attributes);
+
+        let mean = x.clone().mean_dims(&[0, 2, 3]);
+        let centred = x.clone() - mean;
+        let variance = centred.clone().square().mean_dims(&[0, 2, 3]);
+        let normalised = centred / (variance + 1e-3).sqrt();
+        let mut theirs =
+            normalised * gamma.clone().reshape([1, 5, 1, 1]) + beta.clone().reshape([1, 5, 1, 1]);
+        if relu6 {
+            theirs = theirs.clamp(0.0, 6.0);
+        }
+        assert!(difference(&ours, &theirs) < 1e-5);
+
+        let probe = Tensor::random(ours.dims(), Distribution::Uniform(-1.0, 1.0), &device());
+        let ours = (ours * probe.clone()).sum().backward();
+        let theirs = (theirs * probe).sum().backward();
+        assert!(difference(&x.grad(&ours).unwrap(), &x.grad(&theirs).unwrap()) < 1e-4);
+        assert!(difference(&gamma.grad(&ours).unwrap(), &gamma.grad(&theirs).unwrap()) < 1e-4);
+        assert!(difference(&beta.grad(&ours).unwrap(), &beta.grad(&theirs).unwrap()) < 1e-4);
+    }
+}
