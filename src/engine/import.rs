@@ -251,7 +251,7 @@ impl EvalOp for Marker {
 
 impl TypedOp for Marker {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let shape = super::lower::output_shape(&self.0, inputs)?;
+        let shape = super::operands::output_shape(&self.0, inputs)?;
         Ok(tvec!(u8::fact(shape)))
     }
     as_op!();

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `proto` | refuses files whose sizes or names make no sense, before tract sees them |
 //! | `import` | ONNX → tract's typed model, quantised nodes marked |
+//! | `operands` | a marked node's constants and shapes, and the op that they make |
 //! | `lower` | marked nodes → our ops, NHWC, constants packed |
 //! | `ops` | our ops inside tract's plan |
 //! | `kernels` | what the ops call; one table, chosen at load |
@@ -16,6 +17,7 @@
 mod import;
 pub mod kernels;
 mod lower;
+mod operands;
 mod ops;
 mod proto;
 pub mod quantise;

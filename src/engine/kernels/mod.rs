@@ -3,6 +3,8 @@
 //! All tensors are `[H, W, C] u8`, channels adjacent. Every set of kernels gives the same bytes.
 
 mod scalar;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 use std::ops::Range;

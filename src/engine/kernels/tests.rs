@@ -1,0 +1,181 @@
+//! Every kernel set against the definition, written as plainly as it can be.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::engine::quantise::{self, Broadcast, Quantisation};
+
+/// A convolution of any shape and an input for it.
+#[derive(Debug)]
+struct Problem {
+    convolution: Convolution,
+    input: Vec<u8>,
+    output_zero_point: u8,
+}
+
+fn zero_point() -> impl Strategy<Value = u8> {
+    prop_oneof![Just(0), Just(255), Just(128), any::<u8>()]
+}
+
+prop_compose! {
+    fn problem(depthwise: bool)(
+        side in prop::array::uniform2(1usize..14),
+        kernel in prop::array::uniform2(1usize..6),
+        strides in prop::array::uniform2(1usize..4),
+        dilations in prop::array::uniform2(1usize..3),
+        groups in 1usize..if depthwise { 40 } else { 4 },
+        channels in prop::array::uniform2(1usize..20),
+        zero_points in (zero_point(), zero_point()),
+    )(
+        // Less padding than the window reaches, and enough that the window fits.
+        before in [0..=(kernel[0] - 1) * dilations[0], 0..=(kernel[1] - 1) * dilations[1]],
+        input in prop::collection::vec(any::<u8>(), side[0] * side[1] * groups * if depthwise { 1 } else { channels[0] }),
+        weights in prop::collection::vec(
+            any::<i8>(),
+            kernel[0] * kernel[1] * groups * if depthwise { 1 } else { channels[0] * channels[1] },
+        ),
+        bias in prop::collection::vec(-30_000i32..30_000, groups * if depthwise { 1 } else { channels[1] }),
+        factor in 0.0001f32..0.02,
+        sizes in Just((side, kernel, strides, dilations, groups, if depthwise { [1, 1] } else { channels })),
+        zero_points in Just(zero_points),
+    ) -> Problem {
+        let (side, kernel, strides, dilations, groups, [inputs, outputs]) = sizes;
+        let reach = [0, 1].map(|axis| (kernel[axis] - 1) * dilations[axis] + 1);
+        let output = [0, 1].map(|axis| (side[axis] + 2 * reach[axis] - 2 - before[axis]).div_ceil(strides[axis]).max(1));
+        let convolution = Convolution {
+            input: [side[0], side[1], groups * inputs],
+            output: [output[0], output[1], groups * outputs],
+            kernel,
+            strides,
+            dilations,
+            padding: before,
+            groups,
+            input_zero_point: zero_points.0,
+            factors: (0..bias.len()).map(|channel| factor * (1 + channel % 3) as f32).collect(),
+            weights,
+            bias,
+            requantise: Requantise::new(zero_points.1),
+        };
+        Problem { convolution, input, output_zero_point: zero_points.1 }
+    }
+}
+
+impl Problem {
+    /// One output, by the definition.
+    fn expected(&self, y: usize, x: usize, channel: usize) -> u8 {
+        let convolution = &self.convolution;
+        let [height, width, channels] = convolution.input;
+        let inputs = convolution.group_channels();
+        let group = channel / (convolution.output[2] / convolution.groups);
+        let mut sum = i64::from(convolution.bias[channel]);
+        for ky in 0..convolution.kernel[0] {
+            for kx in 0..convolution.kernel[1] {
+                for input in 0..inputs {
+                    let row = (y * convolution.strides[0] + ky * convolution.dilations[0]) as i64
+                        - convolution.padding[0] as i64;
+                    let column = (x * convolution.strides[1] + kx * convolution.dilations[1]) as i64
+                        - convolution.padding[1] as i64;
+                    if !(0..height as i64).contains(&row) || !(0..width as i64).contains(&column) {
+                        continue;
+                    }
+                    let index = (row as usize * width + column as usize) * channels + group * inputs + input;
+                    let value = i64::from(self.input[index]) - i64::from(convolution.input_zero_point);
+                    let taps = convolution.kernel[0] * convolution.kernel[1];
+                    let tap = ky * convolution.kernel[1] + kx;
+                    let weight = convolution.weights[(channel * taps + tap) * inputs + input];
+                    sum += value * i64::from(weight);
+                }
+            }
+        }
+        let steps = (sum as f32 * convolution.factors[channel]).round_ties_even();
+        (steps + f32::from(self.output_zero_point)).clamp(0.0, 255.0) as u8
+    }
+
+    fn check(&self, pack: impl Fn(&Kernels) -> fn(&Convolution) -> Box<dyn RowKernel>) {
+        self.convolution.check().unwrap();
+        let [height, width, channels] = self.convolution.output;
+        for set in available() {
+            let kernel = pack(set)(&self.convolution);
+            let mut output = vec![77; height * width * channels];
+            // In two parts, as threads would.
+            let (first, second) = output.split_at_mut(height / 2 * width * channels);
+            kernel.run(&self.input, 0..height / 2, first);
+            kernel.run(&self.input, height / 2..height, second);
+            for (index, &ours) in output.iter().enumerate() {
+                let (pixel, channel) = (index / channels, index % channels);
+                let expected = self.expected(pixel / width, pixel % width, channel);
+                assert_eq!(ours, expected, "{} at {pixel}, {channel}", set.name);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn convolutions_follow_the_definition(problem in problem(false)) {
+        problem.check(|set| set.convolution);
+    }
+
+    #[test]
+    fn depthwise_convolutions_follow_the_definition(problem in problem(true)) {
+        problem.check(|set| set.depthwise);
+        problem.check(|set| set.convolution);
+    }
+
+    #[test]
+    fn rounding_is_half_to_even(value in -4_000_000f32..4_000_000.0, half in -2000i32..2000) {
+        prop_assert_eq!(quantise::round(value), value.round_ties_even() as i32);
+        let half = half as f32 + 0.5;
+        prop_assert_eq!(quantise::round(half), half.round_ties_even() as i32);
+    }
+
+    #[test]
+    fn blends_follow_the_definition(
+        corners in prop::array::uniform4(prop::collection::vec(any::<u8>(), 37)),
+        across in 0u32..=1024,
+        down in 0u32..=1024,
+        spare in 0u32..=10,
+    ) {
+        let one = 1024 >> spare;
+        let (across, down) = (across >> spare, down >> spare);
+        let weights = [(one - across) * (one - down), across * (one - down), (one - across) * down, across * down];
+        let blend = Blend { weights, shift: 20 - 2 * spare };
+        for set in available() {
+            let mut output = vec![0; 37];
+            (set.blend)([0, 1, 2, 3].map(|corner: usize| corners[corner].as_slice()), &blend, &mut output);
+            for (index, &ours) in output.iter().enumerate() {
+                let sum: u64 = (0..4).map(|corner| u64::from(corners[corner][index]) * u64::from(weights[corner])).sum();
+                prop_assert_eq!(u64::from(ours), sum >> blend.shift);
+            }
+        }
+    }
+}
+
+#[test]
+fn additions_are_fused_multiply_adds() {
+    let tensor = |scale, zero_point| Quantisation::new(scale, zero_point).unwrap();
+    let all: Vec<u8> = (0..=255).collect();
+    for (a, b, sum) in [(0.02, 0.03, 0.04), (1.0, 0.001, 0.9), (0.003, 0.7, 2.9), (17.0, 17.0, 17.0)] {
+        let (a, b, sum) = (tensor(a, 131), tensor(b, 7), tensor(sum, 99));
+        let addition = Addition::new(a, b, sum, Broadcast::None).unwrap();
+        for set in available() {
+            for &inner in &all {
+                let mut output = vec![0; 256];
+                (set.add)(&addition, &all, &vec![inner; 256], &mut output);
+                for (&outer, &ours) in all.iter().zip(&output) {
+                    let exact = f32::from(outer).mul_add(addition.ratio, addition.inner[usize::from(inner)]);
+                    assert_eq!(ours, exact.round_ties_even().clamp(0.0, 255.0) as u8, "{}", set.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_set_is_chosen_by_name() {
+    assert_eq!(choose(Some("scalar")).unwrap().name, "scalar");
+    assert!(choose(None).is_ok());
+    assert!(choose(Some("")).is_err());
+}
