@@ -44,7 +44,7 @@ pub trait Source: Send {
 /// Opens a source by what it is given: `-` for video on standard input, `synthetic` for the rendered endoscope,
 /// else the path of a folder, an image or a video file.
 ///
-/// The rendered endoscope takes settings: `synthetic:seed=7,size=640x480,fps=25,frames=300`, any of them left out;
+/// The rendered endoscope takes settings: `synthetic:seed=18,size=640x480,fps=25,frames=300`, any of them left out;
 /// without `frames` it does not end. A folder of that name is `./synthetic`.
 ///
 /// Errors: exit 2 for settings that make no sense, 74 for what cannot be read, 65 for what is damaged or unknown.
@@ -60,10 +60,10 @@ pub fn open(source: &str) -> Result<Box<dyn Source>> {
 fn synthetic(source: &str, settings: &str) -> Result<synthetic::Synthetic> {
     let wrong = |setting: &str| {
         Fault::usage(format!(
-            "{source}: `{setting}` makes no sense; write synthetic:seed=7,size=640x480,fps=25,frames=300"
+            "{source}: `{setting}` makes no sense; write synthetic:seed=18,size=640x480,fps=25,frames=300"
         ))
     };
-    let (mut seed, mut size, mut fps, mut frames) = (1, (640, 480), synthetic::FPS, None);
+    let (mut seed, mut size, mut fps, mut frames) = (synthetic::DEMO_SEED, (640, 480), synthetic::FPS, None);
     for setting in settings.split(',').filter(|setting| !setting.is_empty()) {
         let (key, value) = setting.split_once('=').ok_or_else(|| wrong(setting))?;
         let number = || value.parse::<u64>().map_err(|_| wrong(setting));

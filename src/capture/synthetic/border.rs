@@ -108,7 +108,7 @@ impl Border {
     pub fn write(&self, second: u32, frame: &mut Frame) {
         let Some(text) = &self.text else { return };
         let [day, month, year] = text.day;
-        let clock = text.start_s + second;
+        let clock = text.start_s.wrapping_add(second);
         let (hours, minutes, seconds) = (clock / 3600 % 24, clock / 60 % 60, clock % 60);
         let [structure, colour, zoom] = text.settings;
         let lines = [

@@ -5,6 +5,8 @@ use super::dice::{Dice, Vec3, add, cos_turns, cross, mix, normalise, scale, sin_
 use super::polyp::Polyp;
 use super::tube::Pose;
 
+/// How far along the colon a polyp draws the camera.
+pub const LINGER: f64 = 3.5;
 /// The path repeats after this many frames.
 pub const PERIOD: u64 = 1 << 20;
 const WAVES: usize = 3;
@@ -59,7 +61,7 @@ impl Path {
         let withdrawing = dice.chance(0.6);
         Path {
             start: dice.range(50.0, 150.0) as f64,
-            speed: dice.range(0.016, 0.026) as f64 * if withdrawing { -1.0 } else { 1.0 },
+            speed: dice.range(0.024, 0.038) as f64 * if withdrawing { -1.0 } else { 1.0 },
             push,
             place,
             gaze,
@@ -68,28 +70,39 @@ impl Path {
         }
     }
 
-    /// Where along the colon the camera's tip is.
-    pub fn s(&self, frame: u64) -> f64 {
+    /// Where along the colon the camera's tip would be if there were nothing to see.
+    pub fn cruise(&self, frame: u64) -> f64 {
         let time = (frame % PERIOD) as f64;
         self.start + self.speed * time + sway(&self.push, time) as f64
     }
 
+    /// Where it is since it lingers before `polyps`, those within [`LINGER`] radii of where it cruises.
+    pub fn linger(&self, cruise: f64, polyps: &[Polyp]) -> f64 {
+        let mut s = cruise;
+        for polyp in polyps {
+            let past = cruise - (polyp.s - 0.55);
+            s -= 0.75 * past * (-past * past).exp();
+        }
+        s
+    }
+
     /// Place and view at a frame, kept clear of the wall and of `polyps`.
-    pub fn pose(&self, frame: u64, origin: f64, stretch: &Stretch, polyps: &[Polyp]) -> Pose {
+    pub fn pose(&self, frame: u64, s: f64, origin: f64, stretch: &Stretch, polyps: &[Polyp]) -> Pose {
         let time = (frame % PERIOD) as f64;
-        let z = (self.s(frame) - origin) as f32;
+        let z = (s - origin) as f32;
         let bend = stretch.curvature(z + 0.7);
         let mut place = [sway(&self.place[0], time), sway(&self.place[1], time)];
         let mut gaze = [sway(&self.gaze[0], time) + 0.8 * bend[0], sway(&self.gaze[1], time) + 0.8 * bend[1]];
         for polyp in polyps {
             let ahead = (polyp.s - origin) as f32 - z;
             let side = [cos_turns(polyp.turn), sin_turns(polyp.turn)];
-            let close = smoothstep(-0.9, -0.2, ahead) * (1.0 - smoothstep(0.3, 1.2, ahead));
+            let close = smoothstep(-0.9, -0.2, ahead) * (1.0 - smoothstep(0.15, 0.6, ahead));
+            let near = smoothstep(0.15, 0.6, ahead) * (1.0 - smoothstep(0.9, 1.8, ahead));
             let look = self.interest * smoothstep(0.05, 0.9, ahead) * (1.0 - smoothstep(1.6, 3.2, ahead));
             for axis in 0..2 {
-                place[axis] -= (0.12 + 0.6 * polyp.radius) * close * side[axis];
-                let towards = (0.72 * side[axis] - place[axis]) / ahead.max(0.5);
-                gaze[axis] = mix(gaze[axis], towards.clamp(-1.1, 1.1), look);
+                place[axis] += (polyp.approach * near - (0.12 + 0.6 * polyp.radius) * close) * side[axis];
+                let towards = (0.75 * side[axis] - place[axis]) / ahead.max(0.4);
+                gaze[axis] = mix(gaze[axis], towards.clamp(-1.4, 1.4), look);
             }
         }
         let out = place[0].hypot(place[1]);

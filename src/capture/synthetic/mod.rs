@@ -38,11 +38,13 @@ use crate::frame::{Frame, FrameNumber, Timestamp};
 pub const MAX_SIDE_PX: usize = 4096;
 /// Frames a second at which the camera's path looks natural.
 pub const FPS: f64 = 25.0;
+/// A patient whose first 300 frames show polyps of several kinds, near and far, and stretches without any.
+pub const DEMO_SEED: u64 = 18;
 /// Half the angle of view at the picture's farthest corner, radians.
 const HALF_VIEW: f32 = 1.22;
 /// Polyps farther behind or ahead than this are not drawn, in colon radii.
 const POLYPS_BEHIND: f64 = 1.1;
-const POLYPS_AHEAD: f64 = 9.0;
+const POLYPS_AHEAD: f64 = 5.5;
 
 /// Which pixels show a polyp: `[height, width] u8`, 0 or 255.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,20 +75,20 @@ pub struct Variety {
     /// Share of flat and of pedunculated ones; the others are sessile.
     pub flat: f32,
     pub pedunculated: f32,
-    /// Chance that a six-radius length of colon holds any.
+    /// Chance that a length of 5.5 radii holds any.
     pub density: f32,
 }
 
 impl Default for Variety {
     fn default() -> Self {
         Variety {
-            radius: [0.13, 0.50],
+            radius: [0.15, 0.50],
             contrast: 1.0,
             texture: 1.0,
             lumpiness: 1.0,
             flat: 0.22,
             pedunculated: 0.28,
-            density: 0.8,
+            density: 0.72,
         }
     }
 }
@@ -177,18 +179,20 @@ impl Colon {
 
         // Rings and textures stay put on the wall: the origin moves in whole steps of the coarsest grid.
         let step = 4.0 * tube::GRID as f64;
-        let s = self.path.s(number);
+        let cruise = self.path.cruise(number);
+        self.polyps.between(cruise - camera::LINGER, cruise + camera::LINGER, &mut canvas.found);
+        let s = self.path.linger(cruise, &canvas.found);
         let origin = (s / step).floor() * step;
         let stretch = self.anatomy.stretch(origin);
         self.polyps.between(s - POLYPS_BEHIND, s + POLYPS_AHEAD, &mut canvas.found);
-        let pose = self.path.pose(number, origin, &stretch, &canvas.found);
+        let pose = self.path.pose(number, s, origin, &stretch, &canvas.found);
 
         canvas.target.clear(self.width, self.height);
-        canvas.tube.build(&stretch, &pose, &self.lens);
+        canvas.tube.build(&stretch, &pose, &self.lens, |turn, z| self.shader.tone(turn, z, origin));
         canvas.target.grid(&canvas.tube.corners, tube::COLUMNS, 0);
         canvas.drawn.clear();
         for polyp in &canvas.found {
-            if polyp.mesh(origin, &stretch, &canvas.tube, &self.lens, &mut canvas.mesh) {
+            if polyp.mesh(origin, pose.z, &stretch, &canvas.tube, &self.lens, &mut canvas.mesh) {
                 canvas.drawn.push((*polyp, canvas.mesh.axis));
                 canvas.target.grid(&canvas.mesh.corners, polyp::COLUMNS, canvas.drawn.len() as u32);
             }

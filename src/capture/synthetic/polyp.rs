@@ -9,7 +9,7 @@ use super::raster::{Corner, Lens};
 use super::tube::Tube;
 
 /// Length of colon that holds at most one group of polyps.
-const SLOT: f64 = 6.0;
+const SLOT: f64 = 5.5;
 const AROUND: usize = 72;
 pub const COLUMNS: usize = AROUND + 1;
 const ROWS: usize = 44;
@@ -53,6 +53,8 @@ pub struct Polyp {
     pub pit_scale: f32,
     pub gloss: f32,
     pub phase: [f32; 2],
+    /// How far the camera leaves the centre line to look at it.
+    pub approach: f32,
 }
 
 fn tint(dice: &mut Dice, contrast: f32) -> Vec3 {
@@ -84,10 +86,10 @@ impl Polyp {
             Kind::Sessile => radius * dice.range(0.65, 1.15),
             Kind::Pedunculated => radius * dice.range(0.8, 1.1),
         };
-        let rough = variety.lumpiness * if dice.chance(0.35) { 1.8 } else { 0.8 };
+        let rough = variety.lumpiness * if dice.chance(0.35) { 1.5 } else { 0.8 };
         let lumps = std::array::from_fn(|index| {
             let (frequency, amplitude) = match index {
-                0..=2 => (dice.range(0.25, 0.5), dice.range(0.04, 0.13)),
+                0..=2 => (dice.range(0.22, 0.42), dice.range(0.03, 0.10)),
                 _ => (dice.range(0.7, 1.5), dice.range(0.015, 0.05)),
             };
             Lump {
@@ -115,6 +117,7 @@ impl Polyp {
             pit_scale: dice.range(0.35, 0.7) / radius,
             gloss: dice.range(0.6, 1.3),
             phase: [dice.unit(), dice.unit()],
+            approach: dice.range(0.0, 0.55),
         }
     }
 
@@ -152,8 +155,19 @@ impl Polyp {
     }
 
     /// Makes the mesh; `false` if the polyp lies outside the stretch.
-    pub fn mesh(&self, origin: f64, stretch: &Stretch, tube: &Tube, lens: &Lens, mesh: &mut Mesh) -> bool {
+    ///
+    /// Farther off than four radii from the camera at `camera_z` it shrinks, so that none comes into being in sight.
+    pub fn mesh(
+        &self,
+        origin: f64,
+        camera_z: f32,
+        stretch: &Stretch,
+        tube: &Tube,
+        lens: &Lens,
+        mesh: &mut Mesh,
+    ) -> bool {
         let z = (self.s - origin) as f32;
+        let size = 1.0 - smoothstep(4.0, super::POLYPS_AHEAD as f32, z - camera_z);
         let around = std::f32::consts::TAU * stretch.radius(z, self.turn);
         let step = 0.5 * self.radius.min(0.15);
         let wall = |x: f32, y: f32| tube.wall(stretch, z + y, self.turn + x / around);
@@ -168,12 +182,14 @@ impl Polyp {
         let ahead = scale(ahead, dot(ahead, sub(y1, y0)).signum());
         mesh.axis = ahead;
         mesh.places.clear();
-        let top = self.top();
+        let top = size * self.top();
         for row in 0..=ROWS {
             let t = row as f32 / ROWS as f32;
-            let [ring, height] = self.profile(t);
+            let [ring, height] = self.profile(t).map(|length| length * size);
             let free = smoothstep(0.0, 0.6 * self.radius, height);
-            let bow = height * height / top;
+            // The foot is sunk into the wall, whose mesh is coarser.
+            let sunk = (0.014 + 0.03 * self.radius) * (1.0 - (t / 0.16).min(1.0));
+            let bow = height * height / top.max(1e-6);
             for column in 0..COLUMNS {
                 let turn = (column % AROUND) as f32 / AROUND as f32;
                 let (cos, sin) = (cos_turns(turn), sin_turns(turn));
@@ -187,7 +203,7 @@ impl Polyp {
                 let y = ring * sin * swell * self.squeeze + self.lean[1] * bow;
                 let straight = add(foot, add(scale(right, x), scale(ahead, y)));
                 let Some(bent) = wall(x, y) else { return false };
-                let lift = mix(height, height * swell, free) - 0.02 * self.radius * (1.0 - free);
+                let lift = mix(height, height * swell, free) - sunk;
                 mesh.places.push(add(lerp(bent, straight, free), scale(normal, lift)));
             }
         }

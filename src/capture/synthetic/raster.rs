@@ -44,7 +44,8 @@ pub struct Corner {
     pub blend: f32,
 }
 
-/// What is seen in a pixel. `thing` 0 is the wall, above it a polyp; `blend` says how much of a polyp it is.
+/// What is seen in a pixel. `thing` 0 is the wall, above it a polyp; `blend` is the wall's tone over wide areas, or
+/// says how much of a polyp it is.
 #[derive(Clone, Copy, Default)]
 pub struct Seen {
     pub u: f32,

@@ -2,7 +2,7 @@
 
 use super::Mask;
 use super::border::Border;
-use super::dice::{Dice, Vec3, add, dot, hash, mix, normalise, scale, smoothstep, sub};
+use super::dice::{Dice, Vec3, add, cross, dot, hash, mix, normalise, scale, smoothstep, sub};
 use super::polyp::Polyp;
 use super::raster::{Lens, Target};
 use super::texture::{self, Texture};
@@ -12,10 +12,11 @@ use crate::frame::Frame;
 /// Tiles of mucosa around the colon, and along one radius of it.
 const TILES_AROUND: f32 = 2.0;
 const TILES_ALONG: f32 = 0.33;
+const BROAD_TILES_ALONG: f32 = 0.13;
 const CURVE: usize = 2048;
 const GRAIN: usize = 1 << 15;
 /// A polyp darker than this cannot be seen, and is not in the mask.
-const VISIBLE: f32 = 14.0;
+const VISIBLE: f32 = 22.0;
 
 /// How a patient's mucosa looks, and what the endoscope makes of it.
 pub struct Shader {
@@ -91,9 +92,9 @@ impl Shader {
             relief: dice.range(0.15, 0.5),
             wetness: dice.range(0.7, 1.5),
             glint: [dice.range(0.965, 0.98), dice.range(0.984, 0.993)],
-            dryness: dice.range(0.35, 0.75),
-            residue: if dice.chance(0.3) { dice.range(0.1, 0.4) } else { 0.0 },
-            key: dice.range(0.34, 0.6),
+            dryness: dice.range(0.45, 0.8),
+            residue: if dice.chance(0.3) { dice.range(0.1, 0.32) } else { 0.0 },
+            key: dice.range(0.4, 0.8),
             fill: dice.range(0.02, 0.07),
             light: [0.07 * angle.cos(), 0.07 * angle.sin()],
             softness: dice.range(1.0, 2.6) as u32,
@@ -104,6 +105,12 @@ impl Shader {
             curve,
             noise,
         }
+    }
+
+    /// The mucosa's colour over wide areas, 0..1, at a turn and at `z` from `origin`.
+    pub fn tone(&self, turn: f32, z: f32, origin: f64) -> f32 {
+        let along = (origin * BROAD_TILES_ALONG as f64).rem_euclid(64.0) as f32 + z * BROAD_TILES_ALONG;
+        self.mucosa.sample(turn + 0.37, along, 4).mottle
     }
 
     /// Light that reaches a surface, as the camera's automatic exposure measures it.
@@ -139,7 +146,7 @@ impl Shader {
                 let mut bytes = [0u8; 3];
                 for (byte, value) in bytes.iter_mut().zip(colour) {
                     let index = (value * 0.25).max(0.0).sqrt() * (CURVE - 1) as f32;
-                    *byte = self.curve[(index as usize).min(CURVE - 1)];
+                    *byte = self.curve[(index as i32 as usize).min(CURVE - 1)];
                 }
                 if let Some(pixel) = row.get_mut(3 * x..3 * x + 3) {
                     pixel.copy_from_slice(&bytes);
@@ -175,7 +182,7 @@ impl Shader {
         let (detail, axis, polyp) = if seen.thing == 0 {
             let (u, v) = (seen.u * TILES_AROUND, seen.v * TILES_ALONG + tile_origin);
             let level = self.mucosa.level(footprint * TILES_ALONG);
-            let index = ((seen.v - scene.axes_start) / GRID).max(0.0) as usize;
+            let index = ((seen.v - scene.axes_start) * (1.0 / GRID)).max(0.0) as i32 as usize;
             let axis = scene.axes.get(index).copied().unwrap_or([0.0, 0.0, 1.0]);
             (self.mucosa.sample(u, v, level), axis, None)
         } else {
@@ -195,41 +202,35 @@ impl Shader {
             let strength = polyp.pits * seen.blend;
             let mut detail = wet;
             detail.dark = 0.0;
-            detail.slope[0] = mix(0.75 * wet.slope[0], pits.slope[0], 0.7 * strength);
-            detail.slope[1] = mix(0.75 * wet.slope[1], pits.slope[1], 0.7 * strength);
+            // Near the foot the texture is drawn out: no relief there.
+            for ((slope, fine), pit) in detail.slope.iter_mut().zip(wet.slope).zip(pits.slope) {
+                *slope = mix(0.75 * fine, pit, 0.7 * strength) * seen.blend * seen.blend;
+            }
             detail.mottle = mix(wet.mottle, pits.mottle - 0.5 * strength * pits.dark, 0.8);
             (detail, *axis, Some(polyp))
         };
 
         // The surface's own axes, and its relief.
-        let e1 = normalise(sub(axis, scale(normal, dot(axis, normal))));
-        let e2 = [
-            normal[1] * e1[2] - normal[2] * e1[1],
-            normal[2] * e1[0] - normal[0] * e1[2],
-            normal[0] * e1[1] - normal[1] * e1[0],
-        ];
+        let e1 = sub(axis, scale(normal, dot(axis, normal)));
+        let e2 = cross(normal, e1);
         let slope = add(scale(e1, detail.slope[1]), scale(e2, detail.slope[0]));
-        let rough = normalise(sub(normal, scale(slope, self.relief)));
-        let wet = normalise(sub(normal, scale(slope, self.wetness)));
+        let steep = dot(slope, slope);
 
         // The lamp sits beside the lens.
         let to_lamp =
             [self.light[0] - distance * ray[0], self.light[1] - distance * ray[1], -distance * ray[2]];
         let square = dot(to_lamp, to_lamp);
-        let lamp = scale(to_lamp, 1.0 / square.sqrt());
         let spot = ray[2].max(0.0) * (0.35 + 0.65 * ray[2].max(0.0));
         let falling = exposure * spot / (square + 0.012);
-        let cosine = dot(rough, lamp);
+        let (face, tilt) = (dot(normal, to_lamp), dot(slope, to_lamp));
+        let cosine =
+            (face - self.relief * tilt) / (square * (1.0 + self.relief * self.relief * steep)).sqrt();
         let lit = falling * (0.12 + 0.88 * cosine.max(0.0));
         let lit_red = falling * (0.17 + 0.83 * ((cosine + 0.12) * 0.893).max(0.0));
         let fill = self.fill * exposure / (square + 0.6);
 
         let mut albedo = self.albedo;
-        let broad = if seen.thing == 0 {
-            self.mucosa.sample(seen.u + 0.37, seen.v * 0.13 + tile_origin * 0.25, 4).mottle
-        } else {
-            0.5
-        };
+        let broad = if polyp.is_none() { seen.blend } else { 0.5 };
         let shade = 1.0 + self.mottle * ((detail.mottle - 0.5) + 1.6 * (broad - 0.5));
         let flush = self.mottle * 1.5 * (broad - 0.5);
         albedo = [albedo[0] * shade, albedo[1] * shade * (1.0 - flush), albedo[2] * shade * (1.0 - flush)];
@@ -239,7 +240,7 @@ impl Shader {
         }
         let mut is_polyp = false;
         if let Some(polyp) = polyp {
-            is_polyp = seen.blend > 0.2;
+            is_polyp = seen.blend > 0.25;
             let arc = (seen.u * seen.u + seen.v * seen.v).sqrt();
             let tip = 1.0 - smoothstep(0.3 * polyp.radius, 1.3 * polyp.radius, arc);
             for ((channel, body), top) in albedo.iter_mut().zip(polyp.tint).zip(polyp.tip_tint) {
@@ -248,16 +249,17 @@ impl Shader {
         } else if self.residue > 0.0 {
             let stain = smoothstep(1.0 - self.residue, 1.12 - self.residue, broad + 0.25 * detail.mottle);
             albedo = [
-                mix(albedo[0], 0.62, 0.8 * stain),
-                mix(albedo[1], 0.42, 0.8 * stain),
-                mix(albedo[2], 0.06, 0.8 * stain),
+                mix(albedo[0], 0.72, 0.75 * stain),
+                mix(albedo[1], 0.43, 0.75 * stain),
+                mix(albedo[2], 0.10, 0.75 * stain),
             ];
         }
 
-        let half = normalise(sub(lamp, ray));
-        let mirror = dot(wet, half);
+        // Halfway between lamp and lens is towards either: they are close together.
+        let mirror =
+            (face - self.wetness * tilt) / (square * (1.0 + self.wetness * self.wetness * steep)).sqrt();
         let gloss = match polyp {
-            Some(polyp) => polyp.gloss,
+            Some(polyp) => polyp.gloss * seen.blend * seen.blend,
             None => smoothstep(self.dryness - 0.12, self.dryness + 0.12, 0.6 * detail.mottle + 0.4 * broad),
         };
         let glint = gloss * smoothstep(self.glint[0], self.glint[1], mirror);

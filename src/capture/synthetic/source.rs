@@ -115,10 +115,14 @@ pub fn write_folder(colon: &Colon, numbers: impl IntoIterator<Item = u64>, folde
         name_by_number(number, &mut name);
         name.push_str(".png");
         let save = |folder: &Path, pixels: &[u8], colour| {
-            let path = folder.join(&name);
+            let (path, partial) = (folder.join(&name), folder.join(format!(".{name}.partial")));
             let (width, height) = (mask.width as u32, mask.height as u32);
-            image::save_buffer(&path, pixels, width, height, colour)
-                .map_err(|error| Fault::io(format!("cannot write {}: {error}", path.display())))
+            image::save_buffer_with_format(&partial, pixels, width, height, colour, image::ImageFormat::Png)
+                .and_then(|()| Ok(std::fs::rename(&partial, &path)?))
+                .map_err(|error| {
+                    let _ = std::fs::remove_file(&partial);
+                    Fault::io(format!("cannot write {}: {error}", path.display()))
+                })
         };
         save(&images, frame.pixels(), image::ExtendedColorType::Rgb8)?;
         save(&masks, &mask.pixels, image::ExtendedColorType::L8)?;

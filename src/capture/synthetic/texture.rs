@@ -48,30 +48,32 @@ impl Texture {
         Texture { levels }
     }
 
-    /// Bilinear lookup; `u` and `v` count tiles and must be above -1024. `level` halves the resolution.
+    /// Bilinear lookup; `u` and `v` count tiles, at most 100 either way. `level` halves the resolution.
+    #[inline]
     pub fn sample(&self, u: f32, v: f32, level: usize) -> Detail {
         let level = &self.levels[level.min(self.levels.len() - 1)];
-        let (size, mask) = (level.size as f32, level.size - 1);
-        let (u, v) = ((u + 1024.0) * size, (v + 1024.0) * size);
-        let (x, y) = (u as usize, v as usize);
-        let (fx, fy) = (((u - x as f32) * 256.0) as u32, ((v - y as f32) * 256.0) as u32);
-        let (x0, x1) = (x & mask, (x + 1) & mask);
-        let (row0, row1) = ((y & mask) * level.size, ((y + 1) & mask) * level.size);
-        let corners = [
-            level.texels[row0 + x0],
-            level.texels[row0 + x1],
-            level.texels[row1 + x0],
-            level.texels[row1 + x1],
-        ];
-        let weights = [(256 - fx) * (256 - fy), fx * (256 - fy), (256 - fx) * fy, fx * fy];
-        let mut sums = [0u32; 4];
-        for (corner, weight) in corners.iter().zip(weights) {
-            for (sum, &value) in sums.iter_mut().zip(corner) {
-                *sum += weight * value as u32;
-            }
+        // 24.8 fixed point; two channels share a word.
+        let scale = (level.size * 256) as f32;
+        let (x, y) = ((u * scale) as i32, (v * scale) as i32);
+        let (fx, fy) = ((x & 255) as u32, (y & 255) as u32);
+        let mask = level.size - 1;
+        let (x0, x1) = ((x >> 8) as usize & mask, ((x >> 8) + 1) as usize & mask);
+        let row = |y: i32| (y as usize & mask) * level.size;
+        let (row0, row1) = (row(y >> 8), row((y >> 8) + 1));
+        let far = (fx * fy) >> 8;
+        let weights = [256 + far - fx - fy, fx - far, fy - far, far];
+        let (mut even, mut odd) = (0u32, 0u32);
+        for (at, weight) in [row0 + x0, row0 + x1, row1 + x0, row1 + x1].into_iter().zip(weights) {
+            let texel = u32::from_le_bytes(level.texels[at]);
+            even += (texel & 0xFF_00FF) * weight;
+            odd += ((texel >> 8) & 0xFF_00FF) * weight;
         }
-        let [dark, along, across, mottle] = sums.map(|sum| sum as f32 / (65536.0 * 255.0));
-        Detail { dark, slope: [2.0 * along - 1.0039, 2.0 * across - 1.0039], mottle }
+        let unit = |sum: u32| (sum & 0xFFFF) as i32 as f32 * (1.0 / 65280.0);
+        Detail {
+            dark: unit(even),
+            slope: [2.0 * unit(odd) - 1.0039, 2.0 * unit(even >> 16) - 1.0039],
+            mottle: unit(odd >> 16),
+        }
     }
 
     /// The level whose texels are about as large as a pixel that covers `footprint` tiles.

@@ -48,7 +48,8 @@ fn advance(ring: &Ring, stretch: &Stretch, z: f32) -> Ring {
 }
 
 impl Tube {
-    pub fn build(&mut self, stretch: &Stretch, pose: &Pose, lens: &Lens) {
+    /// Makes the mesh; `tone` gives what its corners carry as their blend, by turn and `z`.
+    pub fn build(&mut self, stretch: &Stretch, pose: &Pose, lens: &Lens, tone: impl Fn(f32, f32) -> f32) {
         self.place_rings(stretch, pose);
         self.places.clear();
         let turns: [(f32, f32, f32); COLUMNS] = std::array::from_fn(|j| {
@@ -77,7 +78,7 @@ impl Tube {
                 let around = sub(self.places[i * COLUMNS + right], self.places[i * COLUMNS + left]);
                 let normal = normalise(cross(along, around));
                 let u = j as f32 / AROUND as f32;
-                self.corners.push(Corner { x, y, near, u, v: ring.z, normal, blend: 0.0 });
+                self.corners.push(Corner { x, y, near, u, v: ring.z, normal, blend: tone(u, ring.z) });
             }
         }
     }
