@@ -1,7 +1,8 @@
 //! Every shipped bundle's logits against onnxruntime's, on rendered frames and, where there are any, real ones.
 
+mod cases;
+
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The shipped bundles; none while no model is shipped.
 fn bundles() -> Vec<PathBuf> {
@@ -30,18 +31,11 @@ fn shipped_models_give_onnxruntimes_logits() {
     if bundles.is_empty() {
         return println!("skipped: no bundle is shipped");
     }
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/oracle");
-    let probe = Command::new("python3")
-        .args(["-c", "import nets, sys; sys.exit(0 if nets.exact_cpu() else 3)"])
-        .current_dir(&scripts)
-        .output();
-    if !probe.is_ok_and(|probe| probe.status.success()) {
-        return println!("skipped: python3 finds no onnxruntime, or the CPU has no VNNI");
-    }
     for bundle in bundles {
         for source in sources() {
-            let output = Command::new("python3")
-                .arg(scripts.join("compare.py"))
+            let Some(mut python) = cases::oracle() else { return };
+            let output = python
+                .arg("compare.py")
                 .args([bundle.as_os_str(), source.as_ref()])
                 .args(["--program", env!("CARGO_BIN_EXE_polyp-edge")])
                 .output()

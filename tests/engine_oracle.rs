@@ -6,7 +6,6 @@
 mod cases;
 
 use std::path::Path;
-use std::process::Command;
 
 use cases::Cases;
 use polyp_edge::engine::{Engine, Options, kernels};
@@ -54,25 +53,13 @@ fn every_op_gives_onnxruntimes_bytes() {
 
 #[test]
 fn random_networks_give_onnxruntimes_bytes() {
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/oracle");
-    let probe = Command::new("python3")
-        .args(["-c", "import nets, sys; sys.exit(0 if nets.exact_cpu() else 3)"])
-        .current_dir(&scripts)
-        .output();
-    match probe {
-        Ok(probe) if probe.status.success() => {}
-        Ok(probe) if probe.status.code() == Some(3) => {
-            return println!("skipped: onnxruntime's int8 convolutions are not exact on a CPU without VNNI");
-        }
-        _ => return println!("skipped: python3 finds no onnxruntime"),
-    }
+    let Some(mut python) = cases::oracle() else { return };
     let file = tempfile::NamedTempFile::new().unwrap();
     let seed = std::env::var("POLYP_ORACLE_SEED").unwrap_or_else(|_| "0".into());
     let count = std::env::var("POLYP_ORACLE_NETS").unwrap_or_else(|_| "60".into());
-    let made = Command::new("python3")
+    let made = python
         .args(["random_nets.py", "--seed", &seed, "--count", &count])
         .arg(file.path())
-        .current_dir(&scripts)
         .status()
         .unwrap();
     assert!(made.success());

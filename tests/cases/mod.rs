@@ -1,6 +1,37 @@
-//! The files of cases that `scripts/oracle/nets.py` writes: u64 length, JSON, bytes.
+//! The files of cases that `scripts/oracle/nets.py` writes: u64 length, JSON, bytes. And the oracle itself.
+#![allow(dead_code, reason = "no test uses all of it")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where the oracle's scripts lie.
+pub fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/oracle")
+}
+
+/// A command of the Python that has onnxruntime: `POLYP_PYTHON`, else `python3`. `None`, with a line that says why, if there
+/// is none or its results are not exact on this CPU; with `POLYP_ORACLE=required` that is a failure.
+pub fn oracle() -> Option<Command> {
+    let python = std::env::var_os("POLYP_PYTHON").unwrap_or_else(|| "python3".into());
+    let probe = Command::new(&python)
+        .args(["-c", "import nets, sys; sys.exit(0 if nets.exact_cpu() else 3)"])
+        .current_dir(scripts())
+        .output();
+    let problem = match probe {
+        Ok(probe) if probe.status.success() => {
+            let mut command = Command::new(python);
+            command.current_dir(scripts());
+            return Some(command);
+        }
+        Ok(probe) if probe.status.code() == Some(3) => {
+            "onnxruntime's int8 is not exact on a CPU without VNNI"
+        }
+        _ => "this Python finds no onnxruntime: pip install -r scripts/oracle/requirements.txt",
+    };
+    assert_ne!(std::env::var("POLYP_ORACLE").as_deref(), Ok("required"), "{problem}");
+    println!("skipped: {problem}");
+    None
+}
 
 #[derive(serde::Deserialize)]
 struct Header {
@@ -30,7 +61,6 @@ pub struct Case<'a> {
     pub input: &'a [u8],
     pub output: &'a [u8],
     /// For networks that must be refused: part of the reason.
-    #[allow(dead_code, reason = "not every test refuses")]
     pub message: &'a str,
 }
 
