@@ -1,4 +1,9 @@
-//! Where frames come from.
+//! Where frames come from: [`open`] takes what a person names and gives a [`Source`].
+//!
+//! | module | source |
+//! |---|---|
+//! | [`replay`] | folders of images, MJPEG and Y4M files, video on standard input |
+//! | [`synthetic`] | a rendered endoscope that knows its polyps |
 
 pub mod replay;
 pub mod synthetic;

@@ -81,7 +81,7 @@ fn png(name: &str, bytes: &[u8], frame: &mut Frame) -> Result<()> {
     let mut limits = image::Limits::default();
     limits.max_image_width = Some(MAX_SIDE_PX as u32);
     limits.max_image_height = Some(MAX_SIDE_PX as u32);
-    limits.max_alloc = Some(1 << 30);
+    limits.max_alloc = Some(1 << 29);
     reader.limits(limits);
     let picture = reader.decode().map_err(damaged)?.into_rgb8();
     let (width, height) = (picture.width() as usize, picture.height() as usize);

@@ -390,6 +390,28 @@ fn video_headers_that_ask_too_much_are_refused() {
     assert_eq!(y4m_source(odd_rate).unwrap().fps(), 25.0);
 }
 
+/// A pipe that gives one byte at a time.
+struct Dripping(Cursor<Vec<u8>>);
+
+impl Read for Dripping {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.by_ref().take(1).read(buffer)
+    }
+}
+
+#[test]
+fn a_pipe_is_read_however_its_bytes_arrive() {
+    let open = |bytes: Vec<u8>| stream("standard input", Box::new(Dripping(Cursor::new(bytes))), |_| None);
+    let (bytes, _) = video("420jpeg", 16, 16, "");
+    assert_eq!(all(open(bytes).unwrap().as_mut()).unwrap().len(), 1);
+    assert_eq!(all(open(jpeg(16, 16, 1).repeat(3)).unwrap().as_mut()).unwrap().len(), 3);
+    for (bytes, says) in [(Vec::new(), "empty"), (png(4, 4, 1), "PNG"), (b"what".to_vec(), "neither")] {
+        let (exit, message) = fault(open(bytes));
+        assert_eq!(exit, Exit::Data);
+        assert!(message.starts_with("standard input") && message.contains(says), "{message}");
+    }
+}
+
 /// A stream with a few bytes changed, lost or put in.
 fn damaged(stream: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     let edits = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3u8), 1..6);

@@ -56,7 +56,8 @@ impl Path {
         };
         let push = waves(0.5, 210.0);
         let place = [waves(0.16, 260.0), waves(0.16, 300.0)];
-        let gaze = [waves(0.42, 190.0), waves(0.42, 230.0)];
+        let curiosity = Dice::new(seed, 7).range(0.3, 0.95);
+        let gaze = [waves(curiosity, 190.0), waves(curiosity, 230.0)];
         let roll = waves(0.12, 700.0);
         let withdrawing = dice.chance(0.6);
         Path {
