@@ -14,12 +14,12 @@ use crate::data::lists::{Sample, data_folder, read_list};
 use crate::data::split::hold_back;
 use crate::evaluate::{Cart, Predictor, crop, default_threads, in_parallel, progress_bar};
 use crate::graph::Graph;
-use crate::quantize::QuantisedGraph;
 use crate::quantize::calibration::Statistics;
 use crate::quantize::decision::{self, Output, Seen, TRUTH_SIDE_PX, Wishes};
 use crate::quantize::range::Observer;
-use crate::quantize::refine::refine;
+use crate::quantize::refine::{Refined, refine};
 use crate::quantize::store::{Calibration, Evidence, FORMAT, FrameRecord, Recipe};
+use crate::quantize::{Quantisation, QuantisedGraph};
 use crate::{files, onnx};
 
 /// Finds scales, bias corrections and decision rules on the frames that training holds back.
@@ -68,6 +68,14 @@ struct Frame {
     truth: Vec<u8>,
 }
 
+/// One way of choosing scales, and what came of it.
+struct Attempt {
+    observer: Observer,
+    bias_correction: bool,
+    tensors: BTreeMap<String, Quantisation>,
+    refined: Refined,
+}
+
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let threads = arguments.threads.unwrap_or_else(default_threads).max(1);
     let graph_bytes = files::read(&arguments.graph)?;
@@ -97,20 +105,25 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         ],
     };
     let mut tried = BTreeMap::new();
-    let mut best: Option<(f64, Observer, bool, _, _)> = None;
-    for observer in observers {
+    let mut best: Option<Attempt> = None;
+    let mut attempt = |observer: Observer, correct: bool, best: &mut Option<Attempt>| -> anyhow::Result<()> {
         let tensors = statistics.quantisations(&graph, observer);
-        for correct in [false, true] {
-            let refined = refine(&graph, &tensors, &pixels, correct)?;
-            let error = refined.probability_error;
-            log::info!("{observer}, bias correction {correct}: probability error {error:.3e}");
-            tried.insert(format!("{observer} {}", if correct { "corrected" } else { "plain" }), error);
-            if best.as_ref().is_none_or(|(least, ..)| error < *least) {
-                best = Some((error, observer, correct, tensors.clone(), refined));
-            }
+        let refined = refine(&graph, &tensors, &pixels, correct)?;
+        let error = refined.probability_error;
+        log::info!("{observer}, bias correction {correct}: probability error {error:.3e}");
+        tried.insert(format!("{observer} {}", if correct { "corrected" } else { "plain" }), error);
+        if best.as_ref().is_none_or(|best| error < best.refined.probability_error) {
+            *best = Some(Attempt { observer, bias_correction: correct, tensors, refined });
         }
+        Ok(())
+    };
+    for observer in observers {
+        attempt(observer, true, &mut best)?;
     }
-    let Some((_, observer, bias_correction, tensors, refined)) = best else {
+    if let Some(observer) = best.as_ref().map(|best| best.observer) {
+        attempt(observer, false, &mut best)?;
+    }
+    let Some(Attempt { observer, bias_correction, tensors, refined }) = best else {
         return Err(Fault::usage("no observer to try"));
     };
 

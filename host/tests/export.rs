@@ -1,0 +1,199 @@
+//! From a float graph to scores of a bundle, through the program itself, on rendered frames: needs no data set.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use polyp_edge::bundle::Bundle;
+use polyp_edge::capture::synthetic::Colon;
+use polyp_host::evaluate::{Cart, Scorer};
+use polyp_host::graph::{Graph, INPUT, Node, Op, Tensor4};
+
+const SIDE: usize = 64;
+
+/// A filter for red bumps: blurred colour differences, pooled, brought back up and summed.
+fn graph() -> Graph {
+    let conv = |shape: [usize; 4], weight: &dyn Fn(usize) -> f32, bias: Vec<f32>, stride, pads, relu6| {
+        let data = (0..shape.iter().product()).map(weight).collect();
+        Op::Conv { weight: Tensor4 { shape, data }, bias, stride, pads, groups: 1, relu6 }
+    };
+    let node = |name: &str, op, inputs: &[&str]| Node {
+        name: name.into(),
+        op,
+        inputs: inputs.iter().map(|name| name.to_string()).collect(),
+    };
+    let colour = |index: usize| [0.3, -0.2, -0.1, 0.1, 0.1, 0.1, -0.2, 0.3, 0.1][index / 16];
+    let nodes = vec![
+        node("colour", conv([3, 3, 4, 4], &colour, vec![0.5, 0.2, 0.1], 4, [0; 4], true), &[INPUT]),
+        node("pooled", Op::MaxPool { size: 2 }, &["colour"]),
+        node("back", Op::ResizeBilinear { factor: 2 }, &["pooled"]),
+        node("both", Op::Concat, &["colour", "back"]),
+        node(
+            "logits",
+            conv([1, 6, 3, 3], &|i| [0.2, -0.1, -0.1, 0.2, -0.1, -0.1][i / 9], vec![-0.5], 1, [1; 4], false),
+            &["both"],
+        ),
+    ];
+    Graph { input_side: SIDE, nodes, output: "logits".into() }
+}
+
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    /// A data folder of rendered frames, with and without polyps, and the graph's file.
+    fn new() -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let (width, height) = (120, 96);
+        let colon = Colon::new(width, height, 5);
+        let data = folder.path().join("data");
+        for part in ["rendered/images", "rendered/masks", "clean/images", "splits"] {
+            std::fs::create_dir_all(data.join(part)).unwrap();
+        }
+        let (mut polyps, mut clean) = (String::new(), String::new());
+        for number in (0..3000).step_by(30) {
+            let (frame, mask) = colon.render(number);
+            let (set, list) = match mask.area_px() {
+                0 => ("clean", &mut clean),
+                area if area > 60 => ("rendered", &mut polyps),
+                _ => continue,
+            };
+            if list.lines().count() == 12 {
+                continue;
+            }
+            let size = (width as u32, height as u32);
+            let path = |part: &str| data.join(set).join(part).join(format!("r{number}.png"));
+            let rows: Vec<u8> = (0..height).flat_map(|y| frame.row(y).to_vec()).collect();
+            image::save_buffer(path("images"), &rows, size.0, size.1, image::ColorType::Rgb8).unwrap();
+            if set == "rendered" {
+                image::save_buffer(path("masks"), &mask.pixels, size.0, size.1, image::ColorType::L8)
+                    .unwrap();
+            }
+            list.push_str(&format!("{set}/r{number}\n"));
+        }
+        assert!(polyps.lines().count() >= 4 && clean.lines().count() >= 4, "{polyps} {clean}");
+        std::fs::write(data.join("splits/polyps.txt"), polyps).unwrap();
+        std::fs::write(data.join("splits/clean.txt"), clean).unwrap();
+        graph().save(&folder.path().join("graph.safetensors")).unwrap();
+        Bench { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, line: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_polyp-host"))
+            .args(line.split_whitespace())
+            .current_dir(self.folder.path())
+            .env("POLYP_DATA", self.path("data"))
+            .output()
+            .unwrap()
+    }
+
+    fn succeed(&self, line: &str) -> String {
+        let output = self.run(line);
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a command that must fail with this code, saying one line that names `what`.
+    fn fail(&self, line: &str, code: i32, what: &str) {
+        let output = self.run(line);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{line}: {said}");
+        let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("polyp-host: ")).collect();
+        assert!(lines.len() == 1 && lines[0].contains(what), "{line}: {said}");
+    }
+}
+
+const CALIBRATE: &str = "calibrate --graph graph.safetensors --list polyps --negatives clean --whole-lists --frames 8 \
+                         --out calibration";
+const EXPORT: &str = "export --graph graph.safetensors --calibration calibration --out models/tiny --name tiny \
+                      --f32 tiny.onnx --trained-on polyps --seed 9 --evaluate polyps --evaluate clean";
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_graph_becomes_a_bundle_with_scores() {
+    let bench = Bench::new();
+    bench.succeed(CALIBRATE);
+    bench.succeed(EXPORT);
+    assert_eq!(names(&bench.path("models")), ["tiny"]);
+    assert_eq!(names(&bench.path("models/tiny")), ["MODEL_CARD.md", "golden", "manifest.toml", "model.onnx"]);
+
+    let bundle = Bundle::open(&bench.path("models/tiny")).unwrap();
+    let manifest = &bundle.manifest;
+    assert_eq!(manifest.provenance.seeds, [9]);
+    assert_eq!(manifest.provenance.data, ["rendered: 12 frames"]);
+    assert!(manifest.golden.len() >= 2);
+    let mut scorer = Scorer::new(
+        Cart::new(&bundle.read(&manifest.model).unwrap()).unwrap(),
+        &manifest.decision,
+        manifest.field_of_view,
+    )
+    .unwrap();
+    for golden in &manifest.golden {
+        let picture = image::load_from_memory(&bundle.read(&golden.frame).unwrap()).unwrap().into_rgb8();
+        let (width, height) = (picture.width() as usize, picture.height() as usize);
+        let frame = polyp_edge::frame::Frame::from_rgb(width, height, picture.into_raw()).unwrap();
+        let mask =
+            image::load_from_memory(&bundle.read(&golden.mask).unwrap()).unwrap().into_luma8().into_raw();
+        assert_eq!(scorer.mask(&frame).unwrap().0, mask, "{}", golden.frame);
+    }
+
+    let line =
+        "evaluate --model models/tiny --list polyps --list clean --f32 tiny.onnx --json --csv images.csv";
+    let report: serde_json::Value = serde_json::from_str(&bench.succeed(line)).unwrap();
+    assert_eq!(report["schema"], 1);
+    let (polyps, clean) = (&report["lists"]["polyps"], &report["lists"]["clean"]);
+    assert_eq!(polyps["int8"]["frames"], 12);
+    assert!(polyps["int8"]["false_alarm_share"].is_null());
+    assert_eq!(clean["int8"]["polyp_free"], 12);
+    for (list, name) in [(polyps, "polyps"), (clean, "clean")] {
+        let told = manifest.provenance.scores[name]["dice"];
+        assert!((list["int8"]["dice"].as_f64().unwrap() - told).abs() < 1e-9, "{name}");
+        assert!(list["dice_difference"].as_f64().unwrap().abs() < 0.05, "{list}");
+    }
+    let rows = std::fs::read_to_string(bench.path("images.csv")).unwrap();
+    assert_eq!(rows.lines().count(), 1 + 2 * 24);
+}
+
+#[test]
+fn what_is_wrong_is_said_in_one_line() {
+    let bench = Bench::new();
+    bench.fail(&format!("{CALIBRATE} --observer nonsense"), 2, "nonsense");
+    bench.fail(&CALIBRATE.replace("polyps", "nobody"), 74, "nobody");
+    assert!(!bench.path("calibration").exists());
+    bench.succeed(&format!("{CALIBRATE} --observer min-max"));
+
+    let mut other = graph();
+    other.nodes[0].name = "other".into();
+    other.nodes[1].inputs[0] = "other".into();
+    other.nodes[3].inputs[0] = "other".into();
+    other.save(&bench.path("other.safetensors")).unwrap();
+    bench.fail(&EXPORT.replace("graph.s", "other.s"), 65, "another graph");
+    std::fs::create_dir_all(bench.path("models/tiny")).unwrap();
+    std::fs::write(bench.path("models/tiny/notes.txt"), "mine").unwrap();
+    bench.fail(EXPORT, 2, "models/tiny");
+    assert_eq!(names(&bench.path("models")), ["tiny"]);
+    std::fs::remove_dir_all(bench.path("models")).unwrap();
+    bench.succeed(EXPORT);
+
+    bench.fail("evaluate --model nowhere --list polyps", 74, "nowhere");
+    bench.fail("evaluate --model models/tiny --list polyps --f32 graph.safetensors", 65, "float ONNX");
+    let model = bench.path("models/tiny/model.onnx");
+    let mut bytes = std::fs::read(&model).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&model, bytes).unwrap();
+    bench.fail("evaluate --model models/tiny --list polyps", 65, "model.onnx");
+    std::fs::write(bench.path("graph.safetensors"), "short").unwrap();
+    bench.fail("graph graph.safetensors", 65, "graph.safetensors");
+}
