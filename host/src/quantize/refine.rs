@@ -166,7 +166,12 @@ fn mean_error(pairs: &[Pair]) -> Vec<f32> {
         }
     }
     let count = (pairs.len() * shape.area()) as f64;
-    sums.into_iter().map(|sum| (sum / count) as f32).collect()
+    sums.into_iter().map(|sum| brief(sum / count)).collect()
+}
+
+/// To four digits: corrections are kept as text, and more would be noise.
+fn brief(value: f64) -> f32 {
+    format!("{value:.3e}").parse().unwrap_or(value as f32)
 }
 
 fn weights_noise(node: &Node, weights: &QuantisedGraph) -> f64 {
