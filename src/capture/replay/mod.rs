@@ -6,7 +6,7 @@
 //! | [`mjpeg`] | JPEG pictures one after another |
 //! | [`y4m`] | uncompressed video, as `ffmpeg -f yuv4mpegpipe` writes it |
 //! | [`still`] | one PNG or JPEG picture, strictly |
-//! | [`segments`], [`entropy`] | where a JPEG picture ends, and whether all of it is there |
+//! | `segments`, `entropy` | where a JPEG picture ends, and whether all of it is there |
 
 mod entropy;
 pub mod folder;

@@ -8,12 +8,12 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | [`anatomy`] | the wall's shape |
-//! | [`camera`] | the endoscope's path |
-//! | [`tube`], [`polyp`] | meshes in camera space |
-//! | [`raster`] | what is seen in each pixel |
-//! | [`texture`], [`shade`] | surface detail, light, colour, noise |
-//! | [`border`] | the picture's shape and the text beside it |
+//! | `anatomy` | the wall's shape |
+//! | `camera` | the endoscope's path |
+//! | `tube`, `polyp` | meshes in camera space |
+//! | `raster` | what is seen in each pixel |
+//! | `texture`, `shade` | surface detail, light, colour, noise |
+//! | `border` | the picture's shape and the text beside it |
 
 mod anatomy;
 mod border;
