@@ -77,7 +77,7 @@ pub fn render(manifest: &Manifest, remarks: &[String]) -> String {
          - Few hospitals, few makers of endoscopes, mostly adults, mostly white light. Other hospitals' pictures score \
          lower; the lists named `unseen` show by how much.\n\
          - Frames of the same videos lie in ClinicDB's training and test lists, so that figure flatters.\n\
-         - Polyp-free frames of one source only; false alarms on others are not known.\n\
+         - Polyp-free frames of one source only: expect more false alarms on others, as the lists with polyp-free frames of other hospitals show.\n\
          - A missed polyp is not told from a frame without one.\n",
     );
     card
