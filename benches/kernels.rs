@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use polyp_edge::engine::kernels::{self, Blend, Convolution, Kernels};
-use polyp_edge::engine::quantise::{Addition, Broadcast, Product, Quantisation, Requantise};
+use polyp_edge::engine::quantise::{Addition, Product, Quantisation, Requantise};
 
 /// Name, side, input channels, output channels, kernel, stride, groups.
 type Shape = (&'static str, usize, usize, usize, usize, usize, usize);
@@ -64,7 +64,7 @@ fn elementwise(criterion: &mut Criterion, set: &Kernels) {
     const VALUES: usize = 64 * 64 * CHANNELS;
     let tensor = |scale, zero_point| Quantisation::new(scale, zero_point).expect("a sensible scale");
     let (a, b, sum) = (tensor(0.02, 128), tensor(0.03, 7), tensor(0.04, 100));
-    let addition = Addition::new(a, b, sum, Broadcast::None).expect("scales that fit");
+    let addition = Addition::new(a, b, sum).expect("scales that fit");
     let product = Product::new(a, b, sum).expect("scales that fit");
     let table = Box::new(std::array::from_fn(|stored| 255 - stored as u8));
     let blend = Blend { weights: [9, 3, 3, 1], shift: 4 };

@@ -5,8 +5,9 @@ import pathlib
 import sys
 
 import numpy as np
+from onnx import numpy_helper
 
-from nets import Cases, Net
+from nets import Cases, Net, pair_net
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "engine"
 
@@ -124,6 +125,22 @@ def network(net, width=8, depth=2):
     return net.conv(net.conv(net.eca(net.concat(parts)), 2 * width, 3, relu=True), 1)
 
 
+def near_ties(op, seed):
+    """A sum or product of two channels, and the 64 pairs of stored values whose results lie closest to a half."""
+    net, output = pair_net(np.random.default_rng(seed), op, 8, 8)
+    scales, zero_points = [], []
+    constants = {c.name: numpy_helper.to_array(c) for c in net.constants}
+    for scale, zero_point in ((1, 2), (4, 5), (6, 7)):
+        scales.append(float(constants[net.nodes[-1].input[scale]]))
+        zero_points.append(int(constants[net.nodes[-1].input[zero_point]]))
+    a, b = np.indices((256, 256)).reshape(2, -1)
+    a_value, b_value = scales[0] * (a - zero_points[0]), scales[1] * (b - zero_points[1])
+    steps = (a_value + b_value if op == "add" else a_value * b_value) / scales[2] + zero_points[2]
+    distance = np.where((steps > 0) & (steps < 255), np.abs(steps - np.floor(steps) - 0.5), 1)
+    pairs = np.argsort(distance, kind="stable")[:64]
+    return net, output, np.stack([a[pairs], b[pairs]]).astype(np.uint8).reshape(1, 2, 8, 8)
+
+
 def main():
     cases = Cases()
 
@@ -136,6 +153,10 @@ def main():
 
     for group in (convolutions, elementwise, windows, networks):
         group(add)
+    for op in ("add", "multiply"):
+        for seed in range(12):
+            net, output, pixels = near_ties(op, seed)
+            cases.add(f"{op}-near-ties-{seed}", net, output, 3, pixels)
     FIXTURES.mkdir(parents=True, exist_ok=True)
     cases.write(FIXTURES / "ops.cases")
     print(f"{len(cases.cases)} cases, {len(cases.data)} bytes")

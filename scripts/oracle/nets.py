@@ -129,6 +129,14 @@ class Net:
         gate = self.sigmoid(self.conv(self.average(x), c, weights=band, per_tensor=True))
         return self.multiply(x, gate)
 
+    def channel(self, x, index):
+        """One channel of a tensor as it is: a convolution whose factor is 1."""
+        weights = np.zeros((1, x.channels, 1, 1), np.int8)
+        weights[0, index] = 1
+        y = self.fresh([1, 1, *x.shape[2:]], x.scale, x.zero_point, x.spread)
+        names = [*self.named(x), self.constant(weights), self.constant(np.float32(1)), self.constant(np.int8(0))]
+        return self.emit("QLinearConv", names + self.quantisation(y), y, kernel_shape=[1, 1])
+
     def max_pool(self, x, kernel=2, stride=2, pads=(0, 0, 0, 0), dilation=1):
         reach = (kernel - 1) * dilation + 1
         out = [(s + pads[i] + pads[i + 2] - reach) // stride + 1 for i, s in enumerate(x.shape[2:])]
@@ -154,6 +162,23 @@ class Net:
         model = helper.make_model(graph, opset_imports=opsets, producer_name="polyp-edge oracle")
         model.ir_version = 8
         return model.SerializeToString()
+
+
+def all_pairs():
+    """Every pair of stored values, as the two channels of a picture."""
+    pairs = np.indices((256, 256)).astype(np.uint8)
+    return pairs[None]
+
+
+def pair_net(rng, op, height=256, width=256):
+    """A network whose two input channels meet in `add` or `multiply`, with meanings of their own."""
+    net = Net(rng, height, width, 2)
+    parts = []
+    for index in range(2):
+        part = net.channel(net.input, index)
+        part.scale, part.zero_point = np.float32(10 ** rng.uniform(-1.5, 0)), net.zero_point()
+        parts.append(part)
+    return net, getattr(net, op)(*parts)
 
 
 def session(model):
@@ -183,10 +208,11 @@ class Cases:
         self.data += data
         return [start, len(data)]
 
-    def add(self, name, net, output, least_values=8):
-        """Whether the output varies enough to prove anything; if not, the case is not taken."""
+    def add(self, name, net, output, least_values=8, pixels=None):
+        """Whether the output varies enough to prove anything; if not, the case is not taken. Random pixels if none are given."""
         model = net.model(output)
-        pixels = net.rng.integers(0, 256, net.input.shape, dtype=np.uint8)
+        if pixels is None:
+            pixels = net.rng.integers(0, 256, net.input.shape, dtype=np.uint8)
         result = session(model).run(None, {"input": pixels})[0]
         assert list(result.shape) == output.shape, (name, result.shape, output.shape)
         distinct = len(np.unique(result))

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from make_fixtures import network
-from nets import Cases, Net
+from nets import Cases, Net, all_pairs, pair_net
 
 
 def random_conv(net, x):
@@ -77,6 +77,10 @@ def main():
             for _ in range(int(rng.integers(0, 5))):
                 output = step(net, output)
         cases.add(f"random-{arguments.seed}-{attempt}", net, output, least_values=3)
+    for trial in range(arguments.count // 10):
+        for op in ("add", "multiply"):
+            rng = np.random.default_rng([arguments.seed, trial, 1])
+            cases.add(f"{op}-all-pairs-{arguments.seed}-{trial}", *pair_net(rng, op), pixels=all_pairs())
     cases.write(arguments.file)
 
 

@@ -171,10 +171,8 @@ impl Operands<'_> {
             Kind::Add => {
                 let (a, b, output) = (self.quantisation(1)?, self.quantisation(4)?, self.quantisation(6)?);
                 let shapes = [self.shape(0)?, self.shape(3)?];
-                (
-                    Arc::new(Add::new(shapes, kernels, |broadcast| Addition::new(a, b, output, broadcast))?),
-                    output,
-                )
+                let (addition, swapped) = (Addition::new(a, b, output)?, Addition::new(b, a, output)?);
+                (Arc::new(Add::new(shapes, addition, swapped, kernels)?), output)
             }
             Kind::Multiply => {
                 let (a, b, output) = (self.quantisation(1)?, self.quantisation(4)?, self.quantisation(6)?);

@@ -73,7 +73,7 @@ pub fn convolution_factor(input: f32, weight: f32, output: f32) -> f32 {
     input * weight / output
 }
 
-/// `a ⊕ b` of two quantised tensors: `fma(outer, ratio, inner[stored])`, one of the operands being looked up.
+/// `outer ⊕ inner` of two quantised tensors: `fma(stored outer, ratio, inner[stored inner])`.
 #[derive(Clone, Debug)]
 pub struct Addition {
     /// What the inner operand and all constants come to, by the inner operand's stored value.
@@ -82,31 +82,13 @@ pub struct Addition {
     pub ratio: f32,
 }
 
-/// Which operand of an addition is one value a channel, so that it and the constants are summed first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Broadcast {
-    None,
-    First,
-    Second,
-}
-
 impl Addition {
-    /// The outer operand is the first, unless the first is broadcast.
-    pub fn new(
-        a: Quantisation,
-        b: Quantisation,
-        output: Quantisation,
-        broadcast: Broadcast,
-    ) -> anyhow::Result<Self> {
-        let (ratio_a, ratio_b) = (ratio(a.scale / output.scale)?, ratio(b.scale / output.scale)?);
-        let offset = ratio_a * f32::from(a.zero_point) + ratio_b * f32::from(b.zero_point);
+    /// The outer operand is the first; if the first is broadcast, onnxruntime swaps them, and so must the caller.
+    pub fn new(outer: Quantisation, inner: Quantisation, output: Quantisation) -> anyhow::Result<Self> {
+        let (ratio, inner_ratio) = (ratio(outer.scale / output.scale)?, ratio(inner.scale / output.scale)?);
+        let offset = ratio.mul_add(f32::from(outer.zero_point), inner_ratio * f32::from(inner.zero_point));
         let fixed = f32::from(output.zero_point) - offset;
-        let stored = |index: usize| index as f32;
-        let (inner, ratio): ([f32; 256], f32) = match broadcast {
-            Broadcast::None => (std::array::from_fn(|q| stored(q).mul_add(ratio_b, fixed)), ratio_a),
-            Broadcast::First => (std::array::from_fn(|q| fixed + stored(q) * ratio_a), ratio_b),
-            Broadcast::Second => (std::array::from_fn(|q| fixed + stored(q) * ratio_b), ratio_a),
-        };
+        let inner = std::array::from_fn(|stored| (stored as f32).mul_add(inner_ratio, fixed));
         Ok(Addition { inner: Box::new(inner), ratio })
     }
 

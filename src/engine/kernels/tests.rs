@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::quantise::{self, Broadcast, Quantisation};
+use crate::engine::quantise::{self, Quantisation};
 
 /// A convolution of any shape and an input for it.
 #[derive(Debug)]
@@ -159,7 +159,7 @@ fn additions_are_fused_multiply_adds() {
     let all: Vec<u8> = (0..=255).collect();
     for (a, b, sum) in [(0.02, 0.03, 0.04), (1.0, 0.001, 0.9), (0.003, 0.7, 2.9), (17.0, 17.0, 17.0)] {
         let (a, b, sum) = (tensor(a, 131), tensor(b, 7), tensor(sum, 99));
-        let addition = Addition::new(a, b, sum, Broadcast::None).unwrap();
+        let addition = Addition::new(a, b, sum).unwrap();
         for set in available() {
             for &inner in &all {
                 let mut output = vec![0; 256];

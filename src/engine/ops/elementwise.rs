@@ -1,8 +1,16 @@
 use crate::engine::kernels::Kernels;
-use crate::engine::quantise::{Addition, Broadcast, Product};
+use crate::engine::quantise::{Addition, Product};
 use crate::fault::Fault;
 
 use super::{Compute, Shape};
+
+/// Which operand is one value a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broadcast {
+    None,
+    First,
+    Second,
+}
 
 /// How two operands meet: both whole, or one of them one value a channel.
 fn broadcast(a: Shape, b: Shape) -> anyhow::Result<(Broadcast, Shape)> {
@@ -22,19 +30,22 @@ pub struct Add {
     inputs: [Shape; 2],
     output: Shape,
     broadcast: Broadcast,
+    /// Of the whole operand and the broadcast one, in this order.
     addition: Addition,
     kernels: &'static Kernels,
 }
 
 impl Add {
-    /// `addition` is asked for once it is known which operand is broadcast.
+    /// `addition` is of first and second operand; `swapped` of second and first.
     pub fn new(
         inputs: [Shape; 2],
+        addition: Addition,
+        swapped: Addition,
         kernels: &'static Kernels,
-        addition: impl FnOnce(Broadcast) -> anyhow::Result<Addition>,
     ) -> anyhow::Result<Self> {
         let (broadcast, output) = broadcast(inputs[0], inputs[1])?;
-        Ok(Add { inputs, output, broadcast, addition: addition(broadcast)?, kernels })
+        let addition = if broadcast == Broadcast::First { swapped } else { addition };
+        Ok(Add { inputs, output, broadcast, addition, kernels })
     }
 }
 
