@@ -13,19 +13,28 @@
 //! | [`preprocess`] | frame → u8 tensor |
 //! | [`engine`] | tract with our int8 ops: bundle → plan → quantised logits |
 //! | [`detect`] | logits → mask → regions with outlines |
+//! | [`track`] | the temporal gate: which regions have lasted long enough to be shown |
 //! | [`overlay`] | outlines, glyph and text into pixels |
 //! | [`display`] | where pictures go |
 //! | [`pipeline`] | the threads and the single-slot mailboxes between them |
 //!
 //! Beside the walk: [`bundle`] (what a model is on disk), [`board`] (profiles), [`state`], [`latency`],
-//! [`fault`] (errors and exit codes) and [`cli`].
+//! [`score`] (what was drawn against what was there), [`fault`] (errors and exit codes) and [`cli`].
 
+pub mod board;
 pub mod bundle;
 pub mod capture;
 pub mod cli;
 pub mod detect;
+pub mod display;
 pub mod engine;
 pub mod fault;
 pub mod field_of_view;
 pub mod frame;
+pub mod latency;
+pub mod overlay;
+pub mod pipeline;
 pub mod preprocess;
+pub mod score;
+pub mod state;
+pub mod track;

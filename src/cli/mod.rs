@@ -2,6 +2,8 @@
 
 mod bench;
 mod model;
+mod replay;
+mod run;
 
 use std::io::Write;
 use std::path::Path;
@@ -22,6 +24,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    Run(run::Arguments),
+    Replay(replay::Arguments),
     Model(model::Arguments),
     Bench(bench::Arguments),
 }
@@ -30,6 +34,8 @@ enum Verb {
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let outcome = match Arguments::parse().verb {
+        Verb::Run(arguments) => run::run(&arguments),
+        Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Model(arguments) => model::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
     };

@@ -1,0 +1,257 @@
+//! A clock a stage: fixed-size histograms, and the report made of them.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// What is timed, in the order in which a frame meets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Getting a frame from its source: for a rendered or recorded one, rendering or decoding it.
+    Capture,
+    /// Field of view and resize: frame → model input.
+    Prepare,
+    Inference,
+    /// Logits → regions.
+    Detect,
+    /// Which regions have lasted.
+    Gate,
+    /// Outlines, glyph and text into the picture.
+    Draw,
+    /// Handing the picture over.
+    Display,
+    /// From a frame's capture until its picture is ready for the display.
+    VideoDelay,
+    /// From a frame's capture until a picture with what was found in it is ready for the display.
+    Total,
+}
+
+impl Stage {
+    pub const ALL: [Stage; 9] = [
+        Stage::Capture,
+        Stage::Prepare,
+        Stage::Inference,
+        Stage::Detect,
+        Stage::Gate,
+        Stage::Draw,
+        Stage::Display,
+        Stage::VideoDelay,
+        Stage::Total,
+    ];
+
+    /// As it stands in the report.
+    pub fn label(self) -> &'static str {
+        match self {
+            Stage::Capture => "capture",
+            Stage::Prepare => "field of view + preprocess",
+            Stage::Inference => "inference",
+            Stage::Detect => "detect",
+            Stage::Gate => "gate",
+            Stage::Draw => "draw",
+            Stage::Display => "display",
+            Stage::VideoDelay => "video delay",
+            Stage::Total => "total (capture → drawn)",
+        }
+    }
+}
+
+/// Steps in each doubling of time: a quantile is at most 1/32 too high.
+const STEPS: usize = 32;
+const STEP_BITS: u32 = 5;
+/// Doublings: up to 2^32 µs, more than an hour; what is longer counts as the longest.
+const DOUBLINGS: usize = 28;
+const BUCKETS: usize = STEPS * DOUBLINGS;
+
+/// Durations counted in logarithmic steps; its size does not depend on how many there are.
+#[derive(Clone)]
+pub struct Histogram {
+    buckets: Box<[u64; BUCKETS]>,
+    count: u64,
+    sum_us: u64,
+    max_us: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Histogram { buckets: Box::new([0; BUCKETS]), count: 0, sum_us: 0, max_us: 0 }
+    }
+}
+
+impl Histogram {
+    pub fn record(&mut self, duration: Duration) {
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        if let Some(bucket) = self.buckets.get_mut(bucket_of(us)) {
+            *bucket += 1;
+        }
+        self.count += 1;
+        self.sum_us = self.sum_us.saturating_add(us);
+        self.max_us = self.max_us.max(us);
+    }
+
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The duration, in µs, that a share of all durations (0..=1) does not exceed; 0 where there are none.
+    pub fn quantile_us(&self, share: f64) -> u64 {
+        let wanted = ((self.count as f64 * share).ceil() as u64).clamp(1, self.count.max(1));
+        let mut seen = 0;
+        for (index, &count) in self.buckets.iter().enumerate() {
+            seen += count;
+            if seen >= wanted && index + 1 < BUCKETS {
+                return upper_us(index).min(self.max_us);
+            }
+        }
+        self.max_us
+    }
+
+    pub fn merge(&mut self, other: &Histogram) {
+        for (mine, theirs) in self.buckets.iter_mut().zip(other.buckets.iter()) {
+            *mine += theirs;
+        }
+        self.count += other.count;
+        self.sum_us = self.sum_us.saturating_add(other.sum_us);
+        self.max_us = self.max_us.max(other.max_us);
+    }
+}
+
+fn bucket_of(us: u64) -> usize {
+    if us < STEPS as u64 {
+        return us as usize;
+    }
+    let doubling = us.ilog2() - STEP_BITS;
+    let step = (us >> doubling) as usize - STEPS;
+    (STEPS * (doubling as usize + 1) + step).min(BUCKETS - 1)
+}
+
+/// The longest duration that falls into a bucket.
+fn upper_us(index: usize) -> u64 {
+    if index < STEPS {
+        return index as u64;
+    }
+    let (doubling, step) = (index / STEPS - 1, index % STEPS);
+    (((STEPS + step + 1) as u64) << doubling) - 1
+}
+
+/// A histogram a stage. Each thread keeps its own; they are merged at the end.
+#[derive(Clone, Default)]
+pub struct Latencies {
+    stages: [Histogram; Stage::ALL.len()],
+}
+
+impl Latencies {
+    pub fn record(&mut self, stage: Stage, duration: Duration) {
+        self.stages[stage as usize].record(duration);
+    }
+
+    pub fn merge(&mut self, other: &Latencies) {
+        for (mine, theirs) in self.stages.iter_mut().zip(&other.stages) {
+            mine.merge(theirs);
+        }
+    }
+
+    pub fn stage(&self, stage: Stage) -> &Histogram {
+        &self.stages[stage as usize]
+    }
+
+    /// The stages that were timed at least once.
+    pub fn report(&self) -> Vec<StageReport> {
+        let ms = |us: u64| us as f64 / 1e3;
+        let timed = Stage::ALL.into_iter().map(|stage| (stage, self.stage(stage)));
+        let reports =
+            timed.filter(|(_, histogram)| histogram.count > 0).map(|(stage, histogram)| StageReport {
+                stage,
+                count: histogram.count,
+                mean_ms: ms(histogram.sum_us) / histogram.count as f64,
+                p50_ms: ms(histogram.quantile_us(0.5)),
+                p95_ms: ms(histogram.quantile_us(0.95)),
+                p99_ms: ms(histogram.quantile_us(0.99)),
+                max_ms: ms(histogram.max_us),
+            });
+        reports.collect()
+    }
+}
+
+/// One stage's durations.
+#[derive(Clone, Debug, Serialize)]
+pub struct StageReport {
+    pub stage: Stage,
+    pub count: u64,
+    pub mean_ms: f64,
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+    pub p99_ms: f64,
+    pub max_ms: f64,
+}
+
+/// The report as a table, a line a stage, milliseconds.
+pub fn table(report: &[StageReport]) -> String {
+    let mut text = format!(
+        "{:27} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9}\n",
+        "stage, ms", "count", "mean", "p50", "p95", "p99", "max"
+    );
+    for line in report {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{:27} {:>7} {:>9.2} {:>9.2} {:>9.2} {:>9.2} {:>9.2}",
+            line.stage.label(),
+            line.count,
+            line.mean_ms,
+            line.p50_ms,
+            line.p95_ms,
+            line.p99_ms,
+            line.max_ms
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn stages_are_numbered_in_their_order() {
+        for (index, stage) in Stage::ALL.into_iter().enumerate() {
+            assert_eq!(stage as usize, index);
+        }
+    }
+
+    #[test]
+    fn an_empty_histogram_says_nothing() {
+        assert_eq!(Histogram::default().quantile_us(0.5), 0);
+        assert!(Latencies::default().report().is_empty());
+    }
+
+    #[test]
+    fn the_longest_durations_are_counted() {
+        let mut histogram = Histogram::default();
+        histogram.record(Duration::from_secs(u64::MAX));
+        histogram.record(Duration::from_secs(7200));
+        assert_eq!(histogram.count(), 2);
+        assert_eq!(histogram.quantile_us(1.0), histogram.max_us);
+    }
+
+    proptest! {
+        #[test]
+        fn quantiles_are_a_thirtysecond_too_high_at_most(
+            mut durations in proptest::collection::vec(0u64..100_000_000, 1..200), share in 0.01f64..1.0,
+        ) {
+            let (mut first, mut second) = (Histogram::default(), Histogram::default());
+            for (index, &us) in durations.iter().enumerate() {
+                let half = if index % 2 == 0 { &mut first } else { &mut second };
+                half.record(Duration::from_micros(us));
+            }
+            first.merge(&second);
+            durations.sort_unstable();
+            let rank = ((durations.len() as f64 * share).ceil() as usize).clamp(1, durations.len());
+            let (exact, found) = (durations[rank - 1], first.quantile_us(share));
+            prop_assert!(found >= exact && found <= exact + exact / 32, "{} for {}", found, exact);
+        }
+    }
+}

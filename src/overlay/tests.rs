@@ -1,0 +1,108 @@
+use super::*;
+use crate::field_of_view::Point;
+
+fn noise(width: usize, height: usize) -> Frame {
+    let mut state = 5u32;
+    let pixels = (0..3 * width * height)
+        .map(|_| {
+            state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+            (state >> 24) as u8
+        })
+        .collect();
+    Frame::from_rgb(width, height, pixels).unwrap()
+}
+
+fn circle(x: f32, y: f32, radius: f32) -> Region {
+    let outline = (0..200)
+        .map(|index| {
+            let angle = index as f32 * std::f32::consts::TAU / 200.0;
+            Point { x: x + radius * angle.cos(), y: y + radius * angle.sin() }
+        })
+        .collect();
+    Region { outline, ..Region::default() }
+}
+
+fn changed(before: &Frame, after: &Frame) -> Vec<(usize, usize)> {
+    let pixels = before.pixels().chunks_exact(3).zip(after.pixels().chunks_exact(3)).enumerate();
+    let width = before.width_px();
+    pixels.filter(|(_, (a, b))| a != b).map(|(index, _)| (index % width, index / width)).collect()
+}
+
+#[test]
+fn outside_the_outline_not_a_byte_changes() {
+    let before = noise(640, 480);
+    let mut after = before.clone();
+    let mut painter = Painter::default();
+    painter.outlines(&mut after, &[circle(300.0, 200.0, 90.0)]);
+    let places = changed(&before, &after);
+    for &(x, y) in &places {
+        let off = (x as f32 + 0.5 - 300.0).hypot(y as f32 + 0.5 - 200.0) - 90.0;
+        assert!(off.abs() < 2.6, "pixel {x}, {y} lies {off} px off the line");
+    }
+    // Two pixels of line and one of casing on each side, over the circumference.
+    assert!((1500..3000).contains(&places.len()), "{} pixels", places.len());
+    let on_line = &after.row(200)[3 * 389..3 * 389 + 3];
+    assert!(
+        on_line[0] < 60 && on_line[1] > 200 && on_line[2] > 190,
+        "the line itself has its colour: {on_line:?}"
+    );
+    // The same picture once more: the painter keeps nothing of the last one.
+    let mut again = before.clone();
+    painter.outlines(&mut again, &[circle(300.0, 200.0, 90.0)]);
+    assert_eq!(again, after);
+}
+
+#[test]
+fn lines_grow_with_the_picture() {
+    let thickness = |width: usize, height: usize| {
+        let before = noise(width, height);
+        let mut after = before.clone();
+        let radius = height as f32 / 4.0;
+        Painter::default().outlines(&mut after, &[circle(width as f32 / 2.0, height as f32 / 2.0, radius)]);
+        changed(&before, &after).len() as f32 / (std::f32::consts::TAU * radius)
+    };
+    assert!((3.0..5.5).contains(&thickness(640, 480)));
+    assert!((7.5..11.0).contains(&thickness(1920, 1080)));
+}
+
+#[test]
+fn a_tint_covers_the_inside_alone() {
+    let before = noise(200, 150);
+    let mut after = before.clone();
+    let style = Style { tint: 0.2, ..Style::default() };
+    Painter::new(style).outlines(&mut after, &[circle(100.0, 75.0, 40.0)]);
+    let inside = changed(&before, &after);
+    assert!(inside.iter().all(|&(x, y)| (x as f32 - 99.5).hypot(y as f32 - 74.5) < 43.0));
+    assert!(inside.len() > 4800, "{} of 5026 pixels", inside.len());
+}
+
+#[test]
+fn the_glyph_stays_in_its_corner_and_says_what_it_should() {
+    let before = noise(640, 480);
+    let draw = |glyph, words| {
+        let mut after = before.clone();
+        Painter::default().glyph(&mut after, glyph, words);
+        after
+    };
+    let assist = draw(Glyph::Assist, "ASSIST");
+    assert!(changed(&before, &assist).iter().all(|&(x, y)| x > 460 && y > 450));
+    assert!(changed(&before, &assist).len() > 200);
+    assert_ne!(assist, draw(Glyph::Passthrough, "ASSIST"));
+    assert_ne!(assist, draw(Glyph::Assist, "ASSIST OFF"));
+}
+
+#[test]
+fn odd_outlines_and_tiny_frames_do_no_harm() {
+    let nan = Point { x: f32::NAN, y: 4.0 };
+    let far = Point { x: -5000.0, y: 90000.0 };
+    for (width, height) in [(1, 1), (3, 9), (40, 20)] {
+        let mut frame = noise(width, height);
+        let style = Style { tint: 0.5, ..Style::default() };
+        let mut painter = Painter::new(style);
+        for outline in [vec![], vec![nan], vec![far], vec![far, nan, Point { x: 2.0, y: 2.0 }]] {
+            painter.outlines(&mut frame, &[Region { outline, ..Region::default() }]);
+        }
+        painter.glyph(&mut frame, Glyph::Off, "a reason that is far too long for a small picture");
+        painter.glyph(&mut frame, Glyph::Off, "");
+    }
+}

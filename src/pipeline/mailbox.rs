@@ -1,0 +1,161 @@
+//! A slot for one letter: who puts never waits, who takes gets the newest.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Holds the newest `T` that has not been taken. Letters that were overwritten or given back are kept as blanks, so
+/// that their memory is used again.
+pub struct Mailbox<T> {
+    inner: Mutex<Inner<T>>,
+    changed: Condvar,
+}
+
+struct Inner<T> {
+    slot: Option<T>,
+    blanks: Vec<T>,
+    closed: bool,
+    overwritten: u64,
+}
+
+/// Blanks that are kept: one being filled, one being read, one to spare.
+const BLANKS: usize = 3;
+
+impl<T> Default for Mailbox<T> {
+    fn default() -> Self {
+        let blanks = Vec::with_capacity(BLANKS);
+        Mailbox {
+            inner: Mutex::new(Inner { slot: None, blanks, closed: false, overwritten: 0 }),
+            changed: Condvar::new(),
+        }
+    }
+}
+
+impl<T> Mailbox<T> {
+    /// No code that can panic runs under the lock: a poisoned one is as good as any.
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A used letter to write on, if there is one.
+    pub fn blank(&self) -> Option<T> {
+        self.lock().blanks.pop()
+    }
+
+    /// Puts a letter in the slot, over one that was not taken.
+    pub fn put(&self, letter: T) {
+        let mut inner = self.lock();
+        if let Some(old) = inner.slot.replace(letter) {
+            inner.overwritten += 1;
+            inner.keep(old);
+        }
+        drop(inner);
+        self.changed.notify_all();
+    }
+
+    /// Gives back what was taken.
+    pub fn give_back(&self, letter: T) {
+        self.lock().keep(letter);
+    }
+
+    /// The newest letter, if there is one.
+    pub fn try_take(&self) -> Option<T> {
+        self.lock().slot.take()
+    }
+
+    /// Waits for a letter until the time is over or the mailbox closed and empty.
+    pub fn take(&self, patience: Duration) -> Option<T> {
+        let end = Instant::now() + patience;
+        let mut inner = self.lock();
+        while inner.slot.is_none() && !inner.closed {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            inner = self.changed.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        inner.slot.take()
+    }
+
+    /// Nothing more will be put; what is in the slot can still be taken.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Closed, and nothing left to take.
+    pub fn is_over(&self) -> bool {
+        let inner = self.lock();
+        inner.closed && inner.slot.is_none()
+    }
+
+    pub fn overwritten(&self) -> u64 {
+        self.lock().overwritten
+    }
+}
+
+impl<T> Inner<T> {
+    fn keep(&mut self, letter: T) {
+        if self.blanks.len() < BLANKS {
+            self.blanks.push(letter);
+        }
+    }
+}
+
+/// Closes a mailbox when its writer goes, whichever way it goes.
+pub struct ClosesOnDrop<'a, T>(pub &'a Mailbox<T>);
+
+impl<T> Drop for ClosesOnDrop<'_, T> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_letter_wins_and_the_old_one_is_a_blank() {
+        let mailbox = Mailbox::default();
+        mailbox.put(1);
+        mailbox.put(2);
+        assert_eq!((mailbox.try_take(), mailbox.try_take()), (Some(2), None));
+        assert_eq!((mailbox.overwritten(), mailbox.blank(), mailbox.blank()), (1, Some(1), None));
+    }
+
+    #[test]
+    fn a_closed_mailbox_gives_what_is_left_and_keeps_nobody_waiting() {
+        let mailbox = Mailbox::default();
+        mailbox.put(1);
+        mailbox.close();
+        assert!(!mailbox.is_over());
+        assert_eq!(mailbox.take(Duration::from_secs(60)), Some(1));
+        assert_eq!(mailbox.take(Duration::from_secs(60)), None);
+        assert!(mailbox.is_over());
+    }
+
+    #[test]
+    fn waiting_ends_with_the_time() {
+        let mailbox = Mailbox::<u8>::default();
+        assert_eq!(mailbox.take(Duration::from_millis(5)), None);
+    }
+
+    #[test]
+    fn letters_arrive_in_another_thread() {
+        let (there, back) = (Mailbox::default(), Mailbox::default());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _closes = ClosesOnDrop(&back);
+                while let Some(letter) = there.take(Duration::from_secs(10)) {
+                    back.put(letter + 1);
+                }
+            });
+            for letter in 0..100 {
+                there.put(letter);
+                assert_eq!(back.take(Duration::from_secs(10)), Some(letter + 1));
+            }
+            there.close();
+        });
+        assert!(back.is_over());
+    }
+}

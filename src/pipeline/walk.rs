@@ -1,0 +1,119 @@
+//! One frame's way from pixels to regions, without threads: what `replay`, `run` and evaluation share.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+
+use crate::bundle::manifest::{FieldOfViewRule, Manifest};
+use crate::detect::{Detector, Regions};
+use crate::engine::Engine;
+use crate::field_of_view::{self, Mapping, Steady};
+use crate::frame::{Frame, Rect};
+use crate::latency::{Latencies, Stage};
+use crate::preprocess::Preprocessor;
+
+/// A network: `[S, S, 3] u8` in, quantised logits out.
+pub trait Segmenter {
+    /// Height, width, channels.
+    fn input_shape(&self) -> [usize; 3];
+    fn output_shape(&self) -> [usize; 3];
+    /// Real logit = scale × (stored − zero point).
+    fn output_quantisation(&self) -> (f32, u8);
+    fn run(&mut self, input: &[u8], logits: &mut [u8]) -> Result<()>;
+}
+
+impl Segmenter for Engine {
+    fn input_shape(&self) -> [usize; 3] {
+        Engine::input_shape(self)
+    }
+    fn output_shape(&self) -> [usize; 3] {
+        Engine::output_shape(self)
+    }
+    fn output_quantisation(&self) -> (f32, u8) {
+        Engine::output_quantisation(self)
+    }
+    fn run(&mut self, input: &[u8], logits: &mut [u8]) -> Result<()> {
+        Engine::run(self, input, logits)
+    }
+}
+
+/// How the field of view is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Following {
+    /// Each frame for itself: a result depends on its frame alone.
+    EachFrame,
+    /// Steady over a video.
+    Video,
+}
+
+/// Field of view → input → network → regions, with the buffers that they need.
+pub struct Walk<S> {
+    segmenter: S,
+    rule: FieldOfViewRule,
+    following: Following,
+    steady: Steady,
+    preprocessor: Preprocessor,
+    detector: Detector,
+    input: Vec<u8>,
+    logits: Vec<u8>,
+    shape: [usize; 3],
+    mapping: Mapping,
+}
+
+impl<S: Segmenter> Walk<S> {
+    /// An error if the network's input is not square RGB or its output not a single plane.
+    pub fn new(segmenter: S, manifest: &Manifest, following: Following) -> Result<Walk<S>> {
+        let [height, width, channels] = segmenter.input_shape();
+        ensure!(
+            height == width && channels == 3,
+            "the model's input is {height}×{width}×{channels}, not S×S×3"
+        );
+        let shape = segmenter.output_shape();
+        let (scale, zero_point) = segmenter.output_quantisation();
+        Ok(Walk {
+            rule: manifest.field_of_view,
+            following,
+            steady: Steady::new(),
+            preprocessor: Preprocessor::new(height),
+            detector: Detector::new(&manifest.decision, scale, zero_point)?,
+            input: vec![0; 3 * height * width],
+            logits: vec![0; shape.iter().product()],
+            shape,
+            mapping: Mapping::new(Rect { x: 0, y: 0, width: 1, height: 1 }, height),
+            segmenter,
+        })
+    }
+
+    /// Finds a frame's regions.
+    pub fn regions(&mut self, frame: &Frame, latencies: &mut Latencies, regions: &mut Regions) -> Result<()> {
+        let start = Instant::now();
+        let crop = match (self.rule, self.following) {
+            (FieldOfViewRule::WholeFrame, _) => {
+                Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() }
+            }
+            (FieldOfViewRule::Find, Following::EachFrame) => field_of_view::find(frame),
+            (FieldOfViewRule::Find, Following::Video) => self.steady.update(frame),
+        };
+        self.mapping = Mapping::new(crop, self.preprocessor.side());
+        self.preprocessor.prepare(frame, crop, &mut self.input)?;
+        let prepared = Instant::now();
+        self.segmenter.run(&self.input, &mut self.logits)?;
+        let inferred = Instant::now();
+        self.detector.detect_into(&self.logits, self.shape, &self.mapping, regions)?;
+        latencies.record(Stage::Prepare, prepared - start);
+        latencies.record(Stage::Inference, inferred - prepared);
+        latencies.record(Stage::Detect, inferred.elapsed());
+        Ok(())
+    }
+
+    /// The mask of the frame that [`Self::regions`] took last, `[height, width] u8`, 0 or 255.
+    pub fn mask(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<()> {
+        let size = (frame.width_px(), frame.height_px());
+        self.detector.mask(&self.logits, self.shape, &self.mapping, size, out)
+    }
+
+    /// Where the last frame's picture was found, and how it maps to the model's square.
+    pub fn mapping(&self) -> Mapping {
+        self.mapping
+    }
+}
