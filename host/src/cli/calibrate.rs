@@ -1,10 +1,10 @@
 //! `polyp-host calibrate --graph FILE --out DIR`: ranges, bias corrections and decision rules from held-back frames.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use polyp_edge::bundle::digest;
-use polyp_edge::bundle::manifest::FieldOfViewRule;
 use polyp_edge::fault::Fault;
 use polyp_edge::preprocess::Preprocessor;
 use rand::SeedableRng;
@@ -12,10 +12,11 @@ use rand::seq::SliceRandom;
 
 use crate::data::lists::{Sample, data_folder, read_list};
 use crate::data::split::hold_back;
-use crate::evaluate::{Cart, Predictor, crop, default_threads, in_parallel, progress_bar};
+use crate::evaluate::{Cart, Predictor, default_threads, in_parallel, progress_bar};
 use crate::graph::Graph;
 use crate::quantize::calibration::Statistics;
-use crate::quantize::decision::{self, Output, Seen, TRUTH_SIDE_PX, Wishes};
+use crate::quantize::decision::{self, Output, Seen, Truth, Wishes};
+use crate::quantize::held_back::{self, HeldBack};
 use crate::quantize::range::Observer;
 use crate::quantize::refine::{Refined, refine};
 use crate::quantize::store::{Calibration, Evidence, FORMAT, FrameRecord, Recipe};
@@ -56,16 +57,6 @@ pub struct Arguments {
     threshold: Option<f32>,
     #[arg(long)]
     threads: Option<usize>,
-}
-
-/// A held-back frame, ready for the network.
-struct Frame {
-    name: String,
-    sha256: String,
-    /// `[S, S, 3] u8`
-    pixels: Vec<u8>,
-    /// Of the field of view, `[TRUTH_SIDE_PX, TRUTH_SIDE_PX] u8`; empty without a polyp.
-    truth: Vec<u8>,
 }
 
 /// One way of choosing scales, and what came of it.
@@ -130,7 +121,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let quantised = QuantisedGraph::new(&graph, tensors, &refined.corrections)?;
     let model = onnx::quantised::to_onnx(&quantised)?;
     let wishes = Wishes { negative_share: arguments.negative_share, threshold: arguments.threshold };
-    let (seen, output) = look(&model, polyps.iter().chain(&negatives), threads)?;
+    let (seen, output) = look(&model, polyps.iter().chain(&negatives), arguments.seed, threads)?;
     let trials = decision::sweep(&seen, output, wishes)?;
     let decision =
         decision::choose(&trials, wishes).ok_or_else(|| Fault::usage("no decision rule to try"))?;
@@ -152,7 +143,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         held_back_negative_frames: negatives.len(),
         decision: decision.decision(),
         held_back_dice: decision.dice,
+        held_back_missed_share: decision.missed_share,
         held_back_negative_share: decision.negative_share,
+        held_back_cut_outs: polyps.iter().filter(|frame| frame.cut_out.is_some()).count(),
+        held_back_cut_out_share: decision.cut_out_share,
         tried,
     };
     let frames = records(&chosen, polyps.iter().chain(&negatives));
@@ -161,14 +155,16 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         Evidence { frames: &frames, extremes: &statistics.extremes, noise: &refined.noise, trials: &trials };
     calibration.save(&arguments.out, &evidence)?;
     println!(
-        "{}: {observer}{}; threshold {}, smallest region {}, lowest peak {}: held-back Dice {:.3}, false alarms {:.1} %",
+        "{}: {observer}{}; threshold {}, smallest region {}, lowest peak {}: held-back Dice {:.3}, false alarms {:.1} %, \
+         on cut-outs {:.1} %",
         arguments.out.display(),
         if bias_correction { " with bias correction" } else { "" },
         decision.threshold,
         decision.min_region_share,
         decision.min_peak,
         decision.dice,
-        100.0 * decision.negative_share
+        100.0 * decision.negative_share,
+        100.0 * decision.cut_out_share
     );
     Ok(())
 }
@@ -183,38 +179,15 @@ fn gather(lists: &[PathBuf], data: &Path, whole: bool) -> anyhow::Result<Vec<Sam
 }
 
 /// Brings frames to the network's input as the cart does.
-fn prepare(label: &str, samples: &[Sample], side: usize, threads: usize) -> anyhow::Result<Vec<Frame>> {
+fn prepare(label: &str, samples: &[Sample], side: usize, threads: usize) -> anyhow::Result<Vec<HeldBack>> {
     let bar = progress_bar(label, samples.len());
     let frames = in_parallel(
         samples,
         threads,
         || Ok(Preprocessor::new(side)),
         |preprocessor, sample| {
-            let frame = sample.read_image()?;
-            let crop = crop(&frame, FieldOfViewRule::Find);
-            let mut pixels = vec![0; 3 * side * side];
-            preprocessor.prepare(&frame, crop, &mut pixels)?;
-            let mask = sample.read_mask(frame.width_px(), frame.height_px())?;
-            let mut truth = Vec::new();
-            if mask.iter().any(|&pixel| pixel != 0) {
-                let place = |cell: usize, start: usize, length: usize| {
-                    start + (2 * cell + 1) * length / (2 * TRUTH_SIDE_PX)
-                };
-                for row in 0..TRUTH_SIDE_PX {
-                    let y = place(row, crop.y, crop.height);
-                    truth.extend((0..TRUTH_SIDE_PX).map(|column| {
-                        let x = place(column, crop.x, crop.width);
-                        mask.get(y * frame.width_px() + x).copied().unwrap_or(0)
-                    }));
-                }
-            }
             bar.inc(1);
-            Ok(Frame {
-                name: sample.name.clone(),
-                sha256: digest(&files::read(&sample.image)?),
-                pixels,
-                truth,
-            })
+            held_back::prepare(sample, preprocessor)
         },
     );
     bar.finish_and_clear();
@@ -222,10 +195,10 @@ fn prepare(label: &str, samples: &[Sample], side: usize, threads: usize) -> anyh
 }
 
 /// Frames for the ranges: a quarter without polyps, or as many as there are.
-fn draw<'a>(polyps: &'a [Frame], negatives: &'a [Frame], count: usize, seed: u64) -> Vec<&'a Frame> {
+fn draw<'a>(polyps: &'a [HeldBack], negatives: &'a [HeldBack], count: usize, seed: u64) -> Vec<&'a HeldBack> {
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-    let mut take = |frames: &'a [Frame], count: usize| {
-        let mut order: Vec<&Frame> = frames.iter().collect();
+    let mut take = |frames: &'a [HeldBack], count: usize| {
+        let mut order: Vec<&HeldBack> = frames.iter().collect();
         order.shuffle(&mut random);
         order.truncate(count.max(1));
         order
@@ -235,27 +208,37 @@ fn draw<'a>(polyps: &'a [Frame], negatives: &'a [Frame], count: usize, seed: u64
     chosen
 }
 
-/// Runs the cart's engine on every frame.
+/// Runs the cart's engine on every frame, on a disturbed copy of each with a polyp, and on the cut-outs.
 fn look<'a>(
     model: &[u8],
-    frames: impl Iterator<Item = &'a Frame>,
+    frames: impl Iterator<Item = &'a HeldBack>,
+    seed: u64,
     threads: usize,
 ) -> anyhow::Result<(Vec<Seen>, Output)> {
-    let frames: Vec<&Frame> = frames.collect();
     let cart = Cart::new(model)?;
     let (scale, zero_point) = cart.output_quantisation();
     let output = Output { shape: cart.output_shape(), scale, zero_point };
+    let side = cart.side();
     drop(cart);
-    let bar = progress_bar("decision rules", frames.len());
+    let mut pictures = Vec::new();
+    for (number, frame) in frames.enumerate() {
+        pictures.push((Cow::Borrowed(&frame.pixels), frame.truth.clone()));
+        if let Truth::Polyp(_) = frame.truth {
+            let disturbed = held_back::disturb(&frame.pixels, side, seed + number as u64);
+            pictures.push((Cow::Owned(disturbed), frame.truth.clone()));
+        }
+        pictures.extend(frame.cut_out.as_ref().map(|cut_out| (Cow::Borrowed(cut_out), Truth::CutOut)));
+    }
+    let bar = progress_bar("decision rules", pictures.len());
     let seen = in_parallel(
-        &frames,
+        &pictures,
         threads,
         || Cart::new(model),
-        |cart, frame| {
+        |cart, (pixels, truth)| {
             let mut logits = Vec::new();
-            cart.predict(&frame.pixels, &mut logits)?;
+            cart.predict(pixels, &mut logits)?;
             bar.inc(1);
-            Ok(Seen { logits, truth: frame.truth.clone() })
+            Ok(Seen { logits, truth: truth.clone() })
         },
     );
     bar.finish_and_clear();
@@ -263,7 +246,7 @@ fn look<'a>(
 }
 
 /// One record a frame, by name.
-fn records<'a>(calibration: &[&Frame], all: impl Iterator<Item = &'a Frame>) -> Vec<FrameRecord> {
+fn records<'a>(calibration: &[&HeldBack], all: impl Iterator<Item = &'a HeldBack>) -> Vec<FrameRecord> {
     let mut records: Vec<FrameRecord> = all
         .map(|frame| {
             let both = calibration.iter().any(|chosen| chosen.name == frame.name);

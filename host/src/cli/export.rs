@@ -83,14 +83,18 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let recipe = &calibration.recipe;
     let quantisation = format!(
         "Quantised after training on {} held-back frames of the training lists ({}{}); decision rules chosen on {} \
-         held-back frames with polyps and {} without, where they give Dice {:.3} and regions on {:.1} % of the latter.",
+         held-back frames with polyps, a disturbed copy of each, and {} without: Dice {:.3}, nothing found on {:.1} % of the former, \
+         regions on {:.1} % of the latter and on {:.1} % of {} polyp-free parts of frames with polyps.",
         recipe.calibration_frames,
         recipe.observer,
         if recipe.bias_correction { ", bias correction" } else { "" },
         recipe.held_back_polyp_frames,
         recipe.held_back_negative_frames,
         recipe.held_back_dice,
-        100.0 * recipe.held_back_negative_share
+        100.0 * recipe.held_back_missed_share,
+        100.0 * recipe.held_back_negative_share,
+        100.0 * recipe.held_back_cut_out_share,
+        recipe.held_back_cut_outs
     );
     let description = Description {
         name: arguments.name.clone(),

@@ -1,8 +1,8 @@
 //! Chooses the decision rules on held-back frames.
 //!
 //! Every threshold, smallest region and lowest peak of a grid is tried: among the settings under which at most a stated
-//! share of polyp-free frames shows any region and that are about as good as the best in mean Dice on frames with
-//! polyps, the one that hides least is taken.
+//! share of polyp-free frames shows any region and that are about as good as the best in mean Dice, missed polyps and
+//! marked cut-outs ([`super::held_back`]), the one that hides least is taken.
 
 use std::cmp::Ordering;
 
@@ -25,8 +25,18 @@ const PEAKS: [f32; 12] = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93,
 pub struct Seen {
     /// `[H, W, 1] u8`
     pub logits: Vec<u8>,
-    /// The field of view's truth, `[TRUTH_SIDE_PX, TRUTH_SIDE_PX] u8`; empty for a frame without a polyp.
-    pub truth: Vec<u8>,
+    pub truth: Truth,
+}
+
+/// What a held-back frame shows.
+#[derive(Clone, Debug)]
+pub enum Truth {
+    /// A polyp, here: `[TRUTH_SIDE_PX, TRUTH_SIDE_PX] u8` over the field of view.
+    Polyp(Vec<u8>),
+    /// A whole frame without a polyp.
+    Negative,
+    /// The part of a frame with a polyp that shows none.
+    CutOut,
 }
 
 /// How the logits are to be read.
@@ -53,8 +63,12 @@ pub struct Trial {
     pub min_region_share: f32,
     pub min_peak: f32,
     pub dice: f64,
+    /// Share of frames with a polyp on which nothing of it was found.
+    pub missed_share: f64,
     /// Share of polyp-free frames with any region; 0 without such frames.
     pub negative_share: f64,
+    /// The same of cut-outs.
+    pub cut_out_share: f64,
 }
 
 impl Trial {
@@ -84,54 +98,83 @@ fn try_out(frames: &[Seen], output: Output, decision: Decision) -> anyhow::Resul
     let mut detector = Detector::new(&decision, output.scale, output.zero_point)?;
     let crop = Rect { x: 0, y: 0, width: TRUTH_SIDE_PX, height: TRUTH_SIDE_PX };
     let mapping = Mapping::new(crop, TRUTH_SIDE_PX);
-    let (mut dice, mut alarms, mut negatives) = (0.0, 0, 0);
+    let mut dice = Vec::new();
+    let [mut missed, mut negatives, mut cut_outs] = <[Alarms; 3]>::default();
     let mut mask = Vec::new();
-    for frame in frames {
-        if frame.truth.is_empty() {
-            negatives += 1;
-            alarms += usize::from(!detector.detect(&frame.logits, output.shape, &mapping)?.list.is_empty());
-        } else {
-            detector.mask(
-                &frame.logits,
-                output.shape,
-                &mapping,
-                (TRUTH_SIDE_PX, TRUTH_SIDE_PX),
-                &mut mask,
-            )?;
-            dice += Overlap::of(&frame.truth, &mask).dice();
+    for Seen { logits, truth } in frames {
+        let mut alarm = || anyhow::Ok(!detector.detect(logits, output.shape, &mapping)?.list.is_empty());
+        match truth {
+            Truth::Negative => negatives.count(alarm()?),
+            Truth::CutOut => cut_outs.count(alarm()?),
+            Truth::Polyp(truth) => {
+                detector.mask(logits, output.shape, &mapping, (TRUTH_SIDE_PX, TRUTH_SIDE_PX), &mut mask)?;
+                let overlap = Overlap::of(truth, &mask);
+                dice.push(overlap.dice());
+                missed.count(overlap.both_px == 0);
+            }
         }
     }
     Ok(Trial {
         threshold: decision.threshold,
         min_region_share: decision.min_region_share,
         min_peak: decision.min_peak,
-        dice: dice / (frames.len() - negatives).max(1) as f64,
-        negative_share: f64::from(alarms as u32) / negatives.max(1) as f64,
+        dice: dice.iter().sum::<f64>() / dice.len().max(1) as f64,
+        missed_share: missed.share(),
+        negative_share: negatives.share(),
+        cut_out_share: cut_outs.share(),
     })
 }
 
-/// Dice on the held-back frames is not known more closely than this: settings as good as the best to within it are
-/// chosen between by how little they hide.
+/// Figures on the held-back frames are not known more closely than this: settings as good as the best to within it are
+/// chosen between by the next figure.
 const DICE_TOLERANCE: f64 = 0.005;
+const MISSED_TOLERANCE: f64 = 0.005;
+const CUT_OUT_TOLERANCE: f64 = 0.05;
 
-/// Among the trials that keep to the wished share of false alarms and lie within [`DICE_TOLERANCE`] of the best of
-/// them, the mildest: the smallest region, then the lowest peak, then the threshold nearest to one half. A rule that
-/// hides a polyp costs more than Dice shows. If no trial keeps to the share, the one with the fewest alarms.
+/// Among the trials that keep to the wished share of false alarms, those about as good as the best in Dice, of these
+/// in missed polyps, of these in marked cut-outs; and of what is left the mildest: the smallest region, then the lowest
+/// peak, then the threshold nearest to one half. A rule that hides a polyp costs more than Dice shows. If no trial keeps
+/// to the share, the one with the fewest alarms.
 pub fn choose(trials: &[Trial], wishes: Wishes) -> Option<Trial> {
-    let keeps = |trial: &&Trial| trial.negative_share <= wishes.negative_share;
-    let best = trials.iter().filter(keeps).map(|trial| trial.dice).max_by(f64::total_cmp);
-    let Some(best) = best else {
+    let mut kept: Vec<Trial> =
+        trials.iter().filter(|trial| trial.negative_share <= wishes.negative_share).copied().collect();
+    if kept.is_empty() {
         let fewer = |a: &&Trial, b: &&Trial| {
             a.negative_share.total_cmp(&b.negative_share).then(b.dice.total_cmp(&a.dice))
         };
         return trials.iter().min_by(fewer).copied();
-    };
-    let milder = |a: &&Trial, b: &&Trial| {
+    }
+    keep_lowest(&mut kept, |trial| -trial.dice, DICE_TOLERANCE);
+    keep_lowest(&mut kept, |trial| trial.missed_share, MISSED_TOLERANCE);
+    keep_lowest(&mut kept, |trial| trial.cut_out_share, CUT_OUT_TOLERANCE);
+    let milder = |a: &Trial, b: &Trial| {
         let harshness = |t: &Trial| [t.min_region_share, t.min_peak, (t.threshold - 0.5).abs()];
         let (a, b) = (harshness(a), harshness(b));
         a.iter().zip(&b).map(|(a, b)| a.total_cmp(b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     };
-    trials.iter().filter(keeps).filter(|trial| trial.dice >= best - DICE_TOLERANCE).min_by(milder).copied()
+    kept.into_iter().min_by(milder)
+}
+
+/// Leaves the trials whose figure lies within `tolerance` of the lowest.
+fn keep_lowest(trials: &mut Vec<Trial>, figure: impl Fn(&Trial) -> f64, tolerance: f64) {
+    let lowest = trials.iter().map(&figure).fold(f64::INFINITY, f64::min);
+    trials.retain(|trial| figure(trial) <= lowest + tolerance);
+}
+
+#[derive(Default)]
+struct Alarms {
+    frames: usize,
+    alarms: usize,
+}
+
+impl Alarms {
+    fn count(&mut self, alarm: bool) {
+        self.frames += 1;
+        self.alarms += usize::from(alarm);
+    }
+    fn share(&self) -> f64 {
+        self.alarms as f64 / self.frames.max(1) as f64
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +192,7 @@ mod tests {
         let truth = (0..TRUTH_SIDE_PX * TRUTH_SIDE_PX)
             .map(|pixel| pixel % TRUTH_SIDE_PX < side * cell && pixel / TRUTH_SIDE_PX < side * cell)
             .map(|inside| if inside { 255 } else { 0 });
-        Seen { logits, truth: if polyp { truth.collect() } else { Vec::new() } }
+        Seen { logits, truth: if polyp { Truth::Polyp(truth.collect()) } else { Truth::Negative } }
     }
 
     #[test]
@@ -168,22 +211,27 @@ mod tests {
 
     #[test]
     fn impossible_wishes_give_the_fewest_alarms() {
-        let trial = |dice, negative_share| Trial {
+        let trial = |dice, negative_share, cut_out_share, min_peak| Trial {
             threshold: 0.5,
             min_region_share: 0.0,
-            min_peak: 0.5,
+            min_peak,
             dice,
+            missed_share: 0.0,
             negative_share,
+            cut_out_share,
         };
         let wishes = Wishes { negative_share: 0.1, threshold: None };
-        assert_eq!(
-            choose(&[trial(0.9, 0.5), trial(0.6, 0.3), trial(0.7, 0.3)], wishes),
-            Some(trial(0.7, 0.3))
-        );
-        assert_eq!(
-            choose(&[trial(0.9, 0.5), trial(0.6, 0.1), trial(0.7, 0.05)], wishes),
-            Some(trial(0.7, 0.05))
-        );
-        assert_eq!(choose(&[], wishes), None);
+        let chosen = |trials: &[Trial]| choose(trials, wishes);
+        let fewest = trial(0.7, 0.3, 0.0, 0.5);
+        assert_eq!(chosen(&[trial(0.9, 0.5, 0.0, 0.5), trial(0.6, 0.3, 0.0, 0.5), fewest]), Some(fewest));
+        let better = trial(0.7, 0.05, 0.9, 0.6);
+        assert_eq!(chosen(&[trial(0.9, 0.5, 0.0, 0.5), trial(0.6, 0.1, 0.0, 0.5), better]), Some(better));
+        let quieter = trial(0.698, 0.05, 0.4, 0.9);
+        assert_eq!(chosen(&[better, quieter, trial(0.69, 0.0, 0.1, 0.5)]), Some(quieter));
+        let milder = trial(0.697, 0.05, 0.44, 0.8);
+        assert_eq!(chosen(&[better, quieter, milder]), Some(milder));
+        let missing = Trial { missed_share: 0.02, ..milder };
+        assert_eq!(chosen(&[better, quieter, missing]), Some(quieter));
+        assert_eq!(chosen(&[]), None);
     }
 }

@@ -6,6 +6,7 @@
 pub mod calibration;
 pub mod decision;
 pub mod groups;
+pub mod held_back;
 pub mod range;
 pub mod refine;
 pub mod store;

@@ -43,8 +43,18 @@ pub struct Recipe {
     pub held_back_negative_frames: usize,
     pub decision: Decision,
     /// What the decision came to on the held-back frames.
+    /// Mean over the frames with polyps and a disturbed copy of each.
     pub held_back_dice: f64,
+    /// Of these, the share in which nothing of the polyp was found.
+    #[serde(default)]
+    pub held_back_missed_share: f64,
+    /// Share of the polyp-free frames with any region.
     pub held_back_negative_share: f64,
+    /// Polyp-free parts cut out of frames with polyps, and the share of them with any region.
+    #[serde(default)]
+    pub held_back_cut_outs: usize,
+    #[serde(default)]
+    pub held_back_cut_out_share: f64,
     /// Mean squared error of the probabilities, by observer and bias correction.
     pub tried: BTreeMap<String, f64>,
 }

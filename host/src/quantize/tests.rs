@@ -145,7 +145,10 @@ fn a_calibration_comes_back_from_its_folder() {
         held_back_negative_frames: 1,
         decision,
         held_back_dice: 0.8,
+        held_back_missed_share: 0.0,
         held_back_negative_share: 0.1,
+        held_back_cut_outs: 1,
+        held_back_cut_out_share: 0.4,
         tried: BTreeMap::from([("squared-error corrected".into(), refined.probability_error)]),
     };
     let calibration = Calibration { recipe, tensors, corrections: refined.corrections };
