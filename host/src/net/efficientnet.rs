@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use polyp_edge::fault::Fault;
 use safetensors::SafeTensors;
 
 use super::parameters::{Parameters, array_of};
 use super::{After, ConvSpec, Net};
+use crate::files;
 
 const EPS: f32 = 1e-3;
 
@@ -63,7 +64,7 @@ pub fn encode<N: Net>(net: &mut N, input: &N::Value) -> Vec<N::Value> {
 /// Fills every `encoder.…` value from the published ImageNet weights. The classifier's values in the file are left
 /// out; anything else missing or of another shape is an error that names it.
 pub fn load_imagenet(parameters: &mut Parameters, path: &Path) -> Result<()> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = files::read(path)?;
     let file = SafeTensors::deserialize(&bytes)
         .map_err(|e| Fault::data(format!("{} is not whole safetensors: {e}", path.display())))?;
     for (name, array) in parameters.0.iter_mut().filter(|(name, _)| name.starts_with("encoder.")) {

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use polyp_edge::fault::Fault;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use crate::files;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
@@ -79,18 +81,12 @@ pub fn save(path: &Path, sets: &[(&str, &Parameters)], notes: BTreeMap<String, S
         .iter()
         .map(|(name, shape, raw)| Ok((name.clone(), TensorView::new(Dtype::F32, shape.clone(), raw)?)))
         .collect::<Result<_>>()?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let whole = safetensors::serialize(views, Some(notes.into_iter().collect()))?;
-    let in_folder = || format!("cannot write {}", path.display());
-    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(in_folder)?;
-    std::io::Write::write_all(&mut file, &whole).with_context(in_folder)?;
-    file.persist(path).with_context(in_folder)?;
-    Ok(())
+    files::write_whole(path, &safetensors::serialize(views, Some(notes.into_iter().collect()))?)
 }
 
 /// What [`save`] wrote: sets by name, and the notes.
 pub fn load(path: &Path) -> Result<(BTreeMap<String, Parameters>, BTreeMap<String, String>)> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = files::read(path)?;
     let damaged = |why: String| Fault::data(format!("{} is not a whole checkpoint: {why}", path.display()));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
     let notes = header.metadata().clone().unwrap_or_default().into_iter().collect();

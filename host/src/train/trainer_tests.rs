@@ -81,26 +81,10 @@ fn a_run_cut_off_and_resumed_is_the_run_that_was_not() {
 fn the_loss_falls() {
     let (data, folder) = (data(), tempfile::tempdir().unwrap());
     let optimizer = OptimizerConfig { encoder_rate: 3e-3, rate: 5e-3, ..Default::default() };
-    let config = TrainConfig { augmentation: still(), optimizer, ..config(20) };
+    let config = TrainConfig { augmentation: Augmentation::none(), optimizer, ..config(20) };
     train(&run(folder.path(), data.path(), config, None)).unwrap();
     let points = curve::read(folder.path()).unwrap();
     assert!(points[19].loss < 0.8 * points[0].loss, "{} → {}", points[0].loss, points[19].loss);
-}
-
-/// Augmentation that changes nothing.
-fn still() -> Augmentation {
-    Augmentation {
-        rotation: 0.0,
-        log_scale: 0.0,
-        shift: 0.0,
-        brightness: 0.0,
-        contrast: 0.0,
-        channel_gain: 0.0,
-        saturation: 0.0,
-        blur: 0.0,
-        glare: 0.0,
-        noise: 0.0,
-    }
 }
 
 #[test]
