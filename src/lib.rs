@@ -19,7 +19,8 @@
 //! | [`pipeline`] | the threads and the single-slot mailboxes between them |
 //!
 //! Beside the walk: [`bundle`] (what a model is on disk), [`board`] (profiles), [`state`], [`latency`],
-//! [`score`] (what was drawn against what was there), [`fault`] (errors and exit codes) and [`cli`].
+//! [`score`] (what was drawn against what was there), [`files`],
+//! [`fault`] (errors and exit codes) and [`cli`].
 
 pub mod board;
 pub mod bundle;
@@ -30,6 +31,7 @@ pub mod display;
 pub mod engine;
 pub mod fault;
 pub mod field_of_view;
+pub mod files;
 pub mod frame;
 pub mod latency;
 pub mod overlay;

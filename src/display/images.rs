@@ -8,7 +8,7 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
 use super::Sink;
-use crate::fault::Fault;
+use crate::files::{self, make_folder};
 use crate::frame::Frame;
 
 /// Writes every n-th picture to `FOLDER/NAME.png`.
@@ -42,12 +42,6 @@ impl Sink for Images {
     }
 }
 
-/// Makes a folder and those above it; an error (exit 74) that names it.
-pub(crate) fn make_folder(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder)
-        .map_err(|error| Fault::io(format!("cannot make the folder {}: {error}", folder.display())))
-}
-
 /// Writes a PNG file whole or not at all: under another name first, then renamed. An error (exit 74) names the file.
 pub fn write_png(
     path: &Path,
@@ -56,32 +50,16 @@ pub fn write_png(
     height: usize,
     colour: ExtendedColorType,
 ) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
-        let writer = BufWriter::new(file.as_file_mut());
+    files::write_whole(path, |file| {
+        let writer = BufWriter::new(file);
         PngEncoder::new_with_quality(writer, CompressionType::Fast, FilterType::Adaptive).write_image(
             pixels,
             width as u32,
             height as u32,
             colour,
         )?;
-        make_readable(file.path())?;
-        file.persist(path)?;
         Ok(())
-    };
-    write().map_err(|error| Fault::io(format!("cannot write {}: {error:#}", path.display())))
-}
-
-/// Temporary files are their owner's alone; pictures are for those who may read the folder.
-#[cfg(unix)]
-fn make_readable(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
-}
-#[cfg(not(unix))]
-fn make_readable(_: &Path) -> std::io::Result<()> {
-    Ok(())
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ mod y4m;
 
 use anyhow::Result;
 
-pub(crate) use images::make_folder;
 pub use images::{Images, write_png};
 pub use y4m::Y4m;
 

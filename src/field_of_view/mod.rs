@@ -27,15 +27,76 @@ const PIECE_SHARE: f32 = 0.08;
 /// The bounding box of the endoscope's picture. The whole frame where there is no border, where the frame is too dark
 /// to tell, or where nothing in it is large enough to be the picture.
 pub fn find(frame: &Frame) -> Rect {
-    let whole = Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() };
-    let grid = Grid::sample(frame);
-    let Some(lit_from) = grid.lit_from() else { return whole };
-    let lit = open(&grid, lit_from);
-    let Some(cells) = picture(&grid, &lit) else { return whole };
-    refine(frame, &grid, lit_from, cells)
+    Finder::default().find(frame)
+}
+
+/// [`find`] for one frame after another: keeps its buffers.
+#[derive(Debug, Default)]
+pub struct Finder {
+    grid: Grid,
+    lit: Vec<bool>,
+    spare: Vec<bool>,
+    /// `[rows, columns]`: the number of the lit piece, 0 where it is dark.
+    piece_of: Vec<u32>,
+    /// Weight and box of each piece.
+    pieces: Vec<(usize, Cells)>,
+    stack: Vec<usize>,
+}
+
+impl Finder {
+    pub fn find(&mut self, frame: &Frame) -> Rect {
+        let whole = Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() };
+        self.grid.sample(frame);
+        let Some(lit_from) = self.grid.lit_from() else { return whole };
+        self.open(lit_from);
+        let Some(cells) = self.picture() else { return whole };
+        refine(frame, &self.grid, lit_from, trim(&self.grid, &self.lit, cells))
+    }
+
+    /// The lit cells without structures thinner than three cells. The frame's edge thins nothing.
+    fn open(&mut self, lit_from: u8) {
+        let Finder { grid, lit, spare, .. } = self;
+        lit.clear();
+        lit.extend(grid.level.iter().map(|&level| level >= lit_from));
+        spare.clear();
+        spare.resize(lit.len(), false);
+        let (columns, rows) = (grid.columns, grid.rows);
+        let both = |a: bool, b: bool| a & b;
+        let either = |a: bool, b: bool| a | b;
+        across(lit, spare, columns, both);
+        down(spare, lit, columns, rows, both);
+        across(lit, spare, columns, either);
+        down(spare, lit, columns, rows, either);
+    }
+}
+
+/// Joins each cell with its neighbours left and right.
+fn across(from: &[bool], to: &mut [bool], columns: usize, join: impl Fn(bool, bool) -> bool) {
+    for (from, to) in from.chunks_exact(columns).zip(to.chunks_exact_mut(columns)) {
+        to.copy_from_slice(from);
+        for (to, &left) in to.iter_mut().skip(1).zip(from) {
+            *to = join(*to, left);
+        }
+        for (to, &right) in to.iter_mut().zip(from.iter().skip(1)) {
+            *to = join(*to, right);
+        }
+    }
+}
+
+/// Joins each cell with its neighbours above and below.
+fn down(from: &[bool], to: &mut [bool], columns: usize, rows: usize, join: impl Fn(bool, bool) -> bool) {
+    to.copy_from_slice(from);
+    let inner = columns * (rows - 1);
+    for (to, &above) in to.iter_mut().skip(columns).zip(from) {
+        *to = join(*to, above);
+    }
+    for (to, &below) in to.iter_mut().take(inner).zip(from.iter().skip(columns)) {
+        *to = join(*to, below);
+    }
 }
 
 /// The frame's brightness on a coarse grid: `[rows, columns] u8`.
+#[derive(Debug, Default)]
 struct Grid {
     cell_px: usize,
     columns: usize,
@@ -47,43 +108,55 @@ struct Grid {
 }
 
 impl Grid {
-    fn sample(frame: &Frame) -> Grid {
+    fn sample(&mut self, frame: &Frame) {
         let (width, height) = (frame.width_px(), frame.height_px());
         let cell_px = width.max(height).div_ceil(CELLS).max(1);
-        let (columns, rows) = (width.div_ceil(cell_px), height.div_ceil(cell_px));
+        (self.cell_px, self.columns, self.rows) =
+            (cell_px, width.div_ceil(cell_px), height.div_ceil(cell_px));
         let step = cell_px.div_ceil(SAMPLES);
-        let mut level = Vec::with_capacity(columns * rows);
-        let mut tinted = Vec::with_capacity(columns * rows);
-        for row in 0..rows {
-            for column in 0..columns {
+        self.level.clear();
+        self.tinted.clear();
+        for row in 0..self.rows {
+            let top = row * cell_px;
+            for column in 0..self.columns {
+                let left = 3 * column * cell_px;
                 let (mut values, mut count, mut tint) = ([0u8; SAMPLES * SAMPLES], 0, 0i32);
-                for y in (row * cell_px..((row + 1) * cell_px).min(height)).step_by(step) {
+                for y in (top..(top + cell_px).min(height)).step_by(step) {
                     let pixels = frame.row(y);
-                    for x in (column * cell_px..((column + 1) * cell_px).min(width)).step_by(step) {
-                        if let (Some(&[r, g, b]), Some(slot)) =
-                            (pixels.get(3 * x..3 * x + 3), values.get_mut(count))
-                        {
+                    let pixels = pixels.get(left..(left + 3 * cell_px).min(3 * width)).unwrap_or(&[]);
+                    for pixel in pixels.chunks_exact(3).step_by(step) {
+                        if let (&[r, g, b], Some(slot)) = (pixel, values.get_mut(count)) {
                             *slot = r.max(g).max(b);
                             tint += i32::from(g.max(b)) - i32::from(r);
                             count += 1;
                         }
                     }
                 }
-                let values = values.get_mut(..count).unwrap_or(&mut []);
-                values.sort_unstable();
-                level.push(values.get(count / 4).copied().unwrap_or(0));
-                tinted.push(tint > 24 * count as i32);
+                let level = match values.get_mut(..count) {
+                    Some(values) if count > 0 => *values.select_nth_unstable(count / 4).1,
+                    _ => 0,
+                };
+                self.level.push(level);
+                self.tinted.push(tint > 24 * count as i32);
             }
         }
-        Grid { cell_px, columns, rows, level, tinted }
     }
 
     /// The level from which a cell counts as lit; `None` if the frame has no black border or is black all over.
     fn lit_from(&self) -> Option<u8> {
-        let mut sorted = self.level.clone();
-        sorted.sort_unstable();
-        let at = |share: f32| sorted.get((sorted.len() as f32 * share) as usize).copied().unwrap_or(0);
-        let (black, bright) = (at(0.01), at(0.9));
+        let mut counts = [0usize; 256];
+        for &level in &self.level {
+            counts[usize::from(level)] += 1;
+        }
+        let at = |share: f32| {
+            let rank = (self.level.len() as f32 * share) as usize;
+            let mut seen = 0;
+            (0..=u8::MAX).find(|&level| {
+                seen += counts[usize::from(level)];
+                seen > rank
+            })
+        };
+        let (black, bright) = (at(0.01)?, at(0.9)?);
         if black > BLACK_AT_MOST || bright < black.saturating_add(16) {
             return None;
         }
@@ -95,24 +168,6 @@ impl Grid {
     }
 }
 
-/// The lit cells without structures thinner than three cells.
-fn open(grid: &Grid, lit_from: u8) -> Vec<bool> {
-    let lit: Vec<bool> = grid.level.iter().map(|&level| level >= lit_from).collect();
-    let around = |cells: &[bool], index: usize, outside: bool, all: bool| {
-        let (column, row) = ((index % grid.columns) as isize, (index / grid.columns) as isize);
-        let mut neighbours =
-            (-1..=1).flat_map(|dy| (-1..=1).map(move |dx| (column + dx, row + dy))).map(|(x, y)| {
-                match x < 0 || y < 0 || x >= grid.columns as isize || y >= grid.rows as isize {
-                    true => outside,
-                    false => cells.get(y as usize * grid.columns + x as usize).copied().unwrap_or(outside),
-                }
-            });
-        if all { neighbours.all(|is_lit| is_lit) } else { neighbours.any(|is_lit| is_lit) }
-    };
-    let eroded: Vec<bool> = (0..grid.cells()).map(|index| around(&lit, index, true, true)).collect();
-    (0..grid.cells()).map(|index| around(&eroded, index, false, false)).collect()
-}
-
 /// Cells `left..right`, `top..bottom`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Cells {
@@ -122,56 +177,62 @@ struct Cells {
     bottom: usize,
 }
 
-/// The box of the largest lit piece and of those that are not small against it.
-fn picture(grid: &Grid, lit: &[bool]) -> Option<Cells> {
-    let mut piece_of = vec![0u32; grid.cells()];
-    let mut pieces: Vec<(usize, Cells)> = Vec::new();
-    let mut stack = Vec::new();
-    for start in 0..grid.cells() {
-        if !lit[start] || piece_of[start] != 0 {
-            continue;
-        }
-        let piece = pieces.len() as u32 + 1;
-        let (mut size, mut tinted) = (0, 0);
-        let mut cells = Cells { left: usize::MAX, right: 0, top: usize::MAX, bottom: 0 };
-        piece_of[start] = piece;
-        stack.push(start);
-        while let Some(index) = stack.pop() {
-            let (column, row) = (index % grid.columns, index / grid.columns);
-            size += 1;
-            tinted += usize::from(grid.tinted[index]);
-            cells.left = cells.left.min(column);
-            cells.right = cells.right.max(column + 1);
-            cells.top = cells.top.min(row);
-            cells.bottom = cells.bottom.max(row + 1);
-            let neighbours = [
-                (column > 0).then(|| index - 1),
-                (column + 1 < grid.columns).then_some(index + 1),
-                (row > 0).then(|| index - grid.columns),
-                (row + 1 < grid.rows).then_some(index + grid.columns),
-            ];
-            for next in neighbours.into_iter().flatten() {
-                if lit[next] && piece_of[next] == 0 {
-                    piece_of[next] = piece;
-                    stack.push(next);
+impl Cells {
+    fn include(&mut self, other: Cells) {
+        self.left = self.left.min(other.left);
+        self.right = self.right.max(other.right);
+        self.top = self.top.min(other.top);
+        self.bottom = self.bottom.max(other.bottom);
+    }
+}
+
+impl Finder {
+    /// The box of the largest lit piece and of those that are not small against it.
+    fn picture(&mut self) -> Option<Cells> {
+        let Finder { grid, lit, piece_of, pieces, stack, .. } = self;
+        piece_of.clear();
+        piece_of.resize(grid.cells(), 0);
+        pieces.clear();
+        for start in 0..grid.cells() {
+            if !lit[start] || piece_of[start] != 0 {
+                continue;
+            }
+            let piece = pieces.len() as u32 + 1;
+            let (mut size, mut tinted) = (0, 0);
+            let mut cells = Cells { left: usize::MAX, right: 0, top: usize::MAX, bottom: 0 };
+            piece_of[start] = piece;
+            stack.push(start);
+            while let Some(index) = stack.pop() {
+                let (column, row) = (index % grid.columns, index / grid.columns);
+                size += 1;
+                tinted += usize::from(grid.tinted[index]);
+                cells.include(Cells { left: column, right: column + 1, top: row, bottom: row + 1 });
+                let neighbours = [
+                    (column > 0).then(|| index - 1),
+                    (column + 1 < grid.columns).then_some(index + 1),
+                    (row > 0).then(|| index - grid.columns),
+                    (row + 1 < grid.rows).then_some(index + grid.columns),
+                ];
+                for next in neighbours.into_iter().flatten() {
+                    if lit[next] && piece_of[next] == 0 {
+                        piece_of[next] = piece;
+                        stack.push(next);
+                    }
                 }
             }
+            // An inset of a position display is tinted all over; dyed mucosa hardly ever is.
+            let weight = if tinted * 10 > size * 9 { size / 4 } else { size };
+            pieces.push((weight, cells));
         }
-        // An inset of a position display is tinted all over; dyed mucosa hardly ever is.
-        let weight = if tinted * 10 > size * 9 { size / 4 } else { size };
-        pieces.push((weight, cells));
+        let &(largest, mut whole) = pieces.iter().max_by_key(|(size, _)| *size)?;
+        if (largest as f32) < MIN_SHARE * grid.cells() as f32 {
+            return None;
+        }
+        for (_, cells) in pieces.iter().filter(|(size, _)| *size as f32 >= PIECE_SHARE * largest as f32) {
+            whole.include(*cells);
+        }
+        Some(whole)
     }
-    let &(largest, mut whole) = pieces.iter().max_by_key(|(size, _)| *size)?;
-    if (largest as f32) < MIN_SHARE * grid.cells() as f32 {
-        return None;
-    }
-    for (_, cells) in pieces.iter().filter(|(size, _)| *size as f32 >= PIECE_SHARE * largest as f32) {
-        whole.left = whole.left.min(cells.left);
-        whole.right = whole.right.max(cells.right);
-        whole.top = whole.top.min(cells.top);
-        whole.bottom = whole.bottom.max(cells.bottom);
-    }
-    Some(trim(grid, lit, whole))
 }
 
 /// Takes off outer columns and rows that hold next to nothing, or nothing but an inset that juts out at a corner.

@@ -1,5 +1,6 @@
 //! A field of view that stays where it is while the picture goes dark, bright or blurred.
 
+use super::Finder;
 use crate::frame::{Frame, Rect};
 
 /// Frames in a row that must agree before the box moves.
@@ -11,6 +12,7 @@ const SAME: f32 = 0.97;
 /// of another size starts afresh.
 #[derive(Debug, Default)]
 pub struct Steady {
+    finder: Finder,
     size: (usize, usize),
     held: Option<Rect>,
     wanted: Option<Rect>,
@@ -24,14 +26,15 @@ impl Steady {
 
     /// The box to use for this frame.
     pub fn update(&mut self, frame: &Frame) -> Rect {
-        self.follow((frame.width_px(), frame.height_px()), super::find(frame))
+        let found = self.finder.find(frame);
+        self.follow((frame.width_px(), frame.height_px()), found)
     }
 
     fn follow(&mut self, size: (usize, usize), found: Rect) -> Rect {
         let held = match self.held {
             Some(held) if self.size == size => held,
             _ => {
-                *self = Steady { size, held: Some(found), wanted: None, votes: 0 };
+                self.hold(size, found);
                 return found;
             }
         };
@@ -44,10 +47,14 @@ impl Steady {
             _ => (self.wanted, self.votes) = (Some(found), 1),
         }
         if self.votes >= PATIENCE {
-            *self = Steady { size, held: Some(found), wanted: None, votes: 0 };
+            self.hold(size, found);
             return found;
         }
         held
+    }
+
+    fn hold(&mut self, size: (usize, usize), found: Rect) {
+        (self.size, self.held, self.wanted, self.votes) = (size, Some(found), None, 0);
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use crate::bundle::manifest::{FieldOfViewRule, Manifest};
 use crate::detect::{Detector, Regions};
 use crate::engine::Engine;
-use crate::field_of_view::{self, Mapping, Steady};
+use crate::field_of_view::{Finder, Mapping, Steady};
 use crate::frame::{Frame, Rect};
 use crate::latency::{Latencies, Stage};
 use crate::preprocess::Preprocessor;
@@ -51,6 +51,7 @@ pub struct Walk<S> {
     segmenter: S,
     rule: FieldOfViewRule,
     following: Following,
+    finder: Finder,
     steady: Steady,
     preprocessor: Preprocessor,
     detector: Detector,
@@ -73,6 +74,7 @@ impl<S: Segmenter> Walk<S> {
         Ok(Walk {
             rule: manifest.field_of_view,
             following,
+            finder: Finder::default(),
             steady: Steady::new(),
             preprocessor: Preprocessor::new(height),
             detector: Detector::new(&manifest.decision, scale, zero_point)?,
@@ -91,7 +93,7 @@ impl<S: Segmenter> Walk<S> {
             (FieldOfViewRule::WholeFrame, _) => {
                 Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() }
             }
-            (FieldOfViewRule::Find, Following::EachFrame) => field_of_view::find(frame),
+            (FieldOfViewRule::Find, Following::EachFrame) => self.finder.find(frame),
             (FieldOfViewRule::Find, Following::Video) => self.steady.update(frame),
         };
         self.mapping = Mapping::new(crop, self.preprocessor.side());
