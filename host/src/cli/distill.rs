@@ -48,7 +48,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     config.epochs = arguments.epochs.unwrap_or(config.epochs);
     config.seed = arguments.seed.unwrap_or(config.seed);
     config.check().map_err(polyp_edge::fault::Fault::configuration)?;
-    log::info!("configuration:\n{}", toml::to_string(&config)?.trim_end());
+    log::debug!("configuration:\n{}", toml::to_string(&config)?.trim_end());
     let run = Run {
         folder: arguments.out,
         data: data_folder()?,
