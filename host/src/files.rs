@@ -17,18 +17,13 @@ pub fn read_text(path: &Path) -> anyhow::Result<String> {
 
 /// Writes beside `path` and renames, so that `path` holds either what it held or all of `bytes`. Makes the folder.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let complain = |error: std::io::Error| Fault::io(format!("cannot write {}: {error}", path.display()));
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(folder).map_err(complain)?;
-    let mut file = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder).map_err(complain)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(complain)?;
-    let plain = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file().set_permissions(plain).map_err(complain)?;
-    file.persist(path).map_err(|error| complain(error.error))?;
-    Ok(())
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        polyp_edge::files::make_folder(folder)?;
+    }
+    polyp_edge::files::write_whole(path, |file| {
+        file.write_all(bytes)?;
+        Ok(file.sync_all()?)
+    })
 }
 
 /// Fills a folder beside `path` and renames it. A folder at `path` that holds `mark`, a file that names its kind, or
