@@ -121,3 +121,15 @@ fn usage_is_exit_2() {
         assert_eq!(polyp_edge(folder.path(), arguments).status.code(), Some(2), "{arguments:?}");
     }
 }
+
+#[test]
+fn unknown_kernels_in_the_environment() {
+    let folder = workplace();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_polyp-edge"))
+        .current_dir(folder.path())
+        .args(["model", "model"])
+        .env("POLYP_KERNELS", "abacus")
+        .output()
+        .unwrap();
+    assert_fault(&output, 2, "POLYP_KERNELS: no kernels \"abacus\"");
+}

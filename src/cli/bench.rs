@@ -17,6 +17,9 @@ pub struct Arguments {
     /// Threads that share the rows of each op.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: u16,
+    /// The kernel set; the best that this machine has if left out.
+    #[arg(long, value_name = "NAME")]
+    kernels: Option<String>,
     /// Timed runs.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
@@ -58,7 +61,8 @@ const NODE_RUNS: usize = 7;
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let start = Instant::now();
     let bundle = Bundle::open(&arguments.model)?;
-    let options = Options { threads: usize::from(arguments.threads), ..Options::default() };
+    let threads = usize::from(arguments.threads);
+    let options = Options { threads, kernels: arguments.kernels.clone(), ..Options::default() };
     let mut engine = Engine::load(&bundle, &options)?;
     let load_ms = milliseconds(start.elapsed());
 

@@ -27,6 +27,9 @@ pub struct Arguments {
     /// Run the model on this source's frames, and write its inputs and logits as raw bytes.
     #[arg(long, value_name = "SOURCE", requires = "out", hide = true)]
     dump: Option<String>,
+    /// The kernel set; the best that this machine has if left out.
+    #[arg(long, value_name = "NAME")]
+    kernels: Option<String>,
     /// The folder that `inputs.bin`, `[N, H, W, 3] u8`, and `logits.bin`, `[N, H, W] u8`, are written to.
     #[arg(long, value_name = "DIR", hide = true)]
     out: Option<PathBuf>,
@@ -50,7 +53,8 @@ struct Report<'a> {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let bundle = Bundle::open(&arguments.bundle)?;
-    let options = Options { allow_fallback: arguments.allow_fallback, ..Options::default() };
+    let Arguments { allow_fallback, kernels, .. } = arguments;
+    let options = Options { allow_fallback: *allow_fallback, kernels: kernels.clone(), ..Options::default() };
     let mut engine = Engine::load(&bundle, &options)?;
     if let (Some(source), Some(out)) = (&arguments.dump, &arguments.out) {
         return dump(&mut engine, &bundle.manifest, source, arguments.frames, out);

@@ -75,6 +75,8 @@ pub struct Engine {
 impl Engine {
     /// Loads a bundle's model, and checks it against the manifest.
     pub fn load(bundle: &Bundle, options: &Options) -> anyhow::Result<Engine> {
+        // Before the model is read: unknown kernels are not the file's fault.
+        kernels::choose(options.kernels.as_deref())?;
         let manifest = &bundle.manifest;
         let bytes = bundle.read(&manifest.model)?;
         let named = |error| Fault::data(format!("{}: {error:#}", bundle.path(&manifest.model).display()));

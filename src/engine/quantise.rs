@@ -62,6 +62,20 @@ impl Requantise {
         let low = -f32::from(zero_point);
         Requantise { low, high: 255.0 + low, zero_point: i32::from(zero_point) }
     }
+    /// The least step, before the zero point is added.
+    #[inline(always)]
+    pub fn low(&self) -> f32 {
+        self.low
+    }
+    /// The greatest step, before the zero point is added.
+    #[inline(always)]
+    pub fn high(&self) -> f32 {
+        self.high
+    }
+    #[inline(always)]
+    pub fn zero_point(&self) -> i32 {
+        self.zero_point
+    }
     #[inline(always)]
     pub fn apply(&self, sum: i32, factor: f32) -> u8 {
         (round(clamp(sum as f32 * factor, self.low, self.high)) + self.zero_point) as u8

@@ -5,6 +5,8 @@
 mod scalar;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -120,21 +122,37 @@ impl Convolution {
     }
 }
 
+/// Forces a set where no option names one.
+pub const VARIABLE: &str = "POLYP_KERNELS";
+
 /// All sets that this machine can run, the best one first.
 pub fn available() -> Vec<&'static Kernels> {
-    vec![&scalar::KERNELS]
+    #[cfg(target_arch = "x86_64")]
+    let wide = x86::available();
+    #[cfg(not(target_arch = "x86_64"))]
+    let wide = vec![];
+    wide.into_iter().chain([&scalar::KERNELS]).collect()
 }
 
-/// The named set, else the best one.
+/// The named set, else the one that the environment names in [`VARIABLE`], else the best one.
+///
+/// # Errors
+/// A [`Fault`] of usage if this machine has no set of that name.
 pub fn choose(name: Option<&str>) -> anyhow::Result<&'static Kernels> {
+    let variable = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
+    match (name, variable) {
+        (Some(name), _) => find(name, ""),
+        (None, Some(name)) => find(&name.to_string_lossy(), &format!("{VARIABLE}: ")),
+        (None, None) => Ok(available().first().copied().unwrap_or(&scalar::KERNELS)),
+    }
+}
+
+fn find(name: &str, origin: &str) -> anyhow::Result<&'static Kernels> {
     let available = available();
-    let found = match name {
-        Some(name) => available.iter().find(|kernels| kernels.name == name),
-        None => available.first(),
-    };
+    let found = available.iter().find(|kernels| kernels.name == name);
     found.copied().ok_or_else(|| {
         let names: Vec<_> = available.iter().map(|kernels| kernels.name).collect();
-        let name = name.unwrap_or_default();
-        Fault::usage(format!("no kernels {name:?} on this machine; there are: {}", names.join(", ")))
+        let names = names.join(", ");
+        Fault::usage(format!("{origin}no kernels {name:?} on this machine; there are: {names}"))
     })
 }

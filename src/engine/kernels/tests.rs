@@ -19,12 +19,12 @@ fn zero_point() -> impl Strategy<Value = u8> {
 
 prop_compose! {
     fn problem(depthwise: bool)(
-        side in prop::array::uniform2(1usize..14),
+        side in prop::array::uniform2(prop_oneof![1 => Just(1), 4 => 1usize..14]),
         kernel in prop::array::uniform2(1usize..6),
         strides in prop::array::uniform2(1usize..4),
         dilations in prop::array::uniform2(1usize..3),
         groups in 1usize..if depthwise { 40 } else { 4 },
-        channels in prop::array::uniform2(1usize..20),
+        channels in prop::array::uniform2(prop_oneof![1usize..20, Just(8), Just(16), 20usize..70]),
         zero_points in (zero_point(), zero_point()),
     )(
         // Less padding than the window reaches, and enough that the window fits.
@@ -122,6 +122,76 @@ proptest! {
     fn depthwise_convolutions_follow_the_definition(problem in problem(true)) {
         problem.check(|set| set.depthwise);
         problem.check(|set| set.convolution);
+    }
+
+    #[test]
+    fn pointwise_convolutions_follow_the_definition(
+        side in prop::array::uniform2(1usize..12),
+        inputs in 1usize..40,
+        outputs in 1usize..120,
+        zero_points in (zero_point(), zero_point()),
+        seed in any::<u32>(),
+    ) {
+        let mut state = seed;
+        let mut bytes = |count: usize| -> Vec<u8> {
+            let mut next = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            };
+            (0..count).map(|_| next()).collect()
+        };
+        let convolution = Convolution {
+            input: [side[0], side[1], inputs],
+            output: [side[0], side[1], outputs],
+            kernel: [1, 1],
+            strides: [1, 1],
+            dilations: [1, 1],
+            padding: [0, 0],
+            groups: 1,
+            input_zero_point: zero_points.0,
+            weights: bytes(inputs * outputs).into_iter().map(|byte| byte as i8).collect(),
+            bias: bytes(outputs).into_iter().map(|byte| (i32::from(byte) - 128) * 100).collect(),
+            factors: bytes(outputs).into_iter().map(|byte| f32::from(byte) * 2e-5).collect(),
+            requantise: Requantise::new(zero_points.1),
+        };
+        let input = bytes(side[0] * side[1] * inputs);
+        Problem { convolution, input, output_zero_point: zero_points.1 }.check(|set| set.convolution);
+    }
+
+    #[test]
+    fn elementwise_functions_are_the_scalar_sets(
+        (a, b) in (1usize..200).prop_flat_map(|length| {
+            let bytes = || prop::collection::vec(any::<u8>(), length);
+            (bytes(), bytes())
+        }),
+        channels in 1usize..40,
+        table in prop::collection::vec(any::<u8>(), 256),
+        zero_points in prop::array::uniform3(zero_point()),
+    ) {
+        let tensor = |scale, place: usize| Quantisation::new(scale, zero_points[place]).unwrap();
+        let addition = Addition::new(tensor(0.02, 0), tensor(0.03, 1), tensor(0.04, 2)).unwrap();
+        let product = Product::new(tensor(0.02, 0), tensor(0.03, 1), tensor(0.04, 2)).unwrap();
+        let table: Box<[u8; 256]> = table.into_boxed_slice().try_into().unwrap();
+        let channels = channels.min(a.len());
+        let whole = a.len() / channels * channels;
+        let all = |set: &Kernels| {
+            let mut outputs = vec![vec![0u8; a.len()]; 3];
+            (set.add)(&addition, &a, &b, &mut outputs[0]);
+            (set.multiply)(&product, &a, &b, &mut outputs[1]);
+            (set.lookup)(&table, &a, &mut outputs[2]);
+            let mut each = vec![vec![0u8; whole]; 2];
+            (set.add_channels)(&addition, &a[..whole], &b[..channels], &mut each[0]);
+            (set.multiply_channels)(&product, &a[..whole], &b[..channels], &mut each[1]);
+            let mut maximum = b.clone();
+            (set.maximum)(&a, &mut maximum);
+            let mut sums = vec![7; channels];
+            (set.sum_channels)(&a[..whole], &mut sums);
+            (outputs, each, maximum, sums)
+        };
+        let expected = all(&scalar::KERNELS);
+        for set in available() {
+            prop_assert_eq!(&all(set), &expected, "{}", set.name);
+        }
     }
 
     #[test]

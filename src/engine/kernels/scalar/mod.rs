@@ -1,4 +1,5 @@
-//! The reference: plain Rust that says what every other set of kernels must give.
+//! The reference: plain Rust that says what every other set of kernels must give. The element-wise functions are inlined
+//! into the sets that compile them for wider vectors.
 
 mod convolution;
 mod depthwise;
@@ -20,7 +21,8 @@ pub static KERNELS: Kernels = Kernels {
     blend,
 };
 
-fn add(addition: &Addition, outer: &[u8], inner: &[u8], output: &mut [u8]) {
+#[inline(always)]
+pub fn add(addition: &Addition, outer: &[u8], inner: &[u8], output: &mut [u8]) {
     // In blocks: first the table, then arithmetic that the compiler can put into vectors.
     const BLOCK: usize = 64;
     let mut terms = [0f32; BLOCK];
@@ -35,7 +37,8 @@ fn add(addition: &Addition, outer: &[u8], inner: &[u8], output: &mut [u8]) {
     }
 }
 
-fn add_channels(addition: &Addition, outer: &[u8], inner: &[u8], output: &mut [u8]) {
+#[inline(always)]
+pub fn add_channels(addition: &Addition, outer: &[u8], inner: &[u8], output: &mut [u8]) {
     let channels = inner.len().max(1);
     let terms: Vec<f32> = inner.iter().map(|&stored| addition.inner[usize::from(stored)]).collect();
     for (outer, output) in outer.chunks(channels).zip(output.chunks_mut(channels)) {
@@ -45,26 +48,30 @@ fn add_channels(addition: &Addition, outer: &[u8], inner: &[u8], output: &mut [u
     }
 }
 
-fn multiply(product: &Product, a: &[u8], b: &[u8], output: &mut [u8]) {
+#[inline(always)]
+pub fn multiply(product: &Product, a: &[u8], b: &[u8], output: &mut [u8]) {
     for ((output, &a), &b) in output.iter_mut().zip(a).zip(b) {
         *output = product.apply(a, b);
     }
 }
 
-fn multiply_channels(product: &Product, a: &[u8], b: &[u8], output: &mut [u8]) {
+#[inline(always)]
+pub fn multiply_channels(product: &Product, a: &[u8], b: &[u8], output: &mut [u8]) {
     let channels = b.len().max(1);
     for (a, output) in a.chunks(channels).zip(output.chunks_mut(channels)) {
         multiply(product, a, b, output);
     }
 }
 
-fn lookup(table: &[u8; 256], input: &[u8], output: &mut [u8]) {
+#[inline(always)]
+pub fn lookup(table: &[u8; 256], input: &[u8], output: &mut [u8]) {
     for (output, &stored) in output.iter_mut().zip(input) {
         *output = table[usize::from(stored)];
     }
 }
 
-fn sum_channels(input: &[u8], sums: &mut [i32]) {
+#[inline(always)]
+pub fn sum_channels(input: &[u8], sums: &mut [i32]) {
     for pixel in input.chunks_exact(sums.len().max(1)) {
         for (sum, &stored) in sums.iter_mut().zip(pixel) {
             *sum += i32::from(stored);
@@ -72,13 +79,15 @@ fn sum_channels(input: &[u8], sums: &mut [i32]) {
     }
 }
 
-fn maximum(input: &[u8], output: &mut [u8]) {
+#[inline(always)]
+pub fn maximum(input: &[u8], output: &mut [u8]) {
     for (output, &stored) in output.iter_mut().zip(input) {
         *output = (*output).max(stored);
     }
 }
 
-fn blend(corners: Corners<'_>, blend: &Blend, output: &mut [u8]) {
+#[inline(always)]
+pub fn blend(corners: Corners<'_>, blend: &Blend, output: &mut [u8]) {
     let [a, b, c, d] = corners;
     let pixels = output.iter_mut().zip(a).zip(b).zip(c).zip(d);
     if blend.shift <= 8 {
