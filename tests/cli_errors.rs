@@ -133,3 +133,20 @@ fn unknown_kernels_in_the_environment() {
         .unwrap();
     assert_fault(&output, 2, "POLYP_KERNELS: no kernels \"abacus\"");
 }
+
+#[test]
+fn a_reader_that_goes_away() {
+    use std::process::{Command, Stdio};
+    let folder = workplace();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_polyp-edge"))
+        .args(["model", "model"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && text.is_empty(), "{text}");
+}

@@ -96,7 +96,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         max_ms: quantile(&times, 1.0),
         nodes: node_times(&mut engine, &input)?,
     };
-    print_report(&report);
+    print_report(&report)?;
     match &arguments.json {
         Some(path) => super::write_whole(path, serde_json::to_string_pretty(&report)?.as_bytes()),
         None => Ok(()),
@@ -128,25 +128,33 @@ fn node_times(engine: &mut Engine, input: &[u8]) -> anyhow::Result<Vec<NodeTime>
     Ok(nodes.collect())
 }
 
-fn print_report(report: &Report) {
-    println!(
+fn print_report(report: &Report) -> anyhow::Result<()> {
+    say!(
         "{} {}, kernels: {}, threads: {}",
-        report.name, report.model_version, report.kernels, report.threads
+        report.name,
+        report.model_version,
+        report.kernels,
+        report.threads
     );
-    println!("load      {:9.2} ms", report.load_ms);
-    println!("first run {:9.2} ms", report.first_ms);
-    println!(
+    say!("load      {:9.2} ms", report.load_ms);
+    say!("first run {:9.2} ms", report.first_ms);
+    say!(
         "run       {:9.2} ms   (median of {}; least {:.2}, 95 % within {:.2}, most {:.2})",
-        report.median_ms, report.runs, report.min_ms, report.p95_ms, report.max_ms
+        report.median_ms,
+        report.runs,
+        report.min_ms,
+        report.p95_ms,
+        report.max_ms
     );
     let rate = report.multiply_adds as f64 / report.median_ms / 1e6;
-    println!("          {rate:9.2} thousand million multiply-adds a second");
+    say!("          {rate:9.2} thousand million multiply-adds a second");
     let mut slowest = report.nodes.clone();
     slowest.sort_by(|a, b| b.median_us.total_cmp(&a.median_us));
-    println!("slowest nodes:");
+    say!("slowest nodes:");
     for node in slowest.iter().take(10) {
-        println!("  {:9.1} µs  {}  {}", node.median_us, node.op, node.name);
+        say!("  {:9.1} µs  {}  {}", node.median_us, node.op, node.name);
     }
+    Ok(())
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -1,5 +1,12 @@
 //! The command line: one file a verb.
 
+/// `println!` for verbs that give a `Result`: see [`print`].
+macro_rules! say {
+    ($($part:tt)*) => {
+        $crate::cli::print(format_args!("{}\n", format_args!($($part)*)))?
+    };
+}
+
 mod bench;
 mod model;
 mod replay;
@@ -11,7 +18,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{fault, files};
+use crate::fault::{self, Fault};
+use crate::files;
 
 /// Outlines polyps on an endoscope's picture. Not a medical device.
 #[derive(Parser)]
@@ -47,4 +55,14 @@ pub fn main() -> ExitCode {
 /// Writes a file whole or not at all.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     files::write_whole(path, |file| Ok(file.write_all(bytes)?))
+}
+
+/// Writes to standard output. That nobody reads any more (`… | head`) is no error.
+pub(crate) fn print(text: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_fmt(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Fault::io(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }

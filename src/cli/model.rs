@@ -70,13 +70,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         nodes: engine.nodes(),
     };
     match arguments.json {
-        true => println!("{}", serde_json::to_string_pretty(&report)?),
-        false => print_table(&report),
+        true => say!("{}", serde_json::to_string_pretty(&report)?),
+        false => print_table(&report)?,
     }
     Ok(())
 }
 
-fn print_table(report: &Report<'_>) {
+fn print_table(report: &Report<'_>) -> anyhow::Result<()> {
     let shape = |shape: &[usize]| {
         let sides: Vec<String> = shape.iter().map(ToString::to_string).collect();
         sides.join("×")
@@ -84,17 +84,21 @@ fn print_table(report: &Report<'_>) {
     let width = |cells: &mut dyn Iterator<Item = usize>| cells.max().unwrap_or(0);
     let names = width(&mut report.nodes.iter().map(|node| node.name.chars().count()));
     let ops = width(&mut report.nodes.iter().map(|node| node.op.chars().count()));
-    println!("{} {}", report.name, report.model_version);
-    println!(
+    say!("{} {}", report.name, report.model_version);
+    say!(
         "{:names$}  {:ops$}  {:18}  {:>12}  {:>14}  kernel",
-        "node", "op", "types", "shape", "multiply-adds"
+        "node",
+        "op",
+        "types",
+        "shape",
+        "multiply-adds"
     );
     for node in report.nodes {
         let multiply_adds = match node.multiply_adds {
             0 => "–".to_string(),
             count => count.to_string(),
         };
-        println!(
+        say!(
             "{:names$}  {:ops$}  {:18}  {:>12}  {multiply_adds:>14}  {}",
             node.name,
             node.op,
@@ -103,7 +107,7 @@ fn print_table(report: &Report<'_>) {
             node.kernel
         );
     }
-    println!(
+    say!(
         "{} → {}, {} nodes, {:.1} million multiply-adds, kernels: {}",
         shape(&report.input),
         shape(&report.output),
@@ -111,6 +115,7 @@ fn print_table(report: &Report<'_>) {
         report.multiply_adds as f64 / 1e6,
         report.kernels
     );
+    Ok(())
 }
 
 /// What the cart feeds the model and gets from it, for comparing with other runtimes.

@@ -107,13 +107,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         latency: latencies.report(),
     };
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&summary)?);
+        say!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
-        println!(
+        say!(
             "{frames} frames, {with_regions} with regions ({all_regions} in all); pictures in {}",
             arguments.out.display()
         );
-        print!("{}", latency::table(&summary.latency));
+        super::print(format_args!("{}", latency::table(&summary.latency)))?;
     }
     Ok(())
 }

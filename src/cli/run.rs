@@ -146,7 +146,7 @@ fn report(board: &Board, outcome: Outcome, score: Option<score::Report>) -> Resu
     // Video on standard output leaves no room for words there.
     match profile.display.kind {
         DisplayKind::Y4m => eprint!("{text}"),
-        _ => print!("{text}"),
+        _ => super::print(format_args!("{text}"))?,
     }
     outcome.lost.map_or(Ok(()), Err)
 }

@@ -114,13 +114,17 @@ impl Detector {
         let (height, width) = self.label(logits, shape)?;
         let (step_x, step_y) =
             (mapping.crop.width as f32 / width as f32, mapping.crop.height as f32 / height as f32);
+        // Steps are rounded: the last place may come out a little beyond the crop.
+        let Rect { x, y, width: crop_width, height: crop_height } = mapping.crop;
+        let (left, top) = (x as f32, y as f32);
+        let (right, bottom) = ((x + crop_width) as f32, (y + crop_height) as f32);
         self.tracer.start(logits, self.labels.cells(), width, height, self.threshold);
         for piece in self.labels.kept() {
             let mut outline = self.spare.pop().unwrap_or_default();
             self.tracer.outline(piece.label, piece.first_cell, &mut outline);
             for point in &mut outline {
-                point.x = mapping.crop.x as f32 + point.x * step_x;
-                point.y = mapping.crop.y as f32 + point.y * step_y;
+                point.x = (left + point.x * step_x).min(right);
+                point.y = (top + point.y * step_y).min(bottom);
             }
             let logit = (f32::from(piece.peak) - self.zero_point) * self.scale;
             regions.list.push(Region {

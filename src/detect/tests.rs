@@ -140,6 +140,16 @@ fn nonsense_is_an_error() {
     assert!(Detector::new(&decision(0.0, 0.5), 0.0, 128).is_err());
 }
 
+/// 58 / 11 × 11 is a little over 58.
+#[test]
+fn an_outline_ends_where_the_crop_ends() {
+    let mapping = Mapping::new(Rect { x: 1, y: 2, width: 58, height: 32 }, 44);
+    let mut detector = Detector::new(&decision(0.0, 0.5), 0.05, 128).unwrap();
+    let regions = detector.detect(&[255; 33], [3, 11, 1], &mapping).unwrap();
+    let furthest = regions.list[0].outline.iter().map(|point| point.x).fold(0.0, f32::max);
+    assert_eq!(furthest, 59.0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
