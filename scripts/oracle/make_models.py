@@ -63,8 +63,8 @@ class FloatNet:
     def channels(self, x):
         return self.values[x].shape[1]
 
-    def conv(self, x, outputs, kernel=1, stride=1, groups=1, activation=None):
-        """Padded like TensorFlow's SAME; He's initialisation, then each channel's mean and spread set."""
+    def conv(self, x, outputs, kernel=1, stride=1, groups=1, activation=None, strength=1.0):
+        """Padded like TensorFlow's SAME; He's initialisation, then each channel's mean, and its spread to about `strength`."""
         before = (kernel - stride) // 2 if stride > 1 and kernel > 1 else kernel // 2
         after = kernel - stride - before if stride > 1 and kernel > 1 else kernel // 2
         inputs = self.channels(x) // groups
@@ -72,7 +72,7 @@ class FloatNet:
         attributes = dict(kernel_shape=[kernel] * 2, strides=[stride] * 2, group=groups, pads=[before] * 2 + [after] * 2)
         y = self.emit("Conv", [x], [weights, np.zeros(outputs, np.float32)], **attributes)
         values = self.values[y]
-        gain = self.rng.uniform(0.7, 1.3, outputs) / (values.std(axis=(0, 2, 3)) + 1e-3)
+        gain = strength * self.rng.uniform(0.7, 1.3, outputs) / (values.std(axis=(0, 2, 3)) + 1e-3)
         bias = self.rng.normal(0.2, 0.3, outputs) - values.mean(axis=(0, 2, 3)) * gain
         self.constants[-2:] = [numpy_helper.from_array((weights * gain[:, None, None, None]).astype(np.float32), f"{y}_0"),
                                numpy_helper.from_array(bias.astype(np.float32), f"{y}_1")]
@@ -132,8 +132,9 @@ def mobilenet():
             wide = net.channels(x) * expansion
             y = x if expansion == 1 else net.conv(x, wide, activation="relu6")
             y = net.conv(y, wide, 3, step, groups=wide, activation="relu6")
-            y = net.conv(y, channels)
-            x = net.add(x, y) if step == 1 and net.channels(x) == channels else y
+            residual = step == 1 and net.channels(x) == channels
+            y = net.conv(y, channels, strength=0.3 if residual else 1.0)
+            x = net.add(x, y) if residual else y
         skips[channels] = x
     x = net.conv(x, 96, activation="relu6")
     for skip, width in [(96, 64), (32, 32), (24, 24)]:
