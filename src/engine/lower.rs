@@ -78,7 +78,6 @@ impl Lowering<'_> {
         let facts = self.source.node_input_facts(node.id)?;
         let operands = Operands { quantised, facts: &facts };
         let outlet = OutletId::new(node.id, 0);
-        let threads = self.options.threads.max(1);
         let source = |position: usize| {
             let index = quantised.inputs.get(position).copied().flatten();
             index.and_then(|index| node.inputs.get(index)).copied().context("an input is missing")
@@ -91,7 +90,7 @@ impl Lowering<'_> {
                 op
             }
             None => {
-                let (op, quantisation) = operands.compute(self.kernels, threads)?;
+                let (op, quantisation) = operands.compute(self.kernels)?;
                 self.quantisations.insert(outlet, quantisation);
                 op
             }

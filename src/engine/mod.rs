@@ -21,6 +21,7 @@ mod operands;
 mod ops;
 mod proto;
 pub mod quantise;
+#[allow(dead_code)]
 mod threads;
 
 use std::sync::Once;

@@ -157,16 +157,12 @@ impl Operands<'_> {
     }
 
     /// The op, and what its output's values mean.
-    pub fn compute(
-        &self,
-        kernels: &'static Kernels,
-        threads: usize,
-    ) -> Result<(Arc<dyn Compute>, Quantisation)> {
+    pub fn compute(&self, kernels: &'static Kernels) -> Result<(Arc<dyn Compute>, Quantisation)> {
         let input = || self.shape(0);
         Ok(match &self.quantised.kind {
             Kind::Convolution { .. } => {
                 let (convolution, output) = self.convolution()?;
-                (Arc::new(Convolve::new(&convolution, kernels, threads)?), output)
+                (Arc::new(Convolve::new(&convolution, kernels)?), output)
             }
             Kind::Add => {
                 let (a, b, output) = (self.quantisation(1)?, self.quantisation(4)?, self.quantisation(6)?);
@@ -204,7 +200,7 @@ impl Operands<'_> {
             Kind::Sigmoid => {
                 let output = self.quantisation(3)?;
                 let table = sigmoid_table(self.quantisation(1)?, output);
-                (Arc::new(Lookup { shape: input()?, what: "sigmoid", table, kernels }), output)
+                (Arc::new(Lookup { shape: input()?, what: "sigmoid", table: Some(table), kernels }), output)
             }
             Kind::MaxPool(_) | Kind::Resize { .. } => bail!("it has no scale of its own"),
         })

@@ -94,6 +94,9 @@ pub struct Addition {
     pub inner: Box<[f32; 256]>,
     /// Steps of the output per step of the outer operand.
     pub ratio: f32,
+    /// What `inner` was made of: steps of the output per step of the inner operand, and all constants.
+    inner_ratio: f32,
+    fixed: f32,
 }
 
 impl Addition {
@@ -103,7 +106,7 @@ impl Addition {
         let offset = ratio.mul_add(f32::from(outer.zero_point), inner_ratio * f32::from(inner.zero_point));
         let fixed = f32::from(output.zero_point) - offset;
         let inner = std::array::from_fn(|stored| (stored as f32).mul_add(inner_ratio, fixed));
-        Ok(Addition { inner: Box::new(inner), ratio })
+        Ok(Addition { inner: Box::new(inner), ratio, inner_ratio, fixed })
     }
 
     /// A fused multiply-add through f64: exact for the ratios that [`ratio`] lets pass.
@@ -111,6 +114,13 @@ impl Addition {
     pub fn apply(&self, outer: u8, inner: f32) -> u8 {
         let sum = (f64::from(outer) * f64::from(self.ratio) + f64::from(inner)) as f32;
         round(clamp(sum, 0.0, 255.0)) as u8
+    }
+
+    /// The same with the CPU's own fused multiply-add; slow where it has none.
+    #[inline(always)]
+    pub fn apply_fused(&self, outer: u8, inner: u8) -> u8 {
+        let inner = f32::from(inner).mul_add(self.inner_ratio, self.fixed);
+        round(clamp(f32::from(outer).mul_add(self.ratio, inner), 0.0, 255.0)) as u8
     }
 }
 

@@ -2,11 +2,18 @@
 //!
 //! All tensors are `[H, W, C] u8`, channels adjacent. Every set of kernels gives the same bytes.
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
+mod dense;
+mod depthwise;
+mod rows;
 mod scalar;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+
+pub use rows::{Rows, Scratch, grow};
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -36,24 +43,53 @@ pub struct Kernels {
     pub sum_channels: fn(&[u8], &mut [i32]),
     /// `output = max(output, input)`, both of one length.
     pub maximum: fn(&[u8], &mut [u8]),
-    /// `(corners, weights, shift, output)`: see [`Blend`].
-    pub blend: fn(Corners<'_>, &Blend, &mut [u8]),
+    /// `(columns, row, output, stride)`: each output pixel is the highest of its window's columns.
+    pub maximum_columns: fn(&Windows, &[u8], &mut [u8], usize),
+    /// `output = above × weights[0] + below × weights[1]`, all of one length; no sum is above 65,535.
+    pub blend_rows: fn(&[u8], &[u8], [u16; 2], &mut [u16]),
+    /// `(blends, row, output, stride)`: see [`Blends`].
+    pub blend_columns: fn(&Blends<'_>, &[u16], &mut [u8], usize),
 }
 
-/// The four neighbours of an output pixel: above left, above right, below left, below right; `[C] u8` each.
-pub type Corners<'a> = [&'a [u8]; 4];
+/// Windows along a row of `[W, C]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Windows {
+    pub channels: usize,
+    /// Input and output pixels.
+    pub input: usize,
+    pub output: usize,
+    pub kernel: usize,
+    pub stride: usize,
+    pub dilation: usize,
+    /// Columns left of the input, which do not count.
+    pub padding: usize,
+}
 
-/// How much each corner counts: `Σ corner × weight >> shift`; the weights add up to `1 << shift`, `shift` ≤ 20.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Blend {
-    pub weights: [u32; 4],
+/// Linear interpolation along a row of `[W, C]`: each output pixel is `(left × (one − weight) + right × weight) >> shift`.
+/// No sum is above 65,535.
+#[derive(Clone, Copy, Debug)]
+pub struct Blends<'a> {
+    pub channels: usize,
+    /// Left and right input pixel and the weight of the right one.
+    pub pairs: &'a [(u32, u32, u16)],
+    pub one: u16,
     pub shift: u32,
 }
 
 /// A packed convolution that computes any range of output rows.
 pub trait RowKernel: Debug + Send + Sync {
-    /// Writes output rows `rows` to `output`, whose length is theirs.
-    fn run(&self, input: &[u8], rows: Range<usize>, output: &mut [u8]);
+    /// Makes `scratch` as large as [`Self::run`] needs it.
+    fn reserve(&self, scratch: &mut Scratch);
+
+    /// Writes output rows `rows`. Their pixels begin `stride` bytes apart in `output`; what lies between them is left alone.
+    fn run(
+        &self,
+        input: Rows<'_>,
+        rows: Range<usize>,
+        output: &mut [u8],
+        stride: usize,
+        scratch: &mut Scratch,
+    );
 }
 
 /// A convolution as the model has it. Invariants are [`Convolution::check`]'s.
@@ -129,7 +165,9 @@ pub const VARIABLE: &str = "POLYP_KERNELS";
 pub fn available() -> Vec<&'static Kernels> {
     #[cfg(target_arch = "x86_64")]
     let wide = x86::available();
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    let wide = arm::available();
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let wide = vec![];
     wide.into_iter().chain([&scalar::KERNELS]).collect()
 }

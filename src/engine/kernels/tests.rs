@@ -11,6 +11,8 @@ struct Problem {
     convolution: Convolution,
     input: Vec<u8>,
     output_zero_point: u8,
+    /// Bytes between output pixels.
+    gap: usize,
 }
 
 fn zero_point() -> impl Strategy<Value = u8> {
@@ -56,7 +58,7 @@ prop_compose! {
             bias,
             requantise: Requantise::new(zero_points.1),
         };
-        Problem { convolution, input, output_zero_point: zero_points.1 }
+        Problem { convolution, input, output_zero_point: zero_points.1, gap: usize::from(zero_points.0) % 3 }
     }
 }
 
@@ -96,16 +98,50 @@ impl Problem {
         let [height, width, channels] = self.convolution.output;
         for set in available() {
             let kernel = pack(set)(&self.convolution);
-            let mut output = vec![77; height * width * channels];
-            // In two parts, as threads would.
-            let (first, second) = output.split_at_mut(height / 2 * width * channels);
-            kernel.run(&self.input, 0..height / 2, first);
-            kernel.run(&self.input, height / 2..height, second);
+            let mut scratch = Scratch::default();
+            kernel.reserve(&mut scratch);
+            let whole = Rows::whole(&self.input, self.convolution.input[1] * self.convolution.input[2]);
+            // With a gap between pixels, as in a concatenation, and in two parts, as threads would.
+            let stride = channels + self.gap;
+            let mut output = vec![77; height * width * stride];
+            let (first, second) = output.split_at_mut(height / 2 * width * stride);
+            kernel.run(whole, 0..height / 2, first, stride, &mut scratch);
+            let last = second.len() - self.gap.min(second.len());
+            kernel.run(whole, height / 2..height, &mut second[..last], stride, &mut scratch);
             for (index, &ours) in output.iter().enumerate() {
-                let (pixel, channel) = (index / channels, index % channels);
-                let expected = self.expected(pixel / width, pixel % width, channel);
+                let (pixel, channel) = (index / stride, index % stride);
+                let expected = match channel < channels {
+                    true => self.expected(pixel / width, pixel % width, channel),
+                    false => 77,
+                };
                 assert_eq!(ours, expected, "{} at {pixel}, {channel}", set.name);
             }
+            self.check_ring(set, &*kernel, &mut scratch, &output);
+        }
+    }
+}
+
+impl Problem {
+    /// Row by row, from a ring that holds no more than one output row sees.
+    fn check_ring(&self, set: &Kernels, kernel: &dyn RowKernel, scratch: &mut Scratch, expected: &[u8]) {
+        let convolution = &self.convolution;
+        let [height, width, channels] = convolution.output;
+        let row = convolution.input[1] * convolution.input[2];
+        let reach = (convolution.kernel[0] - 1) * convolution.dilations[0] + 1;
+        let held = reach.min(convolution.input[0]);
+        let mut ring = vec![99; held * row];
+        let stride = channels + self.gap;
+        let mut written = 0;
+        for y in 0..height {
+            let end = (y * convolution.strides[0] + reach).saturating_sub(convolution.padding[0]);
+            while written < end.min(convolution.input[0]) {
+                ring[written % held * row..][..row].copy_from_slice(&self.input[written * row..][..row]);
+                written += 1;
+            }
+            let mut output = vec![77; width * stride];
+            kernel.run(Rows::ring(&ring, row), y..y + 1, &mut output, stride, scratch);
+            let expected = &expected[y * width * stride..][..width * stride];
+            assert_eq!(output, expected, "{}: row {y} from a ring", set.name);
         }
     }
 }
@@ -155,7 +191,7 @@ proptest! {
             requantise: Requantise::new(zero_points.1),
         };
         let input = bytes(side[0] * side[1] * inputs);
-        Problem { convolution, input, output_zero_point: zero_points.1 }.check(|set| set.convolution);
+        Problem { convolution, input, output_zero_point: zero_points.1, gap: usize::from(zero_points.0) % 3 }.check(|set| set.convolution);
     }
 
     #[test]
@@ -203,21 +239,64 @@ proptest! {
 
     #[test]
     fn blends_follow_the_definition(
-        corners in prop::array::uniform4(prop::collection::vec(any::<u8>(), 37)),
-        across in 0u32..=1024,
-        down in 0u32..=1024,
-        spare in 0u32..=10,
+        channels in 1usize..40,
+        width in 1usize..6,
+        gap in 0usize..3,
+        bytes in prop::collection::vec(any::<u8>(), 2 * 40 * 6),
+        places in prop::collection::vec((any::<u32>(), any::<u32>(), any::<u16>()), 1..12),
+        down in 0u16..=16,
+        bits in 0u32..=4,
     ) {
-        let one = 1024 >> spare;
-        let (across, down) = (across >> spare, down >> spare);
-        let weights = [(one - across) * (one - down), across * (one - down), (one - across) * down, across * down];
-        let blend = Blend { weights, shift: 20 - 2 * spare };
+        let one = 1u16 << bits;
+        let down = down >> (4 - bits);
+        let (above, below) = (&bytes[..width * channels], &bytes[240..][..width * channels]);
+        let places: Vec<_> = places
+            .into_iter()
+            .map(|(left, right, weight)| (left % width as u32, right % width as u32, weight % (one + 1)))
+            .collect();
+        let blends = Blends { channels, pairs: &places, one, shift: 2 * bits };
+        let stride = channels + gap;
         for set in available() {
-            let mut output = vec![0; 37];
-            (set.blend)([0, 1, 2, 3].map(|corner: usize| corners[corner].as_slice()), &blend, &mut output);
+            let mut row = vec![0; width * channels];
+            (set.blend_rows)(above, below, [one - down, down], &mut row);
+            let mut output = vec![5; places.len() * stride];
+            (set.blend_columns)(&blends, &row, &mut output, stride);
             for (index, &ours) in output.iter().enumerate() {
-                let sum: u64 = (0..4).map(|corner| u64::from(corners[corner][index]) * u64::from(weights[corner])).sum();
-                prop_assert_eq!(u64::from(ours), sum >> blend.shift);
+                let ((left, right, across), channel) = (places[index / stride], index % stride);
+                if channel >= channels {
+                    prop_assert_eq!(ours, 5);
+                    continue;
+                }
+                let at = |row: &[u8], column: u32| u64::from(row[column as usize * channels + channel]);
+                let side = |row: &[u8]| at(row, left) * u64::from(one - across) + at(row, right) * u64::from(across);
+                let sum = side(above) * u64::from(one - down) + side(below) * u64::from(down);
+                prop_assert_eq!(u64::from(ours), sum >> (2 * bits), "{}", set.name);
+            }
+        }
+    }
+
+    #[test]
+    fn maxima_follow_the_definition(
+        channels in 1usize..40,
+        width in 1usize..9,
+        kernel in 1usize..4,
+        stride in 1usize..3,
+        dilation in 1usize..3,
+        bytes in prop::collection::vec(any::<u8>(), 40 * 9),
+        output in 1usize..6,
+    ) {
+        let padding = kernel / 2;
+        let windows = Windows { channels, input: width, output, kernel, stride, dilation, padding };
+        let row = &bytes[..width * channels];
+        for set in available() {
+            let mut found = vec![5; output * (channels + 1)];
+            (set.maximum_columns)(&windows, row, &mut found, channels + 1);
+            for (index, &ours) in found.iter().enumerate() {
+                let (x, channel) = (index / (channels + 1), index % (channels + 1));
+                let columns = (0..kernel).map(|tap| (x * stride + tap * dilation).wrapping_sub(padding));
+                let inside = columns.filter(|&column| column < width).map(|column| row[(column * channels + channel) % row.len()]);
+                let expected = if channel < channels { inside.max().unwrap_or(0) } else { 5 };
+                prop_assert_eq!(ours, expected, "{}", set.name);
             }
         }
     }

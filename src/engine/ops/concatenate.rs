@@ -1,10 +1,12 @@
-use crate::engine::kernels::Kernels;
+use std::ops::Range;
+
+use crate::engine::kernels::{Kernels, Rows, Scratch};
 use crate::fault::Fault;
 
-use super::{Compute, Shape};
+use super::{Compute, Shape, by_pixels};
 
 /// A table that brings an input to the output's scale; `None` copies.
-type Table = Option<Box<[u8; 256]>>;
+pub type Table = Option<Box<[u8; 256]>>;
 
 /// Channels of several inputs side by side, each brought to the output's scale.
 #[derive(Debug)]
@@ -38,18 +40,44 @@ impl Compute for Concatenate {
     fn output_shape(&self) -> Shape {
         self.output
     }
-    fn run(&self, inputs: &[&[u8]], output: &mut [u8]) {
+    fn run(
+        &self,
+        inputs: &[Rows<'_>],
+        rows: Range<usize>,
+        output: &mut [u8],
+        stride: usize,
+        _scratch: &mut Scratch,
+    ) {
         let mut start = 0;
-        for (input, ([_, _, channels], table)) in inputs.iter().zip(&self.inputs) {
-            let pixels = output.chunks_exact_mut(self.output[2].max(1));
-            for (input, pixel) in input.chunks_exact((*channels).max(1)).zip(pixels) {
-                let part = &mut pixel[start..start + channels];
-                match table {
-                    Some(table) => (self.kernels.lookup)(table, input, part),
-                    None => part.copy_from_slice(input),
-                }
+        for (part, input) in inputs.iter().enumerate() {
+            let lines = output[start..].chunks_mut((self.output[1] * stride).max(1));
+            for (y, line) in rows.clone().zip(lines) {
+                self.part(part, input.row(y), line, stride);
             }
-            start += channels;
+            start += self.inputs[part].0[2];
         }
+    }
+    fn as_concatenation(&self) -> Option<&Concatenate> {
+        Some(self)
+    }
+}
+
+impl Concatenate {
+    /// Shapes of the parts, and the tables that bring them to the output's scale.
+    pub fn parts(&self) -> &[(Shape, Table)] {
+        &self.inputs
+    }
+
+    pub fn kernels(&self) -> &'static Kernels {
+        self.kernels
+    }
+
+    /// One part of a row.
+    fn part(&self, part: usize, input: &[u8], output: &mut [u8], stride: usize) {
+        let ([_, _, channels], table) = &self.inputs[part];
+        by_pixels(*channels, input, output, stride, |input, output| match table {
+            Some(table) => (self.kernels.lookup)(table, input, output),
+            None => output.copy_from_slice(input),
+        });
     }
 }

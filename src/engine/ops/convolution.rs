@@ -1,5 +1,6 @@
-use crate::engine::kernels::{Convolution, Kernels, RowKernel};
-use crate::engine::threads;
+use std::ops::Range;
+
+use crate::engine::kernels::{Convolution, Kernels, RowKernel, Rows, Scratch};
 
 use super::{Compute, Shape};
 
@@ -8,14 +9,17 @@ use super::{Compute, Shape};
 pub struct Convolve {
     input: Shape,
     output: Shape,
+    /// Height: of the kernel with its dilation, of a stride, of the padding above.
+    reach: usize,
+    stride: usize,
+    padding: usize,
     description: String,
     multiply_adds: u64,
     kernel: Box<dyn RowKernel>,
-    threads: usize,
 }
 
 impl Convolve {
-    pub fn new(convolution: &Convolution, kernels: &Kernels, threads: usize) -> anyhow::Result<Self> {
+    pub fn new(convolution: &Convolution, kernels: &Kernels) -> anyhow::Result<Self> {
         convolution.check()?;
         let (what, kernel) = match convolution.is_depthwise() {
             true => ("depthwise", (kernels.depthwise)(convolution)),
@@ -31,10 +35,12 @@ impl Convolve {
         Ok(Convolve {
             input: convolution.input,
             output: convolution.output,
+            reach: height.saturating_sub(1) * convolution.dilations[0] + 1,
+            stride: convolution.strides[0],
+            padding: convolution.padding[0],
             description: format!("{what} {height}×{width}{stride}"),
             multiply_adds: convolution.multiply_adds(),
             kernel,
-            threads,
         })
     }
 }
@@ -55,12 +61,34 @@ impl Compute for Convolve {
     fn types(&self) -> &'static str {
         "u8 × s8 → i32 → u8"
     }
-    fn run(&self, inputs: &[&[u8]], output: &mut [u8]) {
-        let &[input] = inputs else { return };
-        let [height, width, channels] = self.output;
-        let threads = threads::worth_while(self.threads, self.multiply_adds);
-        threads::split_rows(threads, height, width * channels, output, |rows, output| {
-            self.kernel.run(input, rows, output);
-        });
+    fn needs(&self, rows: Range<usize>) -> Range<usize> {
+        window(rows, self.reach, self.stride, self.padding, self.input[0])
     }
+    fn reserve(&self, scratch: &mut Scratch) {
+        self.kernel.reserve(scratch);
+    }
+    fn run(
+        &self,
+        inputs: &[Rows<'_>],
+        rows: Range<usize>,
+        output: &mut [u8],
+        stride: usize,
+        scratch: &mut Scratch,
+    ) {
+        let &[input] = inputs else { return };
+        self.kernel.run(input, rows, output, stride, scratch);
+    }
+}
+
+/// Input rows that windows of `reach` rows see, of `height` that there are.
+pub fn window(
+    rows: Range<usize>,
+    reach: usize,
+    stride: usize,
+    padding: usize,
+    height: usize,
+) -> Range<usize> {
+    let start = (rows.start * stride).saturating_sub(padding).min(height);
+    let end = (rows.end.saturating_sub(1) * stride + reach).saturating_sub(padding).min(height);
+    start..end.max(start)
 }

@@ -1,8 +1,10 @@
-use crate::engine::kernels::Kernels;
+use std::ops::Range;
+
+use crate::engine::kernels::{Kernels, Rows, Scratch};
 use crate::engine::quantise::{Addition, Product};
 use crate::fault::Fault;
 
-use super::{Compute, Shape};
+use super::{Compute, Shape, by_pixels};
 
 /// Which operand is one value a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +61,32 @@ impl Compute for Add {
     fn output_shape(&self) -> Shape {
         self.output
     }
-    fn run(&self, inputs: &[&[u8]], output: &mut [u8]) {
+    fn run(
+        &self,
+        inputs: &[Rows<'_>],
+        rows: Range<usize>,
+        output: &mut [u8],
+        stride: usize,
+        _scratch: &mut Scratch,
+    ) {
         let &[a, b] = inputs else { return };
-        match self.broadcast {
-            Broadcast::None => (self.kernels.add)(&self.addition, a, b, output),
-            Broadcast::First => (self.kernels.add_channels)(&self.addition, b, a, output),
-            Broadcast::Second => (self.kernels.add_channels)(&self.addition, a, b, output),
+        let (whole, other) = if self.broadcast == Broadcast::First { (b, a) } else { (a, b) };
+        let [_, width, channels] = self.output;
+        for (y, line) in rows.zip(output.chunks_mut((width * stride).max(1))) {
+            let whole = whole.row(y);
+            if self.broadcast != Broadcast::None {
+                let each = other.row(0);
+                by_pixels(channels, whole, line, stride, |whole, output| {
+                    (self.kernels.add_channels)(&self.addition, whole, each, output);
+                });
+            } else if stride == channels {
+                (self.kernels.add)(&self.addition, whole, other.row(y), &mut line[..width * channels]);
+            } else {
+                let pixels = whole.chunks_exact(channels).zip(other.row(y).chunks_exact(channels));
+                for ((a, b), output) in pixels.zip(line.chunks_mut(stride)) {
+                    (self.kernels.add)(&self.addition, a, b, &mut output[..channels]);
+                }
+            }
         }
     }
 }
@@ -104,22 +126,42 @@ impl Compute for Multiply {
     fn output_shape(&self) -> Shape {
         self.output
     }
-    fn run(&self, inputs: &[&[u8]], output: &mut [u8]) {
+    fn run(
+        &self,
+        inputs: &[Rows<'_>],
+        rows: Range<usize>,
+        output: &mut [u8],
+        stride: usize,
+        _scratch: &mut Scratch,
+    ) {
         let &[a, b] = inputs else { return };
-        match self.broadcast {
-            Broadcast::None => (self.kernels.multiply)(&self.product, a, b, output),
-            Broadcast::First => (self.kernels.multiply_channels)(&self.product, b, a, output),
-            Broadcast::Second => (self.kernels.multiply_channels)(&self.product, a, b, output),
+        let (whole, other) = if self.broadcast == Broadcast::First { (b, a) } else { (a, b) };
+        let [_, width, channels] = self.output;
+        for (y, line) in rows.zip(output.chunks_mut((width * stride).max(1))) {
+            let whole = whole.row(y);
+            if self.broadcast != Broadcast::None {
+                let each = other.row(0);
+                by_pixels(channels, whole, line, stride, |whole, output| {
+                    (self.kernels.multiply_channels)(&self.product, whole, each, output);
+                });
+            } else if stride == channels {
+                (self.kernels.multiply)(&self.product, whole, other.row(y), &mut line[..width * channels]);
+            } else {
+                let pixels = whole.chunks_exact(channels).zip(other.row(y).chunks_exact(channels));
+                for ((a, b), output) in pixels.zip(line.chunks_mut(stride)) {
+                    (self.kernels.multiply)(&self.product, a, b, &mut output[..channels]);
+                }
+            }
         }
     }
 }
 
-/// Any function of one stored value, as a table.
+/// Any function of one stored value, as a table; no table copies.
 #[derive(Debug)]
 pub struct Lookup {
     pub shape: Shape,
     pub what: &'static str,
-    pub table: Box<[u8; 256]>,
+    pub table: Option<Box<[u8; 256]>>,
     pub kernels: &'static Kernels,
 }
 
@@ -133,8 +175,21 @@ impl Compute for Lookup {
     fn output_shape(&self) -> Shape {
         self.shape
     }
-    fn run(&self, inputs: &[&[u8]], output: &mut [u8]) {
+    fn run(
+        &self,
+        inputs: &[Rows<'_>],
+        rows: Range<usize>,
+        output: &mut [u8],
+        stride: usize,
+        _scratch: &mut Scratch,
+    ) {
         let &[input] = inputs else { return };
-        (self.kernels.lookup)(&self.table, input, output);
+        let [_, width, channels] = self.shape;
+        for (y, line) in rows.zip(output.chunks_mut((width * stride).max(1))) {
+            by_pixels(channels, input.row(y), line, stride, |input, output| match &self.table {
+                Some(table) => (self.kernels.lookup)(table, input, output),
+                None => output.copy_from_slice(input),
+            });
+        }
     }
 }

@@ -13,9 +13,12 @@ pub use pool::{GlobalAverage, MaxPool};
 pub use resize::{Axis, Coordinates, Nearest, Resize};
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::Arc;
 
 use tract_onnx::tract_core::internal::*;
+
+use crate::engine::kernels::{Rows, Scratch};
 
 /// Height, width, channels.
 pub type Shape = [usize; 3];
@@ -33,11 +36,46 @@ pub trait Compute: Debug + Send + Sync + 'static {
     fn types(&self) -> &'static str {
         "u8 → u8"
     }
-    /// `inputs` and `output` have the lengths of their shapes.
-    fn run(&self, inputs: &[&[u8]], output: &mut [u8]);
+    /// The rows of each input that output rows see. An input of one row is always seen whole.
+    fn needs(&self, rows: Range<usize>) -> Range<usize> {
+        rows
+    }
+    /// Makes `scratch` as large as [`Self::run`] needs it.
+    fn reserve(&self, _scratch: &mut Scratch) {}
+    /// Writes output rows `rows`. Their pixels begin `stride` bytes apart in `output`; what lies between them is left alone.
+    fn run(
+        &self,
+        inputs: &[Rows<'_>],
+        rows: Range<usize>,
+        output: &mut [u8],
+        stride: usize,
+        scratch: &mut Scratch,
+    );
+    /// A concatenation is not run where its parts can be written in place.
+    fn as_concatenation(&self) -> Option<&Concatenate> {
+        None
+    }
 }
 
-/// The tract op around a [`Compute`].
+/// Calls `work` with slices of an output row and of where it comes from: all of it, or pixel by pixel if there are other
+/// channels between.
+fn by_pixels(
+    channels: usize,
+    input: &[u8],
+    output: &mut [u8],
+    stride: usize,
+    work: impl Fn(&[u8], &mut [u8]),
+) {
+    if stride == channels {
+        let length = input.len();
+        return work(input, &mut output[..length]);
+    }
+    for (input, output) in input.chunks_exact(channels.max(1)).zip(output.chunks_mut(stride.max(1))) {
+        work(input, &mut output[..channels]);
+    }
+}
+
+/// The tract op around a [`Compute`]. tract itself only runs it beside its own ops, where a model has some.
 #[derive(Clone, Debug)]
 pub struct Int8(pub Arc<dyn Compute>);
 
@@ -69,7 +107,14 @@ impl EvalOp for Int8 {
         }
         let [height, width, channels] = self.0.output_shape();
         let mut output = Tensor::zero::<u8>(&[1, height, width, channels])?;
-        self.0.run(&slices, output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?);
+        let rows = slices.iter().zip(self.0.input_shapes());
+        let rows: TVec<_> =
+            rows.map(|(slice, [_, width, channels])| Rows::whole(slice, width * channels)).collect();
+        let mut scratch = Scratch::default();
+        self.0.reserve(&mut scratch);
+        let mut view = output.try_as_plain_ram_mut()?;
+        self.0.run(&rows, 0..height, view.as_slice_mut::<u8>()?, channels, &mut scratch);
+        drop(view);
         Ok(tvec!(output.into_tvalue()))
     }
 }

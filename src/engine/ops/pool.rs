@@ -1,6 +1,9 @@
-use crate::engine::kernels::Kernels;
+use std::ops::Range;
+
+use crate::engine::kernels::{Kernels, Rows, Scratch, Windows, grow};
 use crate::engine::quantise::Requantise;
 
+use super::convolution::window;
 use super::{Compute, Shape};
 
 /// The mean of each channel over all pixels.
@@ -24,12 +27,28 @@ impl Compute for GlobalAverage {
     fn output_shape(&self) -> Shape {
         [1, 1, self.input[2]]
     }
-    fn run(&self, inputs: &[&[u8]], output: &mut [u8]) {
+    fn needs(&self, _rows: Range<usize>) -> Range<usize> {
+        0..self.input[0]
+    }
+    fn reserve(&self, scratch: &mut Scratch) {
+        grow(&mut scratch.sums, self.input[2], 0);
+    }
+    fn run(
+        &self,
+        inputs: &[Rows<'_>],
+        _rows: Range<usize>,
+        output: &mut [u8],
+        _stride: usize,
+        scratch: &mut Scratch,
+    ) {
         let &[input] = inputs else { return };
         let [height, width, channels] = self.input;
-        let mut sums = vec![-i32::from(self.input_zero_point) * (height * width) as i32; channels];
-        (self.kernels.sum_channels)(input, &mut sums);
-        for (output, sum) in output.iter_mut().zip(sums) {
+        let sums = &mut scratch.sums[..channels];
+        sums.fill(-i32::from(self.input_zero_point) * (height * width) as i32);
+        for y in 0..height {
+            (self.kernels.sum_channels)(input.row(y), sums);
+        }
+        for (output, &sum) in output.iter_mut().zip(sums.iter()) {
             *output = self.requantise.apply(sum, self.factor);
         }
     }
@@ -59,24 +78,42 @@ impl Compute for MaxPool {
     fn output_shape(&self) -> Shape {
         self.output
     }
-    fn run(&self, inputs: &[&[u8]], output: &mut [u8]) {
+    fn needs(&self, rows: Range<usize>) -> Range<usize> {
+        let reach = self.kernel[0].saturating_sub(1) * self.dilations[0] + 1;
+        window(rows, reach, self.strides[0], self.padding[0], self.input[0])
+    }
+    fn reserve(&self, scratch: &mut Scratch) {
+        grow(&mut scratch.bytes, self.input[1] * self.input[2], 0);
+    }
+    fn run(
+        &self,
+        inputs: &[Rows<'_>],
+        rows: Range<usize>,
+        output: &mut [u8],
+        stride: usize,
+        scratch: &mut Scratch,
+    ) {
         let &[input] = inputs else { return };
         let [height, width, channels] = self.input;
-        let position = |axis: usize, output: usize, tap: usize| {
-            (output * self.strides[axis] + tap * self.dilations[axis]).wrapping_sub(self.padding[axis])
+        let windows = Windows {
+            channels,
+            input: width,
+            output: self.output[1],
+            kernel: self.kernel[1],
+            stride: self.strides[1],
+            dilation: self.dilations[1],
+            padding: self.padding[1],
         };
-        for (index, pixel) in output.chunks_exact_mut(channels.max(1)).enumerate() {
-            let (y, x) = (index / self.output[1], index % self.output[1]);
-            pixel.fill(0);
-            let rows = (0..self.kernel[0]).map(|tap| position(0, y, tap)).filter(|&row| row < height);
-            for row in rows {
-                let columns =
-                    (0..self.kernel[1]).map(|tap| position(1, x, tap)).filter(|&column| column < width);
-                for column in columns {
-                    let start = (row * width + column) * channels;
-                    (self.kernels.maximum)(&input[start..start + channels], pixel);
+        let highest = &mut scratch.bytes[..width * channels];
+        for (y, line) in rows.zip(output.chunks_mut((self.output[1] * stride).max(1))) {
+            highest.fill(0);
+            for tap in 0..self.kernel[0] {
+                let row = (y * self.strides[0] + tap * self.dilations[0]).wrapping_sub(self.padding[0]);
+                if row < height {
+                    (self.kernels.maximum)(input.row(row), highest);
                 }
             }
+            (self.kernels.maximum_columns)(&windows, highest, line, stride);
         }
     }
 }

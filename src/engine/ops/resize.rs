@@ -1,4 +1,6 @@
-use crate::engine::kernels::{Blend, Kernels};
+use std::ops::Range;
+
+use crate::engine::kernels::{Blends, Kernels, Rows, Scratch, grow};
 use crate::fault::Fault;
 
 use super::{Compute, Shape};
@@ -101,10 +103,15 @@ pub struct Resize {
     input: Shape,
     rows: Axis,
     columns: Axis,
-    /// Bits that all weights of both axes leave unused.
-    spare_bits: u32,
+    /// The columns' pairs and the weight of the second, in `one`-ths.
+    pairs: Vec<(u32, u32, u16)>,
+    /// The sum of two weights of one axis.
+    one: u32,
     kernels: &'static Kernels,
 }
+
+/// With weights up to this, sums fit into 16 bits.
+const MOST_FOR_WORDS: u32 = 16;
 
 impl Resize {
     pub fn new(input: Shape, rows: Axis, columns: Axis, kernels: &'static Kernels) -> anyhow::Result<Self> {
@@ -113,7 +120,34 @@ impl Resize {
         }
         let weights = |axis: &Axis| (0..axis.len()).fold(ONE, |bits, index| bits | axis.pair(index).2);
         let spare_bits = (weights(&rows) | weights(&columns)).trailing_zeros();
-        Ok(Resize { input, rows, columns, spare_bits, kernels })
+        let pair = |index| {
+            let (left, right, across) = columns.pair(index);
+            (left as u32, right as u32, (across >> spare_bits) as u16)
+        };
+        let pairs = (0..columns.len()).map(pair).collect();
+        Ok(Resize { input, rows, columns, pairs, one: ONE >> spare_bits, kernels })
+    }
+
+    /// Both input rows of an output row and the weight of the second, in `one`-ths.
+    fn row(&self, y: usize) -> (usize, usize, u32) {
+        let (above, below, down) = self.rows.pair(y);
+        (above, below, down / (ONE / self.one))
+    }
+
+    /// A row of the general case.
+    fn blend(&self, above: &[u8], below: &[u8], down: u32, line: &mut [u8], stride: usize) {
+        let channels = self.input[2];
+        let (one, shift) = (self.one, 2 * self.one.trailing_zeros());
+        for (output, &(left, right, across)) in line.chunks_mut(stride.max(1)).zip(&self.pairs) {
+            let (left, right, across) =
+                (left as usize * channels, right as usize * channels, u32::from(across));
+            for (channel, output) in output[..channels].iter_mut().enumerate() {
+                let [a, b] = [above, below].map(|row| {
+                    u32::from(row[left + channel]) * (one - across) + u32::from(row[right + channel]) * across
+                });
+                *output = ((a * (one - down) + b * down) >> shift) as u8;
+            }
+        }
     }
 }
 
@@ -134,31 +168,43 @@ impl Compute for Resize {
     fn output_shape(&self) -> Shape {
         [self.rows.len(), self.columns.len(), self.input[2]]
     }
-    fn run(&self, inputs: &[&[u8]], output: &mut [u8]) {
+    fn needs(&self, rows: Range<usize>) -> Range<usize> {
+        let seen = rows.map(|y| self.row(y));
+        let (start, end) = seen
+            .fold((usize::MAX, 0), |(start, end), (above, below, _)| (start.min(above), end.max(below + 1)));
+        start.min(end)..end
+    }
+    fn reserve(&self, scratch: &mut Scratch) {
+        if self.rows.is_linear() {
+            grow(&mut scratch.blends, self.input[1] * self.input[2], 0);
+        }
+    }
+    fn run(
+        &self,
+        inputs: &[Rows<'_>],
+        rows: Range<usize>,
+        output: &mut [u8],
+        stride: usize,
+        scratch: &mut Scratch,
+    ) {
         let &[input] = inputs else { return };
-        let [_, width, channels] = self.input;
-        let pixel = |row: usize, column: usize| &input[(row * width + column) * channels..][..channels];
-        let one = ONE >> self.spare_bits;
-        let shift = 2 * one.trailing_zeros();
-        for (y, line) in output.chunks_exact_mut((self.columns.len() * channels).max(1)).enumerate() {
-            let (top, bottom, down) = self.rows.pair(y);
-            let down = down >> self.spare_bits;
-            for (x, output) in line.chunks_exact_mut(channels.max(1)).enumerate() {
-                let (left, right, across) = self.columns.pair(x);
-                if !self.rows.is_linear() {
-                    output.copy_from_slice(pixel(top, left));
-                    continue;
+        let channels = self.input[2];
+        for (y, line) in rows.zip(output.chunks_mut((self.columns.len() * stride).max(1))) {
+            let (above, below, down) = self.row(y);
+            let (above, below) = (input.row(above), input.row(below));
+            if !self.rows.is_linear() {
+                for (output, &(column, _, _)) in line.chunks_mut(stride.max(1)).zip(&self.pairs) {
+                    output[..channels].copy_from_slice(&above[column as usize * channels..][..channels]);
                 }
-                let across = across >> self.spare_bits;
-                let weights = [
-                    (one - across) * (one - down),
-                    across * (one - down),
-                    (one - across) * down,
-                    across * down,
-                ];
-                let corners =
-                    [pixel(top, left), pixel(top, right), pixel(bottom, left), pixel(bottom, right)];
-                (self.kernels.blend)(corners, &Blend { weights, shift }, output);
+            } else if self.one <= MOST_FOR_WORDS {
+                let blended = &mut scratch.blends[..above.len()];
+                let weights = [self.one - down, down].map(|weight| weight as u16);
+                (self.kernels.blend_rows)(above, below, weights, blended);
+                let shift = 2 * self.one.trailing_zeros();
+                let blends = Blends { channels, pairs: &self.pairs, one: self.one as u16, shift };
+                (self.kernels.blend_columns)(&blends, blended, line, stride);
+            } else {
+                self.blend(above, below, down, line, stride);
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::engine::kernels::{Convolution, RowKernel};
+use crate::engine::kernels::{Convolution, RowKernel, Rows, Scratch, grow};
 
 /// Patches and weights are padded with zeros to a multiple of this, so that loops have no tail.
 const STEP: usize = 16;
@@ -37,22 +37,48 @@ struct Dense {
     weights: Vec<i16>,
 }
 
+impl Dense {
+    /// Pixels of a strip.
+    fn strip(&self) -> usize {
+        (STRIP / self.patch.max(self.group_outputs).max(1)).clamp(1, self.convolution.output[1].max(1))
+    }
+}
+
 impl RowKernel for Dense {
-    fn run(&self, input: &[u8], rows: Range<usize>, output: &mut [u8]) {
-        let convolution = &self.convolution;
-        let [_, width, channels] = convolution.output;
-        let strip = (STRIP / self.patch.max(self.group_outputs)).clamp(1, width.max(1));
-        let mut patches = vec![0i16; strip * self.patch];
-        let mut sums = vec![0i32; strip * self.group_outputs];
-        for (y, row) in rows.zip(output.chunks_exact_mut((width * channels).max(1))) {
-            for (index, pixels) in row.chunks_mut(strip * channels).enumerate() {
-                let count = pixels.len() / channels;
-                for group in 0..convolution.groups {
-                    for (x, patch) in patches.chunks_exact_mut(self.patch).take(count).enumerate() {
+    fn reserve(&self, scratch: &mut Scratch) {
+        grow(&mut scratch.words, self.strip() * self.patch, 0);
+        grow(&mut scratch.sums, self.strip() * self.group_outputs, 0);
+    }
+
+    fn run(
+        &self,
+        input: Rows<'_>,
+        rows: Range<usize>,
+        output: &mut [u8],
+        stride: usize,
+        scratch: &mut Scratch,
+    ) {
+        let [_, width, channels] = self.convolution.output;
+        let strip = self.strip();
+        // A patch is padded with zeros, which the gathering leaves alone.
+        let patches = &mut scratch.words[..strip * self.patch];
+        patches.fill(0);
+        let sums = &mut scratch.sums[..strip * self.group_outputs];
+        for (y, row) in rows.zip(output.chunks_mut((width * stride).max(1))) {
+            for (index, pixels) in row.chunks_mut((strip * stride).max(1)).enumerate() {
+                let count = strip.min(width - index * strip);
+                for group in 0..self.convolution.groups {
+                    for (x, patch) in patches.chunks_exact_mut(self.patch.max(1)).take(count).enumerate() {
                         self.gather(input, y, index * strip + x, group, patch);
                     }
-                    self.multiply(&patches[..count * self.patch], group, &mut sums);
-                    self.requantise(&sums, group, pixels);
+                    self.multiply(&patches[..count * self.patch], group, sums);
+                    for (pixel, sums) in pixels
+                        .chunks_mut(stride.max(1))
+                        .zip(sums.chunks_exact(self.group_outputs.max(1)))
+                        .take(count)
+                    {
+                        self.requantise(sums, group, &mut pixel[..channels]);
+                    }
                 }
             }
         }
@@ -61,7 +87,7 @@ impl RowKernel for Dense {
 
 impl Dense {
     /// The inputs that an output pixel of a group sees, less the zero point; 0 outside the input.
-    fn gather(&self, input: &[u8], y: usize, x: usize, group: usize, patch: &mut [i16]) {
+    fn gather(&self, input: Rows<'_>, y: usize, x: usize, group: usize, patch: &mut [i16]) {
         let convolution = &self.convolution;
         let [height, width, channels] = convolution.input;
         let [kernel_height, kernel_width] = convolution.kernel;
@@ -85,7 +111,7 @@ impl Dense {
                 row.fill(0);
                 continue;
             }
-            let line = &input[input_y * width * channels..][..width * channels];
+            let line = input.row(input_y);
             if adjacent {
                 copy(&line[left * channels..], row);
                 continue;
@@ -112,17 +138,13 @@ impl Dense {
         }
     }
 
-    fn requantise(&self, sums: &[i32], group: usize, pixels: &mut [u8]) {
+    fn requantise(&self, sums: &[i32], group: usize, pixel: &mut [u8]) {
         let convolution = &self.convolution;
         let outputs = group * self.group_outputs..(group + 1) * self.group_outputs;
         let bias = &convolution.bias[outputs.clone()];
         let factors = &convolution.factors[outputs.clone()];
-        let sums = sums.chunks_exact(self.group_outputs);
-        for (pixel, sums) in pixels.chunks_exact_mut(convolution.output[2]).zip(sums) {
-            let pixel = &mut pixel[outputs.clone()];
-            for (((output, &sum), &bias), &factor) in pixel.iter_mut().zip(sums).zip(bias).zip(factors) {
-                *output = convolution.requantise.apply(sum.wrapping_add(bias), factor);
-            }
+        for (((output, &sum), &bias), &factor) in pixel[outputs].iter_mut().zip(sums).zip(bias).zip(factors) {
+            *output = convolution.requantise.apply(sum.wrapping_add(bias), factor);
         }
     }
 }

@@ -4,7 +4,7 @@
 mod convolution;
 mod depthwise;
 
-use super::{Blend, Corners, Kernels};
+use super::{Blends, Kernels, Windows};
 use crate::engine::quantise::{Addition, Product};
 
 pub static KERNELS: Kernels = Kernels {
@@ -18,7 +18,9 @@ pub static KERNELS: Kernels = Kernels {
     lookup,
     sum_channels,
     maximum,
-    blend,
+    maximum_columns,
+    blend_rows,
+    blend_columns,
 };
 
 #[inline(always)]
@@ -40,11 +42,25 @@ pub fn add(addition: &Addition, outer: &[u8], inner: &[u8], output: &mut [u8]) {
 #[inline(always)]
 pub fn add_channels(addition: &Addition, outer: &[u8], inner: &[u8], output: &mut [u8]) {
     let channels = inner.len().max(1);
-    let terms: Vec<f32> = inner.iter().map(|&stored| addition.inner[usize::from(stored)]).collect();
     for (outer, output) in outer.chunks(channels).zip(output.chunks_mut(channels)) {
-        for ((output, &outer), &term) in output.iter_mut().zip(outer).zip(&terms) {
-            *output = addition.apply(outer, term);
-        }
+        add(addition, outer, inner, output);
+    }
+}
+
+/// [`add`] for CPUs that have a fused multiply-add.
+#[inline(always)]
+pub fn add_fused(addition: &Addition, outer: &[u8], inner: &[u8], output: &mut [u8]) {
+    for ((output, &outer), &inner) in output.iter_mut().zip(outer).zip(inner) {
+        *output = addition.apply_fused(outer, inner);
+    }
+}
+
+/// [`add_channels`] for CPUs that have a fused multiply-add.
+#[inline(always)]
+pub fn add_channels_fused(addition: &Addition, outer: &[u8], inner: &[u8], output: &mut [u8]) {
+    let channels = inner.len().max(1);
+    for (outer, output) in outer.chunks(channels).zip(output.chunks_mut(channels)) {
+        add_fused(addition, outer, inner, output);
     }
 }
 
@@ -86,24 +102,58 @@ pub fn maximum(input: &[u8], output: &mut [u8]) {
     }
 }
 
+/// Channels that are handled together, so that the compiler knows how many there are.
+const CHUNK: usize = 8;
+
 #[inline(always)]
-pub fn blend(corners: Corners<'_>, blend: &Blend, output: &mut [u8]) {
-    let [a, b, c, d] = corners;
-    let pixels = output.iter_mut().zip(a).zip(b).zip(c).zip(d);
-    if blend.shift <= 8 {
-        // The sums fit into 16 bits: twice as many a vector.
-        let weights = blend.weights.map(|weight| weight as u16);
-        for ((((output, &a), &b), &c), &d) in pixels {
-            let sum = [a, b, c, d].map(u16::from);
-            let sum = sum[0] * weights[0] + sum[1] * weights[1] + sum[2] * weights[2] + sum[3] * weights[3];
-            *output = (sum >> blend.shift) as u8;
+pub fn maximum_columns(windows: &Windows, row: &[u8], output: &mut [u8], stride: usize) {
+    let channels = windows.channels;
+    for (x, pixel) in output.chunks_mut(stride.max(1)).take(windows.output).enumerate() {
+        let pixel = &mut pixel[..channels];
+        pixel.fill(0);
+        for tap in 0..windows.kernel {
+            let column = (x * windows.stride + tap * windows.dilation).wrapping_sub(windows.padding);
+            if column >= windows.input {
+                continue;
+            }
+            let input = &row[column * channels..][..channels];
+            let (chunks, rest) = pixel.as_chunks_mut::<CHUNK>();
+            let (input, input_rest) = input.as_chunks::<CHUNK>();
+            for (pixel, input) in chunks.iter_mut().zip(input) {
+                *pixel = std::array::from_fn(|index| pixel[index].max(input[index]));
+            }
+            maximum(input_rest, rest);
         }
-    } else {
-        let weights = blend.weights;
-        for ((((output, &a), &b), &c), &d) in pixels {
-            let sum = [a, b, c, d].map(u32::from);
-            let sum = sum[0] * weights[0] + sum[1] * weights[1] + sum[2] * weights[2] + sum[3] * weights[3];
-            *output = (sum >> blend.shift) as u8;
+    }
+}
+
+#[inline(always)]
+pub fn blend_rows(above: &[u8], below: &[u8], weights: [u16; 2], output: &mut [u16]) {
+    for ((output, &above), &below) in output.iter_mut().zip(above).zip(below) {
+        *output =
+            u16::from(above).wrapping_mul(weights[0]).wrapping_add(u16::from(below).wrapping_mul(weights[1]));
+    }
+}
+
+#[inline(always)]
+pub fn blend_columns(blends: &Blends<'_>, row: &[u16], output: &mut [u8], stride: usize) {
+    let channels = blends.channels;
+    for (pixel, &(left, right, weight)) in output.chunks_mut(stride.max(1)).zip(blends.pairs) {
+        let weights = [blends.one - weight, weight];
+        let pixel = &mut pixel[..channels];
+        let left = &row[left as usize * channels..][..channels];
+        let right = &row[right as usize * channels..][..channels];
+        let blend = |left: u16, right: u16| {
+            (left.wrapping_mul(weights[0]).wrapping_add(right.wrapping_mul(weights[1])) >> blends.shift) as u8
+        };
+        let (chunks, rest) = pixel.as_chunks_mut::<CHUNK>();
+        let ((left, left_rest), (right, right_rest)) =
+            (left.as_chunks::<CHUNK>(), right.as_chunks::<CHUNK>());
+        for ((pixel, left), right) in chunks.iter_mut().zip(left).zip(right) {
+            *pixel = std::array::from_fn(|index| blend(left[index], right[index]));
+        }
+        for ((pixel, &left), &right) in rest.iter_mut().zip(left_rest).zip(right_rest) {
+            *pixel = blend(left, right);
         }
     }
 }

@@ -1,209 +1,221 @@
-//! Dense convolution: pixels × blocks of 16 output channels in registers, four inputs a dot product.
+//! The loops of dense and depthwise convolution, for any [`Vector`].
 
-use std::arch::x86_64::*;
-use std::ops::Range;
+use super::vectors::Vector;
+use crate::engine::kernels::dense::{DenseSet, Packed};
+use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Target};
+use crate::engine::kernels::rows::Line;
 
-use super::vectors::{BLOCK, Channels, Line};
-use crate::engine::kernels::{Convolution, RowKernel, scalar};
-
-/// Pixels whose sums are kept in registers at a time.
-const PIXELS: usize = 8;
-/// Blocks of output channels at a time: with [`PIXELS`], 24 of the 32 registers hold sums.
-const BLOCKS: usize = 3;
-/// Bytes of a strip of patches: it stays in the first-level cache.
-const STRIP: usize = 16_384;
-/// Rows of a patch up to this length are copied at this length; what is too much is overwritten by the next row.
-const SHORT_ROW: usize = 16;
-
-/// Groups are left to the scalar set.
-pub fn pack(convolution: &Convolution) -> Box<dyn RowKernel> {
-    if convolution.groups != 1 {
-        return (scalar::KERNELS.convolution)(convolution);
-    }
-    let sum_length = convolution.sum_length();
-    let depth = sum_length.div_ceil(4);
-    let channels = Channels::pack(convolution);
-    let mut weights = vec![Line([0; 64]); channels.len() * depth];
-    let rows = convolution.weights.chunks_exact(sum_length.max(1));
-    for (output, row) in rows.take(convolution.output[2]).enumerate() {
-        let lines = &mut weights[output / BLOCK * depth..][..depth];
-        for (index, &weight) in row.iter().enumerate() {
-            lines[index / 4].set(output % BLOCK, index % 4, weight);
-        }
-    }
-    let in_place = convolution.kernel == [1, 1]
-        && convolution.strides == [1, 1]
-        && convolution.padding == [0, 0]
-        && convolution.input[..2] == convolution.output[..2]
-        && convolution.input[2].is_multiple_of(4);
-    let convolution = Convolution { weights: vec![], ..convolution.clone() };
-    Box::new(Dense { convolution, depth, in_place, weights, channels })
-}
-
-#[derive(Debug)]
-struct Dense {
-    /// Without its weights.
-    convolution: Convolution,
-    /// Dot products of four in a sum.
-    depth: usize,
-    /// The input itself is the patches.
-    in_place: bool,
-    /// `[block of output channels, depth]`, each a line of `[output channel, 4] i8`.
-    weights: Vec<Line>,
-    /// One a block.
-    channels: Vec<Channels>,
-}
-
-impl RowKernel for Dense {
-    fn run(&self, input: &[u8], rows: Range<usize>, output: &mut [u8]) {
-        let [_, width, channels] = self.convolution.output;
-        let patch = self.depth * 4;
-        let strip = (STRIP / patch.max(1)).next_multiple_of(PIXELS);
-        if self.in_place {
-            let pixels = &input[rows.start * width * patch..][..rows.len() * width * patch];
-            let strips = pixels.chunks((strip * patch).max(1));
-            for (patches, pixels) in strips.zip(output.chunks_mut((strip * channels).max(1))) {
-                self.strip(patches, pixels);
-            }
-            return;
-        }
-        let strip = strip.min(width);
-        let mut patches = vec![0u8; strip * patch + SHORT_ROW];
-        for (y, row) in rows.zip(output.chunks_exact_mut((width * channels).max(1))) {
-            for (index, pixels) in row.chunks_mut((strip * channels).max(1)).enumerate() {
-                let count = pixels.len() / channels;
-                for x in 0..count {
-                    self.gather(input, y, index * strip + x, &mut patches[x * patch..]);
-                }
-                self.strip(&patches[..count * patch], pixels);
+/// [`DenseSet::multiply`] with tiles of `P` pixels and up to `B` blocks.
+///
+/// # Safety
+/// As [`Vector`]'s.
+#[inline(always)]
+pub unsafe fn dense<S: DenseSet, V: Vector, const P: usize, const B: usize>(
+    packed: &Packed<S>,
+    patches: &[S::Value],
+    output: &mut [u8],
+    stride: usize,
+) {
+    let blocks = packed.blocks();
+    let passes = blocks.div_ceil(B);
+    for pass in 0..passes {
+        let range = pass * blocks / passes..(pass + 1) * blocks / passes;
+        // SAFETY: the caller's.
+        unsafe {
+            match range.len() {
+                4.. if B >= 4 => pixels::<S, V, P, 4>(packed, range.start, patches, output, stride),
+                3.. if B >= 3 => pixels::<S, V, P, 3>(packed, range.start, patches, output, stride),
+                2.. if B >= 2 => pixels::<S, V, P, 2>(packed, range.start, patches, output, stride),
+                _ => pixels::<S, V, P, 1>(packed, range.start, patches, output, stride),
             }
         }
     }
 }
 
-impl Dense {
-    /// The inputs that an output pixel sees; the zero point outside the input. May write up to [`SHORT_ROW`] bytes more.
-    #[inline]
-    fn gather(&self, input: &[u8], y: usize, x: usize, patch: &mut [u8]) {
-        let convolution = &self.convolution;
-        let [height, width, channels] = convolution.input;
-        let [kernel_height, kernel_width] = convolution.kernel;
-        let zero_point = convolution.input_zero_point;
-        let length = kernel_width * channels;
-        let left = (x * convolution.strides[1]).wrapping_sub(convolution.padding[1]);
-        let adjacent = convolution.dilations[1] == 1 && left < width && left + kernel_width <= width;
-        for ky in 0..kernel_height {
-            let patch = &mut patch[ky * length..];
-            let input_y = (y * convolution.strides[0] + ky * convolution.dilations[0])
-                .wrapping_sub(convolution.padding[0]);
-            if input_y >= height {
-                patch[..length].fill(zero_point);
-                continue;
+/// `B` blocks of output channels from `first` on, of all pixels.
+#[inline(always)]
+unsafe fn pixels<S: DenseSet, V: Vector, const P: usize, const B: usize>(
+    packed: &Packed<S>,
+    first: usize,
+    patches: &[S::Value],
+    output: &mut [u8],
+    stride: usize,
+) {
+    let count = patches.len() / packed.depth;
+    let mut pixel = 0;
+    while pixel < count {
+        // The last tile begins earlier, so that it is full: some pixels are computed twice.
+        // SAFETY: the caller's.
+        pixel = unsafe {
+            if count >= P {
+                let start = pixel.min(count - P);
+                tile::<S, V, P, B>(packed, first, start, patches, output, stride);
+                start + P
+            } else if count >= 4 {
+                let start = pixel.min(count - 4);
+                tile::<S, V, 4, B>(packed, first, start, patches, output, stride);
+                start + 4
+            } else {
+                tile::<S, V, 1, B>(packed, first, pixel, patches, output, stride);
+                pixel + 1
             }
-            let line = &input[input_y * width * channels..];
-            if adjacent {
-                let line = &line[left * channels..];
-                let short = length <= SHORT_ROW;
-                match (line.first_chunk::<SHORT_ROW>(), patch.first_chunk_mut::<SHORT_ROW>()) {
-                    (Some(from), Some(to)) if short => *to = *from,
-                    _ => patch[..length].copy_from_slice(&line[..length]),
-                }
-                continue;
-            }
-            for (kx, pixel) in patch[..length].chunks_exact_mut(channels.max(1)).enumerate() {
-                let input_x = left.wrapping_add(kx * convolution.dilations[1]);
-                match input_x < width {
-                    true => pixel.copy_from_slice(&line[input_x * channels..][..channels]),
-                    false => pixel.fill(zero_point),
-                }
-            }
-        }
+        };
     }
+}
 
-    /// All output channels of the pixels whose patches these are.
-    fn strip(&self, patches: &[u8], output: &mut [u8]) {
-        let blocks = self.channels.len();
-        let passes = blocks.div_ceil(BLOCKS);
-        for pass in 0..passes {
-            let range = pass * blocks / passes..(pass + 1) * blocks / passes;
-            // SAFETY: the set is only given out where the CPU has what this function is compiled for.
-            unsafe {
-                match range.len() {
-                    3 => self.blocks::<3>(range.start, patches, output),
-                    2 => self.blocks::<2>(range.start, patches, output),
-                    _ => self.blocks::<1>(range.start, patches, output),
-                }
-            }
-        }
-    }
-
-    /// `B` blocks of output channels from `first` on, of all pixels.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    fn blocks<const B: usize>(&self, first: usize, patches: &[u8], output: &mut [u8]) {
-        let count = output.len() / self.convolution.output[2];
-        let mut pixel = 0;
-        while pixel < count {
-            // The last tile begins earlier, so that it is full: some pixels are computed twice.
-            pixel = match count {
-                PIXELS.. => {
-                    let start = pixel.min(count - PIXELS);
-                    self.tile::<PIXELS, B>(first, start, patches, output);
-                    start + PIXELS
-                }
-                4.. => {
-                    let start = pixel.min(count - 4);
-                    self.tile::<4, B>(first, start, patches, output);
-                    start + 4
-                }
-                _ => {
-                    self.tile::<1, B>(first, pixel, patches, output);
-                    pixel + 1
-                }
-            };
-        }
-    }
-
-    /// `P` pixels from `pixel` on.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    fn tile<const P: usize, const B: usize>(
-        &self,
-        first: usize,
-        pixel: usize,
-        patches: &[u8],
-        output: &mut [u8],
-    ) {
-        let depth = self.depth;
-        let patches = patches[pixel * depth * 4..][..P * depth * 4].as_ptr();
-        let weights = self.weights[first * depth..][..B * depth].as_ptr();
-        let channels = &self.channels[first..][..B];
-        let mut sums = [[_mm512_setzero_si512(); B]; P];
+/// `P` pixels from `pixel` on.
+#[inline(always)]
+unsafe fn tile<S: DenseSet, V: Vector, const P: usize, const B: usize>(
+    packed: &Packed<S>,
+    first: usize,
+    pixel: usize,
+    patches: &[S::Value],
+    output: &mut [u8],
+    stride: usize,
+) {
+    let value = size_of::<S::Value>();
+    let steps = packed.depth / S::UNIT;
+    let patch = packed.depth * value;
+    let line = V::LANES * 4;
+    let values = patches[pixel * packed.depth..][..P * packed.depth].as_ptr().cast::<u8>();
+    let lines = &packed.weights[first * steps * line / 64..];
+    assert!(lines.len() * 64 >= (first * steps * line) % 64 + B * steps * line);
+    // SAFETY: at most 63 bytes into lines that were found to be long enough.
+    let weights = unsafe { lines.as_ptr().cast::<u8>().add((first * steps * line) % 64) };
+    let start = &packed.start[first * V::LANES..][..B * V::LANES];
+    let factors = &packed.factors[first * V::LANES..][..B * V::LANES];
+    // SAFETY, to the end: pixel < P, block < B and step < steps; `values` has P × steps × 4 bytes, `weights` has
+    // B × steps × line bytes, `start` and `factors` have B × LANES values.
+    unsafe {
+        let mut sums = [[V::load(start.as_ptr().cast()); B]; P];
         for sums in &mut sums {
-            for block in 0..B {
-                sums[block] = channels[block].start();
+            for (block, sum) in sums.iter_mut().enumerate() {
+                *sum = V::load(start.as_ptr().add(block * V::LANES).cast());
             }
         }
-        for step in 0..depth {
-            let mut lines = [_mm512_setzero_si512(); B];
-            for (block, line) in lines.iter_mut().enumerate() {
-                // SAFETY: block < B and step < depth, and there are B × depth lines.
-                *line = unsafe { _mm512_load_si512(weights.add(block * depth + step).cast()) };
-            }
+        for step in 0..steps {
+            let lines: [V; B] =
+                std::array::from_fn(|block| V::load(weights.add((block * steps + step) * line)));
             for (pixel, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: pixel < P and step < depth, and there are P × depth × 4 bytes.
-                let four = unsafe { patches.add((pixel * depth + step) * 4).cast::<i32>().read_unaligned() };
-                let four = _mm512_set1_epi32(four);
-                for block in 0..B {
-                    sums[block] = _mm512_dpbusd_epi32(sums[block], four, lines[block]);
+                let four = V::repeat(values.add(pixel * patch + step * 4));
+                for (sum, &line) in sums.iter_mut().zip(&lines) {
+                    *sum = sum.dot(four, line);
                 }
             }
         }
-        let outputs = self.convolution.output[2];
-        let output = &mut output[pixel * outputs..][..P * outputs];
-        for (pixel, sums) in sums.iter().enumerate() {
-            for block in 0..B {
-                let output = &mut output[pixel * outputs + (first + block) * BLOCK..];
-                channels[block].store(&self.convolution.requantise, sums[block], output);
+        for (index, sums) in sums.iter().enumerate() {
+            let output = &mut output[(pixel + index) * stride..];
+            for (block, sum) in sums.iter().enumerate() {
+                let channel = (first + block) * V::LANES;
+                let count = (packed.outputs - channel).min(V::LANES);
+                let factors = factors.as_ptr().add(block * V::LANES);
+                sum.store(factors, &packed.requantise, &mut output[channel..][..count]);
+            }
+        }
+    }
+}
+
+/// [`DepthwiseSet::multiply`].
+///
+/// # Safety
+/// As [`Vector`]'s.
+#[inline(always)]
+pub unsafe fn depthwise<S: DepthwiseSet, V: Vector, const REGISTERS: usize>(
+    packed: &PackedDepthwise<S>,
+    block: usize,
+    columns: &[Line],
+    output: Target<'_>,
+) {
+    let adjacent = packed.dilation == 1;
+    // SAFETY: the caller's.
+    unsafe {
+        match (packed.rows, adjacent.then_some(packed.taps * packed.quads)) {
+            (2, Some(3)) => row::<S, V, 4, 2, 3>(packed, block, columns, output),
+            (1, Some(3)) => row::<S, V, 4, 1, 3>(packed, block, columns, output),
+            (2, Some(6)) => row::<S, V, 4, 2, 6>(packed, block, columns, output),
+            (4, Some(10)) if REGISTERS > 16 => row::<S, V, 4, 4, 10>(packed, block, columns, output),
+            (4, Some(10)) => row::<S, V, 2, 4, 10>(packed, block, columns, output),
+            (2, Some(10)) => row::<S, V, 4, 2, 10>(packed, block, columns, output),
+            (2, Some(15)) => row::<S, V, 4, 2, 15>(packed, block, columns, output),
+            (1, Some(15)) => row::<S, V, 4, 1, 15>(packed, block, columns, output),
+            (4, _) => row::<S, V, 2, 4, 0>(packed, block, columns, output),
+            (2, _) => row::<S, V, 4, 2, 0>(packed, block, columns, output),
+            _ => row::<S, V, 4, 1, 0>(packed, block, columns, output),
+        }
+    }
+}
+
+/// `R` output rows; `TAPS` adjacent columns make a sum, or 0 for a number only known when run and columns that may be apart.
+#[inline(always)]
+unsafe fn row<S: DepthwiseSet, V: Vector, const P: usize, const R: usize, const TAPS: usize>(
+    packed: &PackedDepthwise<S>,
+    block: usize,
+    columns: &[Line],
+    mut output: Target<'_>,
+) {
+    let width = packed.width;
+    let mut x = 0;
+    while x < width {
+        // The last tile begins earlier, so that it is full: some pixels are computed twice.
+        // SAFETY: the caller's.
+        x = unsafe {
+            if width >= P {
+                let start = x.min(width - P);
+                depthwise_tile::<S, V, P, R, TAPS>(packed, block, start, columns, &mut output);
+                start + P
+            } else {
+                depthwise_tile::<S, V, 1, R, TAPS>(packed, block, x, columns, &mut output);
+                x + 1
+            }
+        };
+    }
+}
+
+/// `P` pixels of each of `R` rows, from `x` on.
+#[inline(always)]
+unsafe fn depthwise_tile<S: DepthwiseSet, V: Vector, const P: usize, const R: usize, const TAPS: usize>(
+    packed: &PackedDepthwise<S>,
+    block: usize,
+    x: usize,
+    columns: &[Line],
+    output: &mut Target<'_>,
+) {
+    let line = V::LANES * 4;
+    let quads = packed.quads;
+    let taps = if TAPS > 0 { TAPS } else { packed.taps * quads };
+    let last = (packed.taps - 1) * packed.dilation * quads + quads;
+    let stride = packed.stride * quads;
+    assert!(columns.len() * 64 >= (x * stride + (P - 1) * stride + last) * line);
+    let weights_start = block * R * taps * line;
+    assert!(packed.weights.len() * 64 >= weights_start + R * taps * line && taps == packed.taps * quads);
+    let channel = block * V::LANES;
+    let start = &packed.start[channel..][..V::LANES];
+    let factors = &packed.factors[channel..][..V::LANES];
+    // SAFETY, to the end: row < R, tap < taps, pixel < P and place < last; columns and weights were found to be long
+    // enough, `start` and `factors` have LANES values.
+    unsafe {
+        let columns = columns.as_ptr().cast::<u8>().add(x * stride * line);
+        let weights = packed.weights.as_ptr().cast::<u8>().add(weights_start);
+        let mut sums = [[V::load(start.as_ptr().cast()); P]; R];
+        for tap in 0..taps {
+            let place = match TAPS {
+                0 => tap / quads * packed.dilation * quads + tap % quads,
+                _ => tap,
+            };
+            let columns: [V; P] =
+                std::array::from_fn(|pixel| V::load(columns.add((pixel * stride + place) * line)));
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let weights = V::load(weights.add((row * taps + tap) * line));
+                for (sum, &column) in sums.iter_mut().zip(&columns) {
+                    *sum = sum.dot(column, weights);
+                }
+            }
+        }
+        let lanes = packed.lanes(block);
+        for (row, sums) in sums.iter().enumerate().take(output.rows) {
+            for (pixel, sum) in sums.iter().enumerate() {
+                let output = &mut output.bytes[row * output.row + (x + pixel) * output.stride..][..lanes];
+                sum.store(factors.as_ptr(), &packed.requantise, output);
             }
         }
     }

@@ -2,15 +2,15 @@
 
 use std::arch::x86_64::*;
 
-use crate::engine::kernels::{Blend, Corners, scalar};
+use crate::engine::kernels::{Blends, Windows, scalar};
 use crate::engine::quantise::{Addition, Product};
 
 macro_rules! widened {
-    ($($name:ident($($argument:ident: $type:ty),*);)*) => {$(
+    ($features:literal: $($name:ident = $scalar:ident($($argument:ident: $type:ty),*);)*) => {$(
         pub fn $name($($argument: $type),*) {
-            #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+            #[target_feature(enable = $features)]
             fn wide($($argument: $type),*) {
-                scalar::$name($($argument),*);
+                scalar::$scalar($($argument),*);
             }
             // SAFETY: the set is only given out where the CPU has what this function is compiled for.
             unsafe { wide($($argument),*) }
@@ -18,15 +18,27 @@ macro_rules! widened {
     )*};
 }
 
-widened! {
-    add(addition: &Addition, outer: &[u8], inner: &[u8], output: &mut [u8]);
-    add_channels(addition: &Addition, outer: &[u8], inner: &[u8], output: &mut [u8]);
-    multiply(product: &Product, a: &[u8], b: &[u8], output: &mut [u8]);
-    multiply_channels(product: &Product, a: &[u8], b: &[u8], output: &mut [u8]);
-    sum_channels(input: &[u8], sums: &mut [i32]);
-    maximum(input: &[u8], output: &mut [u8]);
-    blend(corners: Corners<'_>, weights: &Blend, output: &mut [u8]);
+macro_rules! all {
+    ($module:ident, $features:literal) => {
+        pub mod $module {
+            use super::*;
+            widened! { $features:
+                add = add_fused(addition: &Addition, outer: &[u8], inner: &[u8], output: &mut [u8]);
+                add_channels = add_channels_fused(addition: &Addition, outer: &[u8], inner: &[u8], output: &mut [u8]);
+                multiply = multiply(product: &Product, a: &[u8], b: &[u8], output: &mut [u8]);
+                multiply_channels = multiply_channels(product: &Product, a: &[u8], b: &[u8], output: &mut [u8]);
+                sum_channels = sum_channels(input: &[u8], sums: &mut [i32]);
+                maximum = maximum(input: &[u8], output: &mut [u8]);
+                maximum_columns = maximum_columns(windows: &Windows, row: &[u8], output: &mut [u8], stride: usize);
+                blend_rows = blend_rows(above: &[u8], below: &[u8], weights: [u16; 2], output: &mut [u16]);
+                blend_columns = blend_columns(blends: &Blends<'_>, row: &[u16], output: &mut [u8], stride: usize);
+            }
+        }
+    };
 }
+
+all!(avx512, "avx512f,avx512bw,avx512vl,avx512dq,fma");
+all!(avx2, "avx2,fma");
 
 pub fn lookup(table: &[u8; 256], input: &[u8], output: &mut [u8]) {
     // SAFETY: the set is only given out where the CPU has what this function is compiled for.
