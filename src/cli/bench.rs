@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rand::{Rng, SeedableRng};
 
 use crate::bundle::Bundle;
-use crate::engine::{Engine, Options};
+use crate::engine::{Engine, Memory, Options, StepInfo};
 
 /// Times a bundle's model on this machine.
 #[derive(clap::Args)]
@@ -43,20 +43,20 @@ struct Report {
     median_ms: f64,
     p95_ms: f64,
     max_ms: f64,
-    nodes: Vec<NodeTime>,
+    memory: Option<Memory>,
+    steps: Vec<StepTime>,
 }
 
-/// A node's median time.
+/// A step's median time.
 #[derive(Clone, serde::Serialize)]
-struct NodeTime {
-    name: String,
-    op: String,
-    multiply_adds: u64,
+struct StepTime {
+    #[serde(flatten)]
+    step: StepInfo,
     median_us: f64,
 }
 
-/// Runs that only tell the nodes' times, so that taking them does not weigh on the totals.
-const NODE_RUNS: usize = 7;
+/// Runs that only tell the steps' times, so that taking them does not weigh on the totals.
+const STEP_RUNS: usize = 15;
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let start = Instant::now();
@@ -94,7 +94,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         median_ms: quantile(&times, 0.5),
         p95_ms: quantile(&times, 0.95),
         max_ms: quantile(&times, 1.0),
-        nodes: node_times(&mut engine, &input)?,
+        steps: step_times(&mut engine, &input)?,
+        memory: engine.memory(),
     };
     print_report(&report)?;
     match &arguments.json {
@@ -103,29 +104,18 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-fn node_times(engine: &mut Engine, input: &[u8]) -> anyhow::Result<Vec<NodeTime>> {
+fn step_times(engine: &mut Engine, input: &[u8]) -> anyhow::Result<Vec<StepTime>> {
     let mut logits = vec![0u8; engine.output_shape().iter().product()];
-    let mut runs = vec![];
-    for _ in 0..NODE_RUNS {
-        runs.push(engine.run_timed(input, &mut logits)?);
-    }
-    let median = |name: &str| {
-        let mut times: Vec<f64> = runs
-            .iter()
-            .flatten()
-            .filter(|(node, _)| node == name)
-            .map(|(_, time)| time.as_secs_f64() * 1e6)
-            .collect();
+    let runs = (0..STEP_RUNS).map(|_| engine.run_timed(input, &mut logits));
+    let runs: Vec<Vec<Duration>> = runs.collect::<anyhow::Result<_>>()?;
+    let median = |step: usize| {
+        let mut times: Vec<f64> =
+            runs.iter().filter_map(|times| times.get(step)).map(|time| time.as_secs_f64() * 1e6).collect();
         times.sort_by(f64::total_cmp);
         quantile(&times, 0.5)
     };
-    let nodes = engine.nodes().iter().map(|node| NodeTime {
-        name: node.name.clone(),
-        op: node.op.clone(),
-        multiply_adds: node.multiply_adds,
-        median_us: median(&node.name),
-    });
-    Ok(nodes.collect())
+    let steps = engine.steps().iter().enumerate();
+    Ok(steps.map(|(index, step)| StepTime { step: step.clone(), median_us: median(index) }).collect())
 }
 
 fn print_report(report: &Report) -> anyhow::Result<()> {
@@ -148,11 +138,11 @@ fn print_report(report: &Report) -> anyhow::Result<()> {
     );
     let rate = report.multiply_adds as f64 / report.median_ms / 1e6;
     say!("          {rate:9.2} thousand million multiply-adds a second");
-    let mut slowest = report.nodes.clone();
+    let mut slowest: Vec<&StepTime> = report.steps.iter().collect();
     slowest.sort_by(|a, b| b.median_us.total_cmp(&a.median_us));
-    say!("slowest nodes:");
-    for node in slowest.iter().take(10) {
-        say!("  {:9.1} µs  {}  {}", node.median_us, node.op, node.name);
+    say!("slowest steps:");
+    for StepTime { step, median_us } in slowest.into_iter().take(10) {
+        say!("  {median_us:9.1} µs  {}  {}", step.op, step.nodes.join(" → "));
     }
     Ok(())
 }

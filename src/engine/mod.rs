@@ -7,6 +7,8 @@
 //! | `operands` | a marked node's constants and shapes, and the op that they make |
 //! | `lower` | marked nodes → our ops, NHWC, constants packed |
 //! | `ops` | our ops inside tract's plan |
+//! | `program` | the plan laid out in one arena: what runs a frame |
+//! | `chain`, `arena`, `threads` | what it is made of |
 //! | `kernels` | what the ops call; one table, chosen at load |
 //! | `quantise` | onnxruntime's arithmetic, rounding for rounding |
 //!
@@ -14,14 +16,16 @@
 //! exception: bilinear resizing by a factor whose weights are not 1024ths, where onnxruntime's result depends on what its
 //! optimiser made of the graph; ours is that of its NHWC form.
 
+mod arena;
+mod chain;
 mod import;
 pub mod kernels;
 mod lower;
 mod operands;
 mod ops;
+mod program;
 mod proto;
 pub mod quantise;
-#[allow(dead_code)]
 mod threads;
 
 use std::sync::Once;
@@ -33,6 +37,7 @@ use tract_onnx::tract_core::plan::SimpleState;
 
 use crate::bundle::Bundle;
 use crate::fault::Fault;
+use program::Program;
 
 /// How a model is loaded and run.
 #[derive(Clone, Debug)]
@@ -41,12 +46,15 @@ pub struct Options {
     pub allow_fallback: bool,
     /// The kernel set's name; the best that this machine has if `None`.
     pub kernels: Option<String>,
+    /// Threads that share each op's rows, the caller's among them.
     pub threads: usize,
+    /// The threads' cores, the caller's first; none pins nothing.
+    pub cores: Vec<usize>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { allow_fallback: false, kernels: None, threads: 1 }
+        Options { allow_fallback: false, kernels: None, threads: 1, cores: vec![] }
     }
 }
 
@@ -63,10 +71,36 @@ pub struct NodeInfo {
     pub kernel: String,
 }
 
+/// What runs at once: a node, or several whose results pass from one to the next within the cache.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct StepInfo {
+    /// Names of nodes.
+    pub nodes: Vec<String>,
+    pub op: String,
+    pub multiply_adds: u64,
+}
+
+/// Memory of a loaded model in bytes, beside its weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Memory {
+    /// All tensors.
+    pub arena: usize,
+    /// What all threads work in.
+    pub scratch: usize,
+}
+
+/// Who runs a model.
+enum Runner {
+    Program(Program),
+    /// Only if the model has nodes that no int8 op handles.
+    Tract(SimpleState<TypedFact, Box<dyn TypedOp>>),
+}
+
 /// A loaded model.
 pub struct Engine {
-    state: SimpleState<TypedFact, Box<dyn TypedOp>>,
+    runner: Runner,
     nodes: Vec<NodeInfo>,
+    steps: Vec<StepInfo>,
     kernels: &'static str,
     input: [usize; 3],
     output: [usize; 3],
@@ -107,10 +141,35 @@ impl Engine {
             let typed = import::typed_model(bytes, options.allow_fallback)?;
             let lowered = lower::lower(&typed, kernels, options)?;
             let ours = lowered.nodes.iter().all(|node| node.kernel == kernels.name);
-            let model = if ours { lowered.model } else { lowered.model.into_optimized()? };
-            let state = SimpleState::new(&TypedSimplePlan::new(model)?)?;
+            let (runner, steps) = match ours {
+                true => {
+                    let program = Program::new(&lowered.model, options.threads, &options.cores)?;
+                    let steps = program.steps().map(|(names, op)| StepInfo {
+                        nodes: names.to_vec(),
+                        op: op.describe(),
+                        multiply_adds: op.multiply_adds(),
+                    });
+                    let steps = steps.collect();
+                    (Runner::Program(program), steps)
+                }
+                false => {
+                    let plan = TypedSimplePlan::new(lowered.model.into_optimized()?)?;
+                    let steps = plan.order_without_consts().iter().map(|&id| {
+                        let node = plan.model().node(id);
+                        let known = lowered.nodes.iter().find(|known| known.name == node.name);
+                        StepInfo {
+                            nodes: vec![node.name.clone()],
+                            op: known.map_or_else(|| node.op.name().into_owned(), |known| known.op.clone()),
+                            multiply_adds: known.map_or(0, |known| known.multiply_adds),
+                        }
+                    });
+                    let steps = steps.collect();
+                    (Runner::Tract(SimpleState::new(&plan)?), steps)
+                }
+            };
             Ok(Engine {
-                state,
+                runner,
+                steps,
                 nodes: lowered.nodes,
                 kernels: kernels.name,
                 input: lowered.input,
@@ -147,44 +206,75 @@ impl Engine {
         self.kernels
     }
 
-    /// Runs the model: `input` is `[H, W, C] u8` of [`Self::input_shape`], `logits` of [`Self::output_shape`].
-    pub fn run(&mut self, input: &[u8], logits: &mut [u8]) -> anyhow::Result<()> {
-        let input = self.tensor(input)?;
-        let outputs = self.state.run(tvec!(input))?;
-        copy_logits(&outputs, logits)
+    /// What runs at once, in the order in which it runs.
+    pub fn steps(&self) -> &[StepInfo] {
+        &self.steps
+    }
+    /// Nothing if tract runs the model.
+    pub fn memory(&mut self) -> Option<Memory> {
+        match &mut self.runner {
+            Runner::Program(program) => {
+                let [arena, scratch] = program.memory();
+                Some(Memory { arena, scratch })
+            }
+            Runner::Tract(_) => None,
+        }
     }
 
-    /// As [`Self::run`], and tells each node's time, in the order of [`Self::nodes`].
-    pub fn run_timed(&mut self, input: &[u8], logits: &mut [u8]) -> anyhow::Result<Vec<(String, Duration)>> {
-        let input = self.tensor(input)?;
+    /// Runs the model: `input` is `[H, W, C] u8` of [`Self::input_shape`], `logits` of [`Self::output_shape`]. Allocates
+    /// nothing, unless tract runs the model.
+    pub fn run(&mut self, input: &[u8], logits: &mut [u8]) -> anyhow::Result<()> {
+        self.check(input, logits)?;
+        match &mut self.runner {
+            Runner::Program(program) => {
+                program.run(input, logits);
+                Ok(())
+            }
+            Runner::Tract(state) => copy_logits(&state.run(tvec!(tensor(self.input, input)?))?, logits),
+        }
+    }
+
+    /// As [`Self::run`], and tells each step's time, in the order of [`Self::steps`].
+    pub fn run_timed(&mut self, input: &[u8], logits: &mut [u8]) -> anyhow::Result<Vec<Duration>> {
+        self.check(input, logits)?;
         let mut times = vec![];
-        let outputs = self.state.run_plan_with_eval(tvec!(input), |context, state, node, inputs| {
-            let start = Instant::now();
-            let outputs = tract_onnx::tract_core::plan::eval(context, state, node, inputs);
-            times.push((node.name.clone(), start.elapsed()));
-            outputs
-        })?;
-        copy_logits(&outputs, logits)?;
+        match &mut self.runner {
+            Runner::Program(program) => program.run_timed(input, logits, |time| times.push(time)),
+            Runner::Tract(state) => {
+                let input = tensor(self.input, input)?;
+                let outputs = state.run_plan_with_eval(tvec!(input), |context, state, node, inputs| {
+                    let start = Instant::now();
+                    let outputs = tract_onnx::tract_core::plan::eval(context, state, node, inputs);
+                    times.push(start.elapsed());
+                    outputs
+                })?;
+                copy_logits(&outputs, logits)?;
+            }
+        }
         Ok(times)
     }
 
-    fn tensor(&self, input: &[u8]) -> anyhow::Result<TValue> {
-        let [height, width, channels] = self.input;
-        let expected = height * width * channels;
-        if input.len() != expected {
-            return Err(Fault::data(format!("an input of {} bytes instead of {expected}", input.len())));
+    fn check(&self, input: &[u8], logits: &[u8]) -> anyhow::Result<()> {
+        let sizes = [self.input, self.output].map(|shape| shape.iter().product::<usize>());
+        if input.len() != sizes[0] {
+            return Err(Fault::data(format!("an input of {} bytes instead of {}", input.len(), sizes[0])));
         }
-        Ok(Tensor::from_shape(&[1, height, width, channels], input)?.into_tvalue())
+        match logits.len() == sizes[1] {
+            true => Ok(()),
+            false => Err(Fault::data(format!("room for {} logits instead of {}", logits.len(), sizes[1]))),
+        }
     }
+}
+
+fn tensor([height, width, channels]: [usize; 3], input: &[u8]) -> anyhow::Result<TValue> {
+    Ok(Tensor::from_shape(&[1, height, width, channels], input)?.into_tvalue())
 }
 
 fn copy_logits(outputs: &[TValue], logits: &mut [u8]) -> anyhow::Result<()> {
     let output = outputs.first().context("the plan gave nothing")?;
     let view = output.try_as_plain_ram()?;
     let values = view.as_slice::<u8>()?;
-    if values.len() != logits.len() {
-        return Err(Fault::data(format!("room for {} logits instead of {}", logits.len(), values.len())));
-    }
+    anyhow::ensure!(values.len() == logits.len(), "the plan gave {} values", values.len());
     logits.copy_from_slice(values);
     Ok(())
 }

@@ -1,41 +1,243 @@
-//! Rows of one op's output split over threads.
+//! A small pool whose threads share the rows of an op: awake while a frame is computed, parked between frames.
 
+use std::cell::UnsafeCell;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{JoinHandle, Thread};
 
-/// Work that outweighs starting a thread.
-const MULTIPLY_ADDS_A_THREAD: u64 = 1_000_000;
+use crate::engine::kernels::Scratch;
+use crate::fault::{Exit, Fault};
 
-/// How many of `threads` an op of so many multiply-adds keeps busy.
-pub fn worth_while(threads: usize, multiply_adds: u64) -> usize {
-    let most = usize::try_from(multiply_adds / MULTIPLY_ADDS_A_THREAD).unwrap_or(usize::MAX);
-    threads.min(most).max(1)
+/// Rounds of waiting before a thread parks or gives its core away: some tens of microseconds, longer than an op that one
+/// thread does alone.
+const SPINS: u32 = 4000;
+
+/// What all threads do: called with the number of the thread, 0 for the caller's.
+type Job<'a> = &'a (dyn Fn(usize) + Sync);
+
+/// Threads beside the caller's, and each thread's working memory.
+pub struct Pool {
+    shared: Arc<Shared>,
+    workers: Vec<(JoinHandle<()>, Thread)>,
+    scratches: Vec<Mutex<Scratch>>,
 }
 
-/// Calls `work` with ranges of rows that together are `0..rows`, and with each range's part of `output`, whose rows are
-/// `row` bytes long. With one thread nothing is started.
-pub fn split_rows(
-    threads: usize,
-    rows: usize,
-    row: usize,
-    output: &mut [u8],
-    work: impl Fn(Range<usize>, &mut [u8]) + Sync,
-) {
-    let each = rows.div_ceil(threads.max(1)).max(1);
-    if each >= rows {
-        return work(0..rows, output);
+struct Shared {
+    /// What the workers do next; only written while `running` is 0, before `round` is raised.
+    job: UnsafeCell<Option<Job<'static>>>,
+    /// Counts jobs.
+    round: AtomicUsize,
+    /// Workers that have not finished this round's job.
+    running: AtomicUsize,
+    /// Workers, by number, that may be parked.
+    parked: Vec<AtomicBool>,
+    failed: AtomicBool,
+    stop: AtomicBool,
+}
+
+// SAFETY: `job` is written by the pool's owner alone, before it raises `round` (release), and while no worker reads it: they
+// read it after they saw the new `round` (acquire) and before they lower `running`, for which the owner waits. What it
+// points to is `Sync`.
+unsafe impl Sync for Shared {}
+// SAFETY: as above.
+unsafe impl Send for Shared {}
+
+impl Pool {
+    /// `threads` in all; 1 starts none. Thread `n` keeps to core `cores[n]`, the caller's too; no cores pin nothing.
+    ///
+    /// # Errors
+    /// 69 if a thread cannot be started or kept to its core.
+    pub fn new(threads: usize, cores: &[usize]) -> anyhow::Result<Pool> {
+        let threads = threads.max(1);
+        let shared = Arc::new(Shared {
+            job: UnsafeCell::new(None),
+            round: AtomicUsize::new(0),
+            running: AtomicUsize::new(0),
+            parked: (0..threads).map(|_| AtomicBool::new(false)).collect(),
+            failed: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+        });
+        if let Some(&core) = cores.first() {
+            pin(core)?;
+        }
+        let mut pool = Pool { shared, workers: vec![], scratches: vec![] };
+        for number in 1..threads {
+            let (shared, core) = (pool.shared.clone(), cores.get(number).copied());
+            let (pinned, outcome) = std::sync::mpsc::sync_channel(1);
+            let work = move || {
+                let _ = pinned.send(core.map_or(Ok(()), pin));
+                drop(pinned);
+                shared.work(number);
+            };
+            let worker = std::thread::Builder::new().name(format!("engine-{number}")).spawn(work);
+            let worker = worker
+                .map_err(|error| Fault::new(Exit::Device, format!("a thread cannot start: {error}")))?;
+            let thread = worker.thread().clone();
+            pool.workers.push((worker, thread));
+            outcome.recv().unwrap_or(Ok(()))?;
+        }
+        pool.scratches = (0..threads).map(|_| Mutex::default()).collect();
+        Ok(pool)
     }
-    std::thread::scope(|scope| {
-        let mut parts = output.chunks_mut((each * row).max(1)).enumerate();
-        let first = parts.next();
-        for (index, part) in parts {
-            let work = &work;
-            let start = index * each;
-            scope.spawn(move || work(start..rows.min(start + each), part));
+
+    /// The caller's and the workers.
+    pub fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Lets `grow` enlarge each thread's working memory.
+    pub fn reserve(&mut self, grow: impl Fn(&mut Scratch)) {
+        for scratch in &mut self.scratches {
+            grow(scratch.get_mut().unwrap_or_else(PoisonError::into_inner));
         }
-        if let Some((_, part)) = first {
-            work(0..each, part);
+    }
+
+    /// Bytes of all threads' working memory.
+    pub fn scratch_bytes(&mut self) -> usize {
+        let scratches = self.scratches.iter_mut();
+        scratches.map(|scratch| scratch.get_mut().unwrap_or_else(PoisonError::into_inner).bytes()).sum()
+    }
+
+    /// Calls `work` with ranges of rows that together are `0..rows`, on up to `threads` threads, each with its range's part
+    /// of `output`, in which rows begin `row` bytes apart, and with its thread's working memory. Ranges are `each` rows
+    /// long, but for the last.
+    ///
+    /// # Panics
+    /// If `work` does, after all threads have ended it.
+    pub fn split_rows(
+        &self,
+        threads: usize,
+        rows: usize,
+        each: usize,
+        row: usize,
+        output: &mut [u8],
+        work: impl Fn(Range<usize>, &mut [u8], &mut Scratch) + Sync,
+    ) {
+        let locked = |thread: usize| self.scratches[thread].lock().unwrap_or_else(PoisonError::into_inner);
+        if threads <= 1 || self.workers.is_empty() || each >= rows {
+            return work(0..rows, output, &mut locked(0));
         }
-    });
+        let parts = Mutex::new(output.chunks_mut((each * row).max(1)).enumerate());
+        self.run(&|thread| {
+            if thread >= threads {
+                return;
+            }
+            let scratch = &mut *locked(thread);
+            loop {
+                let next = parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((index, part)) = next else { break };
+                if index * each >= rows {
+                    break;
+                }
+                work(index * each..rows.min((index + 1) * each), part, scratch);
+            }
+        });
+    }
+
+    /// All threads do `job`.
+    fn run(&self, job: Job<'_>) {
+        let shared = &*self.shared;
+        // SAFETY: only the lifetime changes. Below, `Finish` waits until no worker uses the job any more, even if `job`
+        // panics here; after that, the workers only read what the next call has written.
+        let job_forever = unsafe { std::mem::transmute::<Job<'_>, Job<'static>>(job) };
+        // SAFETY: no worker reads it now: `running` is 0 and `round` is the one that they have done.
+        unsafe { *shared.job.get() = Some(job_forever) };
+        shared.running.store(self.workers.len(), Ordering::Relaxed);
+        shared.round.fetch_add(1, Ordering::SeqCst);
+        for (number, (_, thread)) in self.workers.iter().enumerate() {
+            if shared.parked[number + 1].swap(false, Ordering::SeqCst) {
+                thread.unpark();
+            }
+        }
+        let finish = Finish(shared);
+        job(0);
+        drop(finish);
+        if shared.failed.swap(false, Ordering::Relaxed) {
+            panic!("a thread of the engine panicked");
+        }
+    }
+}
+
+/// Waits for the workers when dropped.
+struct Finish<'a>(&'a Shared);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        let mut spins = 0;
+        while self.0.running.load(Ordering::Acquire) > 0 {
+            spins += 1;
+            if spins < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
+        }
+    }
+}
+
+impl Shared {
+    fn work(&self, number: usize) {
+        let mut done = 0;
+        loop {
+            self.wait(number, done);
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            done = done.wrapping_add(1);
+            // SAFETY: `round` is above `done`, so the owner has written the job, and it waits for `running`.
+            let job = unsafe { *self.job.get() };
+            if let Some(job) = job
+                && catch_unwind(AssertUnwindSafe(|| job(number))).is_err()
+            {
+                self.failed.store(true, Ordering::Relaxed);
+            }
+            self.running.fetch_sub(1, Ordering::Release);
+        }
+    }
+
+    /// Until there is a round that is not `done`.
+    fn wait(&self, number: usize, done: usize) {
+        for _ in 0..SPINS {
+            if self.round.load(Ordering::Acquire) != done {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        loop {
+            self.parked[number].store(true, Ordering::SeqCst);
+            if self.round.load(Ordering::SeqCst) != done {
+                self.parked[number].store(false, Ordering::SeqCst);
+                return;
+            }
+            std::thread::park();
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.round.fetch_add(1, Ordering::SeqCst);
+        for (worker, thread) in self.workers.drain(..) {
+            thread.unpark();
+            let _ = worker.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} threads", self.threads())
+    }
+}
+
+/// Keeps the calling thread to a core.
+fn pin(core: usize) -> anyhow::Result<()> {
+    let refused = |why: String| Fault::new(Exit::Device, format!("core {core} cannot be used: {why}"));
+    if core >= rustix::thread::CpuSet::MAX_CPU {
+        return Err(refused("there is no such core".into()));
+    }
+    let mut cores = rustix::thread::CpuSet::new();
+    cores.set(core);
+    rustix::thread::sched_setaffinity(None, &cores).map_err(|error| refused(error.to_string()))
 }
 
 #[cfg(test)]
@@ -44,16 +246,41 @@ mod tests {
 
     #[test]
     fn every_row_is_written_once_by_any_number_of_threads() {
-        for threads in 0..6 {
-            let mut output = vec![0u8; 7 * 3];
-            split_rows(threads, 7, 3, &mut output, |rows, part| {
-                assert_eq!(part.len(), 3 * rows.len());
-                for (row, bytes) in rows.zip(part.chunks_mut(3)) {
-                    bytes.iter_mut().for_each(|byte| *byte += row as u8 + 1);
+        for threads in 1..6 {
+            let pool = Pool::new(threads, &[]).unwrap();
+            for round in 0..200 {
+                let mut output = vec![0u8; 7 * 3];
+                pool.split_rows(threads, 7, 1 + round % 4, 3, &mut output, |rows, part, _| {
+                    assert_eq!(part.len(), 3 * rows.len());
+                    for (row, bytes) in rows.zip(part.chunks_mut(3)) {
+                        bytes.iter_mut().for_each(|byte| *byte += row as u8 + 1);
+                    }
+                });
+                let expected: Vec<u8> = (1..=7).flat_map(|row| [row; 3]).collect();
+                assert_eq!(output, expected, "{threads} threads");
+                if round % 50 == 0 {
+                    // Long enough that the threads park.
+                    std::thread::sleep(std::time::Duration::from_millis(2));
                 }
-            });
-            let expected: Vec<u8> = (1..=7).flat_map(|row| [row; 3]).collect();
-            assert_eq!(output, expected, "{threads} threads");
+            }
         }
+    }
+
+    #[test]
+    fn a_panic_in_any_thread_reaches_the_caller_and_leaves_the_pool_usable() {
+        let pool = Pool::new(3, &[]).unwrap();
+        let mut output = vec![0u8; 30];
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            pool.split_rows(3, 30, 1, 1, &mut output, |rows, _, _| assert!(rows.start != 29, "row 29"));
+        }));
+        assert!(outcome.is_err());
+        pool.split_rows(3, 30, 1, 1, &mut output, |_, part, _| part.fill(1));
+        assert_eq!(output, [1; 30]);
+    }
+
+    #[test]
+    fn threads_keep_to_existing_cores_only() {
+        assert!(Pool::new(2, &[0, 0]).is_ok());
+        assert!(Pool::new(1, &[1_000_000]).unwrap_err().to_string().contains("core 1000000"));
     }
 }

@@ -55,6 +55,20 @@ pub struct Scratch {
     pub rings: Vec<Vec<u8>>,
 }
 
+impl Scratch {
+    /// Its size in bytes.
+    pub fn bytes(&self) -> usize {
+        let rings: usize = self.rings.iter().map(Vec::len).sum();
+        self.bytes.len()
+            + self.signed.len()
+            + 2 * self.words.len()
+            + 2 * self.blends.len()
+            + 4 * self.sums.len()
+            + size_of_val(self.lines.as_slice())
+            + rings
+    }
+}
+
 /// Makes `buffer` at least `length` long.
 pub fn grow<T: Copy>(buffer: &mut Vec<T>, length: usize, value: T) {
     if buffer.len() < length {
