@@ -103,7 +103,9 @@ unsafe fn tile<S: DenseSet, V: Vector, const P: usize, const B: usize>(
                 }
             }
         }
-        for (index, sums) in sums.iter().enumerate() {
+        // A copy, so that only it lies in memory if the compiler does not unroll what follows.
+        let done = std::hint::black_box(sums);
+        for (index, sums) in done.iter().enumerate() {
             let output = &mut output[(pixel + index) * stride..];
             for (block, sum) in sums.iter().enumerate() {
                 let channel = (first + block) * V::LANES;
