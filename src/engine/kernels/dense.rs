@@ -81,10 +81,36 @@ pub trait DenseSet: Debug + Send + Sync + Sized + 'static {
     const DEPTH: usize;
     /// Pixels of a full tile.
     const PIXELS: usize;
+    /// Whether [`Self::multiply_rows`] is there, and rows of a patch are each padded to a multiple of [`Self::UNIT`].
+    const BY_ROWS: bool = false;
 
     /// Writes all output channels of the pixels whose patches these are; pixels begin `stride` bytes apart in `output`,
     /// which ends with the last pixel's last channel or later.
     fn multiply(packed: &Packed<Self>, patches: &[Self::Value], output: &mut [u8], stride: usize);
+
+    /// The same for patches whose rows lie where the input has them.
+    fn multiply_rows(_packed: &Packed<Self>, _patches: &Patches<'_>, _output: &mut [u8], _stride: usize) {}
+}
+
+/// Patches of adjacent pixels, not gathered.
+#[derive(Clone, Copy, Debug)]
+pub struct Patches<'a> {
+    /// Each kernel row's values, from the first pixel on.
+    pub rows: &'a [&'a [u8]],
+    /// Bytes of a patch's row, padded.
+    pub row: usize,
+    /// Bytes from pixel to pixel.
+    pub step: usize,
+    /// Pixels.
+    pub count: usize,
+}
+
+impl Patches<'_> {
+    /// That all rows have all pixels; kernels rely on it.
+    pub fn check(&self) {
+        let least = if self.count == 0 { 0 } else { (self.count - 1) * self.step + self.row };
+        assert!(self.rows.iter().all(|row| row.len() >= least), "a row is too short");
+    }
 }
 
 /// Weights and constants in the order in which a set reads them.
@@ -92,6 +118,8 @@ pub trait DenseSet: Debug + Send + Sync + Sized + 'static {
 pub struct Packed<S> {
     /// Values of a padded patch.
     pub depth: usize,
+    /// Values of a patch's row, padded if the set reads [`Patches`].
+    pub row: usize,
     /// Output channels.
     pub outputs: usize,
     /// `[block of LANES channels, depth / UNIT, LANES, UNIT]`, in the weights' form.
@@ -111,15 +139,18 @@ pub struct Packed<S> {
 impl<S: DenseSet> Packed<S> {
     fn new(convolution: &Convolution) -> Self {
         let sum_length = convolution.sum_length();
-        let depth = sum_length.next_multiple_of(S::DEPTH);
+        let row_length = convolution.kernel[1] * convolution.group_channels();
+        let row = if S::BY_ROWS { row_length.next_multiple_of(S::UNIT) } else { row_length };
+        let depth = (row * convolution.kernel[0]).next_multiple_of(S::DEPTH);
         let outputs = convolution.output[2];
         let size = S::Value::WEIGHT_BYTES;
         let blocks = outputs.div_ceil(S::LANES);
         let mut weights = vec![Line([0; 64]); (blocks * depth * S::LANES * size).div_ceil(64)];
         let rows = convolution.weights.chunks_exact(sum_length.max(1));
-        for (output, row) in rows.take(outputs).enumerate() {
+        for (output, weights_of) in rows.take(outputs).enumerate() {
             let (block, lane) = (output / S::LANES, output % S::LANES);
-            for (index, &weight) in row.iter().enumerate() {
+            for (index, &weight) in weights_of.iter().enumerate() {
+                let index = index / row_length * row + index % row_length;
                 let unit = block * (depth / S::UNIT) + index / S::UNIT;
                 let place = ((unit * S::LANES + lane) * S::UNIT + index % S::UNIT) * size;
                 set_weight(&mut weights, place, size, weight);
@@ -128,6 +159,7 @@ impl<S: DenseSet> Packed<S> {
         let constants = Constants::new(convolution, S::Value::number(convolution.input_zero_point));
         Packed {
             depth,
+            row,
             outputs,
             weights,
             start: constants.start,
@@ -190,6 +222,8 @@ impl Constants {
 const STRIP_BYTES: usize = 16_384;
 /// Rows of a patch up to this length are copied at this length; what is too much is overwritten by the next row.
 const SHORT_ROW: usize = 16;
+/// From this output width on, edges are few enough for the rest to be read where it is.
+const LEAST_WIDTH_BY_ROWS: usize = 20;
 /// Kernels of more rows are left to the scalar set.
 const MOST_KERNEL_ROWS: usize = 16;
 
@@ -205,10 +239,15 @@ pub fn pack<S: DenseSet>(convolution: &Convolution) -> Box<dyn RowKernel> {
         && convolution.padding == [0, 0]
         && convolution.input[..2] == convolution.output[..2];
     let in_place = pointwise && packed.depth == convolution.input[2];
+    let by_rows = S::BY_ROWS
+        && !in_place
+        && convolution.dilations[1] == 1
+        && convolution.output[1] >= LEAST_WIDTH_BY_ROWS
+        && packed.depth == packed.row * convolution.kernel[0];
     let patch_bytes = packed.depth * size_of::<S::Value>();
     let strip = (STRIP_BYTES / patch_bytes).max(1).next_multiple_of(S::PIXELS);
     let convolution = Convolution { weights: vec![], ..convolution.clone() };
-    Box::new(Dense { convolution, packed, in_place, strip })
+    Box::new(Dense { convolution, packed, in_place, by_rows, strip })
 }
 
 #[derive(Debug)]
@@ -218,6 +257,8 @@ struct Dense<S> {
     packed: Packed<S>,
     /// The input is the patches, if its values need no change of form.
     in_place: bool,
+    /// Patches' rows are read where they are.
+    by_rows: bool,
     /// Pixels of a strip.
     strip: usize,
 }
@@ -226,6 +267,9 @@ impl<S: DenseSet> RowKernel for Dense<S> {
     fn reserve(&self, scratch: &mut Scratch) {
         let pixels = self.strip.min(self.convolution.output[0] * self.convolution.output[1]);
         grow(S::Value::scratch(scratch), pixels * self.packed.depth + SHORT_ROW, S::Value::new(0));
+        if self.by_rows {
+            grow(&mut scratch.outside, self.convolution.input[1] * self.convolution.input[2], 0);
+        }
     }
 
     fn run(
@@ -252,18 +296,84 @@ impl<S: DenseSet> RowKernel for Dense<S> {
                 return;
             }
         }
+        if self.by_rows {
+            for (y, output) in rows.zip(output.chunks_mut(width * stride)) {
+                self.run_row(input, y, output, stride, scratch);
+            }
+            return;
+        }
         let pixels = rows.start * width..rows.end * width;
         for start in pixels.clone().step_by(strip) {
             let end = pixels.end.min(start + strip);
-            let patches = &mut S::Value::scratch(scratch)[..(end - start) * depth + SHORT_ROW];
-            self.gather(input, start..end, patches);
             let output = &mut output[(start - pixels.start) * stride..];
-            S::multiply(&self.packed, &patches[..(end - start) * depth], output, stride);
+            self.run_gathered(input, start..end, output, stride, scratch);
         }
     }
 }
 
 impl<S: DenseSet> Dense<S> {
+    /// Pixels by their number in the output, at most a strip.
+    fn run_gathered(
+        &self,
+        input: Rows<'_>,
+        pixels: Range<usize>,
+        output: &mut [u8],
+        stride: usize,
+        scratch: &mut Scratch,
+    ) {
+        let length = pixels.len() * self.packed.depth;
+        let patches = &mut S::Value::scratch(scratch)[..length + SHORT_ROW];
+        self.gather(input, pixels, patches);
+        S::multiply(&self.packed, &patches[..length], output, stride);
+    }
+
+    /// One output row: the pixels that see no column outside the input from where they are, the others gathered.
+    fn run_row(&self, input: Rows<'_>, y: usize, output: &mut [u8], stride: usize, scratch: &mut Scratch) {
+        let convolution = &self.convolution;
+        let [height, width, channels] = convolution.input;
+        let (first, end) = self.inside();
+        let columns = convolution.output[1];
+        for pixels in [0..first, end..columns] {
+            for start in pixels.clone().step_by(self.strip) {
+                let part = start..pixels.end.min(start + self.strip);
+                let output = &mut output[start * stride..];
+                self.run_gathered(input, y * columns + part.start..y * columns + part.end, output, stride, scratch);
+            }
+        }
+        let outside = &mut scratch.outside[..width * channels];
+        let input_y = |ky: usize| {
+            (y * convolution.strides[0] + ky * convolution.dilations[0]).wrapping_sub(convolution.padding[0])
+        };
+        let kernel_rows = 0..convolution.kernel[0];
+        if kernel_rows.clone().any(|ky| input_y(ky) >= height) {
+            outside.fill(convolution.input_zero_point);
+        }
+        let left = (first * convolution.strides[1] - convolution.padding[1]) * channels;
+        let mut rows: [&[u8]; MOST_KERNEL_ROWS] = [&[]; MOST_KERNEL_ROWS];
+        for ky in kernel_rows {
+            rows[ky] = if input_y(ky) < height { &input.row(input_y(ky))[left..] } else { &outside[left..] };
+        }
+        let patches = Patches {
+            rows: &rows[..convolution.kernel[0]],
+            row: self.packed.row,
+            step: convolution.strides[1] * channels,
+            count: end - first,
+        };
+        S::multiply_rows(&self.packed, &patches, &mut output[first * stride..], stride);
+    }
+
+    /// First and end of the output columns whose patches' rows, padded, lie within the input's.
+    fn inside(&self) -> (usize, usize) {
+        let convolution = &self.convolution;
+        let [_, width, channels] = convolution.input;
+        let (stride, padding) = (convolution.strides[1], convolution.padding[1]);
+        let first = padding.div_ceil(stride).min(convolution.output[1]);
+        let room = (width * channels).checked_sub(self.packed.row);
+        let last = room.map(|room| (room / channels + padding) / stride);
+        let end = last.map_or(first, |last| (last + 1).clamp(first, convolution.output[1]));
+        (first, end)
+    }
+
     /// The inputs that output pixels see; the zero point outside the input. `patches` has [`SHORT_ROW`] values more than
     /// it needs.
     fn gather(&self, input: Rows<'_>, pixels: Range<usize>, patches: &mut [S::Value]) {
@@ -295,11 +405,12 @@ impl<S: DenseSet> Dense<S> {
         let [_, width, channels] = convolution.input;
         let kernel_width = convolution.kernel[1];
         let length = kernel_width * channels;
+        let row_length = self.packed.row;
         let zero_point = S::Value::new(convolution.input_zero_point);
         let left = (x * convolution.strides[1]).wrapping_sub(convolution.padding[1]);
         let adjacent = convolution.dilations[1] == 1 && left < width && left + kernel_width <= width;
         for (ky, row) in rows.iter().enumerate() {
-            let patch = &mut patch[ky * length..];
+            let patch = &mut patch[ky * row_length..];
             let Some(row) = row else {
                 patch[..length].fill(zero_point);
                 continue;

@@ -14,6 +14,7 @@ mod tests;
 mod x86;
 
 pub use rows::{Rows, Scratch, grow};
+pub use scalar::scatter;
 
 use std::fmt::Debug;
 use std::ops::Range;

@@ -46,6 +46,8 @@ pub struct Line(pub [u8; 64]);
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub bytes: Vec<u8>,
+    /// A row outside the input.
+    pub outside: Vec<u8>,
     pub signed: Vec<i8>,
     pub words: Vec<i16>,
     pub blends: Vec<u16>,
@@ -60,6 +62,7 @@ impl Scratch {
     pub fn bytes(&self) -> usize {
         let rings: usize = self.rings.iter().map(Vec::len).sum();
         self.bytes.len()
+            + self.outside.len()
             + self.signed.len()
             + 2 * self.words.len()
             + 2 * self.blends.len()

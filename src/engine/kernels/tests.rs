@@ -21,7 +21,8 @@ fn zero_point() -> impl Strategy<Value = u8> {
 
 prop_compose! {
     fn problem(depthwise: bool)(
-        side in prop::array::uniform2(prop_oneof![1 => Just(1), 4 => 1usize..14]),
+        height in prop_oneof![1 => Just(1usize), 4 => 1usize..14],
+        width in prop_oneof![1 => Just(1usize), 3 => 1usize..14, 3 => 14usize..60],
         kernel in prop::array::uniform2(1usize..6),
         strides in prop::array::uniform2(1usize..4),
         dilations in prop::array::uniform2(1usize..3),
@@ -29,19 +30,20 @@ prop_compose! {
         channels in prop::array::uniform2(prop_oneof![1usize..20, Just(8), Just(16), 20usize..70]),
         zero_points in (zero_point(), zero_point()),
     )(
+        side in Just([height, width]),
         // Less padding than the window reaches, and enough that the window fits.
         before in [0..=(kernel[0] - 1) * dilations[0], 0..=(kernel[1] - 1) * dilations[1]],
-        input in prop::collection::vec(any::<u8>(), side[0] * side[1] * groups * if depthwise { 1 } else { channels[0] }),
+        input in prop::collection::vec(any::<u8>(), height * width * groups * if depthwise { 1 } else { channels[0] }),
         weights in prop::collection::vec(
             any::<i8>(),
             kernel[0] * kernel[1] * groups * if depthwise { 1 } else { channels[0] * channels[1] },
         ),
         bias in prop::collection::vec(-30_000i32..30_000, groups * if depthwise { 1 } else { channels[1] }),
         factor in 0.0001f32..0.02,
-        sizes in Just((side, kernel, strides, dilations, groups, if depthwise { [1, 1] } else { channels })),
+        sizes in Just((kernel, strides, dilations, groups, if depthwise { [1, 1] } else { channels })),
         zero_points in Just(zero_points),
     ) -> Problem {
-        let (side, kernel, strides, dilations, groups, [inputs, outputs]) = sizes;
+        let (kernel, strides, dilations, groups, [inputs, outputs]) = sizes;
         let reach = [0, 1].map(|axis| (kernel[axis] - 1) * dilations[axis] + 1);
         let output = [0, 1].map(|axis| (side[axis] + 2 * reach[axis] - 2 - before[axis]).div_ceil(strides[axis]).max(1));
         let convolution = Convolution {

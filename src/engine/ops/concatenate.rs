@@ -1,9 +1,9 @@
 use std::ops::Range;
 
-use crate::engine::kernels::{Kernels, Rows, Scratch};
+use crate::engine::kernels::{Kernels, Rows, Scratch, grow};
 use crate::fault::Fault;
 
-use super::{Compute, Shape, by_pixels};
+use super::{Compute, Shape, by_row};
 
 /// A table that brings an input to the output's scale; `None` copies.
 pub type Table = Option<Box<[u8; 256]>>;
@@ -40,19 +40,22 @@ impl Compute for Concatenate {
     fn output_shape(&self) -> Shape {
         self.output
     }
+    fn reserve(&self, scratch: &mut Scratch) {
+        grow(&mut scratch.bytes, self.output[1] * self.output[2], 0);
+    }
     fn run(
         &self,
         inputs: &[Rows<'_>],
         rows: Range<usize>,
         output: &mut [u8],
         stride: usize,
-        _scratch: &mut Scratch,
+        scratch: &mut Scratch,
     ) {
         let mut start = 0;
         for (part, input) in inputs.iter().enumerate() {
             let lines = output[start..].chunks_mut((self.output[1] * stride).max(1));
             for (y, line) in rows.clone().zip(lines) {
-                self.part(part, input.row(y), line, stride);
+                self.part(part, input.row(y), line, stride, scratch);
             }
             start += self.inputs[part].0[2];
         }
@@ -73,9 +76,9 @@ impl Concatenate {
     }
 
     /// One part of a row.
-    fn part(&self, part: usize, input: &[u8], output: &mut [u8], stride: usize) {
+    fn part(&self, part: usize, input: &[u8], output: &mut [u8], stride: usize, scratch: &mut Scratch) {
         let ([_, _, channels], table) = &self.inputs[part];
-        by_pixels(*channels, input, output, stride, |input, output| match table {
+        by_row(*channels, &mut scratch.bytes[..input.len()], output, stride, |output| match table {
             Some(table) => (self.kernels.lookup)(table, input, output),
             None => output.copy_from_slice(input),
         });

@@ -1,10 +1,10 @@
 use std::ops::Range;
 
-use crate::engine::kernels::{Kernels, Rows, Scratch};
+use crate::engine::kernels::{Kernels, Rows, Scratch, grow};
 use crate::engine::quantise::{Addition, Product};
 use crate::fault::Fault;
 
-use super::{Compute, Shape, by_pixels};
+use super::{Compute, Shape, by_row};
 
 /// Which operand is one value a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,32 +61,28 @@ impl Compute for Add {
     fn output_shape(&self) -> Shape {
         self.output
     }
+    fn reserve(&self, scratch: &mut Scratch) {
+        grow(&mut scratch.bytes, self.output[1] * self.output[2], 0);
+    }
     fn run(
         &self,
         inputs: &[Rows<'_>],
         rows: Range<usize>,
         output: &mut [u8],
         stride: usize,
-        _scratch: &mut Scratch,
+        scratch: &mut Scratch,
     ) {
         let &[a, b] = inputs else { return };
         let (whole, other) = if self.broadcast == Broadcast::First { (b, a) } else { (a, b) };
         let [_, width, channels] = self.output;
         for (y, line) in rows.zip(output.chunks_mut((width * stride).max(1))) {
             let whole = whole.row(y);
-            if self.broadcast != Broadcast::None {
-                let each = other.row(0);
-                by_pixels(channels, whole, line, stride, |whole, output| {
-                    (self.kernels.add_channels)(&self.addition, whole, each, output);
-                });
-            } else if stride == channels {
-                (self.kernels.add)(&self.addition, whole, other.row(y), &mut line[..width * channels]);
-            } else {
-                let pixels = whole.chunks_exact(channels).zip(other.row(y).chunks_exact(channels));
-                for ((a, b), output) in pixels.zip(line.chunks_mut(stride)) {
-                    (self.kernels.add)(&self.addition, a, b, &mut output[..channels]);
+            by_row(channels, &mut scratch.bytes[..width * channels], line, stride, |output| {
+                match self.broadcast {
+                    Broadcast::None => (self.kernels.add)(&self.addition, whole, other.row(y), output),
+                    _ => (self.kernels.add_channels)(&self.addition, whole, other.row(0), output),
                 }
-            }
+            });
         }
     }
 }
@@ -126,32 +122,28 @@ impl Compute for Multiply {
     fn output_shape(&self) -> Shape {
         self.output
     }
+    fn reserve(&self, scratch: &mut Scratch) {
+        grow(&mut scratch.bytes, self.output[1] * self.output[2], 0);
+    }
     fn run(
         &self,
         inputs: &[Rows<'_>],
         rows: Range<usize>,
         output: &mut [u8],
         stride: usize,
-        _scratch: &mut Scratch,
+        scratch: &mut Scratch,
     ) {
         let &[a, b] = inputs else { return };
         let (whole, other) = if self.broadcast == Broadcast::First { (b, a) } else { (a, b) };
         let [_, width, channels] = self.output;
         for (y, line) in rows.zip(output.chunks_mut((width * stride).max(1))) {
             let whole = whole.row(y);
-            if self.broadcast != Broadcast::None {
-                let each = other.row(0);
-                by_pixels(channels, whole, line, stride, |whole, output| {
-                    (self.kernels.multiply_channels)(&self.product, whole, each, output);
-                });
-            } else if stride == channels {
-                (self.kernels.multiply)(&self.product, whole, other.row(y), &mut line[..width * channels]);
-            } else {
-                let pixels = whole.chunks_exact(channels).zip(other.row(y).chunks_exact(channels));
-                for ((a, b), output) in pixels.zip(line.chunks_mut(stride)) {
-                    (self.kernels.multiply)(&self.product, a, b, &mut output[..channels]);
+            by_row(channels, &mut scratch.bytes[..width * channels], line, stride, |output| {
+                match self.broadcast {
+                    Broadcast::None => (self.kernels.multiply)(&self.product, whole, other.row(y), output),
+                    _ => (self.kernels.multiply_channels)(&self.product, whole, other.row(0), output),
                 }
-            }
+            });
         }
     }
 }
@@ -175,18 +167,22 @@ impl Compute for Lookup {
     fn output_shape(&self) -> Shape {
         self.shape
     }
+    fn reserve(&self, scratch: &mut Scratch) {
+        grow(&mut scratch.bytes, self.shape[1] * self.shape[2], 0);
+    }
     fn run(
         &self,
         inputs: &[Rows<'_>],
         rows: Range<usize>,
         output: &mut [u8],
         stride: usize,
-        _scratch: &mut Scratch,
+        scratch: &mut Scratch,
     ) {
         let &[input] = inputs else { return };
         let [_, width, channels] = self.shape;
         for (y, line) in rows.zip(output.chunks_mut((width * stride).max(1))) {
-            by_pixels(channels, input.row(y), line, stride, |input, output| match &self.table {
+            let input = input.row(y);
+            by_row(channels, &mut scratch.bytes[..width * channels], line, stride, |output| match &self.table {
                 Some(table) => (self.kernels.lookup)(table, input, output),
                 None => output.copy_from_slice(input),
             });

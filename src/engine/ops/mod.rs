@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use tract_onnx::tract_core::internal::*;
 
-use crate::engine::kernels::{Rows, Scratch};
+use crate::engine::kernels::{Rows, Scratch, scatter};
 
 /// Height, width, channels.
 pub type Shape = [usize; 3];
@@ -57,22 +57,14 @@ pub trait Compute: Debug + Send + Sync + 'static {
     }
 }
 
-/// Calls `work` with slices of an output row and of where it comes from: all of it, or pixel by pixel if there are other
-/// channels between.
-fn by_pixels(
-    channels: usize,
-    input: &[u8],
-    output: &mut [u8],
-    stride: usize,
-    work: impl Fn(&[u8], &mut [u8]),
-) {
+/// Lets `work` write an output row: in place, or, if there are other channels between, to `line` first.
+fn by_row(channels: usize, line: &mut [u8], output: &mut [u8], stride: usize, work: impl FnOnce(&mut [u8])) {
     if stride == channels {
-        let length = input.len();
-        return work(input, &mut output[..length]);
+        let length = line.len();
+        return work(&mut output[..length]);
     }
-    for (input, output) in input.chunks_exact(channels.max(1)).zip(output.chunks_mut(stride.max(1))) {
-        work(input, &mut output[..channels]);
-    }
+    work(line);
+    scatter(channels, line, output, stride);
 }
 
 /// The tract op around a [`Compute`]. tract itself only runs it beside its own ops, where a model has some.

@@ -102,27 +102,54 @@ pub fn maximum(input: &[u8], output: &mut [u8]) {
     }
 }
 
-/// Channels that are handled together, so that the compiler knows how many there are.
-const CHUNK: usize = 8;
+/// Runs `$wide` with the constant `$count` for numbers of channels that networks have, so that the compiler knows how long
+/// its loops are; else `$any`.
+macro_rules! for_channels {
+    ($channels:expr, $count:ident => $wide:expr, $any:expr) => {
+        for_channels!($channels, $count => $wide, $any, 8 16 24 32 40 48 56 64 80 96 112 128)
+    };
+    ($channels:expr, $count:ident => $wide:expr, $any:expr, $($known:literal)*) => {
+        match $channels {
+            $($known => {
+                const $count: usize = $known;
+                $wide
+            })*
+            _ => $any,
+        }
+    };
+}
 
 #[inline(always)]
 pub fn maximum_columns(windows: &Windows, row: &[u8], output: &mut [u8], stride: usize) {
+    for_channels!(
+        windows.channels,
+        C => columns_maximum(windows, row, output, stride, |pixel, input| {
+            if let (Some(pixel), Some(input)) = (pixel.first_chunk_mut::<C>(), input.first_chunk::<C>()) {
+                maximum(input, pixel);
+            }
+        }),
+        columns_maximum(windows, row, output, stride, |pixel, input| maximum(input, pixel))
+    );
+}
+
+/// `update(pixel, input)` takes the highest of both.
+#[inline(always)]
+fn columns_maximum(
+    windows: &Windows,
+    row: &[u8],
+    output: &mut [u8],
+    stride: usize,
+    update: impl Fn(&mut [u8], &[u8]),
+) {
     let channels = windows.channels;
     for (x, pixel) in output.chunks_mut(stride.max(1)).take(windows.output).enumerate() {
         let pixel = &mut pixel[..channels];
         pixel.fill(0);
         for tap in 0..windows.kernel {
             let column = (x * windows.stride + tap * windows.dilation).wrapping_sub(windows.padding);
-            if column >= windows.input {
-                continue;
+            if column < windows.input {
+                update(pixel, &row[column * channels..][..channels]);
             }
-            let input = &row[column * channels..][..channels];
-            let (chunks, rest) = pixel.as_chunks_mut::<CHUNK>();
-            let (input, input_rest) = input.as_chunks::<CHUNK>();
-            for (pixel, input) in chunks.iter_mut().zip(input) {
-                *pixel = std::array::from_fn(|index| pixel[index].max(input[index]));
-            }
-            maximum(input_rest, rest);
         }
     }
 }
@@ -130,30 +157,62 @@ pub fn maximum_columns(windows: &Windows, row: &[u8], output: &mut [u8], stride:
 #[inline(always)]
 pub fn blend_rows(above: &[u8], below: &[u8], weights: [u16; 2], output: &mut [u16]) {
     for ((output, &above), &below) in output.iter_mut().zip(above).zip(below) {
-        *output =
-            u16::from(above).wrapping_mul(weights[0]).wrapping_add(u16::from(below).wrapping_mul(weights[1]));
+        *output = u16::from(above)
+            .wrapping_mul(weights[0])
+            .wrapping_add(u16::from(below).wrapping_mul(weights[1]));
     }
 }
 
 #[inline(always)]
 pub fn blend_columns(blends: &Blends<'_>, row: &[u16], output: &mut [u8], stride: usize) {
+    for_channels!(
+        blends.channels,
+        C => columns_blend(blends, row, output, stride, |left, right, weights, pixel| {
+            let sides = (left.first_chunk::<C>(), right.first_chunk::<C>(), pixel.first_chunk_mut::<C>());
+            if let (Some(left), Some(right), Some(pixel)) = sides {
+                blend_pixel(left, right, weights, blends.shift, pixel);
+            }
+        }),
+        columns_blend(blends, row, output, stride, |left, right, weights, pixel| {
+            blend_pixel(left, right, weights, blends.shift, pixel);
+        })
+    );
+}
+
+#[inline(always)]
+fn columns_blend(
+    blends: &Blends<'_>,
+    row: &[u16],
+    output: &mut [u8],
+    stride: usize,
+    blend: impl Fn(&[u16], &[u16], [u16; 2], &mut [u8]),
+) {
     let channels = blends.channels;
     for (pixel, &(left, right, weight)) in output.chunks_mut(stride.max(1)).zip(blends.pairs) {
-        let weights = [blends.one - weight, weight];
-        let pixel = &mut pixel[..channels];
         let left = &row[left as usize * channels..][..channels];
         let right = &row[right as usize * channels..][..channels];
-        let blend = |left: u16, right: u16| {
-            (left.wrapping_mul(weights[0]).wrapping_add(right.wrapping_mul(weights[1])) >> blends.shift) as u8
-        };
-        let (chunks, rest) = pixel.as_chunks_mut::<CHUNK>();
-        let ((left, left_rest), (right, right_rest)) =
-            (left.as_chunks::<CHUNK>(), right.as_chunks::<CHUNK>());
-        for ((pixel, left), right) in chunks.iter_mut().zip(left).zip(right) {
-            *pixel = std::array::from_fn(|index| blend(left[index], right[index]));
-        }
-        for ((pixel, &left), &right) in rest.iter_mut().zip(left_rest).zip(right_rest) {
-            *pixel = blend(left, right);
-        }
+        blend(left, right, [blends.one - weight, weight], &mut pixel[..channels]);
     }
+}
+
+#[inline(always)]
+fn blend_pixel(left: &[u16], right: &[u16], weights: [u16; 2], shift: u32, pixel: &mut [u8]) {
+    for ((pixel, &left), &right) in pixel.iter_mut().zip(left).zip(right) {
+        let sum = left.wrapping_mul(weights[0]).wrapping_add(right.wrapping_mul(weights[1]));
+        *pixel = (sum >> shift) as u8;
+    }
+}
+
+/// Copies a row's pixels to where they begin `stride` bytes apart.
+pub fn scatter(channels: usize, row: &[u8], output: &mut [u8], stride: usize) {
+    let pixels = row.chunks_exact(channels.max(1)).zip(output.chunks_mut(stride.max(1)));
+    for_channels!(
+        channels,
+        C => pixels.for_each(|(from, to)| {
+            if let (Some(from), Some(to)) = (from.first_chunk::<C>(), to.first_chunk_mut::<C>()) {
+                *to = *from;
+            }
+        }),
+        pixels.for_each(|(from, to)| to[..channels].copy_from_slice(from))
+    );
 }

@@ -1,35 +1,53 @@
 //! The loops of dense and depthwise convolution, for any [`Vector`].
 
 use super::vectors::Vector;
-use crate::engine::kernels::dense::{DenseSet, Packed};
+use crate::engine::kernels::dense::{DenseSet, Packed, Patches};
 use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Target};
 use crate::engine::kernels::rows::Line;
 
-/// [`DenseSet::multiply`] with tiles of `P` pixels and up to `B` blocks.
+/// [`DenseSet::multiply_rows`] with tiles of `P1`, `P2` or `P3` pixels for 1, 2 or 3 blocks at a time.
 ///
 /// # Safety
 /// As [`Vector`]'s.
 #[inline(always)]
-pub unsafe fn dense<S: DenseSet, V: Vector, const P: usize, const B: usize>(
+pub unsafe fn dense<S: DenseSet, V: Vector, const P1: usize, const P2: usize, const P3: usize>(
     packed: &Packed<S>,
-    patches: &[S::Value],
+    patches: &Patches<'_>,
     output: &mut [u8],
     stride: usize,
 ) {
+    patches.check();
     let blocks = packed.blocks();
-    let passes = blocks.div_ceil(B);
+    let most = if P3 > 0 { 3 } else { 2 };
+    let passes = blocks.div_ceil(most);
     for pass in 0..passes {
         let range = pass * blocks / passes..(pass + 1) * blocks / passes;
         // SAFETY: the caller's.
         unsafe {
             match range.len() {
-                4.. if B >= 4 => pixels::<S, V, P, 4>(packed, range.start, patches, output, stride),
-                3.. if B >= 3 => pixels::<S, V, P, 3>(packed, range.start, patches, output, stride),
-                2.. if B >= 2 => pixels::<S, V, P, 2>(packed, range.start, patches, output, stride),
-                _ => pixels::<S, V, P, 1>(packed, range.start, patches, output, stride),
+                3.. if P3 > 0 => pixels::<S, V, P3, 3>(packed, range.start, patches, output, stride),
+                2.. => pixels::<S, V, P2, 2>(packed, range.start, patches, output, stride),
+                _ => pixels::<S, V, P1, 1>(packed, range.start, patches, output, stride),
             }
         }
     }
+}
+
+/// [`DenseSet::multiply`], likewise.
+///
+/// # Safety
+/// As [`Vector`]'s.
+#[inline(always)]
+pub unsafe fn gathered<S: DenseSet, V: Vector, const P1: usize, const P2: usize, const P3: usize>(
+    packed: &Packed<S>,
+    patches: &[u8],
+    output: &mut [u8],
+    stride: usize,
+) {
+    let patch = packed.depth * size_of::<S::Value>();
+    let patches = Patches { rows: &[patches], row: patch, step: patch, count: patches.len() / patch };
+    // SAFETY: the caller's.
+    unsafe { dense::<S, V, P1, P2, P3>(packed, &patches, output, stride) }
 }
 
 /// `B` blocks of output channels from `first` on, of all pixels.
@@ -37,17 +55,17 @@ pub unsafe fn dense<S: DenseSet, V: Vector, const P: usize, const B: usize>(
 unsafe fn pixels<S: DenseSet, V: Vector, const P: usize, const B: usize>(
     packed: &Packed<S>,
     first: usize,
-    patches: &[S::Value],
+    patches: &Patches<'_>,
     output: &mut [u8],
     stride: usize,
 ) {
-    let count = patches.len() / packed.depth;
+    let count = patches.count;
     let mut pixel = 0;
     while pixel < count {
-        // The last tile begins earlier, so that it is full: some pixels are computed twice.
+        // A last tile begins earlier, so that it is full: some pixels are computed twice.
         // SAFETY: the caller's.
         pixel = unsafe {
-            if count >= P {
+            if count >= P && count - pixel > 4 {
                 let start = pixel.min(count - P);
                 tile::<S, V, P, B>(packed, first, start, patches, output, stride);
                 start + P
@@ -63,44 +81,47 @@ unsafe fn pixels<S: DenseSet, V: Vector, const P: usize, const B: usize>(
     }
 }
 
-/// `P` pixels from `pixel` on.
+/// `P` pixels from `pixel` on, of checked patches.
 #[inline(always)]
 unsafe fn tile<S: DenseSet, V: Vector, const P: usize, const B: usize>(
     packed: &Packed<S>,
     first: usize,
     pixel: usize,
-    patches: &[S::Value],
+    patches: &Patches<'_>,
     output: &mut [u8],
     stride: usize,
 ) {
-    let value = size_of::<S::Value>();
-    let steps = packed.depth / S::UNIT;
-    let patch = packed.depth * value;
     let line = V::LANES * 4;
-    let values = patches[pixel * packed.depth..][..P * packed.depth].as_ptr().cast::<u8>();
-    let lines = &packed.weights[first * steps * line / 64..];
-    assert!(lines.len() * 64 >= (first * steps * line) % 64 + B * steps * line);
-    // SAFETY: at most 63 bytes into lines that were found to be long enough.
-    let weights = unsafe { lines.as_ptr().cast::<u8>().add((first * steps * line) % 64) };
+    // Dot products of a sum, and of a patch's row.
+    let steps = packed.depth / S::UNIT;
+    let row_steps = patches.row / 4;
+    assert!(row_steps * patches.rows.len() == steps && pixel + P <= patches.count);
+    let weights = first * steps * line;
+    assert!(packed.weights.len() * 64 >= weights + B * steps * line);
     let start = &packed.start[first * V::LANES..][..B * V::LANES];
     let factors = &packed.factors[first * V::LANES..][..B * V::LANES];
-    // SAFETY, to the end: pixel < P, block < B and step < steps; `values` has P × steps × 4 bytes, `weights` has
-    // B × steps × line bytes, `start` and `factors` have B × LANES values.
+    // SAFETY, to the end: pixel < P, block < B and step < steps; the patches' rows were found to have all pixels, `weights`
+    // has B × steps × line bytes, `start` and `factors` have B × LANES values.
     unsafe {
+        let mut weights = packed.weights.as_ptr().cast::<u8>().add(weights);
         let mut sums = [[V::load(start.as_ptr().cast()); B]; P];
         for sums in &mut sums {
             for (block, sum) in sums.iter_mut().enumerate() {
                 *sum = V::load(start.as_ptr().add(block * V::LANES).cast());
             }
         }
-        for step in 0..steps {
-            let lines: [V; B] =
-                std::array::from_fn(|block| V::load(weights.add((block * steps + step) * line)));
-            for (pixel, sums) in sums.iter_mut().enumerate() {
-                let four = V::repeat(values.add(pixel * patch + step * 4));
-                for (sum, &line) in sums.iter_mut().zip(&lines) {
-                    *sum = sum.dot(four, line);
+        for row in patches.rows {
+            let mut values = row.as_ptr().add(pixel * patches.step);
+            for _ in 0..row_steps {
+                let lines: [V; B] = std::array::from_fn(|block| V::load(weights.add(block * steps * line)));
+                for (pixel, sums) in sums.iter_mut().enumerate() {
+                    let four = V::repeat(values.add(pixel * patches.step));
+                    for (sum, &line) in sums.iter_mut().zip(&lines) {
+                        *sum = sum.dot(four, line);
+                    }
                 }
+                weights = weights.add(line);
+                values = values.add(4);
             }
         }
         // A copy, so that only it lies in memory if the compiler does not unroll what follows.

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use super::convolution;
 use super::vectors::Vector;
-use crate::engine::kernels::dense::{DenseSet, Packed};
+use crate::engine::kernels::dense::{DenseSet, Packed, Patches};
 use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Sources, Target};
 use crate::engine::kernels::rows::Line;
 use crate::engine::quantise::Requantise;
@@ -16,22 +16,43 @@ pub struct Vnni256;
 #[derive(Clone, Copy, Debug)]
 pub struct Avx2;
 
+/// Pixels of a tile for 1, 2 and 3 blocks: sums, values and weights must fit into 16 registers.
+macro_rules! tiles {
+    ($function:ident, $set:ident, $vector:ident, [$one:literal, $two:literal, $three:literal]) => {
+        convolution::$function::<$set, $vector, $one, $two, $three>
+    };
+}
+
 macro_rules! set {
-    ($set:ident, $vector:ident, $value:ty, $unit:literal, $pixels:literal, $blocks:literal, $features:literal) => {
+    ($set:ident, $vector:ident, $value:ty, $unit:literal, $by_rows:literal, $tiles:tt, $features:literal) => {
         impl DenseSet for $set {
             type Value = $value;
             const UNIT: usize = $unit;
             const LANES: usize = 8;
             const DEPTH: usize = $unit;
-            const PIXELS: usize = $pixels;
+            const PIXELS: usize = 24;
+
+            const BY_ROWS: bool = $by_rows;
 
             fn multiply(packed: &Packed<Self>, patches: &[$value], output: &mut [u8], stride: usize) {
                 #[target_feature(enable = $features)]
-                fn wide(packed: &Packed<$set>, patches: &[$value], output: &mut [u8], stride: usize) {
+                fn wide(packed: &Packed<$set>, patches: &[u8], output: &mut [u8], stride: usize) {
                     // SAFETY: this function is compiled for what the vectors need.
-                    unsafe {
-                        convolution::dense::<$set, $vector, $pixels, $blocks>(packed, patches, output, stride)
-                    }
+                    unsafe { tiles!(gathered, $set, $vector, $tiles)(packed, patches, output, stride) }
+                }
+                // SAFETY: values of one or two bytes have no padding. The set is only given out where the CPU has what
+                // this function is compiled for.
+                unsafe {
+                    let patches = std::slice::from_raw_parts(patches.as_ptr().cast(), size_of_val(patches));
+                    wide(packed, patches, output, stride);
+                }
+            }
+
+            fn multiply_rows(packed: &Packed<Self>, patches: &Patches<'_>, output: &mut [u8], stride: usize) {
+                #[target_feature(enable = $features)]
+                fn wide(packed: &Packed<$set>, patches: &Patches<'_>, output: &mut [u8], stride: usize) {
+                    // SAFETY: this function is compiled for what the vectors need.
+                    unsafe { tiles!(dense, $set, $vector, $tiles)(packed, patches, output, stride) }
                 }
                 // SAFETY: the set is only given out where the CPU has what this function is compiled for.
                 unsafe { wide(packed, patches, output, stride) }
@@ -69,8 +90,8 @@ macro_rules! set {
     };
 }
 
-set!(Vnni256, Fours, u8, 4, 4, 3, "avx2,fma,avxvnni");
-set!(Avx2, Pairs, i16, 2, 4, 2, "avx2,fma");
+set!(Vnni256, Fours, u8, 4, true, [8, 6, 4], "avx2,fma,avxvnni");
+set!(Avx2, Pairs, i16, 2, false, [8, 4, 0], "avx2,fma");
 
 macro_rules! vector {
     ($vector:ident) => {

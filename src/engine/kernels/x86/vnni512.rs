@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::convolution;
 use super::vectors::Vector;
-use crate::engine::kernels::dense::{DenseSet, Packed};
+use crate::engine::kernels::dense::{DenseSet, Packed, Patches};
 use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Sources, Target};
 use crate::engine::kernels::rows::Line;
 use crate::engine::quantise::Requantise;
@@ -17,13 +17,25 @@ impl DenseSet for Vnni512 {
     const UNIT: usize = 4;
     const LANES: usize = 16;
     const DEPTH: usize = 4;
-    const PIXELS: usize = 8;
+    const PIXELS: usize = 48;
+
+    const BY_ROWS: bool = true;
 
     fn multiply(packed: &Packed<Self>, patches: &[u8], output: &mut [u8], stride: usize) {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
         fn wide(packed: &Packed<Vnni512>, patches: &[u8], output: &mut [u8], stride: usize) {
             // SAFETY: this function is compiled for what the vectors need.
-            unsafe { convolution::dense::<Vnni512, Sixteen, 8, 3>(packed, patches, output, stride) }
+            unsafe { convolution::gathered::<Vnni512, Sixteen, 16, 12, 8>(packed, patches, output, stride) }
+        }
+        // SAFETY: the set is only given out where the CPU has what this function is compiled for.
+        unsafe { wide(packed, patches, output, stride) }
+    }
+
+    fn multiply_rows(packed: &Packed<Self>, patches: &Patches<'_>, output: &mut [u8], stride: usize) {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+        fn wide(packed: &Packed<Vnni512>, patches: &Patches<'_>, output: &mut [u8], stride: usize) {
+            // SAFETY: this function is compiled for what the vectors need.
+            unsafe { convolution::dense::<Vnni512, Sixteen, 16, 12, 8>(packed, patches, output, stride) }
         }
         // SAFETY: the set is only given out where the CPU has what this function is compiled for.
         unsafe { wide(packed, patches, output, stride) }
