@@ -1,18 +1,20 @@
 //! Every kernel of every set that this machine runs, at shapes that a network for a cart has.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use polyp_edge::engine::kernels::{self, Blend, Convolution, Kernels};
+use polyp_edge::engine::kernels::{self, Blends, Convolution, Kernels, Rows, Scratch, Windows};
 use polyp_edge::engine::quantise::{Addition, Product, Quantisation, Requantise};
 
 /// Name, side, input channels, output channels, kernel, stride, groups.
 type Shape = (&'static str, usize, usize, usize, usize, usize, usize);
 
-const CONVOLUTIONS: [Shape; 9] = [
+const CONVOLUTIONS: [Shape; 11] = [
     ("stem 3×3 /2", 256, 3, 32, 3, 2, 1),
     ("1×1 expand", 64, 24, 144, 1, 1, 1),
     ("1×1 project", 64, 144, 24, 1, 1, 1),
     ("1×1 deep", 8, 192, 1152, 1, 1, 1),
     ("3×3 dense", 64, 24, 24, 3, 1, 1),
+    ("3×3 wide", 32, 64, 64, 3, 1, 1),
+    ("3×3 to one", 64, 48, 1, 3, 1, 1),
     ("depthwise 3×3", 64, 144, 144, 3, 1, 144),
     ("depthwise 3×3 /2", 64, 144, 144, 3, 2, 144),
     ("depthwise 5×5", 32, 240, 240, 5, 1, 240),
@@ -53,8 +55,12 @@ fn convolutions(criterion: &mut Criterion, set: &Kernels) {
         let input = bytes(convolution.input.iter().product());
         let mut output = vec![0; convolution.output.iter().product()];
         group.throughput(Throughput::Elements(convolution.multiply_adds()));
+        let mut scratch = Scratch::default();
+        kernel.reserve(&mut scratch);
+        let [height, _, channels] = convolution.output;
         group.bench_function(shape.0, |bencher| {
-            bencher.iter(|| kernel.run(&input, 0..convolution.output[0], &mut output));
+            let rows = Rows::whole(&input, convolution.input[1] * convolution.input[2]);
+            bencher.iter(|| kernel.run(rows, 0..height, &mut output, channels, &mut scratch));
         });
     }
 }
@@ -67,7 +73,6 @@ fn elementwise(criterion: &mut Criterion, set: &Kernels) {
     let addition = Addition::new(a, b, sum).expect("scales that fit");
     let product = Product::new(a, b, sum).expect("scales that fit");
     let table = Box::new(std::array::from_fn(|stored| 255 - stored as u8));
-    let blend = Blend { weights: [9, 3, 3, 1], shift: 4 };
     let (first, second) = (bytes(VALUES), bytes(VALUES + 1)[1..].to_vec());
     let mut output = vec![0; VALUES];
     let mut sums = vec![0; CHANNELS];
@@ -93,8 +98,30 @@ fn elementwise(criterion: &mut Criterion, set: &Kernels) {
         });
     });
     group.bench_function("maximum", |bencher| bencher.iter(|| (set.maximum)(&first, &mut output)));
-    group.bench_function("blend", |bencher| {
-        bencher.iter(|| (set.blend)([&first, &second, &second, &first], &blend, &mut output));
+    let windows =
+        Windows { channels: CHANNELS, input: 64, output: 32, kernel: 2, stride: 2, dilation: 1, padding: 0 };
+    group.bench_function("max pool, columns of 64 rows", |bencher| {
+        bencher.iter(|| {
+            let rows = first.chunks_exact(64 * CHANNELS).zip(output.chunks_exact_mut(32 * CHANNELS));
+            rows.for_each(|(row, output)| (set.maximum_columns)(&windows, row, output, CHANNELS));
+        });
+    });
+    // To twice the size.
+    let pairs: Vec<(u32, u32, u16)> = (0..64)
+        .map(|x: u32| {
+            (x.saturating_sub(1) / 2, x.div_ceil(2).min(31), if x.is_multiple_of(2) { 3 } else { 1 })
+        })
+        .collect();
+    let blends = Blends { channels: CHANNELS, pairs: &pairs, one: 4, shift: 4 };
+    let mut row = vec![0u16; 32 * CHANNELS];
+    group.bench_function("resize, 64 rows", |bencher| {
+        bencher.iter(|| {
+            for (y, output) in output.chunks_exact_mut(64 * CHANNELS).enumerate() {
+                let [above, below] = [y / 2, y / 2 + 1].map(|y| &first[y * 32 * CHANNELS..][..32 * CHANNELS]);
+                (set.blend_rows)(above, below, [3, 1], &mut row);
+                (set.blend_columns)(&blends, &row, output, CHANNELS);
+            }
+        });
     });
 }
 

@@ -97,7 +97,14 @@ impl Chain {
         }
     }
 
-    fn run(&self, link: usize, rows: Range<usize>, state: &mut State<'_, '_>, output: &mut [u8], stride: usize) {
+    fn run(
+        &self,
+        link: usize,
+        rows: Range<usize>,
+        state: &mut State<'_, '_>,
+        output: &mut [u8],
+        stride: usize,
+    ) {
         let Link { op, inputs } = &self.links[link];
         let mut given = [Rows::whole(&[], 0); MOST_INPUTS];
         for (given, from) in given.iter_mut().zip(inputs) {

@@ -42,8 +42,14 @@ struct Step {
 #[derive(Clone, Copy, Debug)]
 enum Input {
     /// What the caller gives; bytes of a row.
-    Caller { row: usize },
-    Arena { start: usize, length: usize, row: usize },
+    Caller {
+        row: usize,
+    },
+    Arena {
+        start: usize,
+        length: usize,
+        row: usize,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -227,8 +233,7 @@ impl Plan {
         // Whatever is written into a concatenation is used by what uses that.
         let mut links: Vec<Vec<Planned>> = vec![];
         for planned in std::mem::take(&mut self.planned) {
-            let chained = std::env::var("CHAIN").ok().and_then(|v| v.parse().ok()).unwrap_or(CHAINED_BYTES);
-            let large = |value: Value| self.shapes[value].iter().product::<usize>() >= chained;
+            let large = |value: Value| self.shapes[value].iter().product::<usize>() >= CHAINED_BYTES;
             let before = planned.inputs.iter().find_map(|&input| {
                 let place = links.iter().position(|chain| {
                     chain.len() < MOST_LINKS

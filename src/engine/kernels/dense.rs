@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use super::folded::{self, Sums};
 use super::rows::{Line, Rows, Scratch, grow};
 use super::{Convolution, RowKernel, scalar};
 use crate::engine::quantise::Requantise;
@@ -81,7 +82,7 @@ pub trait DenseSet: Debug + Send + Sync + Sized + 'static {
     const DEPTH: usize;
     /// Pixels of a full tile.
     const PIXELS: usize;
-    /// Whether [`Self::multiply_rows`] is there, and rows of a patch are each padded to a multiple of [`Self::UNIT`].
+    /// Whether the functions below [`Self::multiply`] are there, and rows of a patch are each padded to a multiple of [`Self::UNIT`].
     const BY_ROWS: bool = false;
 
     /// Writes all output channels of the pixels whose patches these are; pixels begin `stride` bytes apart in `output`,
@@ -90,6 +91,12 @@ pub trait DenseSet: Debug + Send + Sync + Sized + 'static {
 
     /// The same for patches whose rows lie where the input has them.
     fn multiply_rows(_packed: &Packed<Self>, _patches: &Patches<'_>, _output: &mut [u8], _stride: usize) {}
+
+    /// The sums themselves, `blocks × LANES` of each pixel.
+    fn sum_rows(_packed: &Packed<Self>, _patches: &Patches<'_>, _sums: &mut [i32]) {}
+
+    /// Adds up sums of input pixels, and requantises them.
+    fn add_up(_sums: &Sums, _columns: &[i32], _output: &mut [u8], _stride: usize) {}
 }
 
 /// Patches of adjacent pixels, not gathered.
@@ -130,14 +137,16 @@ pub struct Packed<S> {
     pub factors: Vec<f32>,
     pub requantise: Requantise,
     /// The greatest |sum| of any channel, over all inputs that there can be.
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "ARM's faster requantisation"))]
     pub greatest_sum: i64,
     /// The greatest |sum × factor| of any channel.
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "ARM's faster requantisation"))]
     pub greatest_step: f64,
     set: PhantomData<S>,
 }
 
 impl<S: DenseSet> Packed<S> {
-    fn new(convolution: &Convolution) -> Self {
+    pub fn new(convolution: &Convolution) -> Self {
         let sum_length = convolution.sum_length();
         let row_length = convolution.kernel[1] * convolution.group_channels();
         let row = if S::BY_ROWS { row_length.next_multiple_of(S::UNIT) } else { row_length };
@@ -225,13 +234,16 @@ const SHORT_ROW: usize = 16;
 /// From this output width on, edges are few enough for the rest to be read where it is.
 const LEAST_WIDTH_BY_ROWS: usize = 20;
 /// Kernels of more rows are left to the scalar set.
-const MOST_KERNEL_ROWS: usize = 16;
+pub const MOST_KERNEL_ROWS: usize = 16;
 
 /// A convolution packed for a set; groups are left to the scalar set.
 pub fn pack<S: DenseSet>(convolution: &Convolution) -> Box<dyn RowKernel> {
     let empty = convolution.output.contains(&0) || convolution.sum_length() == 0;
     if empty || convolution.groups != 1 || convolution.kernel[0] > MOST_KERNEL_ROWS {
         return (scalar::KERNELS.convolution)(convolution);
+    }
+    if folded::pays::<S>(convolution) {
+        return folded::pack::<S>(convolution);
     }
     let packed = Packed::<S>::new(convolution);
     let pointwise = convolution.kernel == [1, 1]
@@ -337,7 +349,13 @@ impl<S: DenseSet> Dense<S> {
             for start in pixels.clone().step_by(self.strip) {
                 let part = start..pixels.end.min(start + self.strip);
                 let output = &mut output[start * stride..];
-                self.run_gathered(input, y * columns + part.start..y * columns + part.end, output, stride, scratch);
+                self.run_gathered(
+                    input,
+                    y * columns + part.start..y * columns + part.end,
+                    output,
+                    stride,
+                    scratch,
+                );
             }
         }
         let outside = &mut scratch.outside[..width * channels];

@@ -84,7 +84,9 @@ pub struct PackedDepthwise<S> {
     pub start: Vec<i32>,
     pub factors: Vec<f32>,
     pub requantise: Requantise,
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "ARM's faster requantisation"))]
     pub greatest_sum: i64,
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "ARM's faster requantisation"))]
     pub greatest_step: f64,
     set: PhantomData<S>,
 }

@@ -6,6 +6,7 @@
 mod arm;
 mod dense;
 mod depthwise;
+mod folded;
 mod rows;
 mod scalar;
 #[cfg(test)]
@@ -47,10 +48,13 @@ pub struct Kernels {
     /// `(columns, row, output, stride)`: each output pixel is the highest of its window's columns.
     pub maximum_columns: fn(&Windows, &[u8], &mut [u8], usize),
     /// `output = above × weights[0] + below × weights[1]`, all of one length; no sum is above 65,535.
-    pub blend_rows: fn(&[u8], &[u8], [u16; 2], &mut [u16]),
+    pub blend_rows: BlendRows,
     /// `(blends, row, output, stride)`: see [`Blends`].
     pub blend_columns: fn(&Blends<'_>, &[u16], &mut [u8], usize),
 }
+
+/// Two rows, their weights, and what they come to.
+pub type BlendRows = fn(&[u8], &[u8], [u16; 2], &mut [u16]);
 
 /// Windows along a row of `[W, C]`.
 #[derive(Clone, Copy, Debug)]

@@ -182,9 +182,11 @@ impl Compute for Lookup {
         let [_, width, channels] = self.shape;
         for (y, line) in rows.zip(output.chunks_mut((width * stride).max(1))) {
             let input = input.row(y);
-            by_row(channels, &mut scratch.bytes[..width * channels], line, stride, |output| match &self.table {
-                Some(table) => (self.kernels.lookup)(table, input, output),
-                None => output.copy_from_slice(input),
+            by_row(channels, &mut scratch.bytes[..width * channels], line, stride, |output| {
+                match &self.table {
+                    Some(table) => (self.kernels.lookup)(table, input, output),
+                    None => output.copy_from_slice(input),
+                }
             });
         }
     }

@@ -104,9 +104,10 @@ impl EvalOp for Int8 {
             rows.map(|(slice, [_, width, channels])| Rows::whole(slice, width * channels)).collect();
         let mut scratch = Scratch::default();
         self.0.reserve(&mut scratch);
-        let mut view = output.try_as_plain_ram_mut()?;
-        self.0.run(&rows, 0..height, view.as_slice_mut::<u8>()?, channels, &mut scratch);
-        drop(view);
+        {
+            let mut view = output.try_as_plain_ram_mut()?;
+            self.0.run(&rows, 0..height, view.as_slice_mut::<u8>()?, channels, &mut scratch);
+        }
         Ok(tvec!(output.into_tvalue()))
     }
 }

@@ -124,31 +124,36 @@ pub fn maximum_columns(windows: &Windows, row: &[u8], output: &mut [u8], stride:
     for_channels!(
         windows.channels,
         C => columns_maximum(windows, row, output, stride, |pixel, input| {
-            if let (Some(pixel), Some(input)) = (pixel.first_chunk_mut::<C>(), input.first_chunk::<C>()) {
-                maximum(input, pixel);
+            match (pixel.first_chunk_mut::<C>(), input.and_then(|input| input.first_chunk::<C>())) {
+                (Some(pixel), Some(input)) => maximum(input, pixel),
+                (Some(pixel), None) => *pixel = [0; C],
+                (None, _) => {}
             }
         }),
-        columns_maximum(windows, row, output, stride, |pixel, input| maximum(input, pixel))
+        columns_maximum(windows, row, output, stride, |pixel, input| match input {
+            Some(input) => maximum(input, pixel),
+            None => pixel.fill(0),
+        })
     );
 }
 
-/// `update(pixel, input)` takes the highest of both.
+/// `update(pixel, input)` takes the highest of both; without an input it begins.
 #[inline(always)]
 fn columns_maximum(
     windows: &Windows,
     row: &[u8],
     output: &mut [u8],
     stride: usize,
-    update: impl Fn(&mut [u8], &[u8]),
+    update: impl Fn(&mut [u8], Option<&[u8]>),
 ) {
     let channels = windows.channels;
     for (x, pixel) in output.chunks_mut(stride.max(1)).take(windows.output).enumerate() {
         let pixel = &mut pixel[..channels];
-        pixel.fill(0);
+        update(pixel, None);
         for tap in 0..windows.kernel {
             let column = (x * windows.stride + tap * windows.dilation).wrapping_sub(windows.padding);
             if column < windows.input {
-                update(pixel, &row[column * channels..][..channels]);
+                update(pixel, Some(&row[column * channels..][..channels]));
             }
         }
     }
@@ -157,9 +162,8 @@ fn columns_maximum(
 #[inline(always)]
 pub fn blend_rows(above: &[u8], below: &[u8], weights: [u16; 2], output: &mut [u16]) {
     for ((output, &above), &below) in output.iter_mut().zip(above).zip(below) {
-        *output = u16::from(above)
-            .wrapping_mul(weights[0])
-            .wrapping_add(u16::from(below).wrapping_mul(weights[1]));
+        *output =
+            u16::from(above).wrapping_mul(weights[0]).wrapping_add(u16::from(below).wrapping_mul(weights[1]));
     }
 }
 

@@ -1,9 +1,44 @@
 //! The loops of dense and depthwise convolution, for any [`Vector`].
 
+use std::marker::PhantomData;
+
 use super::vectors::Vector;
 use crate::engine::kernels::dense::{DenseSet, Packed, Patches};
 use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Target};
 use crate::engine::kernels::rows::Line;
+
+/// What is done with some adjacent pixels.
+trait Tile {
+    /// `P` pixels from `pixel` on.
+    ///
+    /// # Safety
+    /// As [`Vector`]'s.
+    unsafe fn run<const P: usize>(&mut self, pixel: usize);
+}
+
+/// Runs a tile for all of `count` pixels, `MOST` at a time, then 4 or 1. A last tile begins earlier, so that it is full: some
+/// pixels are computed twice.
+#[inline(always)]
+unsafe fn cover<const MOST: usize>(count: usize, mut tile: impl Tile) {
+    let mut pixel = 0;
+    while pixel < count {
+        // SAFETY: the caller's.
+        pixel = unsafe {
+            if count >= MOST && count - pixel > 4 {
+                let start = pixel.min(count - MOST);
+                tile.run::<MOST>(start);
+                start + MOST
+            } else if count >= 4 {
+                let start = pixel.min(count - 4);
+                tile.run::<4>(start);
+                start + 4
+            } else {
+                tile.run::<1>(pixel);
+                pixel + 1
+            }
+        };
+    }
+}
 
 /// [`DenseSet::multiply_rows`] with tiles of `P1`, `P2` or `P3` pixels for 1, 2 or 3 blocks at a time.
 ///
@@ -50,47 +85,128 @@ pub unsafe fn gathered<S: DenseSet, V: Vector, const P1: usize, const P2: usize,
     unsafe { dense::<S, V, P1, P2, P3>(packed, &patches, output, stride) }
 }
 
-/// `B` blocks of output channels from `first` on, of all pixels.
+/// [`DenseSet::sum_rows`] with tiles of `P1` or `P2` pixels for 1 or 2 blocks at a time.
+///
+/// # Safety
+/// As [`Vector`]'s.
 #[inline(always)]
-unsafe fn pixels<S: DenseSet, V: Vector, const P: usize, const B: usize>(
+pub unsafe fn sums<S: DenseSet, V: Vector, const P1: usize, const P2: usize>(
     packed: &Packed<S>,
-    first: usize,
     patches: &Patches<'_>,
-    output: &mut [u8],
-    stride: usize,
+    sums: &mut [i32],
 ) {
-    let count = patches.count;
-    let mut pixel = 0;
-    while pixel < count {
-        // A last tile begins earlier, so that it is full: some pixels are computed twice.
-        // SAFETY: the caller's.
-        pixel = unsafe {
-            if count >= P && count - pixel > 4 {
-                let start = pixel.min(count - P);
-                tile::<S, V, P, B>(packed, first, start, patches, output, stride);
-                start + P
-            } else if count >= 4 {
-                let start = pixel.min(count - 4);
-                tile::<S, V, 4, B>(packed, first, start, patches, output, stride);
-                start + 4
+    patches.check();
+    let blocks = packed.blocks();
+    let step = blocks * V::LANES;
+    assert!(sums.len() >= patches.count * step);
+    let mut first = 0;
+    while first < blocks {
+        let to = sums.as_mut_ptr();
+        // SAFETY: the caller's; `sums` has `step` values a pixel.
+        first += unsafe {
+            if blocks - first >= 2 {
+                cover::<P2>(
+                    patches.count,
+                    Summed::<S, V, 2> { packed, first, patches, to, step, vector: PhantomData },
+                );
+                2
             } else {
-                tile::<S, V, 1, B>(packed, first, pixel, patches, output, stride);
-                pixel + 1
+                cover::<P1>(
+                    patches.count,
+                    Summed::<S, V, 1> { packed, first, patches, to, step, vector: PhantomData },
+                );
+                1
             }
         };
     }
 }
 
-/// `P` pixels from `pixel` on, of checked patches.
+/// Writes the sums of `B` blocks from `first` on, where [`sums`] found room.
+struct Summed<'a, S, V, const B: usize> {
+    packed: &'a Packed<S>,
+    first: usize,
+    patches: &'a Patches<'a>,
+    to: *mut i32,
+    step: usize,
+    vector: PhantomData<V>,
+}
+
+impl<S: DenseSet, V: Vector, const B: usize> Tile for Summed<'_, S, V, B> {
+    #[inline(always)]
+    unsafe fn run<const P: usize>(&mut self, pixel: usize) {
+        // SAFETY: the caller's.
+        unsafe {
+            let sums = accumulate::<S, V, P, B>(self.packed, self.first, pixel, self.patches);
+            for (index, sums) in sums.into_iter().enumerate() {
+                let to = self.to.add((pixel + index) * self.step + self.first * V::LANES);
+                for (block, sum) in sums.into_iter().enumerate() {
+                    sum.store_sums(to.add(block * V::LANES));
+                }
+            }
+        }
+    }
+}
+
+/// `B` blocks of output channels from `first` on, of all pixels.
 #[inline(always)]
-unsafe fn tile<S: DenseSet, V: Vector, const P: usize, const B: usize>(
+unsafe fn pixels<S: DenseSet, V: Vector, const MOST: usize, const B: usize>(
     packed: &Packed<S>,
     first: usize,
-    pixel: usize,
     patches: &Patches<'_>,
     output: &mut [u8],
     stride: usize,
 ) {
+    let tile = Stored::<S, V, B> { packed, first, patches, output, stride, vector: PhantomData };
+    // SAFETY: the caller's.
+    unsafe { cover::<MOST>(patches.count, tile) }
+}
+
+/// Writes the outputs of `B` blocks from `first` on.
+struct Stored<'a, S, V, const B: usize> {
+    packed: &'a Packed<S>,
+    first: usize,
+    patches: &'a Patches<'a>,
+    output: &'a mut [u8],
+    stride: usize,
+    vector: PhantomData<V>,
+}
+
+impl<S: DenseSet, V: Vector, const B: usize> Tile for Stored<'_, S, V, B> {
+    #[inline(always)]
+    unsafe fn run<const P: usize>(&mut self, pixel: usize) {
+        let (packed, channel) = (self.packed, self.first * V::LANES);
+        let factors = &packed.factors[channel..][..B * V::LANES];
+        assert!(
+            self.output.len() >= (pixel + P - 1) * self.stride + packed.outputs && channel < packed.outputs
+        );
+        let last = packed.outputs - channel - (B - 1) * V::LANES;
+        // SAFETY: the caller's; pixel < P and block < B, `factors` has B × LANES values and `output` all channels of the
+        // tile's pixels.
+        unsafe {
+            let output = self.output.as_mut_ptr().add(pixel * self.stride + channel);
+            let sums = accumulate::<S, V, P, B>(packed, self.first, pixel, self.patches);
+            // A copy, so that only it lies in memory if the compiler does not unroll what follows.
+            let done = std::hint::black_box(sums);
+            for (index, sums) in done.iter().enumerate() {
+                let output = output.add(index * self.stride);
+                for (block, sum) in sums.iter().enumerate() {
+                    let count = if block + 1 == B { last.min(V::LANES) } else { V::LANES };
+                    let factors = factors.as_ptr().add(block * V::LANES);
+                    sum.store(factors, &packed.requantise, output.add(block * V::LANES), count);
+                }
+            }
+        }
+    }
+}
+
+/// The sums of `P` pixels from `pixel` on, of checked patches.
+#[inline(always)]
+unsafe fn accumulate<S: DenseSet, V: Vector, const P: usize, const B: usize>(
+    packed: &Packed<S>,
+    first: usize,
+    pixel: usize,
+    patches: &Patches<'_>,
+) -> [[V; B]; P] {
     let line = V::LANES * 4;
     // Dot products of a sum, and of a patch's row.
     let steps = packed.depth / S::UNIT;
@@ -99,9 +215,8 @@ unsafe fn tile<S: DenseSet, V: Vector, const P: usize, const B: usize>(
     let weights = first * steps * line;
     assert!(packed.weights.len() * 64 >= weights + B * steps * line);
     let start = &packed.start[first * V::LANES..][..B * V::LANES];
-    let factors = &packed.factors[first * V::LANES..][..B * V::LANES];
-    // SAFETY, to the end: pixel < P, block < B and step < steps; the patches' rows were found to have all pixels, `weights`
-    // has B × steps × line bytes, `start` and `factors` have B × LANES values.
+    // SAFETY: pixel < P, block < B and step < steps; the patches' rows were found to have all pixels, `weights`
+    // has B × steps × line bytes, `start` has B × LANES values.
     unsafe {
         let mut weights = packed.weights.as_ptr().cast::<u8>().add(weights);
         let mut sums = [[V::load(start.as_ptr().cast()); B]; P];
@@ -124,17 +239,7 @@ unsafe fn tile<S: DenseSet, V: Vector, const P: usize, const B: usize>(
                 values = values.add(4);
             }
         }
-        // A copy, so that only it lies in memory if the compiler does not unroll what follows.
-        let done = std::hint::black_box(sums);
-        for (index, sums) in done.iter().enumerate() {
-            let output = &mut output[(pixel + index) * stride..];
-            for (block, sum) in sums.iter().enumerate() {
-                let channel = (first + block) * V::LANES;
-                let count = (packed.outputs - channel).min(V::LANES);
-                let factors = factors.as_ptr().add(block * V::LANES);
-                sum.store(factors, &packed.requantise, &mut output[channel..][..count]);
-            }
-        }
+        sums
     }
 }
 
@@ -214,7 +319,7 @@ unsafe fn depthwise_tile<S: DepthwiseSet, V: Vector, const P: usize, const R: us
     let channel = block * V::LANES;
     let start = &packed.start[channel..][..V::LANES];
     let factors = &packed.factors[channel..][..V::LANES];
-    // SAFETY, to the end: row < R, tap < taps, pixel < P and place < last; columns and weights were found to be long
+    // SAFETY: row < R, tap < taps, pixel < P and place < last; columns and weights were found to be long
     // enough, `start` and `factors` have LANES values.
     unsafe {
         let columns = columns.as_ptr().cast::<u8>().add(x * stride * line);
@@ -235,10 +340,16 @@ unsafe fn depthwise_tile<S: DepthwiseSet, V: Vector, const P: usize, const R: us
             }
         }
         let lanes = packed.lanes(block);
-        for (row, sums) in sums.iter().enumerate().take(output.rows) {
+        let rows = output.rows.min(R);
+        assert!(
+            rows > 0 && output.bytes.len() >= (rows - 1) * output.row + (x + P - 1) * output.stride + lanes
+        );
+        let to = output.bytes.as_mut_ptr().add(x * output.stride);
+        let done = std::hint::black_box(sums);
+        for (row, sums) in done.iter().enumerate().take(rows) {
             for (pixel, sum) in sums.iter().enumerate() {
-                let output = &mut output.bytes[row * output.row + (x + pixel) * output.stride..][..lanes];
-                sum.store(factors.as_ptr(), &packed.requantise, output);
+                let to = to.add(row * output.row + pixel * output.stride);
+                sum.store(factors.as_ptr(), &packed.requantise, to, lanes);
             }
         }
     }

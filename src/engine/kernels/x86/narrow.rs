@@ -7,6 +7,7 @@ use super::convolution;
 use super::vectors::Vector;
 use crate::engine::kernels::dense::{DenseSet, Packed, Patches};
 use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Sources, Target};
+use crate::engine::kernels::folded::{self, Sums};
 use crate::engine::kernels::rows::Line;
 use crate::engine::quantise::Requantise;
 
@@ -56,6 +57,25 @@ macro_rules! set {
                 }
                 // SAFETY: the set is only given out where the CPU has what this function is compiled for.
                 unsafe { wide(packed, patches, output, stride) }
+            }
+
+            fn sum_rows(packed: &Packed<Self>, patches: &Patches<'_>, sums: &mut [i32]) {
+                #[target_feature(enable = $features)]
+                fn wide(packed: &Packed<$set>, patches: &Patches<'_>, sums: &mut [i32]) {
+                    // SAFETY: this function is compiled for what the vectors need.
+                    unsafe { convolution::sums::<$set, $vector, 8, 4>(packed, patches, sums) }
+                }
+                // SAFETY: the set is only given out where the CPU has what this function is compiled for.
+                unsafe { wide(packed, patches, sums) }
+            }
+
+            fn add_up(sums: &Sums, columns: &[i32], output: &mut [u8], stride: usize) {
+                #[target_feature(enable = $features)]
+                fn wide(sums: &Sums, columns: &[i32], output: &mut [u8], stride: usize) {
+                    folded::add_up(sums, columns, output, stride);
+                }
+                // SAFETY: the set is only given out where the CPU has what this function is compiled for.
+                unsafe { wide(sums, columns, output, stride) }
             }
         }
 
@@ -110,9 +130,15 @@ macro_rules! vector {
         }
 
         #[inline(always)]
-        unsafe fn store(self, factors: *const f32, requantise: &Requantise, output: &mut [u8]) {
+        unsafe fn store_sums(self, to: *mut i32) {
             // SAFETY: the caller's.
-            unsafe { store(self.0, factors, requantise, output) }
+            unsafe { _mm256_storeu_si256(to.cast(), self.0) }
+        }
+
+        #[inline(always)]
+        unsafe fn store(self, factors: *const f32, requantise: &Requantise, to: *mut u8, count: usize) {
+            // SAFETY: the caller's.
+            unsafe { store(self.0, factors, requantise, to, count) }
         }
     };
 }
@@ -192,8 +218,8 @@ unsafe fn eight(rows: &Sources<'_>, row: usize, column: usize) -> __m128i {
 
 /// [`Vector::store`].
 #[inline(always)]
-unsafe fn store(sums: __m256i, factors: *const f32, requantise: &Requantise, output: &mut [u8]) {
-    // SAFETY: the caller's; only the bytes of `output` are touched.
+unsafe fn store(sums: __m256i, factors: *const f32, requantise: &Requantise, to: *mut u8, count: usize) {
+    // SAFETY: the caller's; only the first `count` bytes are touched.
     unsafe {
         let steps = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), _mm256_loadu_ps(factors));
         let low = _mm256_set1_ps(requantise.low());
@@ -203,12 +229,12 @@ unsafe fn store(sums: __m256i, factors: *const f32, requantise: &Requantise, out
         let stored = _mm256_add_epi32(steps, _mm256_set1_epi32(requantise.zero_point()));
         let words = _mm_packs_epi32(_mm256_castsi256_si128(stored), _mm256_extracti128_si256::<1>(stored));
         let bytes = _mm_packus_epi16(words, words);
-        match output.len() {
-            8 => _mm_storel_epi64(output.as_mut_ptr().cast(), bytes),
+        match count {
+            8 => _mm_storel_epi64(to.cast(), bytes),
             count => {
                 let mut all = [0u8; 8];
                 _mm_storel_epi64(all.as_mut_ptr().cast(), bytes);
-                output.copy_from_slice(&all[..count]);
+                std::ptr::copy_nonoverlapping(all.as_ptr(), to, count.min(8));
             }
         }
     }

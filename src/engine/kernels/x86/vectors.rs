@@ -18,9 +18,11 @@ pub trait Vector: Copy {
     unsafe fn repeat(from: *const u8) -> Self;
     /// `self + values · weights` in each lane.
     unsafe fn dot(self, values: Self, weights: Self) -> Self;
-    /// [`Requantise::apply`] of each sum, written to `output`, which has 1 to [`Self::LANES`] bytes. `factors` has
+    /// Writes the sums themselves.
+    unsafe fn store_sums(self, to: *mut i32);
+    /// [`Requantise::apply`] of each sum, the first `count` of which, at least 1, are written to `to`. `factors` has
     /// [`Self::LANES`] values.
-    unsafe fn store(self, factors: *const f32, requantise: &Requantise, output: &mut [u8]);
+    unsafe fn store(self, factors: *const f32, requantise: &Requantise, to: *mut u8, count: usize);
     /// Writes `count` interleaved columns, from `to` on, `step` bytes apart.
     unsafe fn interleave(rows: &Sources<'_>, count: usize, to: *mut u8, step: usize);
 }

@@ -6,6 +6,7 @@ use super::convolution;
 use super::vectors::Vector;
 use crate::engine::kernels::dense::{DenseSet, Packed, Patches};
 use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Sources, Target};
+use crate::engine::kernels::folded::{self, Sums};
 use crate::engine::kernels::rows::Line;
 use crate::engine::quantise::Requantise;
 
@@ -39,6 +40,25 @@ impl DenseSet for Vnni512 {
         }
         // SAFETY: the set is only given out where the CPU has what this function is compiled for.
         unsafe { wide(packed, patches, output, stride) }
+    }
+
+    fn sum_rows(packed: &Packed<Self>, patches: &Patches<'_>, sums: &mut [i32]) {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+        fn wide(packed: &Packed<Vnni512>, patches: &Patches<'_>, sums: &mut [i32]) {
+            // SAFETY: this function is compiled for what the vectors need.
+            unsafe { convolution::sums::<Vnni512, Sixteen, 16, 12>(packed, patches, sums) }
+        }
+        // SAFETY: the set is only given out where the CPU has what this function is compiled for.
+        unsafe { wide(packed, patches, sums) }
+    }
+
+    fn add_up(sums: &Sums, columns: &[i32], output: &mut [u8], stride: usize) {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+        fn wide(sums: &Sums, columns: &[i32], output: &mut [u8], stride: usize) {
+            folded::add_up(sums, columns, output, stride);
+        }
+        // SAFETY: the set is only given out where the CPU has what this function is compiled for.
+        unsafe { wide(sums, columns, output, stride) }
     }
 }
 
@@ -96,8 +116,14 @@ impl Vector for Sixteen {
     }
 
     #[inline(always)]
-    unsafe fn store(self, factors: *const f32, requantise: &Requantise, output: &mut [u8]) {
-        // SAFETY: the caller's; only the first `count` bytes of `output` are touched.
+    unsafe fn store_sums(self, to: *mut i32) {
+        // SAFETY: the caller's.
+        unsafe { _mm512_storeu_si512(to.cast(), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, factors: *const f32, requantise: &Requantise, to: *mut u8, count: usize) {
+        // SAFETY: the caller's; only the first `count` bytes are touched.
         unsafe {
             let steps = _mm512_mul_ps(_mm512_cvtepi32_ps(self.0), _mm512_loadu_ps(factors));
             let low = _mm512_set1_ps(requantise.low());
@@ -106,10 +132,10 @@ impl Vector for Sixteen {
             let steps = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(steps, low), high));
             let stored = _mm512_add_epi32(steps, _mm512_set1_epi32(requantise.zero_point()));
             let stored = _mm512_cvtepi32_epi8(stored);
-            match output.len() {
-                16 => _mm_storeu_si128(output.as_mut_ptr().cast(), stored),
-                8 => _mm_storel_epi64(output.as_mut_ptr().cast(), stored),
-                count => _mm_mask_storeu_epi8(output.as_mut_ptr().cast(), first(count), stored),
+            match count {
+                16 => _mm_storeu_si128(to.cast(), stored),
+                8 => _mm_storel_epi64(to.cast(), stored),
+                count => _mm_mask_storeu_epi8(to.cast(), first(count), stored),
             }
         }
     }
