@@ -3,7 +3,7 @@
 use std::cell::UnsafeCell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
@@ -25,20 +25,22 @@ pub struct Pool {
 }
 
 struct Shared {
-    /// What the workers do next; only written while `running` is 0, before `round` is raised.
+    /// What the workers may do now; only written while no worker is inside.
     job: UnsafeCell<Option<Job<'static>>>,
-    /// Counts jobs.
-    round: AtomicUsize,
-    /// Workers that have not finished this round's job.
-    running: AtomicUsize,
+    /// The number of the job, whether it is [`OPEN`], and how many workers are inside.
+    state: AtomicU64,
     /// Workers, by number, that may be parked.
     parked: Vec<AtomicBool>,
     failed: AtomicBool,
     stop: AtomicBool,
 }
 
-// SAFETY: `job` is written by the pool's owner alone, before it raises `round` (release), and while no worker reads it: they
-// read it after they saw the new `round` (acquire) and before they lower `running`, for which the owner waits. What it
+/// Workers may still begin the job. The bits below count those inside, the bits above jobs.
+const OPEN: u64 = 1 << 16;
+const NEXT_JOB: u64 = 1 << 17;
+
+// SAFETY: `job` is written by the pool's owner alone while the job is closed and no worker is inside; workers read it after
+// they went inside an open one (acquire), and the owner closes it and waits until all are outside before it goes on. What it
 // points to is `Sync`.
 unsafe impl Sync for Shared {}
 // SAFETY: as above.
@@ -53,8 +55,7 @@ impl Pool {
         let threads = threads.max(1);
         let shared = Arc::new(Shared {
             job: UnsafeCell::new(None),
-            round: AtomicUsize::new(0),
-            running: AtomicUsize::new(0),
+            state: AtomicU64::new(0),
             parked: (0..threads).map(|_| AtomicBool::new(false)).collect(),
             failed: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -136,37 +137,38 @@ impl Pool {
         });
     }
 
-    /// All threads do `job`.
+    /// The caller does `job`, and so does every worker that is there before the caller is done: one that the system gives no
+    /// core delays nobody.
     fn run(&self, job: Job<'_>) {
         let shared = &*self.shared;
-        // SAFETY: only the lifetime changes. Below, `Finish` waits until no worker uses the job any more, even if `job`
-        // panics here; after that, the workers only read what the next call has written.
+        // SAFETY: only the lifetime changes. `Close` waits until no worker uses the job any more, even if `job` panics here.
         let job_forever = unsafe { std::mem::transmute::<Job<'_>, Job<'static>>(job) };
-        // SAFETY: no worker reads it now: `running` is 0 and `round` is the one that they have done.
+        // SAFETY: no worker reads it now: the last job is closed, and nobody is inside.
         unsafe { *shared.job.get() = Some(job_forever) };
-        shared.running.store(self.workers.len(), Ordering::Relaxed);
-        shared.round.fetch_add(1, Ordering::SeqCst);
+        let number = shared.state.load(Ordering::Relaxed) / NEXT_JOB + 1;
+        shared.state.store(number * NEXT_JOB + OPEN, Ordering::SeqCst);
         for (number, (_, thread)) in self.workers.iter().enumerate() {
             if shared.parked[number + 1].swap(false, Ordering::SeqCst) {
                 thread.unpark();
             }
         }
-        let finish = Finish(shared);
+        let close = Close(shared);
         job(0);
-        drop(finish);
+        drop(close);
         if shared.failed.swap(false, Ordering::Relaxed) {
             panic!("a thread of the engine panicked");
         }
     }
 }
 
-/// Waits for the workers when dropped.
-struct Finish<'a>(&'a Shared);
+/// Closes the job when dropped, and waits for the workers inside.
+struct Close<'a>(&'a Shared);
 
-impl Drop for Finish<'_> {
+impl Drop for Close<'_> {
     fn drop(&mut self) {
+        self.0.state.fetch_and(!OPEN, Ordering::SeqCst);
         let mut spins = 0;
-        while self.0.running.load(Ordering::Acquire) > 0 {
+        while !self.0.state.load(Ordering::Acquire).is_multiple_of(OPEN) {
             spins += 1;
             if spins < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
@@ -176,36 +178,43 @@ impl Drop for Finish<'_> {
 impl Shared {
     fn work(&self, number: usize) {
         let mut done = 0;
-        loop {
-            self.wait(number, done);
-            if self.stop.load(Ordering::Relaxed) {
-                return;
+        while !self.stop.load(Ordering::Relaxed) {
+            let state = self.wait(number, done);
+            if state & OPEN == 0 {
+                done = state / NEXT_JOB;
+                continue;
             }
-            done = done.wrapping_add(1);
-            // SAFETY: `round` is above `done`, so the owner has written the job, and it waits for `running`.
+            let inside = self.state.compare_exchange(state, state + 1, Ordering::SeqCst, Ordering::Relaxed);
+            if inside.is_err() {
+                continue;
+            }
+            done = state / NEXT_JOB;
+            // SAFETY: the job was open when this worker went inside, and its owner waits until it is outside.
             let job = unsafe { *self.job.get() };
             if let Some(job) = job
                 && catch_unwind(AssertUnwindSafe(|| job(number))).is_err()
             {
                 self.failed.store(true, Ordering::Relaxed);
             }
-            self.running.fetch_sub(1, Ordering::Release);
+            self.state.fetch_sub(1, Ordering::Release);
         }
     }
 
-    /// Until there is a round that is not `done`.
-    fn wait(&self, number: usize, done: usize) {
+    /// Until there is a job that is not `done`, or the pool stops.
+    fn wait(&self, number: usize, done: u64) -> u64 {
         for _ in 0..SPINS {
-            if self.round.load(Ordering::Acquire) != done {
-                return;
+            let state = self.state.load(Ordering::Acquire);
+            if state / NEXT_JOB != done {
+                return state;
             }
             std::hint::spin_loop();
         }
         loop {
             self.parked[number].store(true, Ordering::SeqCst);
-            if self.round.load(Ordering::SeqCst) != done {
+            let state = self.state.load(Ordering::SeqCst);
+            if state / NEXT_JOB != done {
                 self.parked[number].store(false, Ordering::SeqCst);
-                return;
+                return state;
             }
             std::thread::park();
         }
@@ -215,7 +224,8 @@ impl Shared {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        self.shared.round.fetch_add(1, Ordering::SeqCst);
+        // A job that is not open: whoever waits sees it.
+        self.shared.state.fetch_add(NEXT_JOB, Ordering::SeqCst);
         for (worker, thread) in self.workers.drain(..) {
             thread.unpark();
             let _ = worker.join();
