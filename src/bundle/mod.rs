@@ -1,6 +1,7 @@
 //! Model bundles: a folder with a manifest, the model, golden frames and a model card.
 
 pub mod manifest;
+mod mapped;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::fault::Fault;
 use manifest::{FORMAT_VERSION, Manifest};
+pub use mapped::Mapped;
 
 /// The manifest's name in its folder.
 pub const MANIFEST: &str = "manifest.toml";
@@ -58,12 +60,26 @@ impl Bundle {
     /// A listed file's bytes, checked against its digest once more.
     pub fn read(&self, name: &str) -> anyhow::Result<Vec<u8>> {
         let path = self.path(name);
+        let bytes = read_whole(&path)?;
+        self.check_digest(name, &bytes)?;
+        Ok(bytes)
+    }
+
+    /// A listed file's bytes where the system keeps them, checked against its digest once more.
+    pub fn map(&self, name: &str) -> anyhow::Result<Mapped> {
+        let path = self.path(name);
+        let bytes = Mapped::new(&path)?;
+        self.check_digest(name, &bytes)?;
+        Ok(bytes)
+    }
+
+    fn check_digest(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let path = self.path(name);
         let Some(expected) = self.manifest.files.get(name) else {
             return Err(Fault::data(format!("{}: the manifest does not list it", path.display())));
         };
-        let bytes = read_whole(&path)?;
-        match digest(&bytes).eq_ignore_ascii_case(expected) {
-            true => Ok(bytes),
+        match digest(bytes).eq_ignore_ascii_case(expected) {
+            true => Ok(()),
             false => Err(Fault::data(format!(
                 "{}: its digest is not the manifest's: it is damaged or was changed; copy the bundle again",
                 path.display()

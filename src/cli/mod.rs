@@ -8,6 +8,7 @@ macro_rules! say {
 }
 
 mod bench;
+mod cross_check;
 mod model;
 mod replay;
 mod run;
@@ -18,8 +19,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::bundle::manifest::{FieldOfViewRule, Manifest};
 use crate::fault::{self, Fault};
-use crate::files;
+use crate::frame::Rect;
+use crate::preprocess::Preprocessor;
+use crate::{capture, field_of_view, files};
 
 /// Outlines polyps on an endoscope's picture. Not a medical device.
 #[derive(Parser)]
@@ -35,6 +39,7 @@ enum Verb {
     Replay(replay::Arguments),
     Model(model::Arguments),
     Bench(bench::Arguments),
+    CrossCheck(cross_check::Arguments),
 }
 
 /// Parses the command line, runs the verb, and says how it ended.
@@ -45,11 +50,40 @@ pub fn main() -> ExitCode {
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Model(arguments) => model::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::CrossCheck(arguments) => cross_check::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fault::report("polyp-edge", &error),
     }
+}
+
+/// Calls `work` with what the cart would feed the model for each of a source's first `most` frames, `[H, W, 3] u8`.
+pub(crate) fn for_inputs(
+    manifest: &Manifest,
+    shape: [usize; 3],
+    source: &str,
+    most: usize,
+    mut work: impl FnMut(&[u8]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut frames = capture::open(source)?;
+    let mut preprocessor = Preprocessor::new(shape[0]);
+    let mut input = vec![0; shape.iter().product()];
+    let mut count = 0;
+    while count < most
+        && let Some(frame) = frames.next()?
+    {
+        let crop = match manifest.field_of_view {
+            FieldOfViewRule::Find => field_of_view::find(&frame),
+            FieldOfViewRule::WholeFrame => {
+                Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() }
+            }
+        };
+        preprocessor.prepare(&frame, crop, &mut input)?;
+        work(&input)?;
+        count += 1;
+    }
+    Ok(())
 }
 
 /// Writes a file whole or not at all.

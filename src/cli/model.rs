@@ -6,12 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::bundle::Bundle;
-use crate::bundle::manifest::{FieldOfViewRule, Manifest};
-use crate::capture;
-use crate::engine::{Engine, Options};
-use crate::field_of_view;
-use crate::frame::Rect;
-use crate::preprocess::Preprocessor;
+use crate::bundle::manifest::Manifest;
+use crate::engine::{Engine, Memory, Options};
 
 /// Says what each node of a bundle's model is and which kernel runs it.
 #[derive(clap::Args)]
@@ -48,6 +44,8 @@ struct Report<'a> {
     input: [usize; 3],
     output: [usize; 3],
     multiply_adds: u64,
+    /// Beside the weights; none if tract runs the model.
+    memory: Option<Memory>,
     nodes: &'a [crate::engine::NodeInfo],
 }
 
@@ -67,6 +65,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         input: engine.input_shape(),
         output: engine.output_shape(),
         multiply_adds: engine.multiply_adds(),
+        memory: engine.memory(),
         nodes: engine.nodes(),
     };
     match arguments.json {
@@ -115,6 +114,12 @@ fn print_table(report: &Report<'_>) -> anyhow::Result<()> {
         report.multiply_adds as f64 / 1e6,
         report.kernels
     );
+    if let Some(Memory { arena, scratch }) = report.memory {
+        let [arena, scratch] = [arena, scratch].map(|bytes| bytes as f64 / 1024.0);
+        say!(
+            "{arena:.0} KiB hold all tensors of a frame, {scratch:.0} KiB are worked in; the weights come on top"
+        );
+    }
     Ok(())
 }
 
@@ -126,27 +131,14 @@ fn dump(
     most: usize,
     out: &Path,
 ) -> anyhow::Result<()> {
-    let mut frames = capture::open(source)?;
-    let mut preprocessor = Preprocessor::new(engine.input_shape()[0]);
-    let mut input = vec![0; engine.input_shape().iter().product()];
     let mut output = vec![0; engine.output_shape().iter().product()];
     let (mut inputs, mut logits) = (vec![], vec![]);
-    let mut count = 0;
-    while count < most
-        && let Some(frame) = frames.next()?
-    {
-        let crop = match manifest.field_of_view {
-            FieldOfViewRule::Find => field_of_view::find(&frame),
-            FieldOfViewRule::WholeFrame => {
-                Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() }
-            }
-        };
-        preprocessor.prepare(&frame, crop, &mut input)?;
-        engine.run(&input, &mut output)?;
-        inputs.extend_from_slice(&input);
+    super::for_inputs(manifest, engine.input_shape(), source, most, |input| {
+        engine.run(input, &mut output)?;
+        inputs.extend_from_slice(input);
         logits.extend_from_slice(&output);
-        count += 1;
-    }
+        Ok(())
+    })?;
     fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     super::write_whole(&out.join("inputs.bin"), &inputs)?;
     super::write_whole(&out.join("logits.bin"), &logits)

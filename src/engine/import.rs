@@ -1,7 +1,7 @@
 //! From ONNX bytes to tract's typed model, in which every node that has an int8 op here is a [`Quantised`] marker.
 
 use tract_onnx::model::ParsingContext;
-use tract_onnx::pb::NodeProto;
+use tract_onnx::pb::{ModelProto, NodeProto};
 use tract_onnx::tract_hir::internal::*;
 
 use super::ops::{Coordinates, Nearest};
@@ -257,16 +257,22 @@ impl TypedOp for Marker {
     as_op!();
 }
 
+/// An ONNX file whose sizes and names make sense.
+pub fn checked(bytes: &[u8]) -> anyhow::Result<ModelProto> {
+    let model = tract_onnx::onnx()
+        .proto_model_for_read(&mut std::io::Cursor::new(bytes))
+        .map_err(|_| Fault::data("it is not ONNX, or damaged"))?;
+    proto::check(&model).map_err(|error| Fault::data(format!("{error:#}")))?;
+    Ok(model)
+}
+
 /// Reads an ONNX file's bytes. Without `allow_fallback`, tract's own ops are not even looked at.
 pub fn typed_model(bytes: &[u8], allow_fallback: bool) -> anyhow::Result<TypedModel> {
     let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
     for op in OURS {
         onnx.op_register.insert(op, build);
     }
-    let model = onnx
-        .proto_model_for_read(&mut std::io::Cursor::new(bytes))
-        .map_err(|_| Fault::data("it is not ONNX, or damaged"))?;
-    proto::check(&model).map_err(|error| Fault::data(format!("{error:#}")))?;
+    let model = checked(bytes)?;
     let known = |node: &NodeProto| match allow_fallback {
         true => onnx.op_register.0.contains_key(&node.op_type),
         false => OURS.contains(&node.op_type.as_str()) || HARMLESS.contains(&node.op_type.as_str()),

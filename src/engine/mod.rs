@@ -10,6 +10,7 @@
 //! | `program` | the plan laid out in one arena: what runs a frame |
 //! | `chain`, `arena`, `threads` | what it is made of |
 //! | `kernels` | what the ops call; one table, chosen at load |
+//! | `float` | the same network in float through tract's own ops, to be compared with |
 //! | `quantise` | onnxruntime's arithmetic, rounding for rounding |
 //!
 //! Guaranteed: the same bytes as onnxruntime 1.32 on x86-64 with VNNI, for every kernel set and number of threads. The one
@@ -18,6 +19,7 @@
 
 mod arena;
 mod chain;
+pub mod float;
 mod import;
 pub mod kernels;
 mod lower;
@@ -113,7 +115,7 @@ impl Engine {
         // Before the model is read: unknown kernels are not the file's fault.
         kernels::choose(options.kernels.as_deref())?;
         let manifest = &bundle.manifest;
-        let bytes = bundle.read(&manifest.model)?;
+        let bytes = bundle.map(&manifest.model)?;
         let named = |error| Fault::data(format!("{}: {error:#}", bundle.path(&manifest.model).display()));
         let engine = Engine::from_onnx(&bytes, options).map_err(named)?;
         let (scale, zero_point) = engine.output_quantisation();

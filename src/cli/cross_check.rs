@@ -1,0 +1,115 @@
+//! `cross-check`: the int8 engine against tract's own float ops, on the same file.
+
+use std::path::PathBuf;
+
+use crate::bundle::Bundle;
+use crate::engine::float::FloatTwin;
+use crate::engine::{Engine, Options};
+use crate::fault::{Exit, Fault};
+
+/// Runs a bundle's model by the int8 engine and in float by tract's own ops, and says how far apart they are.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The bundle's folder.
+    bundle: PathBuf,
+    /// A source of frames, as `replay` takes it.
+    #[arg(default_value = "synthetic:seed=7,size=640x480")]
+    source: String,
+    /// The most frames that are compared.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    frames: u16,
+    /// The mean difference of logits, in the output's steps, from which on the exit code is 1.
+    #[arg(long, default_value_t = 2.0, value_name = "STEPS")]
+    limit: f64,
+    /// The kernel set; the best that this machine has if left out.
+    #[arg(long, value_name = "NAME")]
+    kernels: Option<String>,
+    /// JSON on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Report<'a> {
+    schema: u32,
+    name: &'a str,
+    model_version: &'a str,
+    kernels: &'a str,
+    frames: u32,
+    /// Logits that are the same, of 1.
+    same: f64,
+    /// |difference| in the output's steps.
+    mean_steps: f64,
+    most_steps: u8,
+    /// Pixels on the same side of the bundle's threshold, of 1.
+    same_side: f64,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let bundle = Bundle::open(&arguments.bundle)?;
+    let options = Options { kernels: arguments.kernels.clone(), ..Options::default() };
+    let mut engine = Engine::load(&bundle, &options)?;
+    let path = bundle.path(&bundle.manifest.model);
+    let mut twin = FloatTwin::from_onnx(&bundle.map(&bundle.manifest.model)?)
+        .map_err(|error| Fault::data(format!("{}: {error:#}", path.display())))?;
+
+    let (scale, zero_point) = engine.output_quantisation();
+    let threshold = bundle.manifest.decision.threshold;
+    let threshold = (threshold / (1.0 - threshold)).ln();
+    let above = |stored: u8| scale * (f32::from(stored) - f32::from(zero_point)) > threshold;
+    let mut logits = [(); 2].map(|()| vec![0u8; engine.output_shape().iter().product()]);
+    let (mut frames, mut same, mut same_side, mut total, mut most) = (0u32, 0u64, 0u64, 0u64, 0u8);
+    let shape = engine.input_shape();
+    super::for_inputs(&bundle.manifest, shape, &arguments.source, usize::from(arguments.frames), |input| {
+        let [ours, float] = &mut logits;
+        engine.run(input, ours)?;
+        twin.run(shape, input, float)?;
+        for (&ours, &float) in ours.iter().zip(float.iter()) {
+            let difference = ours.abs_diff(float);
+            same += u64::from(difference == 0);
+            same_side += u64::from(above(ours) == above(float));
+            total += u64::from(difference);
+            most = most.max(difference);
+        }
+        frames += 1;
+        Ok(())
+    })?;
+    if frames == 0 {
+        return Err(Fault::data(format!("{}: no frames", arguments.source)));
+    }
+    let count = (u64::from(frames) * logits[0].len() as u64) as f64;
+    let report = Report {
+        schema: 1,
+        name: &bundle.manifest.name,
+        model_version: &bundle.manifest.model_version,
+        kernels: engine.kernels(),
+        frames,
+        same: same as f64 / count,
+        mean_steps: total as f64 / count,
+        most_steps: most,
+        same_side: same_side as f64 / count,
+    };
+    match arguments.json {
+        true => say!("{}", serde_json::to_string_pretty(&report)?),
+        false => say!(
+            "{} {}, kernels {}, {} frames: {:.2} % of logits equal those of tract's float ops; the mean difference is {:.3} \
+             steps, the greatest {}; {:.3} % lie on the same side of the threshold",
+            report.name,
+            report.model_version,
+            report.kernels,
+            report.frames,
+            100.0 * report.same,
+            report.mean_steps,
+            report.most_steps,
+            100.0 * report.same_side
+        ),
+    }
+    // Not "greater than": a limit that is not a number allows nothing.
+    match report.mean_steps < arguments.limit {
+        true => Ok(()),
+        false => Err(Fault::new(
+            Exit::Assertion,
+            format!("the mean difference of {:.3} steps is not below {}", report.mean_steps, arguments.limit),
+        )),
+    }
+}
