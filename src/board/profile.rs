@@ -38,6 +38,8 @@ pub struct Model {
     pub bundle: PathBuf,
     /// 1..=16.
     pub threads: usize,
+    /// The threads' cores, one each; none: the system chooses.
+    pub cores: Vec<usize>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -101,6 +103,16 @@ impl Profile {
             within("camera.rate_hz", rate, 1.0..=240.0).map_err(|what| format!("{what}, or 0"))?;
         }
         within("model.threads", self.model.threads, 1..=16)?;
+        let (threads, cores) = (self.model.threads, &self.model.cores);
+        if !cores.is_empty() && cores.len() != threads {
+            return Err(format!("model.cores names {} cores for {threads} threads", cores.len()));
+        }
+        for (index, core) in cores.iter().enumerate() {
+            within("model.cores", *core, 0..=1023)?;
+            if cores[..index].contains(core) {
+                return Err(format!("model.cores names {core} twice"));
+            }
+        }
         within("pipeline.max_age_ms", self.pipeline.max_age_ms, 20..=1000)?;
         within("overlay.line_px_at_480", self.overlay.line_px_at_480, 0.5..=8.0)?;
         within("overlay.tint_percent", self.overlay.tint_percent, 0.0..=50.0)?;

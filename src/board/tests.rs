@@ -11,6 +11,7 @@ rate_hz = 25.0
 [model]
 bundle = "../models/m"
 threads = 1
+cores = []
 [pipeline]
 max_age_ms = 120
 lock_step = false
@@ -65,6 +66,8 @@ fn what_is_unknown_missing_or_out_of_range_is_refused() {
     refused(&leaf("[camera]\nrate_hz = 0.5"), "camera.rate_hz");
     refused(&leaf("[stop]\nafter_frames = 0"), "stop.after_frames");
     refused(&leaf("[model]\nthreads = \"two\""), "threads");
+    refused(&leaf("[model]\nthreads = 2\ncores = [1]"), "1 cores for 2 threads");
+    refused(&leaf("[model]\nthreads = 2\ncores = [1, 1]"), "names 1 twice");
     refused(&leaf("[display]\nkind = \"cinema\""), "cinema");
     refused("inherits = \"base\"", "name is \"base\"");
     refused("name = \"leaf\"\n", "missing field");

@@ -7,6 +7,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::bundle::Bundle;
 use crate::engine::{Engine, Memory, Options, StepInfo};
+use crate::fault::Fault;
 
 /// Times a bundle's model on this machine.
 #[derive(clap::Args)]
@@ -17,6 +18,9 @@ pub struct Arguments {
     /// Threads that share the rows of each op.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: u16,
+    /// The threads' cores, one each, as in `1,2`; the system chooses if left out.
+    #[arg(long, value_delimiter = ',', value_name = "CORES")]
+    cores: Vec<usize>,
     /// The kernel set; the best that this machine has if left out.
     #[arg(long, value_name = "NAME")]
     kernels: Option<String>,
@@ -62,7 +66,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let start = Instant::now();
     let bundle = Bundle::open(&arguments.model)?;
     let threads = usize::from(arguments.threads);
-    let options = Options { threads, kernels: arguments.kernels.clone(), ..Options::default() };
+    let cores = arguments.cores.clone();
+    if !cores.is_empty() && cores.len() != threads {
+        return Err(Fault::usage(format!("--cores names {} cores for {threads} threads", cores.len())));
+    }
+    let options = Options { threads, cores, kernels: arguments.kernels.clone(), ..Options::default() };
     let mut engine = Engine::load(&bundle, &options)?;
     let load_ms = milliseconds(start.elapsed());
 

@@ -89,10 +89,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         most_frames,
         most_time,
     };
-    let threads = profile.model.threads;
+    let options =
+        Options { threads: profile.model.threads, cores: profile.model.cores.clone(), ..Options::default() };
     let load = move || {
         let bundle = bundle?;
-        let engine = Engine::load(&bundle, &Options { threads, ..Options::default() })?;
+        let engine = Engine::load(&bundle, &options)?;
         Walk::new(engine, &bundle.manifest, Following::Video)
     };
     let mut scorer = Scorer::default();
