@@ -129,47 +129,61 @@ impl<S: DenseSet> RowKernel for Folded<S> {
 /// [`DenseSet::add_up`], to be inlined into what is compiled for a set.
 #[inline(always)]
 pub fn add_up(sums: &Sums, columns: &[i32], output: &mut [u8], stride: usize) {
-    match sums.outputs {
-        1 => add_up_channels::<1>(sums, columns, output, stride),
-        2 => add_up_channels::<2>(sums, columns, output, stride),
-        4 => add_up_channels::<4>(sums, columns, output, stride),
-        8 => add_up_channels::<8>(sums, columns, output, stride),
+    match (sums.outputs, sums.taps) {
+        (1, 3) => add_up_channels::<1, 3>(sums, columns, 0, output, stride),
+        (2, 3) => add_up_channels::<2, 3>(sums, columns, 0, output, stride),
+        (4, 3) => add_up_channels::<4, 3>(sums, columns, 0, output, stride),
+        (8, 3) => add_up_channels::<8, 3>(sums, columns, 0, output, stride),
         _ => {
-            let mut first = 0;
-            while first < sums.outputs {
-                add_up_some::<1>(sums, columns, first, output, stride);
-                first += 1;
+            for first in 0..sums.outputs {
+                add_up_channels::<1, 0>(sums, columns, first, output, stride);
             }
         }
     }
 }
 
+/// `N` channels from `first` on; `TAPS` kernel columns, or 0 for a number only known when run.
 #[inline(always)]
-fn add_up_channels<const N: usize>(sums: &Sums, columns: &[i32], output: &mut [u8], stride: usize) {
-    add_up_some::<N>(sums, columns, 0, output, stride);
-}
-
-/// `N` channels from `first` on.
-#[inline(always)]
-fn add_up_some<const N: usize>(sums: &Sums, columns: &[i32], first: usize, output: &mut [u8], stride: usize) {
+fn add_up_channels<const N: usize, const TAPS: usize>(
+    sums: &Sums,
+    columns: &[i32],
+    first: usize,
+    output: &mut [u8],
+    stride: usize,
+) {
     let (Some(bias), Some(factors)) =
         (sums.bias[first..].first_chunk::<N>(), sums.factors[first..].first_chunk::<N>())
     else {
         return;
     };
+    let taps = if TAPS > 0 { TAPS } else { sums.taps };
     let (low, high, zero_point) =
         (sums.requantise.low(), sums.requantise.high(), sums.requantise.zero_point());
+    // From a tap's sums to the next one's, and all that a pixel's taps span.
+    let apart = sums.dilation * sums.step + sums.outputs;
+    let span = (taps - 1) * apart + N;
+    let reach = (taps - 1) * sums.dilation;
     for (x, pixel) in output.chunks_mut(stride.max(1)).take(sums.output).enumerate() {
         let mut total = *bias;
-        for tap in 0..sums.taps {
-            let column = (x * sums.stride + tap * sums.dilation).wrapping_sub(sums.padding);
-            if column >= sums.input {
-                continue;
-            }
-            let place = column * sums.step + tap * sums.outputs + first;
-            if let Some(part) = columns.get(place..).and_then(|rest| rest.first_chunk::<N>()) {
+        let mut add = |part: &[i32]| {
+            if let Some(part) = part.first_chunk::<N>() {
                 for (total, &part) in total.iter_mut().zip(part) {
                     *total = total.wrapping_add(part);
+                }
+            }
+        };
+        let left = (x * sums.stride).wrapping_sub(sums.padding);
+        let inside = left < sums.input && left + reach < sums.input;
+        match columns.get(left.wrapping_mul(sums.step).wrapping_add(first)..) {
+            Some(seen) if inside && seen.len() >= span => {
+                (0..taps).for_each(|tap| add(&seen[tap * apart..]));
+            }
+            _ => {
+                for tap in 0..taps {
+                    let column = left.wrapping_add(tap * sums.dilation);
+                    if column < sums.input {
+                        add(&columns[column * sums.step + tap * sums.outputs + first..]);
+                    }
                 }
             }
         }
