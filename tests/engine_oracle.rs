@@ -8,15 +8,18 @@ mod cases;
 use std::path::Path;
 
 use cases::Cases;
-use polyp_edge::engine::{Engine, Options, kernels};
+use polyp_edge::engine::{Engine, Options, Tuning, kernels};
 
 /// Runs every case with every kernel set and some numbers of threads, and lists what differs.
 fn differences(cases: &Cases) -> Vec<String> {
     let mut differences = vec![];
     for case in cases.iter() {
         for set in kernels::available() {
-            for threads in [1, 3] {
-                let options = Options { kernels: Some(set.name.into()), threads, ..Options::default() };
+            // As it is used; and as if every tensor were large: all that can be chained is, all rows are shared out.
+            let eager = Tuning { chained_bytes: 0, work_a_part: 1 };
+            for (threads, tuning) in [(1, Tuning::default()), (1, eager), (3, eager)] {
+                let kernels = Some(set.name.into());
+                let options = Options { kernels, threads, tuning, ..Options::default() };
                 let outcome = Engine::from_onnx(case.model, &options).and_then(|mut engine| {
                     let mut output = vec![0; case.output.len()];
                     engine.run(case.input, &mut output)?;
@@ -27,7 +30,7 @@ fn differences(cases: &Cases) -> Vec<String> {
                     Ok(count) => {
                         let all = case.output.len();
                         differences.push(format!(
-                            "{}, {}, {threads} threads: {count} of {all}",
+                            "{}, {}, {threads} threads, {tuning:?}: {count} of {all}",
                             case.name, set.name
                         ));
                     }

@@ -52,11 +52,28 @@ pub struct Options {
     pub threads: usize,
     /// The threads' cores, the caller's first; none pins nothing.
     pub cores: Vec<usize>,
+    pub tuning: Tuning,
+}
+
+/// When a program does what pays for large tensors alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// A tensor at least this large that only one op uses passes to it a few rows at a time.
+    pub chained_bytes: usize,
+    /// Work of a part of an op that outweighs handing it to a thread, in multiply-adds.
+    pub work_a_part: u64,
+}
+
+impl Default for Tuning {
+    /// Half of a Cortex-A76's second-level cache would be gone otherwise; about four microseconds of a fast core.
+    fn default() -> Self {
+        Tuning { chained_bytes: 128 << 10, work_a_part: 250_000 }
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { allow_fallback: false, kernels: None, threads: 1, cores: vec![] }
+        Options { allow_fallback: false, kernels: None, threads: 1, cores: vec![], tuning: Tuning::default() }
     }
 }
 
@@ -145,7 +162,7 @@ impl Engine {
             let ours = lowered.nodes.iter().all(|node| node.kernel == kernels.name);
             let (runner, steps) = match ours {
                 true => {
-                    let program = Program::new(&lowered.model, options.threads, &options.cores)?;
+                    let program = Program::new(&lowered.model, options)?;
                     let steps = program.steps().map(|(names, op)| StepInfo {
                         nodes: names.to_vec(),
                         op: op.describe(),

@@ -12,17 +12,13 @@ use anyhow::{Context, Result, ensure};
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
+use super::Options;
 use super::arena::{self, Lifetime};
 use super::chain::{Chain, From, Link, MOST_INPUTS, MOST_LINKS};
 use super::kernels::Rows;
 use super::ops::{Compute, Int8, Lookup, Shape};
 use super::threads::Pool;
 
-/// A tensor at least this large that only one op uses does not leave the cache: half of a Cortex-A76's second-level cache
-/// would be gone otherwise.
-const CHAINED_BYTES: usize = 128 << 10;
-/// Work of a part that outweighs handing it to a thread, in multiply-adds.
-const WORK_A_PART: u64 = 250_000;
 /// What writing a byte weighs in multiply-adds.
 const WORK_A_BYTE: u64 = 4;
 
@@ -75,10 +71,10 @@ pub struct Program {
 
 impl Program {
     /// From a model all of whose nodes are [`Int8`].
-    pub fn new(model: &TypedModel, threads: usize, cores: &[usize]) -> Result<Program> {
+    pub fn new(model: &TypedModel, options: &Options) -> Result<Program> {
         let mut plan = Plan::new(model)?;
-        plan.chain();
-        plan.lay_out(Pool::new(threads, cores)?)
+        plan.chain(options.tuning.chained_bytes);
+        plan.lay_out(Pool::new(options.threads, &options.cores)?, options.tuning.work_a_part)
     }
 
     /// Bytes of the arena, and of what all threads work in.
@@ -225,7 +221,7 @@ impl Plan {
     }
 
     /// Makes one op of ops whose results are large and used once.
-    fn chain(&mut self) {
+    fn chain(&mut self, chained_bytes: usize) {
         let mut uses = vec![0; self.shapes.len()];
         for &value in self.planned.iter().flat_map(|planned| &planned.inputs).chain([&self.result]) {
             uses[value] += 1;
@@ -233,7 +229,11 @@ impl Plan {
         // Whatever is written into a concatenation is used by what uses that.
         let mut links: Vec<Vec<Planned>> = vec![];
         for planned in std::mem::take(&mut self.planned) {
-            let large = |value: Value| self.shapes[value].iter().product::<usize>() >= CHAINED_BYTES;
+            // One row may be one value a channel, which is seen whole.
+            let large = |value: Value| {
+                let shape = self.shapes[value];
+                shape[0] > 1 && shape.iter().product::<usize>() >= chained_bytes
+            };
             let before = planned.inputs.iter().find_map(|&input| {
                 let place = links.iter().position(|chain| {
                     chain.len() < MOST_LINKS
@@ -255,7 +255,7 @@ impl Plan {
     }
 
     /// Gives every tensor its place.
-    fn lay_out(self, mut pool: Pool) -> Result<Program> {
+    fn lay_out(self, mut pool: Pool, work_a_part: u64) -> Result<Program> {
         let bytes = |value: Value| self.shapes[value].iter().product::<usize>();
         // From the first step that writes a tensor to the last one that reads it.
         let mut lifetimes: HashMap<Value, Lifetime> = HashMap::new();
@@ -293,7 +293,8 @@ impl Plan {
             });
             pool.reserve(|scratch| planned.op.reserve(scratch));
             let work = planned.op.multiply_adds() + WORK_A_BYTE * (height * width * channels) as u64;
-            let parts = usize::try_from(work / WORK_A_PART).unwrap_or(usize::MAX).clamp(1, height.max(1));
+            let parts =
+                usize::try_from(work / work_a_part.max(1)).unwrap_or(usize::MAX).clamp(1, height.max(1));
             // More parts than threads let a thread that is held up do less; but a chain begins anew with each part.
             let most = if planned.names.len() > 1 { threads } else { 2 * threads };
             let part = height.div_ceil(parts.min(most)).max(1);
