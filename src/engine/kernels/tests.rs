@@ -148,8 +148,15 @@ impl Problem {
     }
 }
 
+/// As many cases as PROPTEST_CASES says, else few enough for every day.
+fn configuration() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let cases = std::env::var_os("PROPTEST_CASES").map_or(200, |_| default.cases);
+    ProptestConfig { cases, ..default }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(configuration())]
 
     #[test]
     fn convolutions_follow_the_definition(problem in problem(false)) {
