@@ -7,6 +7,7 @@ use super::requantise::Finish;
 use crate::engine::kernels::dense::{DenseSet, Packed};
 use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Sources, Target};
 use crate::engine::kernels::rows::Line;
+use crate::engine::quantise::Requantise;
 
 /// Channels of a block of a dense convolution, and of half a block of a depthwise one.
 pub const LANES: usize = 8;
@@ -81,42 +82,58 @@ fn constants<F: Finish>(
     start: &[i32],
     factors: &[f32],
     channel: usize,
-    requantise: &crate::engine::quantise::Requantise,
+    requantise: &Requantise,
 ) -> ([i32; LANES], F) {
-    let factors = &factors[channel..][..LANES];
-    let start = &start[channel..][..LANES];
+    let (factors, start) = (&factors[channel..][..LANES], &start[channel..][..LANES]);
     let start = std::array::from_fn(|lane| start[lane].wrapping_add(F::OFFSET));
-    // SAFETY: there are eight factors.
-    let factors = unsafe { [vld1q_f32(factors.as_ptr()), vld1q_f32(factors.as_ptr().add(4))] };
-    (start, F::new(requantise, factors))
+    (start, F::new(requantise, &std::array::from_fn(|lane| factors[lane])))
 }
 
 /// Writes the bytes of adjacent pixels' channels; `output` ends with the last of them.
 #[inline(always)]
-fn store<F: Finish>(finish: &F, sums: &[Eight], output: &mut [u8], stride: usize, lanes: usize) {
-    assert!(output.len() >= (sums.len() - 1) * stride + lanes);
-    let to = output.as_mut_ptr();
-    for (pixel, &sums) in sums.iter().enumerate() {
-        // SAFETY: `output` was found to be long enough for each pixel's `lanes` bytes.
-        unsafe { put(finish.bytes(sums), to.add(pixel * stride), lanes) };
+fn store<F: Finish, const P: usize>(
+    finish: &F,
+    sums: &[Eight; P],
+    output: &mut [u8],
+    stride: usize,
+    lanes: usize,
+) {
+    assert!(output.len() >= (P - 1) * stride + lanes && lanes <= LANES);
+    let bytes: [uint8x8_t; P] = std::array::from_fn(|pixel| finish.bytes(sums[pixel]));
+    // SAFETY: `output` was found to be long enough for each pixel's `lanes` bytes.
+    unsafe { put(&bytes, output.as_mut_ptr(), stride, lanes) };
+}
+
+/// Writes the first `lanes` of eight bytes of each pixel.
+///
+/// # Safety
+/// There is room for them from `to` on, `stride` bytes apart.
+#[inline(always)]
+unsafe fn put<const P: usize>(pixels: &[uint8x8_t; P], to: *mut u8, stride: usize, lanes: usize) {
+    // SAFETY: the caller's.
+    unsafe {
+        if lanes == LANES {
+            for (pixel, &bytes) in pixels.iter().enumerate() {
+                vst1_u8(to.add(pixel * stride), bytes);
+            }
+        } else {
+            // Of a copy: only here must they be in memory.
+            let copies = *pixels;
+            put_some(&copies, to, stride, lanes);
+        }
     }
 }
 
-/// Writes the first `lanes` of eight bytes.
-///
-/// # Safety
-/// There is room for them at `to`.
-#[inline(always)]
-unsafe fn put(bytes: uint8x8_t, to: *mut u8, lanes: usize) {
-    // SAFETY: the caller's.
-    unsafe {
-        match lanes {
-            LANES => vst1_u8(to, bytes),
-            _ => {
-                let mut all = [0u8; LANES];
-                vst1_u8(all.as_mut_ptr(), bytes);
-                std::ptr::copy_nonoverlapping(all.as_ptr(), to, lanes);
-            }
+/// [`put`] of fewer than eight lanes, out of the way of loops that need all registers.
+#[cold]
+#[inline(never)]
+unsafe fn put_some(pixels: &[uint8x8_t], to: *mut u8, stride: usize, lanes: usize) {
+    for (pixel, &bytes) in pixels.iter().enumerate() {
+        let mut all = [0u8; LANES];
+        // SAFETY: `all` has eight bytes; the rest is the caller's.
+        unsafe {
+            vst1_u8(all.as_mut_ptr(), bytes);
+            std::ptr::copy_nonoverlapping(all.as_ptr(), to.add(pixel * stride), lanes);
         }
     }
 }
@@ -170,111 +187,151 @@ pub unsafe fn depthwise<S: Columns, F: Finish>(
     // SAFETY: the caller's.
     unsafe {
         match (packed.rows, taps, packed.stride * packed.quads) {
-            (2, 3, 1) => row::<S, F, 4, 2, 3, 1>(packed, block, columns, output),
-            (1, 3, 2) => row::<S, F, 4, 1, 3, 2>(packed, block, columns, output),
-            (4, 10, 2) => row::<S, F, 2, 4, 10, 2>(packed, block, columns, output),
-            (2, 10, 4) => row::<S, F, 4, 2, 10, 4>(packed, block, columns, output),
-            (1, 9, 3) => row::<S, F, 4, 1, 9, 3>(packed, block, columns, output),
-            (4, _, _) => row::<S, F, 2, 4, 0, 0>(packed, block, columns, output),
-            (2, _, _) => row::<S, F, 4, 2, 0, 0>(packed, block, columns, output),
-            _ => row::<S, F, 4, 1, 0, 0>(packed, block, columns, output),
+            (_, 3, 1) => rows::<S, F, 4, 1, 3, 1>(packed, block, columns, output),
+            (_, 3, 2) => rows::<S, F, 4, 1, 3, 2>(packed, block, columns, output),
+            (4, 10, 2) => rows::<S, F, 2, 4, 10, 2>(packed, block, columns, output),
+            (2, 10, 4) => rows::<S, F, 4, 2, 10, 4>(packed, block, columns, output),
+            (1, 9, 3) => rows::<S, F, 4, 1, 9, 3>(packed, block, columns, output),
+            (1, 25, 5) => rows::<S, F, 4, 1, 25, 5>(packed, block, columns, output),
+            _ => rows::<S, F, 4, 1, 0, 0>(packed, block, columns, output),
         }
     }
 }
 
-/// `R` output rows. `TAPS` adjacent columns make a sum, and `STEP` columns lie between two sums' first; or both are 0 for
-/// numbers only known when run and columns that may be apart.
+/// All output rows that share the columns, `R` at a time, of which there is a multiple. `TAPS` adjacent columns make a sum,
+/// and `STEP` columns lie between two sums' first; or both are 0 for numbers only known when run and columns that may be
+/// apart.
 #[inline(always)]
-unsafe fn row<S: Columns, F: Finish, const P: usize, const R: usize, const TAPS: usize, const STEP: usize>(
+unsafe fn rows<
+    S: Columns,
+    F: Finish,
+    const P: usize,
+    const R: usize,
+    const TAPS: usize,
+    const STEP: usize,
+>(
     packed: &PackedDepthwise<S>,
     block: usize,
     columns: &[Line],
-    mut output: Target<'_>,
+    output: Target<'_>,
 ) {
     let width = packed.width;
-    let lanes = packed.lanes(block);
-    for first in (0..lanes).step_by(LANES) {
+    let taps = packed.taps * packed.quads;
+    let step = packed.stride * packed.quads;
+    assert!((TAPS == 0 || TAPS == taps) && (STEP == 0 || STEP == step) && packed.rows.is_multiple_of(R));
+    let last = (packed.taps - 1) * packed.dilation * packed.quads + packed.quads;
+    assert!(columns.len() * 64 >= ((width - 1) * step + last) * S::COLUMN);
+    let row_weights = taps * S::COLUMN;
+    let block_weights = packed.rows * row_weights;
+    assert!(packed.weights.len() * 64 >= (block + 1) * block_weights);
+    let all_lanes = packed.lanes(block);
+    for (half, first) in (0..all_lanes).step_by(LANES).enumerate() {
+        let lanes = (all_lanes - first).min(LANES);
         let channel = block * S::LANES + first;
         let (start, finish) = constants::<F>(&packed.start, &packed.factors, channel, &packed.requantise);
-        let mut x = 0;
-        while x < width {
-            // The last tile begins earlier, so that it is full: some pixels are computed twice.
-            // SAFETY: the caller's.
-            unsafe {
-                if width >= P {
-                    let from = x.min(width - P);
-                    let sums = tile::<S, P, R, TAPS, STEP>(packed, block, first, from, columns, &start);
-                    store_rows(&finish, &sums, &mut output, first, from, (lanes - first).min(LANES));
-                    x = from + P;
-                } else {
-                    let sums = tile::<S, 1, R, TAPS, STEP>(packed, block, first, x, columns, &start);
-                    store_rows(&finish, &sums, &mut output, first, x, (lanes - first).min(LANES));
-                    x += 1;
+        // SAFETY: weights and columns were found to be long enough for all rows and pixels.
+        let (weights, columns) = unsafe {
+            let weights = packed.weights.as_ptr().cast::<u8>().add(block * block_weights);
+            (weights.add(half * (S::COLUMN / 2)), columns.as_ptr().cast::<u8>().add(half * (S::COLUMN / 2)))
+        };
+        for row in (0..output.rows.min(packed.rows)).step_by(R) {
+            // Rows that are not wanted go where nobody looks, so that the loop need not know.
+            let mut unwanted = [0u8; LANES];
+            let mut to = [(unwanted.as_mut_ptr(), 0); R];
+            for (row, to) in (row..output.rows).zip(&mut to) {
+                let length = (width - 1) * output.stride + lanes;
+                let bytes = &mut output.bytes[row * output.row + first..][..length];
+                *to = (bytes.as_mut_ptr(), output.stride);
+            }
+            let mut x = 0;
+            while x < width {
+                // The last tile begins earlier, so that it is full: some pixels are computed twice.
+                // SAFETY: the caller's; each row has room for the lanes of all pixels, or is the unwanted one.
+                unsafe {
+                    let weights = weights.add(row * row_weights);
+                    if width >= P {
+                        x = x.min(width - P);
+                        let columns = columns.add(x * step * S::COLUMN);
+                        let sums = tile::<S, P, R, TAPS, STEP>(packed, columns, weights, &start);
+                        put_rows(&finish, &sums, &to, x, lanes);
+                        x += P;
+                    } else {
+                        let columns = columns.add(x * step * S::COLUMN);
+                        let sums = tile::<S, 1, R, 0, 0>(packed, columns, weights, &start);
+                        put_rows(&finish, &sums, &to, x, lanes);
+                        x += 1;
+                    }
                 }
             }
         }
     }
 }
 
-/// The sums of `P` pixels of each of `R` rows, from `x` on, of eight channels from the block's `first` on.
+/// Writes the pixels of each row from `x` on; a row is where it begins, and how far its pixels are apart.
+///
+/// # Safety
+/// There is room for them.
+#[inline(always)]
+unsafe fn put_rows<F: Finish, const P: usize, const R: usize>(
+    finish: &F,
+    sums: &[[Eight; P]; R],
+    to: &[(*mut u8, usize); R],
+    x: usize,
+    lanes: usize,
+) {
+    for (sums, &(to, stride)) in sums.iter().zip(to) {
+        let bytes: [uint8x8_t; P] = std::array::from_fn(|pixel| finish.bytes(sums[pixel]));
+        // SAFETY: the caller's.
+        unsafe { put(&bytes, to.add(x * stride), stride, lanes) };
+    }
+}
+
+/// The sums of `P` pixels of each of `R` rows, of eight channels.
+///
+/// # Safety
+/// As [`Columns`]'s. `columns` are those that the pixels see, `weights` those of all rows; both begin with the channels'.
 #[inline(always)]
 unsafe fn tile<S: Columns, const P: usize, const R: usize, const TAPS: usize, const STEP: usize>(
     packed: &PackedDepthwise<S>,
-    block: usize,
-    first: usize,
-    x: usize,
-    columns: &[Line],
+    columns: *const u8,
+    weights: *const u8,
     start: &[i32; LANES],
 ) -> [[Eight; P]; R] {
     let quads = packed.quads;
     let taps = if TAPS > 0 { TAPS } else { packed.taps * quads };
-    let last = (packed.taps - 1) * packed.dilation * quads + quads;
     let step = if STEP > 0 { STEP } else { packed.stride * quads };
-    let weights_start = block * R * taps * S::COLUMN;
-    assert!(columns.len() * 64 >= (x * step + (P - 1) * step + last) * S::COLUMN);
-    assert!(packed.weights.len() * 64 >= weights_start + R * taps * S::COLUMN);
-    assert!(taps == packed.taps * quads && step == packed.stride * quads && first < S::LANES);
-    let half = first / LANES * (S::COLUMN / 2);
-    // SAFETY, to the end: row < R, tap < taps, pixel < P and place < last; columns and weights were found to be long
-    // enough, `start` has eight values. The features are the caller's.
+    // SAFETY, to the end: row < R, tap < taps, pixel < P; the rest is the caller's.
     unsafe {
-        let columns = columns.as_ptr().cast::<u8>().add(x * step * S::COLUMN + half);
-        let weights = packed.weights.as_ptr().cast::<u8>().add(weights_start + half);
-        let mut sums = [[[vdupq_n_s32(0); 2]; P]; R];
-        for sum in sums.iter_mut().flatten() {
-            *sum = [load_again(start.as_ptr()), load_again(start.as_ptr().add(4))];
-        }
-        for tap in 0..taps {
-            let place = match TAPS {
-                0 => tap / quads * packed.dilation * quads + tap % quads,
-                _ => tap,
-            };
-            let columns: [S::Half; P] =
-                std::array::from_fn(|pixel| S::load(columns.add((pixel * step + place) * S::COLUMN)));
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let weights = S::load(weights.add((row * taps + tap) * S::COLUMN));
-                for (sum, &column) in sums.iter_mut().zip(&columns) {
-                    *sum = S::dot(*sum, column, weights);
+        let [low, high] = [start.as_ptr(), start.as_ptr().add(4)];
+        let begin = |_| std::array::from_fn(|_| [load_again(low), load_again(high)]);
+        let mut sums: [[Eight; P]; R] = std::array::from_fn(begin);
+        macro_rules! tap {
+            ($tap:expr) => {{
+                let tap = $tap;
+                let place = match TAPS {
+                    0 => tap / quads * packed.dilation * quads + tap % quads,
+                    _ => tap,
+                };
+                let columns: [S::Half; P] =
+                    std::array::from_fn(|pixel| S::load(columns.add((pixel * step + place) * S::COLUMN)));
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let weights = S::load(weights.add((row * taps + tap) * S::COLUMN));
+                    for (sum, &column) in sums.iter_mut().zip(&columns) {
+                        *sum = S::dot(*sum, column, weights);
+                    }
                 }
+            }};
+        }
+        if TAPS == 3 {
+            tap!(0);
+            tap!(1);
+            tap!(2);
+        } else {
+            for tap in 0..taps {
+                tap!(tap);
             }
         }
         sums
-    }
-}
-
-#[inline(always)]
-fn store_rows<F: Finish, const P: usize, const R: usize>(
-    finish: &F,
-    sums: &[[Eight; P]; R],
-    output: &mut Target<'_>,
-    first: usize,
-    x: usize,
-    lanes: usize,
-) {
-    for (row, sums) in sums.iter().enumerate().take(output.rows) {
-        let place = row * output.row + x * output.stride + first;
-        let last = (P - 1) * output.stride + lanes;
-        store(finish, sums, &mut output.bytes[place..][..last], output.stride, lanes);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::arch::aarch64::*;
 
 use super::convolution::{self, Columns, Eight, LANES, Tile, load_again, set};
-use super::requantise::{Finish, Plain, Small, Way, with_way};
+use super::requantise::{Finish, Plain, Positive, Small, Way, with_way};
 use crate::engine::kernels::dense::{DenseSet, Packed};
 use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Sources, Target};
 use crate::engine::kernels::rows::Line;

@@ -2,6 +2,7 @@
 
 use std::arch::aarch64::*;
 
+use super::convolution::{Eight, LANES, load_again};
 use crate::engine::quantise::Requantise;
 
 /// 1.5 × 2^23: added to an integer's bits it makes an f32 of it, added to an f32 it rounds half to even; below ±2^22.
@@ -15,30 +16,38 @@ pub enum Way {
     Plain,
     /// For small sums: no conversions, and narrowing saturates.
     Small,
-    /// The same, and the rounding adds the zero point, which is even.
-    SmallEven,
+    /// The same for a zero point of 0, where it does not matter what becomes of negative sums if only it is not positive.
+    Positive,
 }
 
 impl Way {
     /// The cheapest one for sums and steps up to these.
     pub fn of(greatest_sum: i64, greatest_step: f64, requantise: &Requantise) -> Way {
-        match greatest_sum < 1 << 22 && greatest_step < 32_000.0 {
-            true if requantise.zero_point() % 2 == 0 => Way::SmallEven,
+        match greatest_sum < 1 << 22 && greatest_step < GREATEST_STEP {
+            true if requantise.zero_point() == 0 => Way::Positive,
             true => Way::Small,
             false => Way::Plain,
         }
     }
 }
 
+/// Steps below this leave room for a zero point in 16 bits.
+const GREATEST_STEP: f64 = 32_000.0;
+
 /// A [`Way`], with what it needs of a block's eight channels.
 pub trait Finish: Sized {
     /// What sums must start with besides their own start.
     const OFFSET: i32;
 
-    fn new(requantise: &Requantise, factors: [float32x4_t; 2]) -> Self;
+    fn new(requantise: &Requantise, factors: &[f32; LANES]) -> Self;
 
     /// [`Requantise::apply`] of each sum.
-    fn bytes(&self, sums: [int32x4_t; 2]) -> uint8x8_t;
+    fn bytes(&self, sums: Eight) -> uint8x8_t;
+}
+
+fn load(values: &[f32; LANES]) -> [float32x4_t; 2] {
+    // SAFETY: all of 64-bit ARM has NEON; there are eight values.
+    unsafe { [vld1q_f32(values.as_ptr()), vld1q_f32(values.as_ptr().add(4))] }
 }
 
 /// [`Way::Plain`].
@@ -53,11 +62,11 @@ impl Finish for Plain {
     const OFFSET: i32 = 0;
 
     #[inline(always)]
-    fn new(requantise: &Requantise, factors: [float32x4_t; 2]) -> Self {
+    fn new(requantise: &Requantise, factors: &[f32; LANES]) -> Self {
         // SAFETY: all of 64-bit ARM has NEON.
         unsafe {
             Plain {
-                factors,
+                factors: load(factors),
                 low: vdupq_n_f32(requantise.low()),
                 high: vdupq_n_f32(requantise.high()),
                 zero_point: vdupq_n_s32(requantise.zero_point()),
@@ -66,7 +75,7 @@ impl Finish for Plain {
     }
 
     #[inline(always)]
-    fn bytes(&self, sums: [int32x4_t; 2]) -> uint8x8_t {
+    fn bytes(&self, sums: Eight) -> uint8x8_t {
         // SAFETY: all of 64-bit ARM has NEON.
         let stored = |half: usize| unsafe {
             let steps = vmulq_f32(vcvtq_f32_s32(sums[half]), self.factors[half]);
@@ -78,44 +87,74 @@ impl Finish for Plain {
     }
 }
 
-/// [`Way::Small`] and [`Way::SmallEven`].
-pub struct Small<const EVEN: bool> {
+/// [`Way::Small`].
+pub struct Small {
     factors: [float32x4_t; 2],
-    offset: float32x4_t,
     rounding: float32x4_t,
     zero_point: int16x8_t,
 }
 
-impl<const EVEN: bool> Finish for Small<EVEN> {
+impl Finish for Small {
     const OFFSET: i32 = ROUNDING.to_bits() as i32;
 
     #[inline(always)]
-    fn new(requantise: &Requantise, factors: [float32x4_t; 2]) -> Self {
-        let zero_point = requantise.zero_point();
-        let rounding = if EVEN { ROUNDING + zero_point as f32 } else { ROUNDING };
+    fn new(requantise: &Requantise, factors: &[f32; LANES]) -> Self {
         // SAFETY: all of 64-bit ARM has NEON.
         unsafe {
             Small {
-                factors,
-                offset: vdupq_n_f32(ROUNDING),
-                rounding: vdupq_n_f32(rounding),
-                zero_point: vdupq_n_s16(zero_point as i16),
+                factors: load(factors),
+                rounding: vdupq_n_f32(ROUNDING),
+                zero_point: vdupq_n_s16(requantise.zero_point() as i16),
             }
         }
     }
 
     #[inline(always)]
-    fn bytes(&self, sums: [int32x4_t; 2]) -> uint8x8_t {
+    fn bytes(&self, sums: Eight) -> uint8x8_t {
         // SAFETY: all of 64-bit ARM has NEON.
         let rounded = |half: usize| unsafe {
-            let sums = vsubq_f32(vreinterpretq_f32_s32(sums[half]), self.offset);
+            let sums = vsubq_f32(vreinterpretq_f32_s32(sums[half]), self.rounding);
             vreinterpretq_s16_f32(vaddq_f32(vmulq_f32(sums, self.factors[half]), self.rounding))
         };
         // SAFETY: all of 64-bit ARM has NEON.
-        unsafe {
-            let steps = vuzp1q_s16(rounded(0), rounded(1));
-            vqmovun_s16(if EVEN { steps } else { vqaddq_s16(steps, self.zero_point) })
-        }
+        unsafe { vqmovun_s16(vqaddq_s16(vuzp1q_s16(rounded(0), rounded(1)), self.zero_point)) }
+    }
+}
+
+/// 2^23: added to the bits of a positive integer below it, it makes an f32 of their sum. Its product with a factor is exact,
+/// so that a fused multiply-add can take it away again and rounds as the product alone would be.
+const POWER: f32 = 8_388_608.0;
+
+/// [`Way::Positive`].
+pub struct Positive {
+    factors: [float32x4_t; 2],
+    /// −2^23 × factor, in memory: an instruction that loads it takes up no pipe that multiplies.
+    offsets: [f32; LANES],
+    rounding: float32x4_t,
+}
+
+impl Finish for Positive {
+    const OFFSET: i32 = POWER.to_bits() as i32;
+
+    #[inline(always)]
+    fn new(_requantise: &Requantise, factors: &[f32; LANES]) -> Self {
+        // Channels with greater factors have no sum but 0.
+        let factors = factors.map(|factor| factor.min(GREATEST_STEP as f32));
+        // SAFETY: all of 64-bit ARM has NEON.
+        let rounding = unsafe { vdupq_n_f32(ROUNDING) };
+        Positive { factors: load(&factors), offsets: factors.map(|factor| -POWER * factor), rounding }
+    }
+
+    #[inline(always)]
+    fn bytes(&self, sums: Eight) -> uint8x8_t {
+        // SAFETY: all of 64-bit ARM has NEON; there are eight offsets.
+        let rounded = |half: usize| unsafe {
+            let offsets = vreinterpretq_f32_s32(load_again(self.offsets.as_ptr().add(4 * half).cast()));
+            let steps = vfmaq_f32(offsets, vreinterpretq_f32_s32(sums[half]), self.factors[half]);
+            vreinterpretq_s16_f32(vaddq_f32(steps, self.rounding))
+        };
+        // SAFETY: all of 64-bit ARM has NEON.
+        unsafe { vqmovun_s16(vuzp1q_s16(rounded(0), rounded(1))) }
     }
 }
 
@@ -128,11 +167,11 @@ macro_rules! with_way {
                 $call
             }
             Way::Small => {
-                type $way = Small<false>;
+                type $way = Small;
                 $call
             }
-            Way::SmallEven => {
-                type $way = Small<true>;
+            Way::Positive => {
+                type $way = Positive;
                 $call
             }
         }
