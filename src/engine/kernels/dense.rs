@@ -402,6 +402,14 @@ impl<S: DenseSet> Dense<S> {
         while pixel < pixels.end {
             let (y, x) = (pixel / width, pixel % width);
             let count = (width - x).min(pixels.end - pixel);
+            if self.in_place {
+                // The patches but for their form.
+                let depth = self.packed.depth;
+                let patches = &mut patches[(pixel - pixels.start) * depth..];
+                copy_all(&input.row(y)[x * depth..][..count * depth], patches);
+                pixel += count;
+                continue;
+            }
             let mut rows = [None; MOST_KERNEL_ROWS];
             for (ky, row) in rows.iter_mut().enumerate().take(convolution.kernel[0]) {
                 let input_y = (y * convolution.strides[0] + ky * convolution.dilations[0])
@@ -460,7 +468,12 @@ fn copy<V: Value>(from: &[u8], to: &mut [V], length: usize) {
         *to = from.map(V::new);
         return;
     }
-    for (to, &from) in to[..length].iter_mut().zip(&from[..length]) {
+    copy_all(&from[..length], to);
+}
+
+#[inline(always)]
+fn copy_all<V: Value>(from: &[u8], to: &mut [V]) {
+    for (to, &from) in to.iter_mut().zip(from) {
         *to = V::new(from);
     }
 }

@@ -300,7 +300,7 @@ unsafe fn tile<S: Columns, const P: usize, const R: usize, const TAPS: usize, co
     let quads = packed.quads;
     let taps = if TAPS > 0 { TAPS } else { packed.taps * quads };
     let step = if STEP > 0 { STEP } else { packed.stride * quads };
-    // SAFETY, to the end: row < R, tap < taps, pixel < P; the rest is the caller's.
+    // SAFETY: to the end, row < R, tap < taps and pixel < P; the rest is the caller's.
     unsafe {
         let [low, high] = [start.as_ptr(), start.as_ptr().add(4)];
         let begin = |_| std::array::from_fn(|_| [load_again(low), load_again(high)]);
