@@ -1,6 +1,7 @@
 //! Sets for 64-bit ARM, all of which has NEON and fused multiply-adds: on these, the scalar set's element-wise functions are
 //! compiled to vectors as they are.
 
+mod columns;
 mod convolution;
 mod dot;
 mod elementwise;
