@@ -5,7 +5,7 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::requantise::Finish;
-use crate::engine::kernels::dense::{DenseSet, Packed};
+use crate::engine::kernels::dense::{DenseSet, Packed, Patches};
 use crate::engine::quantise::Requantise;
 
 /// Channels of a block of a dense convolution, and of half a block of a depthwise one.
@@ -21,16 +21,18 @@ pub type Eight = [int32x4_t; 2];
 pub trait Tile: DenseSet {
     /// The sums of `P` pixels and of one block of `4 × HALVES` channels.
     ///
-    /// `values` has `P` patches of `depth` values, `weights` the block's weights, `start` what its eight sums start with.
+    /// `start` is what its eight sums start with; `rows` where each row of the first patch begins, of `length` values, a
+    /// multiple of 8, and `step` values before the next patch's; `weights` the block's weights.
     unsafe fn sums<const P: usize, const HALVES: usize>(
         start: &[i32; LANES],
-        values: *const Self::Value,
+        rows: impl Iterator<Item = *const Self::Value>,
+        length: usize,
+        step: usize,
         weights: *const u8,
-        depth: usize,
     ) -> [Eight; P];
 }
 
-/// All pixels of a block of output channels, of which only the first `4 × HALVES` are there.
+/// [`DenseSet::multiply`] of a block of output channels, of which only the first `4 × HALVES` are there.
 ///
 /// # Safety
 /// As [`Tile`]'s.
@@ -43,8 +45,51 @@ pub unsafe fn dense<S: Tile, const HALVES: usize, F: Finish>(
     stride: usize,
 ) {
     let depth = packed.depth;
-    let count = patches.len() / depth;
-    let size = depth * LANES * size_of::<S::Value>();
+    let row = |pixel: usize| std::iter::once(patches[pixel * depth..].as_ptr());
+    let patches = Source { count: patches.len() / depth, rows: row, length: depth, step: depth };
+    // SAFETY: the caller's; there are as many patches.
+    unsafe { pixels::<S, HALVES, F, _, _>(packed, block, &patches, output, stride) }
+}
+
+/// [`DenseSet::multiply_rows`], likewise, for a set that multiplies stored values as they are.
+///
+/// # Safety
+/// As [`Tile`]'s.
+#[inline(always)]
+pub unsafe fn dense_rows<S: Tile<Value = u8>, const HALVES: usize, F: Finish>(
+    packed: &Packed<S>,
+    block: usize,
+    patches: &Patches<'_>,
+    output: &mut [u8],
+    stride: usize,
+) {
+    assert!(patches.row * patches.rows.len() == packed.depth);
+    let rows = |pixel: usize| patches.rows.iter().map(move |row| row[pixel * patches.step..].as_ptr());
+    let patches = Source { count: patches.count, rows, length: patches.row, step: patches.step };
+    // SAFETY: the caller's, who checked that all rows have all pixels.
+    unsafe { pixels::<S, HALVES, F, _, _>(packed, block, &patches, output, stride) }
+}
+
+/// Patches of `count` pixels; `rows` gives where the rows of a pixel's patch begin. The rest is as [`Tile::sums`] has it.
+struct Source<R> {
+    count: usize,
+    rows: R,
+    length: usize,
+    step: usize,
+}
+
+#[inline(always)]
+unsafe fn pixels<S: Tile, const HALVES: usize, F: Finish, R: Fn(usize) -> I, I>(
+    packed: &Packed<S>,
+    block: usize,
+    patches: &Source<R>,
+    output: &mut [u8],
+    stride: usize,
+) where
+    I: Iterator<Item = *const S::Value>,
+{
+    let count = patches.count;
+    let size = packed.depth * LANES * size_of::<S::Value>();
     let lines = &packed.weights[block * size / 64..];
     assert!(lines.len() * 64 >= block * size % 64 + size);
     // SAFETY: at most 63 bytes into lines that were found to be long enough.
@@ -56,9 +101,10 @@ pub unsafe fn dense<S: Tile, const HALVES: usize, F: Finish>(
     macro_rules! tile {
         ($pixels:literal, $first:expr) => {{
             let first = $first;
-            let values = patches[first * depth..][..$pixels * depth].as_ptr();
+            let rows = (patches.rows)(first);
+            let (length, step) = (patches.length, patches.step);
             // SAFETY: the caller's; there are that many patches and a block of weights.
-            let sums = unsafe { S::sums::<$pixels, HALVES>(&start, values, weights, depth) };
+            let sums = unsafe { S::sums::<$pixels, HALVES>(&start, rows, length, step, weights) };
             let output = &mut output[first * stride + channel..];
             let last = ($pixels - 1) * stride + lanes;
             store(&finish, &sums, &mut output[..last], stride, lanes);
@@ -154,7 +200,7 @@ pub unsafe fn load_again(from: *const i32) -> int32x4_t {
 
 /// Gives a set its [`DenseSet`] and [`DepthwiseSet`], from its [`Tile`] and [`Columns`].
 macro_rules! set {
-    ($set:ident, $value:ty, $unit:literal, $rows:literal, $features:literal) => {
+    ($set:ident, $value:ty, $unit:literal, $rows:literal, $features:literal $(, $by_rows:ident)?) => {
         impl DenseSet for $set {
             type Value = $value;
             const UNIT: usize = $unit;
@@ -186,6 +232,36 @@ macro_rules! set {
                     })
                 }
             }
+
+            $(
+                const BY_ROWS: bool = true;
+
+                fn $by_rows(packed: &Packed<Self>, patches: &Patches<'_>, output: &mut [u8], stride: usize) {
+                    #[target_feature(enable = $features)]
+                    #[inline(never)]
+                    fn dense_rows<const HALVES: usize, F: Finish>(
+                        packed: &Packed<$set>,
+                        block: usize,
+                        patches: &Patches<'_>,
+                        output: &mut [u8],
+                        stride: usize,
+                    ) {
+                        // SAFETY: this function is compiled for what the vectors need; all rows have all pixels.
+                        unsafe { convolution::dense_rows::<$set, HALVES, F>(packed, block, patches, output, stride) }
+                    }
+                    patches.check();
+                    let way = Way::of(packed.greatest_sum, packed.greatest_step, &packed.requantise);
+                    for block in 0..packed.blocks() {
+                        // SAFETY: the set is only given out where the CPU has what this function is compiled for.
+                        with_way!(way, F => unsafe {
+                            match packed.outputs - block * LANES {
+                                ..=4 => dense_rows::<1, F>(packed, block, patches, output, stride),
+                                _ => dense_rows::<2, F>(packed, block, patches, output, stride),
+                            }
+                        })
+                    }
+                }
+            )?
         }
 
         impl DepthwiseSet for $set {

@@ -38,11 +38,12 @@ impl Tile for Dot {
     #[inline(always)]
     unsafe fn sums<const P: usize, const HALVES: usize>(
         start: &[i32; LANES],
-        values: *const i8,
+        rows: impl Iterator<Item = *const i8>,
+        length: usize,
+        step: usize,
         weights: *const u8,
-        depth: usize,
     ) -> [Eight; P] {
-        // SAFETY: the caller's; `depth` is a multiple of 8, and a step reads as many values and weights as it steps over.
+        // SAFETY: the caller's; each row and its weights are read to their end.
         unsafe {
             let mut sums = [[vdupq_n_s32(0); 2]; P];
             for half in 0..HALVES {
@@ -50,25 +51,28 @@ impl Tile for Dot {
                     sums[half] = load_again(start.as_ptr().add(4 * half));
                 }
             }
-            let weights = weights.cast::<i8>();
-            let mut at = 0;
-            while at + 16 <= depth {
-                let values: [int8x16_t; P] =
-                    std::array::from_fn(|pixel| vld1q_s8(values.add(pixel * depth + at)));
-                let weights = weights.add(at * LANES);
-                quad::<P, HALVES, 0>(&mut sums, &values, weights);
-                quad::<P, HALVES, 1>(&mut sums, &values, weights);
-                quad::<P, HALVES, 2>(&mut sums, &values, weights);
-                quad::<P, HALVES, 3>(&mut sums, &values, weights);
-                at += 16;
-            }
-            if at < depth {
-                let values: [int8x16_t; P] = std::array::from_fn(|pixel| {
-                    vcombine_s8(vld1_s8(values.add(pixel * depth + at)), vdup_n_s8(0))
-                });
-                let weights = weights.add(at * LANES);
-                quad::<P, HALVES, 0>(&mut sums, &values, weights);
-                quad::<P, HALVES, 1>(&mut sums, &values, weights);
+            let mut weights = weights.cast::<i8>();
+            for values in rows {
+                let mut at = 0;
+                while at + 16 <= length {
+                    let values: [int8x16_t; P] =
+                        std::array::from_fn(|pixel| vld1q_s8(values.add(pixel * step + at)));
+                    let weights = weights.add(at * LANES);
+                    quad::<P, HALVES, 0>(&mut sums, &values, weights);
+                    quad::<P, HALVES, 1>(&mut sums, &values, weights);
+                    quad::<P, HALVES, 2>(&mut sums, &values, weights);
+                    quad::<P, HALVES, 3>(&mut sums, &values, weights);
+                    at += 16;
+                }
+                if at < length {
+                    let values: [int8x16_t; P] = std::array::from_fn(|pixel| {
+                        vcombine_s8(vld1_s8(values.add(pixel * step + at)), vdup_n_s8(0))
+                    });
+                    let weights = weights.add(at * LANES);
+                    quad::<P, HALVES, 0>(&mut sums, &values, weights);
+                    quad::<P, HALVES, 1>(&mut sums, &values, weights);
+                }
+                weights = weights.add(length * LANES);
             }
             sums
         }

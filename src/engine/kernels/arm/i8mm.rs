@@ -7,14 +7,14 @@ use std::arch::asm;
 use super::columns::{self, Columns};
 use super::convolution::{self, Eight, LANES, Tile, load_again, set};
 use super::requantise::{Finish, Plain, Positive, Small, Way, with_way};
-use crate::engine::kernels::dense::{DenseSet, Packed};
+use crate::engine::kernels::dense::{DenseSet, Packed, Patches};
 use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Sources, Target};
 use crate::engine::kernels::rows::Line;
 
 #[derive(Clone, Copy, Debug)]
 pub struct I8mm;
 
-set!(I8mm, u8, 8, 4, "neon,i8mm");
+set!(I8mm, u8, 8, 4, "neon,i8mm", multiply_rows);
 
 /// `sums + values · weights`: `[pixel, channel]` of sums, `[pixel, 8]` of values, `[channel, 8]` of weights, two of each.
 ///
@@ -35,15 +35,16 @@ impl Tile for I8mm {
     #[inline(always)]
     unsafe fn sums<const P: usize, const HALVES: usize>(
         start: &[i32; LANES],
-        values: *const u8,
+        rows: impl Iterator<Item = *const u8>,
+        length: usize,
+        step: usize,
         weights: *const u8,
-        depth: usize,
     ) -> [Eight; P] {
         // Pairs of channels' starts, one for each of two pixels.
         let start: [[i32; 4]; 4] = std::array::from_fn(|pair| {
             [start[2 * pair], start[2 * pair + 1], start[2 * pair], start[2 * pair + 1]]
         });
-        // SAFETY: the caller's; `depth` is a multiple of 8, and a step reads as many values and weights as it steps over.
+        // SAFETY: the caller's; each row and its weights are read to their end.
         unsafe {
             // Of each pair of pixels; a single pixel is its own partner. Those past the last pair are never used.
             let mut sums = [[vdupq_n_s32(0); 4]; P];
@@ -53,27 +54,30 @@ impl Tile for I8mm {
                     *sum = load_again(start[pair].as_ptr());
                 }
             }
-            let weights = weights.cast::<i8>();
-            let row = |pixel: usize| values.add(pixel.min(P - 1) * depth);
-            let mut at = 0;
-            while at + 16 <= depth {
-                let load = |pixel: usize| vreinterpretq_u64_u8(vld1q_u8(row(pixel).add(at)));
-                let (mut first, mut second) = ([vdupq_n_u64(0); P], [vdupq_n_u64(0); P]);
-                for pair in 0..pairs {
-                    let (above, below) = (load(2 * pair), load(2 * pair + 1));
-                    (first[pair], second[pair]) = (vtrn1q_u64(above, below), vtrn2q_u64(above, below));
+            let mut weights = weights.cast::<i8>();
+            for values in rows {
+                let row = |pixel: usize| values.add(pixel.min(P - 1) * step);
+                let mut at = 0;
+                while at + 16 <= length {
+                    let load = |pixel: usize| vreinterpretq_u64_u8(vld1q_u8(row(pixel).add(at)));
+                    let (mut first, mut second) = ([vdupq_n_u64(0); P], [vdupq_n_u64(0); P]);
+                    for pair in 0..pairs {
+                        let (above, below) = (load(2 * pair), load(2 * pair + 1));
+                        (first[pair], second[pair]) = (vtrn1q_u64(above, below), vtrn2q_u64(above, below));
+                    }
+                    eight::<P, HALVES>(&mut sums, &first, weights.add(at * LANES));
+                    eight::<P, HALVES>(&mut sums, &second, weights.add((at + 8) * LANES));
+                    at += 16;
                 }
-                step::<P, HALVES>(&mut sums, &first, weights.add(at * LANES));
-                step::<P, HALVES>(&mut sums, &second, weights.add((at + 8) * LANES));
-                at += 16;
-            }
-            if at < depth {
-                let load = |pixel: usize| vreinterpret_u64_u8(vld1_u8(row(pixel).add(at)));
-                let mut last = [vdupq_n_u64(0); P];
-                for (pair, last) in last.iter_mut().enumerate().take(pairs) {
-                    *last = vcombine_u64(load(2 * pair), load(2 * pair + 1));
+                if at < length {
+                    let load = |pixel: usize| vreinterpret_u64_u8(vld1_u8(row(pixel).add(at)));
+                    let mut last = [vdupq_n_u64(0); P];
+                    for (pair, last) in last.iter_mut().enumerate().take(pairs) {
+                        *last = vcombine_u64(load(2 * pair), load(2 * pair + 1));
+                    }
+                    eight::<P, HALVES>(&mut sums, &last, weights.add(at * LANES));
                 }
-                step::<P, HALVES>(&mut sums, &last, weights.add(at * LANES));
+                weights = weights.add(length * LANES);
             }
             let wide = |sums: int32x4_t| vreinterpretq_s64_s32(sums);
             std::array::from_fn(|pixel| {
@@ -92,7 +96,7 @@ impl Tile for I8mm {
 
 /// Eight values of each pair of pixels, with the weights that go with them.
 #[inline(always)]
-unsafe fn step<const P: usize, const HALVES: usize>(
+unsafe fn eight<const P: usize, const HALVES: usize>(
     sums: &mut [[int32x4_t; 4]; P],
     values: &[uint64x2_t; P],
     weights: *const i8,

@@ -18,11 +18,12 @@ impl Tile for Neon {
     #[inline(always)]
     unsafe fn sums<const P: usize, const HALVES: usize>(
         start: &[i32; LANES],
-        values: *const i16,
+        rows: impl Iterator<Item = *const i16>,
+        length: usize,
+        step: usize,
         weights: *const u8,
-        depth: usize,
     ) -> [Eight; P] {
-        // SAFETY: the caller's; `depth` is a multiple of 8, and a step reads as many values and weights as it steps over.
+        // SAFETY: the caller's; each row and its weights are read to their end.
         unsafe {
             let mut sums = [[vdupq_n_s32(0); 2]; P];
             for half in 0..HALVES {
@@ -30,21 +31,24 @@ impl Tile for Neon {
                     sums[half] = load_again(start.as_ptr().add(4 * half));
                 }
             }
-            let weights = weights.cast::<i16>();
-            let mut at = 0;
-            while at < depth {
-                let values: [int16x8_t; P] =
-                    std::array::from_fn(|pixel| vld1q_s16(values.add(pixel * depth + at)));
-                let weights = weights.add(at * LANES);
-                one::<P, HALVES, 0>(&mut sums, &values, weights);
-                one::<P, HALVES, 1>(&mut sums, &values, weights);
-                one::<P, HALVES, 2>(&mut sums, &values, weights);
-                one::<P, HALVES, 3>(&mut sums, &values, weights);
-                one::<P, HALVES, 4>(&mut sums, &values, weights);
-                one::<P, HALVES, 5>(&mut sums, &values, weights);
-                one::<P, HALVES, 6>(&mut sums, &values, weights);
-                one::<P, HALVES, 7>(&mut sums, &values, weights);
-                at += 8;
+            let mut weights = weights.cast::<i16>();
+            for values in rows {
+                let mut at = 0;
+                while at < length {
+                    let values: [int16x8_t; P] =
+                        std::array::from_fn(|pixel| vld1q_s16(values.add(pixel * step + at)));
+                    let weights = weights.add(at * LANES);
+                    one::<P, HALVES, 0>(&mut sums, &values, weights);
+                    one::<P, HALVES, 1>(&mut sums, &values, weights);
+                    one::<P, HALVES, 2>(&mut sums, &values, weights);
+                    one::<P, HALVES, 3>(&mut sums, &values, weights);
+                    one::<P, HALVES, 4>(&mut sums, &values, weights);
+                    one::<P, HALVES, 5>(&mut sums, &values, weights);
+                    one::<P, HALVES, 6>(&mut sums, &values, weights);
+                    one::<P, HALVES, 7>(&mut sums, &values, weights);
+                    at += 8;
+                }
+                weights = weights.add(length * LANES);
             }
             sums
         }
