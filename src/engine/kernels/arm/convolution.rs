@@ -89,11 +89,7 @@ unsafe fn pixels<S: Tile, const HALVES: usize, F: Finish, R: Fn(usize) -> I, I>(
     I: Iterator<Item = *const S::Value>,
 {
     let count = patches.count;
-    let size = packed.depth * LANES * size_of::<S::Value>();
-    let lines = &packed.weights[block * size / 64..];
-    assert!(lines.len() * 64 >= block * size % 64 + size);
-    // SAFETY: at most 63 bytes into lines that were found to be long enough.
-    let weights = unsafe { lines.as_ptr().cast::<u8>().add(block * size % 64) };
+    let weights = weights(packed, block);
     let channel = block * LANES;
     let lanes = (packed.outputs - channel).min(LANES);
     let (start, finish) = constants::<F>(&packed.start, &packed.factors, channel, &packed.requantise);
@@ -118,6 +114,55 @@ unsafe fn pixels<S: Tile, const HALVES: usize, F: Finish, R: Fn(usize) -> I, I>(
             4.. => tile!(4, pixel.min(count - 4)),
             _ => tile!(1, pixel),
         };
+    }
+}
+
+/// A block's weights, all of which were found to be there.
+#[inline(always)]
+fn weights<S: DenseSet>(packed: &Packed<S>, block: usize) -> *const u8 {
+    let size = packed.depth * LANES * size_of::<S::Value>();
+    let lines = &packed.weights[block * size / 64..];
+    assert!(lines.len() * 64 >= block * size % 64 + size);
+    // SAFETY: at most 63 bytes into lines that were found to be long enough.
+    unsafe { lines.as_ptr().cast::<u8>().add(block * size % 64) }
+}
+
+/// [`DenseSet::sum_rows`].
+///
+/// # Safety
+/// As [`Tile`]'s.
+#[inline(always)]
+pub unsafe fn sum_rows<S: Tile<Value = u8>>(packed: &Packed<S>, patches: &Patches<'_>, sums: &mut [i32]) {
+    let (count, blocks) = (patches.count, packed.blocks());
+    assert!(patches.row * patches.rows.len() == packed.depth);
+    patches.check();
+    for block in 0..blocks {
+        let start = std::array::from_fn(|lane| packed.start[block * LANES + lane]);
+        let weights = weights(packed, block);
+        let mut pixel = 0;
+        macro_rules! tile {
+            ($pixels:literal, $first:expr) => {{
+                let first = $first;
+                let rows = patches.rows.iter().map(|row| row[first * patches.step..].as_ptr());
+                // SAFETY: the caller's; all rows have all pixels, and there is a block of weights.
+                let tile = unsafe { S::sums::<$pixels, 2>(&start, rows, patches.row, patches.step, weights) };
+                for (pixel, [low, high]) in tile.into_iter().enumerate() {
+                    let sums = &mut sums[((first + pixel) * blocks + block) * LANES..][..LANES];
+                    // SAFETY: there is room for eight sums.
+                    unsafe {
+                        vst1q_s32(sums.as_mut_ptr(), low);
+                        vst1q_s32(sums.as_mut_ptr().add(4), high);
+                    }
+                }
+                first + $pixels
+            }};
+        }
+        while pixel < count {
+            pixel = match count {
+                4.. => tile!(4, pixel.min(count - 4)),
+                _ => tile!(1, pixel),
+            };
+        }
     }
 }
 
@@ -260,6 +305,21 @@ macro_rules! set {
                             }
                         })
                     }
+                }
+
+                fn sum_rows(packed: &Packed<Self>, patches: &Patches<'_>, sums: &mut [i32]) {
+                    #[target_feature(enable = $features)]
+                    #[inline(never)]
+                    fn sum_rows(packed: &Packed<$set>, patches: &Patches<'_>, sums: &mut [i32]) {
+                        // SAFETY: this function is compiled for what the vectors need.
+                        unsafe { convolution::sum_rows::<$set>(packed, patches, sums) }
+                    }
+                    // SAFETY: the set is only given out where the CPU has what this function is compiled for.
+                    unsafe { sum_rows(packed, patches, sums) }
+                }
+
+                fn add_up(sums: &Sums, columns: &[i32], output: &mut [u8], stride: usize) {
+                    folded::add_up(sums, columns, output, stride);
                 }
             )?
         }
