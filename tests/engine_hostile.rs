@@ -1,9 +1,12 @@
 //! Damaged and hostile models: one clear line, never a panic, never unbounded memory.
 
+mod bundle;
 mod cases;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+use bundle::{field, number};
 use cases::Cases;
 use polyp_edge::engine::{Engine, Options};
 use polyp_edge::fault::{Exit, exit_of};
@@ -117,4 +120,108 @@ fn only_with_leave_does_tract_run_a_node() {
     let mut output = vec![0; case.output.len()];
     engine.run(case.input, &mut output).unwrap();
     assert_eq!(output, case.output);
+}
+
+/// A tensor's type for `ValueInfoProto`: u8 of sides that are messages of `TensorShapeProto.Dimension`.
+fn typed(name: &str, sides: &[Vec<u8>]) -> Vec<u8> {
+    let sides: Vec<u8> = sides.iter().flat_map(|side| field(1, side)).collect();
+    let fact = field(1, &[number(1, 2), field(2, &sides)].concat());
+    [field(1, name.as_bytes()), field(2, &fact)].concat()
+}
+
+fn constant(name: &str, dims: &[u64], data_type: u64, raw: &[u8]) -> Vec<u8> {
+    let dims: Vec<u8> = dims.iter().flat_map(|&dim| number(1, dim)).collect();
+    field(5, &[dims, number(2, data_type), field(8, name.as_bytes()), field(9, raw)].concat())
+}
+
+fn node(op: &str, inputs: &[&str], output: &str) -> Vec<u8> {
+    let inputs: Vec<u8> = inputs.iter().flat_map(|input| field(1, input.as_bytes())).collect();
+    let domain = if op.starts_with("QLinear") && op != "QLinearConv" { "com.microsoft" } else { "" };
+    field(
+        1,
+        &[inputs, field(2, output.as_bytes()), field(4, op.as_bytes()), field(7, domain.as_bytes())].concat(),
+    )
+}
+
+/// A network of nodes from "x", `[1, channels, side, side]`, to "y", with a scale "s" and a zero point "z".
+fn network(channels: u64, side: u64, parts: &[Vec<u8>]) -> Vec<u8> {
+    let sides = [1, channels, side, side].map(|side| number(1, side));
+    let graph = [
+        field(11, &typed("x", &sides)),
+        field(12, &typed("y", &sides)),
+        constant("s", &[], 1, &0.5f32.to_le_bytes()),
+        constant("z", &[], 2, &[128]),
+        parts.concat(),
+    ];
+    let version = field(8, &number(2, 13));
+    [number(1, 8), version, field(7, &graph.concat())].concat()
+}
+
+/// `count` nodes one after the other; `inputs` come after the tensor that flows.
+fn chain(count: usize, op: &str, inputs: &[&str]) -> Vec<Vec<u8>> {
+    let name = |index: usize| match index {
+        0 => "x".to_owned(),
+        _ if index == count => "y".to_owned(),
+        _ => format!("t{index}"),
+    };
+    let link = |index: usize| {
+        let from = name(index);
+        let inputs = [&[from.as_str()], inputs].concat();
+        node(op, &inputs, &name(index + 1))
+    };
+    (0..count).map(link).collect()
+}
+
+const SIGMOID: [&str; 4] = ["s", "z", "s", "z"];
+
+#[test]
+fn long_networks_load_in_time() {
+    for op in ["Identity", "QLinearSigmoid"] {
+        let inputs = if op == "Identity" { &[][..] } else { &SIGMOID };
+        let model = network(1, 4, &chain(9_999, op, inputs));
+        let start = Instant::now();
+        let loaded = Engine::from_onnx(&model, &Options::default());
+        assert!(start.elapsed() < Duration::from_secs(60), "{op}: {:?}", start.elapsed());
+        assert!(op == "Identity" || loaded.is_ok(), "{:#}", loaded.err().unwrap());
+    }
+    assert!(refusal(&network(1, 4, &chain(10_001, "Identity", &[]))).contains("nodes"));
+}
+
+#[test]
+fn deeply_nested_sizes_are_not_parsed() {
+    // The importer parses sizes that are expressions by recursion, and would run out of stack.
+    let nested = [field(2, "(".repeat(200_000).as_bytes())];
+    let twice = [field(11, &typed("z", &nested)), field(11, &typed("z", &nested))];
+    let model = network(1, 4, &[chain(1, "QLinearSigmoid", &SIGMOID), twice.to_vec()].concat());
+    assert!(refusal(&model).contains("\"z\""));
+}
+
+#[test]
+fn messages_that_would_take_much_memory_are_refused_unread() {
+    for part in [field(1, &[]), field(5, &[]), field(13, &[]), field(1, &field(5, &[]).repeat(100))] {
+        let bomb = network(1, 4, &[part.repeat(1 << 19)]);
+        assert!(refusal(&bomb).contains("parts"));
+    }
+    assert!(refusal(&vec![0; (64 << 20) + 1]).contains("too many"));
+}
+
+#[test]
+fn constants_that_many_nodes_share_are_bounded() {
+    let weights = constant("w", &[1024, 1024, 1, 1], 3, &[1; 1 << 20]);
+    let nodes = chain(200, "QLinearConv", &["s", "z", "w", "s", "", "s", "z"]);
+    assert!(refusal(&network(1024, 1, &[vec![weights], nodes].concat())).contains("weights"));
+}
+
+#[test]
+fn tensors_of_all_nodes_are_bounded() {
+    let nodes = chain(20, "QLinearSigmoid", &SIGMOID);
+    assert!(refusal(&network(1, 8192, &nodes)).contains("too large"));
+}
+
+#[test]
+fn nodes_of_very_many_inputs_are_bounded() {
+    let inputs = ["x", "s", "z"].repeat(40_000);
+    let inputs = [&["s", "z"], inputs.as_slice()].concat();
+    let nodes = (0..3).map(|index| node("QLinearConcat", &inputs, &format!("y{index}"))).collect::<Vec<_>>();
+    refusal(&network(1, 4, &nodes));
 }

@@ -19,6 +19,8 @@ pub const MANIFEST: &str = "manifest.toml";
 /// The detached signature's name; it and the manifest are the only files that the manifest does not list.
 pub const SIGNATURE: &str = "manifest.toml.sig";
 
+/// The largest manifest or signature, in bytes: reading it makes many times as much of it.
+const LARGEST_MANIFEST: u64 = 1 << 20;
 /// The largest file of a bundle, in bytes.
 const LARGEST_FILE: u64 = 256 << 20;
 /// The most files of a bundle.
@@ -41,7 +43,7 @@ impl Bundle {
         if directory.is_dir() && !path.exists() {
             return Err(Fault::data(format!("{}: no {MANIFEST} in it: not a bundle", directory.display())));
         }
-        let text = read_whole(&path)?;
+        let text = read_whole(&path, LARGEST_MANIFEST)?;
         let text = String::from_utf8(text)
             .map_err(|_| Fault::data(format!("{}: it is not text", path.display())))?;
         let manifest: Manifest = toml::from_str(&text).map_err(|error| {
@@ -60,7 +62,7 @@ impl Bundle {
     /// A listed file's bytes, checked against its digest once more.
     pub fn read(&self, name: &str) -> anyhow::Result<Vec<u8>> {
         let path = self.path(name);
-        let bytes = read_whole(&path)?;
+        let bytes = read_whole(&path, LARGEST_FILE)?;
         self.check_digest(name, &bytes)?;
         Ok(bytes)
     }
@@ -152,7 +154,7 @@ impl Bundle {
     /// That the folder holds the listed files, unchanged, and nothing else.
     fn check_files(&self) -> anyhow::Result<()> {
         let mut found = BTreeSet::new();
-        list(&self.directory, "", &mut found)?;
+        list(&self.directory, "", &mut found, &mut 0)?;
         found.remove(MANIFEST);
         found.remove(SIGNATURE);
         if let Some(extra) = found.iter().find(|name| !self.manifest.files.contains_key(*name)) {
@@ -178,11 +180,20 @@ impl Bundle {
 fn stays_inside(name: &str) -> bool {
     let mut components = Path::new(name).components();
     let plain = components.by_ref().all(|component| matches!(component, Component::Normal(_)));
-    plain && !name.is_empty() && !name.contains(['\\', '\0']) && !name.ends_with('/') && !name.contains("//")
+    plain
+        && !name.is_empty()
+        && !name.contains(|c: char| c == '\\' || c.is_control())
+        && !name.ends_with('/')
+        && !name.contains("//")
 }
 
 /// All files under a folder, by relative path. Links and special files are refused.
-fn list(directory: &Path, prefix: &str, found: &mut BTreeSet<String>) -> anyhow::Result<()> {
+fn list(
+    directory: &Path,
+    prefix: &str,
+    found: &mut BTreeSet<String>,
+    entries: &mut usize,
+) -> anyhow::Result<()> {
     let io = |error: io::Error| Fault::io(format!("{}: {error}", directory.display()));
     for entry in fs::read_dir(directory).map_err(io)? {
         let entry = entry.map_err(io)?;
@@ -190,27 +201,35 @@ fn list(directory: &Path, prefix: &str, found: &mut BTreeSet<String>) -> anyhow:
         let Ok(name) = entry.file_name().into_string() else {
             return Err(Fault::data(format!("{}: its name is not UTF-8", path.display())));
         };
+        if name.contains(char::is_control) {
+            return Err(Fault::data(format!("{path:?}: its name has control characters")));
+        }
         let kind = entry.file_type().map_err(io)?;
         if kind.is_dir() {
-            list(&path, &format!("{prefix}{name}/"), found)?;
+            list(&path, &format!("{prefix}{name}/"), found, entries)?;
         } else if kind.is_file() {
             found.insert(format!("{prefix}{name}"));
         } else {
             return Err(Fault::data(format!("{}: it is not a plain file", path.display())));
         }
-        if found.len() > 2 * MOST_FILES {
+        *entries += 1;
+        if *entries > 2 * MOST_FILES {
             return Err(Fault::data(format!("{}: too many files", directory.display())));
         }
     }
     Ok(())
 }
 
-fn read_whole(path: &Path) -> anyhow::Result<Vec<u8>> {
+fn read_whole(path: &Path, largest: u64) -> anyhow::Result<Vec<u8>> {
     let io = |error: io::Error| Fault::io(format!("{}: {error}", path.display()));
+    // Opening a pipe would wait for its other end.
+    if !fs::symlink_metadata(path).map_err(io)?.is_file() {
+        return Err(Fault::data(format!("{}: it is not a plain file", path.display())));
+    }
     let file = fs::File::open(path).map_err(io)?;
     let mut bytes = Vec::new();
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(io)?;
-    match bytes.len() as u64 > LARGEST_FILE {
+    file.take(largest + 1).read_to_end(&mut bytes).map_err(io)?;
+    match bytes.len() as u64 > largest {
         true => Err(Fault::data(format!("{}: larger than any bundle's file", path.display()))),
         false => Ok(bytes),
     }

@@ -134,6 +134,39 @@ fn links_are_refused() {
     assert!(exit == Exit::Data && message.contains("MODEL_CARD.md"), "{message}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_manifest_that_is_no_plain_file_is_refused() {
+    // A pipe would make opening wait, a socket stands for it.
+    let (exit, message) = refused(|directory, _| {
+        fs::remove_file(directory.join(MANIFEST)).unwrap();
+        std::os::unix::net::UnixListener::bind(directory.join(MANIFEST)).unwrap();
+    });
+    assert!(exit == Exit::Data && message.contains("plain file"), "{message}");
+}
+
+#[test]
+fn a_manifest_of_any_size_is_not_parsed() {
+    let (exit, message) = refused(|directory, manifest| {
+        fs::write(directory.join(MANIFEST), format!("{manifest}#{}", "#".repeat(1 << 20))).unwrap();
+    });
+    assert!(exit == Exit::Data && message.contains("larger"), "{message}");
+}
+
+#[test]
+fn folders_are_counted_too() {
+    let (exit, message) = refused(|directory, _| {
+        (0..2001).for_each(|index| fs::create_dir(directory.join(format!("{index}"))).unwrap());
+    });
+    assert!(exit == Exit::Data && message.contains("too many"), "{message}");
+}
+
+#[test]
+fn names_on_several_lines_are_refused() {
+    let (exit, message) = refused(|directory, _| fs::write(directory.join("more\nlines"), b"").unwrap());
+    assert!(exit == Exit::Data, "{message}");
+}
+
 #[test]
 fn manifests_that_make_no_sense_are_refused() {
     for (from, to, part) in [
@@ -143,6 +176,7 @@ fn manifests_that_make_no_sense_are_refused() {
         ("model = \"model.onnx\"", "model = \"other.onnx\"", "other.onnx"),
         ("\"model.onnx\" = ", "\"../model.onnx\" = ", "leads out"),
         ("\"model.onnx\" = ", "\"/etc/passwd\" = ", "leads out"),
+        ("\"model.onnx\" = ", "\"model\\n.onnx\" = ", "leads out"),
         ("\"model.onnx\" = \"", "\"model.onnx\" = \"0", "digest"),
         ("mask = \"golden/a.png\"", "mask = \"golden/c.png\"", "golden/c.png"),
         ("shape = [1, 3, 256, 256]", "shape = [1, 3, 256, 255]", "input"),

@@ -6,6 +6,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::ops::{Coordinates, Nearest};
 use super::proto;
+use super::wire;
 use crate::fault::Fault;
 
 /// An ONNX node with an int8 op here: its attributes, before its constants are looked at.
@@ -268,6 +269,7 @@ pub fn checked(bytes: &[u8]) -> anyhow::Result<ModelProto> {
 
 /// Reads an ONNX file's bytes. Without `allow_fallback`, tract's own ops are not even looked at.
 pub fn typed_model(bytes: &[u8], allow_fallback: bool) -> anyhow::Result<TypedModel> {
+    wire::check(bytes)?;
     let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
     for op in OURS {
         onnx.op_register.insert(op, build);

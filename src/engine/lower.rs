@@ -11,7 +11,7 @@ use super::import::{Marker, Quantised};
 use super::kernels::Kernels;
 use super::operands::Operands;
 use super::ops::{Int8, Shape};
-use super::proto::MOST_MULTIPLY_ADDS;
+use super::proto::{MOST_BYTES, MOST_MULTIPLY_ADDS, MOST_WEIGHTS};
 use super::quantise::Quantisation;
 use super::{NodeInfo, Options};
 
@@ -36,6 +36,8 @@ pub fn lower(source: &TypedModel, kernels: &'static Kernels, options: &Options) 
         outlets: HashMap::new(),
         quantisations: HashMap::new(),
         nodes: vec![],
+        weights: 0,
+        bytes: 0,
     };
     for id in source.eval_order()? {
         let node = source.node(id);
@@ -53,6 +55,9 @@ struct Lowering<'a> {
     outlets: HashMap<OutletId, OutletId>,
     quantisations: HashMap<OutletId, Quantisation>,
     nodes: Vec<NodeInfo>,
+    /// Of all nodes so far.
+    weights: u64,
+    bytes: u64,
 }
 
 impl Lowering<'_> {
@@ -82,6 +87,9 @@ impl Lowering<'_> {
             let index = quantised.inputs.get(position).copied().flatten();
             index.and_then(|index| node.inputs.get(index)).copied().context("an input is missing")
         };
+        // Nodes may share constants: the file's size bounds neither.
+        self.weights = self.weights.saturating_add(operands.packed_weights()?);
+        ensure!(self.weights <= MOST_WEIGHTS, "all nodes' weights are too many");
         let op = match operands.passing(self.kernels)? {
             Some(op) => {
                 if let Some(&quantisation) = self.quantisations.get(&source(0)?) {
@@ -95,6 +103,8 @@ impl Lowering<'_> {
                 op
             }
         };
+        self.bytes += op.output_shape().iter().product::<usize>() as u64;
+        ensure!(self.bytes <= MOST_BYTES, "all nodes' tensors are too large");
         let mut inputs = vec![];
         for position in operands.tensors() {
             let mapped = self.outlets.get(&source(position)?);

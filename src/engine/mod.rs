@@ -2,6 +2,7 @@
 //!
 //! | file | job |
 //! |---|---|
+//! | `wire` | bounds what reading a file may take |
 //! | `proto` | refuses files whose sizes or names make no sense, before tract sees them |
 //! | `import` | ONNX → tract's typed model, quantised nodes marked |
 //! | `operands` | a marked node's constants and shapes, and the op that they make |
@@ -29,6 +30,7 @@ mod program;
 mod proto;
 pub mod quantise;
 mod threads;
+mod wire;
 
 use std::sync::Once;
 use std::time::{Duration, Instant};

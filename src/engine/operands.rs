@@ -92,6 +92,18 @@ impl Operands<'_> {
         }
     }
 
+    /// How many weights there are once they are packed: output channels and products of a sum fill up vectors.
+    pub fn packed_weights(&self) -> Result<u64> {
+        if !matches!(self.quantised.kind, Kind::Convolution { .. }) {
+            return Ok(0);
+        }
+        let ([height, width], [outputs, inputs]) = self.kernel()?;
+        let products =
+            [inputs, height, width].iter().fold(1u64, |all, &side| all.saturating_mul(side as u64));
+        let padded = |count: u64, lanes: u64| count.div_ceil(lanes).saturating_mul(lanes);
+        Ok(padded(outputs as u64, 16).saturating_mul(padded(products, 4)))
+    }
+
     /// Scales of height and width, and the output's height and width.
     fn resized(&self) -> Result<([f32; 2], [usize; 2])> {
         let [height, width, _] = self.shape(0)?;

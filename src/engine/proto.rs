@@ -14,7 +14,13 @@ pub const LONGEST_SIDE: usize = 1 << 14;
 pub const MOST_VALUES: usize = 1 << 26;
 /// The most multiply-adds of a whole model.
 pub const MOST_MULTIPLY_ADDS: u64 = 1 << 40;
+/// The most bytes of all nodes' tensors.
+pub const MOST_BYTES: u64 = 400 << 20;
+/// The most weights of all nodes, with what fills up vectors.
+pub const MOST_WEIGHTS: u64 = 1 << 27;
 const MOST_NODES: usize = 10_000;
+/// The most inputs of all nodes.
+const MOST_INPUTS: usize = 100_000;
 
 /// That the model can be handed to the importer.
 pub fn check(model: &ModelProto) -> Result<()> {
@@ -23,6 +29,8 @@ pub fn check(model: &ModelProto) -> Result<()> {
     ensure!(graph.sparse_initializer.is_empty(), "it has sparse constants");
     ensure!(graph.node.len() <= MOST_NODES, "{} nodes are too many", graph.node.len());
     ensure!(!graph.node.is_empty(), "it has no nodes");
+    let inputs: usize = graph.node.iter().map(|node| node.input.len()).sum();
+    ensure!(inputs <= MOST_INPUTS, "{inputs} inputs of nodes are too many");
     let mut known = HashSet::new();
     for tensor in &graph.initializer {
         check_constant(tensor)?;
@@ -40,6 +48,9 @@ pub fn check(model: &ModelProto) -> Result<()> {
 
 /// One u8 input of a fixed `[1, C, H, W]`, one output.
 fn check_interface<'a>(graph: &'a GraphProto, known: &mut HashSet<&'a str>) -> Result<()> {
+    let mut names = HashSet::new();
+    let again = graph.input.iter().find(|input| !names.insert(input.name.as_str()));
+    ensure!(again.is_none(), "two inputs are called {:?}", again.map_or("", |input| &input.name));
     let inputs: Vec<_> = graph.input.iter().filter(|input| !known.contains(input.name.as_str())).collect();
     let [input] = inputs.as_slice() else {
         anyhow::bail!("it has {} inputs instead of 1", inputs.len());

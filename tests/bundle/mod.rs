@@ -13,7 +13,7 @@ use polyp_edge::bundle::{MANIFEST, digest};
 const SIDE: u64 = 64;
 
 /// Protobuf: a field of bytes.
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+pub fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     let mut out = vec![number << 3 | 2];
     varint(bytes.len() as u64, &mut out);
     out.extend_from_slice(bytes);
@@ -21,7 +21,7 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Protobuf: a number.
-fn number(field: u8, value: u64) -> Vec<u8> {
+pub fn number(field: u8, value: u64) -> Vec<u8> {
     let mut out = Vec::new();
     varint(u64::from(field) << 3, &mut out);
     varint(value, &mut out);

@@ -1,0 +1,20 @@
+//! Bytes → `Engine::from_onnx`, and one frame.
+#![no_main]
+
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
+use polyp_edge_fuzz::dice::Dice;
+use polyp_edge_fuzz::{models, oracle, seeds};
+
+fuzz_target!(init: seeds::write_if_asked(false), |bytes: &[u8]| oracle::model(bytes));
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let mut dice = Dice::new(u64::from(seed));
+    let edited = if dice.one_in(5) { None } else { models::mutate(&data[..size], max_size, &mut dice) };
+    match edited {
+        Some(edited) => {
+            data[..edited.len()].copy_from_slice(&edited);
+            edited.len()
+        }
+        None => fuzzer_mutate(data, size, max_size),
+    }
+});
