@@ -190,7 +190,7 @@ fn long_networks_load_in_time() {
 #[test]
 fn deeply_nested_sizes_are_not_parsed() {
     // The importer parses sizes that are expressions by recursion, and would run out of stack.
-    let nested = [field(2, "(".repeat(200_000).as_bytes())];
+    let nested = [field(2, "(".repeat(30_000).as_bytes())];
     let twice = [field(11, &typed("z", &nested)), field(11, &typed("z", &nested))];
     let model = network(1, 4, &[chain(1, "QLinearSigmoid", &SIGMOID), twice.to_vec()].concat());
     assert!(refusal(&model).contains("\"z\""));
@@ -198,8 +198,14 @@ fn deeply_nested_sizes_are_not_parsed() {
 
 #[test]
 fn messages_that_would_take_much_memory_are_refused_unread() {
-    for part in [field(1, &[]), field(5, &[]), field(13, &[]), field(1, &field(5, &[]).repeat(100))] {
-        let bomb = network(1, 4, &[part.repeat(1 << 19)]);
+    let attributes = field(1, &field(5, &[]).repeat(1 << 18));
+    for parts in [
+        field(1, &[]).repeat(1 << 18),
+        field(5, &[]).repeat(1 << 18),
+        field(13, &[]).repeat(1 << 18),
+        attributes,
+    ] {
+        let bomb = network(1, 4, &[parts]);
         assert!(refusal(&bomb).contains("parts"));
     }
     assert!(refusal(&vec![0; (64 << 20) + 1]).contains("too many"));
