@@ -260,6 +260,7 @@ impl TypedOp for Marker {
 
 /// An ONNX file whose sizes and names make sense.
 pub fn checked(bytes: &[u8]) -> anyhow::Result<ModelProto> {
+    wire::check(bytes)?;
     let model = tract_onnx::onnx()
         .proto_model_for_read(&mut std::io::Cursor::new(bytes))
         .map_err(|_| Fault::data("it is not ONNX, or damaged"))?;
@@ -269,7 +270,6 @@ pub fn checked(bytes: &[u8]) -> anyhow::Result<ModelProto> {
 
 /// Reads an ONNX file's bytes. Without `allow_fallback`, tract's own ops are not even looked at.
 pub fn typed_model(bytes: &[u8], allow_fallback: bool) -> anyhow::Result<TypedModel> {
-    wire::check(bytes)?;
     let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
     for op in OURS {
         onnx.op_register.insert(op, build);
