@@ -90,13 +90,19 @@ pub trait DenseSet: Debug + Send + Sync + Sized + 'static {
     fn multiply(packed: &Packed<Self>, patches: &[Self::Value], output: &mut [u8], stride: usize);
 
     /// The same for patches whose rows lie where the input has them.
-    fn multiply_rows(_packed: &Packed<Self>, _patches: &Patches<'_>, _output: &mut [u8], _stride: usize) {}
+    fn multiply_rows(_packed: &Packed<Self>, _patches: &Patches<'_>, _output: &mut [u8], _stride: usize) {
+        unreachable!("a set that reads rows multiplies them")
+    }
 
     /// The sums themselves, `blocks × LANES` of each pixel.
-    fn sum_rows(_packed: &Packed<Self>, _patches: &Patches<'_>, _sums: &mut [i32]) {}
+    fn sum_rows(_packed: &Packed<Self>, _patches: &Patches<'_>, _sums: &mut [i32]) {
+        unreachable!("a set that reads rows sums them")
+    }
 
     /// Adds up sums of input pixels, and requantises them.
-    fn add_up(_sums: &Sums, _columns: &[i32], _output: &mut [u8], _stride: usize) {}
+    fn add_up(_sums: &Sums, _columns: &[i32], _output: &mut [u8], _stride: usize) {
+        unreachable!("a set that reads rows adds them up")
+    }
 }
 
 /// Patches of adjacent pixels, not gathered.
