@@ -19,6 +19,8 @@ use super::kernels::Rows;
 use super::ops::{Compute, Int8, Lookup, Shape};
 use super::threads::Pool;
 
+/// Rows up to which an op's weights weigh more than its tensors.
+const LOW: usize = 16;
 /// What writing a byte weighs in multiply-adds.
 const WORK_A_BYTE: u64 = 4;
 
@@ -295,8 +297,9 @@ impl Plan {
             let work = planned.op.multiply_adds() + WORK_A_BYTE * (height * width * channels) as u64;
             let parts =
                 usize::try_from(work / work_a_part.max(1)).unwrap_or(usize::MAX).clamp(1, height.max(1));
-            // More parts than threads let a thread that is held up do less; but a chain begins anew with each part.
-            let most = if planned.names.len() > 1 { threads } else { 2 * threads };
+            // More parts than threads let a thread that is held up do less; but a chain begins anew with each part, and a
+            // low tensor's ops read all their weights for each.
+            let most = if planned.names.len() > 1 || height <= LOW { threads } else { 2 * threads };
             let part = height.div_ceil(parts.min(most)).max(1);
             steps.push(Step {
                 inputs: inputs.collect(),

@@ -287,6 +287,7 @@ impl<S: DenseSet> RowKernel for Dense<S> {
         grow(S::Value::scratch(scratch), pixels * self.packed.depth + SHORT_ROW, S::Value::new(0));
         if self.by_rows {
             grow(&mut scratch.outside, self.convolution.input[1] * self.convolution.input[2], 0);
+            grow(&mut scratch.edges, self.strip * self.packed.outputs, 0);
         }
     }
 
@@ -315,6 +316,7 @@ impl<S: DenseSet> RowKernel for Dense<S> {
             }
         }
         if self.by_rows {
+            self.run_edges(input, rows.clone(), output, stride, scratch);
             for (y, output) in rows.zip(output.chunks_mut(width * stride)) {
                 self.run_row(input, y, output, stride, scratch);
             }
@@ -345,24 +347,48 @@ impl<S: DenseSet> Dense<S> {
         S::multiply(&self.packed, &patches[..length], output, stride);
     }
 
-    /// One output row: the pixels that see no column outside the input from where they are, the others gathered.
+    /// The pixels of output rows that see columns outside the input: gathered together, so that tiles are full.
+    fn run_edges(
+        &self,
+        input: Rows<'_>,
+        rows: Range<usize>,
+        output: &mut [u8],
+        stride: usize,
+        scratch: &mut Scratch,
+    ) {
+        let (first, end) = self.inside();
+        let [_, columns, channels] = self.convolution.output;
+        let (depth, each) = (self.packed.depth, first + columns - end);
+        let place = |edge: usize| {
+            let (row, edge) = (edge / each, edge % each);
+            (row, if edge < first { edge } else { end + edge - first })
+        };
+        let mut results = std::mem::take(&mut scratch.edges);
+        for start in (0..rows.len() * each).step_by(self.strip) {
+            let edges = start..(rows.len() * each).min(start + self.strip);
+            let patches = &mut S::Value::scratch(scratch)[..edges.len() * depth + SHORT_ROW];
+            for (index, edge) in edges.clone().enumerate() {
+                let (row, x) = place(edge);
+                let pixel = (rows.start + row) * columns + x;
+                self.gather(input, pixel..pixel + 1, &mut patches[index * depth..]);
+            }
+            let results = &mut results[..edges.len() * channels];
+            S::multiply(&self.packed, &patches[..edges.len() * depth], results, channels);
+            for (edge, result) in edges.zip(results.chunks_exact(channels)) {
+                let (row, x) = place(edge);
+                output[(row * columns + x) * stride..][..channels].copy_from_slice(result);
+            }
+        }
+        scratch.edges = results;
+    }
+
+    /// The other pixels of an output row, from where their patches' rows are.
     fn run_row(&self, input: Rows<'_>, y: usize, output: &mut [u8], stride: usize, scratch: &mut Scratch) {
         let convolution = &self.convolution;
         let [height, width, channels] = convolution.input;
         let (first, end) = self.inside();
-        let columns = convolution.output[1];
-        for pixels in [0..first, end..columns] {
-            for start in pixels.clone().step_by(self.strip) {
-                let part = start..pixels.end.min(start + self.strip);
-                let output = &mut output[start * stride..];
-                self.run_gathered(
-                    input,
-                    y * columns + part.start..y * columns + part.end,
-                    output,
-                    stride,
-                    scratch,
-                );
-            }
+        if first == end {
+            return;
         }
         let outside = &mut scratch.outside[..width * channels];
         let input_y = |ky: usize| {

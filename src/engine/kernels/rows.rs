@@ -48,6 +48,8 @@ pub struct Scratch {
     pub bytes: Vec<u8>,
     /// A row outside the input.
     pub outside: Vec<u8>,
+    /// Outputs of pixels at the edges.
+    pub edges: Vec<u8>,
     pub signed: Vec<i8>,
     pub words: Vec<i16>,
     pub blends: Vec<u16>,
@@ -63,6 +65,7 @@ impl Scratch {
         let rings: usize = self.rings.iter().map(Vec::len).sum();
         self.bytes.len()
             + self.outside.len()
+            + self.edges.len()
             + self.signed.len()
             + 2 * self.words.len()
             + 2 * self.blends.len()
