@@ -2,26 +2,18 @@
 #![no_main]
 
 use std::path::Path;
-use std::sync::LazyLock;
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use polyp_edge_fuzz::dice::Dice;
 use polyp_edge_fuzz::{bundles, oracle, seeds};
-use tempfile::TempDir;
-
-/// In memory, where the machine has such a file system.
-static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
-    let memory = Path::new("/dev/shm");
-    let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-    tempfile::Builder::new().prefix("polyp-fuzz-").tempdir_in(parent).expect("a folder can be made")
-});
 
 fuzz_target!(init: seeds::write_if_asked(true), |bytes: &[u8]| {
-    let folder = FOLDER.path().join("bundle");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir(&folder).expect("a folder can be made");
-    if bundles::write(bytes, &folder).expect("files can be written") {
-        oracle::bundle(&folder);
+    // In memory, where the machine has such a file system.
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let folder = tempfile::Builder::new().prefix("polyp-fuzz-").tempdir_in(parent).expect("a folder can be made");
+    if bundles::write(bytes, folder.path()).expect("files can be written") {
+        oracle::bundle(folder.path());
     }
 });
 
