@@ -143,6 +143,12 @@ fn node(op: &str, inputs: &[&str], output: &str) -> Vec<u8> {
     )
 }
 
+/// An attribute that lists numbers.
+fn ints(name: &str, values: &[u64]) -> Vec<u8> {
+    let values: Vec<u8> = values.iter().flat_map(|&value| number(8, value)).collect();
+    field(5, &[field(1, name.as_bytes()), values, vec![0xa0, 1, 7]].concat())
+}
+
 /// A network of nodes from "x", `[1, channels, side, side]`, to "y", with a scale "s" and a zero point "z".
 fn network(channels: u64, side: u64, parts: &[Vec<u8>]) -> Vec<u8> {
     let sides = [1, channels, side, side].map(|side| number(1, side));
@@ -230,4 +236,29 @@ fn nodes_of_very_many_inputs_are_bounded() {
     let inputs = [&["s", "z"], inputs.as_slice()].concat();
     let nodes = (0..3).map(|index| node("QLinearConcat", &inputs, &format!("y{index}"))).collect::<Vec<_>>();
     refusal(&network(1, 4, &nodes));
+}
+
+#[test]
+fn padding_that_every_output_sees_gives_the_same_bytes_on_every_kernel_set() {
+    let convolution = [
+        ["x", "s", "z", "w", "s", "", "s", "z"].map(|input| field(1, input.as_bytes())).concat(),
+        field(2, b"y"),
+        field(4, b"QLinearConv"),
+        ints("pads", &[0, 30, 0, 0]),
+    ];
+    let weights: Vec<u8> = (0..16 * 31).map(|index| (index * 37 % 256) as u8).collect();
+    let parts = [constant("w", &[16, 1, 1, 31], 3, &weights), field(1, &convolution.concat())];
+    let model = network(1, 24, &parts);
+    let input: Vec<u8> = (0..24 * 24).map(|index| (index * 101 % 256) as u8).collect();
+    let run = |kernels: &str| {
+        let options = Options { kernels: Some(kernels.into()), ..Options::default() };
+        let mut engine = Engine::from_onnx(&model, &options).unwrap();
+        let mut output = vec![0; engine.output_shape().iter().product()];
+        engine.run(&input, &mut output).unwrap();
+        output
+    };
+    let expected = run("scalar");
+    for kernels in polyp_edge::engine::kernels::available() {
+        assert_eq!(run(kernels.name), expected, "{}", kernels.name);
+    }
 }
