@@ -12,7 +12,9 @@ use crate::fault::{Exit, Fault};
 
 /// Rounds of waiting before a thread parks or gives its core away: some tens of microseconds, longer than an op that one
 /// thread does alone.
-const SPINS: u32 = 4000;
+const SPINS: u32 = 1200;
+/// Looks in a round. Hypervisors take the core from a guest that pauses again and again within a hundred cycles.
+const LOOKS: u32 = 64;
 
 /// What all threads do: called with the number of the thread, 0 for the caller's.
 type Job<'a> = &'a (dyn Fn(usize) + Sync);
@@ -161,16 +163,29 @@ impl Pool {
     }
 }
 
+/// Looks whether something has happened, some times, and pauses once if it has not.
+fn look(mut happened: impl FnMut() -> bool) -> bool {
+    for _ in 0..LOOKS {
+        if happened() {
+            return true;
+        }
+    }
+    std::hint::spin_loop();
+    false
+}
+
 /// Closes the job when dropped, and waits for the workers inside.
 struct Close<'a>(&'a Shared);
 
 impl Drop for Close<'_> {
     fn drop(&mut self) {
         self.0.state.fetch_and(!OPEN, Ordering::SeqCst);
-        let mut spins = 0;
-        while !self.0.state.load(Ordering::Acquire).is_multiple_of(OPEN) {
-            spins += 1;
-            if spins < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
+        let mut rounds = 0;
+        while !look(|| self.0.state.load(Ordering::Acquire).is_multiple_of(OPEN)) {
+            rounds += 1;
+            if rounds > SPINS {
+                std::thread::yield_now();
+            }
         }
     }
 }
@@ -203,11 +218,14 @@ impl Shared {
     /// Until there is a job that is not `done`, or the pool stops.
     fn wait(&self, number: usize, done: u64) -> u64 {
         for _ in 0..SPINS {
-            let state = self.state.load(Ordering::Acquire);
-            if state / NEXT_JOB != done {
+            let mut state = 0;
+            let new = || {
+                state = self.state.load(Ordering::Acquire);
+                state / NEXT_JOB != done
+            };
+            if look(new) {
                 return state;
             }
-            std::hint::spin_loop();
         }
         loop {
             self.parked[number].store(true, Ordering::SeqCst);
