@@ -109,6 +109,19 @@ fn unknown_kernels_are_a_usage_error() {
 }
 
 #[test]
+fn cores_that_are_not_there_are_not_the_files_fault() {
+    let models = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/first-light");
+    let bundle = polyp_edge::bundle::Bundle::open(&models).unwrap();
+    for (threads, cores) in [(1, vec![100_000]), (2, vec![0, 1000])] {
+        let options = Options { threads, cores, ..Options::default() };
+        let error = Engine::load(&bundle, &options).err().unwrap();
+        assert_eq!(polyp_edge::fault::exit_of(&error), polyp_edge::fault::Exit::Device);
+        let line = format!("{error:#}");
+        assert!(line.contains("cannot be used") && !line.contains("onnx"), "{line}");
+    }
+}
+
+#[test]
 fn only_with_leave_does_tract_run_a_node() {
     let cases = fixtures("hostile.cases");
     let case = cases.iter().find(|case| case.name == "float-in-the-middle").unwrap();

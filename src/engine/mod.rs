@@ -42,6 +42,7 @@ use tract_onnx::tract_core::plan::SimpleState;
 use crate::bundle::Bundle;
 use crate::fault::Fault;
 use program::Program;
+use threads::Pool;
 
 /// How a model is loaded and run.
 #[derive(Clone, Debug)]
@@ -117,6 +118,19 @@ enum Runner {
     Tract(SimpleState<TypedFact, Box<dyn TypedOp>>),
 }
 
+/// What a model runs on.
+struct Machine {
+    kernels: &'static kernels::Kernels,
+    pool: Pool,
+}
+
+impl Machine {
+    fn new(options: &Options) -> anyhow::Result<Machine> {
+        let kernels = kernels::choose(options.kernels.as_deref())?;
+        Ok(Machine { kernels, pool: Pool::new(options.threads, &options.cores)? })
+    }
+}
+
 /// A loaded model.
 pub struct Engine {
     runner: Runner,
@@ -131,12 +145,12 @@ pub struct Engine {
 impl Engine {
     /// Loads a bundle's model, and checks it against the manifest.
     pub fn load(bundle: &Bundle, options: &Options) -> anyhow::Result<Engine> {
-        // Before the model is read: unknown kernels are not the file's fault.
-        kernels::choose(options.kernels.as_deref())?;
+        // Before the model is read: unknown kernels and cores are not the file's fault.
+        let machine = Machine::new(options)?;
         let manifest = &bundle.manifest;
         let bytes = bundle.map(&manifest.model)?;
         let named = |error| Fault::data(format!("{}: {error:#}", bundle.path(&manifest.model).display()));
-        let engine = Engine::from_onnx(&bytes, options).map_err(named)?;
+        let engine = Engine::on(machine, &bytes, options).map_err(named)?;
         let (scale, zero_point) = engine.output_quantisation();
         let nchw = |[height, width, channels]: [usize; 3]| [1, channels, height, width];
         let fits = nchw(engine.input) == manifest.input.shape
@@ -155,16 +169,20 @@ impl Engine {
     /// Loads a model from an ONNX file's bytes.
     ///
     /// # Errors
-    /// A [`Fault`] of damaged or unsupported data that names the node, or of an unknown kernel set.
+    /// A [`Fault`] of damaged or unsupported data that names the node, or of unknown kernels or cores.
     pub fn from_onnx(bytes: &[u8], options: &Options) -> anyhow::Result<Engine> {
-        let kernels = kernels::choose(options.kernels.as_deref())?;
+        Engine::on(Machine::new(options)?, bytes, options)
+    }
+
+    fn on(machine: Machine, bytes: &[u8], options: &Options) -> anyhow::Result<Engine> {
+        let Machine { kernels, pool } = machine;
         let build = || -> anyhow::Result<Engine> {
             let typed = import::typed_model(bytes, options.allow_fallback)?;
             let lowered = lower::lower(&typed, kernels, options)?;
             let ours = lowered.nodes.iter().all(|node| node.kernel == kernels.name);
             let (runner, steps) = match ours {
                 true => {
-                    let program = Program::new(&lowered.model, options)?;
+                    let program = Program::new(&lowered.model, pool, options.tuning)?;
                     let steps = program.steps().map(|(names, op)| StepInfo {
                         nodes: names.to_vec(),
                         op: op.describe(),

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
-use super::Options;
+use super::Tuning;
 use super::arena::{self, Lifetime};
 use super::chain::{Chain, From, Link, MOST_INPUTS, MOST_LINKS};
 use super::kernels::Rows;
@@ -73,10 +73,10 @@ pub struct Program {
 
 impl Program {
     /// From a model all of whose nodes are [`Int8`].
-    pub fn new(model: &TypedModel, options: &Options) -> Result<Program> {
+    pub fn new(model: &TypedModel, pool: Pool, tuning: Tuning) -> Result<Program> {
         let mut plan = Plan::new(model)?;
-        plan.chain(options.tuning.chained_bytes);
-        plan.lay_out(Pool::new(options.threads, &options.cores)?, options.tuning.work_a_part)
+        plan.chain(tuning.chained_bytes);
+        plan.lay_out(pool, tuning.work_a_part)
     }
 
     /// Bytes of the arena, and of what all threads work in.
