@@ -17,7 +17,7 @@ pub struct Vnni256;
 #[derive(Clone, Copy, Debug)]
 pub struct Avx2;
 
-/// Pixels of a tile for 1, 2 and 3 blocks: sums, values and weights must fit into 16 registers.
+/// Pixels of a tile for 1, 2 and 3 blocks, 0 for none: sums, values and weights must fit into 16 registers, with room to spare.
 macro_rules! tiles {
     ($function:ident, $set:ident, $vector:ident, [$one:literal, $two:literal, $three:literal]) => {
         convolution::$function::<$set, $vector, $one, $two, $three>
@@ -110,7 +110,7 @@ macro_rules! set {
     };
 }
 
-set!(Vnni256, Fours, u8, 4, true, [8, 6, 4], "avx2,fma,avxvnni");
+set!(Vnni256, Fours, u8, 4, true, [8, 5, 0], "avx2,fma,avxvnni");
 set!(Avx2, Pairs, i16, 2, false, [8, 4, 0], "avx2,fma");
 
 macro_rules! vector {
