@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bundle::{field, number};
 use cases::Cases;
-use polyp_edge::engine::{Engine, Options};
+use polyp_edge::engine::{Engine, Options, Tuning};
 use polyp_edge::fault::{Exit, exit_of};
 use rand::{Rng, SeedableRng};
 
@@ -192,6 +192,34 @@ fn chain(count: usize, op: &str, inputs: &[&str]) -> Vec<Vec<u8>> {
 }
 
 const SIGMOID: [&str; 4] = ["s", "z", "s", "z"];
+
+#[test]
+fn a_chain_of_sums_has_no_more_inputs_than_a_step_holds() {
+    // Six tensors, each used once, added up one after the other.
+    let mut parts: Vec<Vec<u8>> =
+        (0..6).map(|part| node("QLinearSigmoid", &["x", "s", "z", "s", "z"], &format!("p{part}"))).collect();
+    for part in 1..6 {
+        let before = if part == 1 { "p0".into() } else { format!("sum{}", part - 1) };
+        let sum = if part == 5 { "y".into() } else { format!("sum{part}") };
+        parts.push(node("QLinearAdd", &[&before, "s", "z", &format!("p{part}"), "s", "z", "s", "z"], &sum));
+    }
+    let model = network(8, 16, &parts);
+    let input: Vec<u8> = (0..8 * 16 * 16).map(|index| (index * 37 % 251) as u8).collect();
+    let run = |tuning, threads| {
+        let mut engine =
+            Engine::from_onnx(&model, &Options { tuning, threads, ..Options::default() }).unwrap();
+        let mut output = vec![0; input.len()];
+        engine.run(&input, &mut output).unwrap();
+        (output, engine.steps().len())
+    };
+    let (expected, steps) = run(Tuning { chained_bytes: usize::MAX, work_a_part: u64::MAX }, 1);
+    assert_eq!(steps, 11);
+    for threads in [1, 3] {
+        let (output, steps) = run(Tuning { chained_bytes: 0, work_a_part: 1 }, threads);
+        assert!(steps < 11, "nothing is chained");
+        assert_eq!(output, expected);
+    }
+}
 
 #[test]
 fn long_networks_load_in_time() {

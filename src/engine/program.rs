@@ -187,12 +187,9 @@ impl Plan {
         }
         plan.input = *values.get(&input).context("the input is missing")?;
         plan.result = *values.get(&result).context("the output is missing")?;
-        let uses = |value: Value| {
-            let by_ops = plan.planned.iter().flat_map(|planned| &planned.inputs);
-            let by_copies = copies.iter().flat_map(|(_, _, inputs, _, _)| inputs);
-            by_ops.chain(by_copies).chain([&plan.result]).filter(|&&used| used == value).count()
-        };
-        let used: Vec<usize> = (0..plan.shapes.len()).map(uses).collect();
+        let by_ops = plan.planned.iter().flat_map(|planned| &planned.inputs);
+        let by_copies = copies.iter().flat_map(|(_, _, inputs, _, _)| inputs);
+        let used = uses(plan.shapes.len(), by_ops.chain(by_copies).chain([&plan.result]));
         // From the last, so that places in the order stay what they were.
         for (place, value, inputs, op, name) in copies.into_iter().rev() {
             let Some(concatenation) = op.as_concatenation() else { continue };
@@ -224,10 +221,8 @@ impl Plan {
 
     /// Makes one op of ops whose results are large and used once.
     fn chain(&mut self, chained_bytes: usize) {
-        let mut uses = vec![0; self.shapes.len()];
-        for &value in self.planned.iter().flat_map(|planned| &planned.inputs).chain([&self.result]) {
-            uses[value] += 1;
-        }
+        let by_ops = self.planned.iter().flat_map(|planned| &planned.inputs);
+        let used = uses(self.shapes.len(), by_ops.chain([&self.result]));
         // Whatever is written into a concatenation is used by what uses that.
         let mut links: Vec<Vec<Planned>> = vec![];
         for planned in std::mem::take(&mut self.planned) {
@@ -239,9 +234,10 @@ impl Plan {
             let before = planned.inputs.iter().find_map(|&input| {
                 let place = links.iter().position(|chain| {
                     chain.len() < MOST_LINKS
+                        && outside(chain) + planned.inputs.len() - 1 <= MOST_INPUTS
                         && chain.last().is_some_and(|last| last.output == input && last.target == (input, 0))
                 })?;
-                (uses[input] == 1 && large(input) && reads_in_order(&*planned.op)).then_some(place)
+                (used[input] == 1 && large(input) && reads_in_order(&*planned.op)).then_some(place)
             });
             match before {
                 // All that the chain reads is still there: it runs where its last op ran.
@@ -318,6 +314,19 @@ impl Plan {
         }
         Ok(Program { steps, arena: vec![0; total], result, pool })
     }
+}
+
+/// How often each of `count` tensors is among `values`.
+fn uses<'a>(count: usize, values: impl Iterator<Item = &'a Value>) -> Vec<usize> {
+    let mut uses = vec![0; count];
+    values.for_each(|&value| uses[value] += 1);
+    uses
+}
+
+/// Inputs of a chain: each op after the first has one from the op before it.
+fn outside(chain: &[Planned]) -> usize {
+    let inputs: usize = chain.iter().map(|planned| planned.inputs.len()).sum();
+    inputs + 1 - chain.len()
 }
 
 /// Whether an op can be computed a few rows at a time from a few rows of its input.

@@ -1,10 +1,11 @@
 //! A small pool whose threads share the rows of an op: awake while a frame is computed, parked between frames.
 
+use std::any::Any;
 use std::cell::UnsafeCell;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
 use crate::engine::kernels::Scratch;
@@ -33,7 +34,8 @@ struct Shared {
     state: AtomicU64,
     /// Workers, by number, that may be parked.
     parked: Vec<AtomicBool>,
-    failed: AtomicBool,
+    /// What a worker panicked with.
+    failed: Mutex<Option<Box<dyn Any + Send>>>,
     stop: AtomicBool,
 }
 
@@ -59,7 +61,7 @@ impl Pool {
             job: UnsafeCell::new(None),
             state: AtomicU64::new(0),
             parked: (0..threads).map(|_| AtomicBool::new(false)).collect(),
-            failed: AtomicBool::new(false),
+            failed: Mutex::new(None),
             stop: AtomicBool::new(false),
         });
         if let Some(&core) = cores.first() {
@@ -147,6 +149,8 @@ impl Pool {
         let job_forever = unsafe { std::mem::transmute::<Job<'_>, Job<'static>>(job) };
         // SAFETY: no worker reads it now: the last job is closed, and nobody is inside.
         unsafe { *shared.job.get() = Some(job_forever) };
+        // A panic of the caller's own part has left the workers' where it was.
+        *shared.failed() = None;
         let number = shared.state.load(Ordering::Relaxed) / NEXT_JOB + 1;
         shared.state.store(number * NEXT_JOB + OPEN, Ordering::SeqCst);
         for (number, (_, thread)) in self.workers.iter().enumerate() {
@@ -157,8 +161,8 @@ impl Pool {
         let close = Close(shared);
         job(0);
         drop(close);
-        if shared.failed.swap(false, Ordering::Relaxed) {
-            panic!("a thread of the engine panicked");
+        if let Some(panic) = shared.failed().take() {
+            resume_unwind(panic);
         }
     }
 }
@@ -191,6 +195,10 @@ impl Drop for Close<'_> {
 }
 
 impl Shared {
+    fn failed(&self) -> MutexGuard<'_, Option<Box<dyn Any + Send>>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn work(&self, number: usize) {
         let mut done = 0;
         while !self.stop.load(Ordering::Relaxed) {
@@ -207,9 +215,9 @@ impl Shared {
             // SAFETY: the job was open when this worker went inside, and its owner waits until it is outside.
             let job = unsafe { *self.job.get() };
             if let Some(job) = job
-                && catch_unwind(AssertUnwindSafe(|| job(number))).is_err()
+                && let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(number)))
             {
-                self.failed.store(true, Ordering::Relaxed);
+                *self.failed() = Some(panic);
             }
             self.state.fetch_sub(1, Ordering::Release);
         }
