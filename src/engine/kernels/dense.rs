@@ -82,27 +82,23 @@ pub trait DenseSet: Debug + Send + Sync + Sized + 'static {
     const DEPTH: usize;
     /// Pixels of a full tile.
     const PIXELS: usize;
-    /// Whether the functions below [`Self::multiply`] are there, and rows of a patch are each padded to a multiple of [`Self::UNIT`].
-    const BY_ROWS: bool = false;
+    /// How the set reads patches' rows where the input has them, each padded to a multiple of [`Self::UNIT`]; if it can.
+    const BY_ROWS: Option<ByRows<Self>> = None;
 
     /// Writes all output channels of the pixels whose patches these are; pixels begin `stride` bytes apart in `output`,
     /// which ends with the last pixel's last channel or later.
     fn multiply(packed: &Packed<Self>, patches: &[Self::Value], output: &mut [u8], stride: usize);
+}
 
-    /// The same for patches whose rows lie where the input has them.
-    fn multiply_rows(_packed: &Packed<Self>, _patches: &Patches<'_>, _output: &mut [u8], _stride: usize) {
-        unreachable!("a set that reads rows multiplies them")
-    }
-
+/// What a set does with patches that are not gathered.
+#[derive(Clone, Copy, Debug)]
+pub struct ByRows<S> {
+    /// [`DenseSet::multiply`].
+    pub multiply: fn(&Packed<S>, &Patches<'_>, &mut [u8], usize),
     /// The sums themselves, `blocks × LANES` of each pixel.
-    fn sum_rows(_packed: &Packed<Self>, _patches: &Patches<'_>, _sums: &mut [i32]) {
-        unreachable!("a set that reads rows sums them")
-    }
-
-    /// Adds up sums of input pixels, and requantises them.
-    fn add_up(_sums: &Sums, _columns: &[i32], _output: &mut [u8], _stride: usize) {
-        unreachable!("a set that reads rows adds them up")
-    }
+    pub sum: fn(&Packed<S>, &Patches<'_>, &mut [i32]),
+    /// Adds up sums of input pixels, and requantises them; arguments as [`folded::add_up`]'s.
+    pub add_up: fn(&Sums, &[i32], &mut [u8], usize),
 }
 
 /// Patches of adjacent pixels, not gathered.
@@ -155,7 +151,7 @@ impl<S: DenseSet> Packed<S> {
     pub fn new(convolution: &Convolution) -> Self {
         let sum_length = convolution.sum_length();
         let row_length = convolution.kernel[1] * convolution.group_channels();
-        let row = if S::BY_ROWS { row_length.next_multiple_of(S::UNIT) } else { row_length };
+        let row = if S::BY_ROWS.is_some() { row_length.next_multiple_of(S::UNIT) } else { row_length };
         let depth = (row * convolution.kernel[0]).next_multiple_of(S::DEPTH);
         let outputs = convolution.output[2];
         let size = S::Value::WEIGHT_BYTES;
@@ -248,8 +244,8 @@ pub fn pack<S: DenseSet>(convolution: &Convolution) -> Box<dyn RowKernel> {
     if empty || convolution.groups != 1 || convolution.kernel[0] > MOST_KERNEL_ROWS {
         return (scalar::KERNELS.convolution)(convolution);
     }
-    if folded::pays::<S>(convolution) {
-        return folded::pack::<S>(convolution);
+    if let Some(folded) = folded::pack::<S>(convolution) {
+        return folded;
     }
     let packed = Packed::<S>::new(convolution);
     let pointwise = convolution.kernel == [1, 1]
@@ -257,11 +253,11 @@ pub fn pack<S: DenseSet>(convolution: &Convolution) -> Box<dyn RowKernel> {
         && convolution.padding == [0, 0]
         && convolution.input[..2] == convolution.output[..2];
     let in_place = pointwise && packed.depth == convolution.input[2];
-    let by_rows = S::BY_ROWS
-        && !in_place
+    let readable = !in_place
         && convolution.dilations[1] == 1
         && convolution.output[1] >= LEAST_WIDTH_BY_ROWS
         && packed.depth == packed.row * convolution.kernel[0];
+    let by_rows = S::BY_ROWS.filter(|_| readable);
     let patch_bytes = packed.depth * size_of::<S::Value>();
     let strip = (STRIP_BYTES / patch_bytes).max(1).next_multiple_of(S::PIXELS);
     let convolution = Convolution { weights: vec![], ..convolution.clone() };
@@ -275,8 +271,8 @@ struct Dense<S> {
     packed: Packed<S>,
     /// The input is the patches, if its values need no change of form.
     in_place: bool,
-    /// Patches' rows are read where they are.
-    by_rows: bool,
+    /// If patches' rows are read where they are.
+    by_rows: Option<ByRows<S>>,
     /// Pixels of a strip.
     strip: usize,
 }
@@ -285,7 +281,7 @@ impl<S: DenseSet> RowKernel for Dense<S> {
     fn reserve(&self, scratch: &mut Scratch) {
         let pixels = self.strip.min(self.convolution.output[0] * self.convolution.output[1]);
         grow(S::Value::scratch(scratch), pixels * self.packed.depth + SHORT_ROW, S::Value::new(0));
-        if self.by_rows {
+        if self.by_rows.is_some() {
             grow(&mut scratch.outside, self.convolution.input[1] * self.convolution.input[2], 0);
             grow(&mut scratch.edges, self.strip * self.packed.outputs, 0);
         }
@@ -315,10 +311,10 @@ impl<S: DenseSet> RowKernel for Dense<S> {
                 return;
             }
         }
-        if self.by_rows {
+        if let Some(by_rows) = &self.by_rows {
             self.run_edges(input, rows.clone(), output, stride, scratch);
             for (y, output) in rows.zip(output.chunks_mut(width * stride)) {
-                self.run_row(input, y, output, stride, scratch);
+                self.run_row(by_rows, input, y, output, stride, scratch);
             }
             return;
         }
@@ -383,7 +379,15 @@ impl<S: DenseSet> Dense<S> {
     }
 
     /// The other pixels of an output row, from where their patches' rows are.
-    fn run_row(&self, input: Rows<'_>, y: usize, output: &mut [u8], stride: usize, scratch: &mut Scratch) {
+    fn run_row(
+        &self,
+        by_rows: &ByRows<S>,
+        input: Rows<'_>,
+        y: usize,
+        output: &mut [u8],
+        stride: usize,
+        scratch: &mut Scratch,
+    ) {
         let convolution = &self.convolution;
         let [height, width, channels] = convolution.input;
         let (first, end) = self.inside();
@@ -409,7 +413,7 @@ impl<S: DenseSet> Dense<S> {
             step: convolution.strides[1] * channels,
             count: end - first,
         };
-        S::multiply_rows(&self.packed, &patches, &mut output[first * stride..], stride);
+        (by_rows.multiply)(&self.packed, &patches, &mut output[first * stride..], stride);
     }
 
     /// First and end of the output columns whose patches' rows, padded, lie within the input's.

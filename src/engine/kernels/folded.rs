@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::dense::{DenseSet, MOST_KERNEL_ROWS, Packed, Patches};
+use super::dense::{ByRows, DenseSet, MOST_KERNEL_ROWS, Packed, Patches};
 use super::rows::{Rows, Scratch, grow};
 use super::{Convolution, RowKernel};
 use crate::engine::quantise::{Requantise, clamp, round};
@@ -30,18 +30,18 @@ pub struct Sums {
 }
 
 /// Whether fewer dot products do.
-pub fn pays<S: DenseSet>(convolution: &Convolution) -> bool {
+fn pays<S: DenseSet>(convolution: &Convolution) -> bool {
     let [_, taps] = convolution.kernel;
     let blocks = |outputs: usize| outputs.div_ceil(S::LANES);
-    S::BY_ROWS
-        && taps > 1
+    taps > 1
         && convolution.groups == 1
         && convolution.input[2].is_multiple_of(S::UNIT)
         && 4 * blocks(taps * convolution.output[2]) < 3 * taps * blocks(convolution.output[2])
 }
 
-/// A convolution that [`pays`], packed.
-pub fn pack<S: DenseSet>(convolution: &Convolution) -> Box<dyn RowKernel> {
+/// The convolution packed, if the set reads rows where they are and this way pays.
+pub fn pack<S: DenseSet>(convolution: &Convolution) -> Option<Box<dyn RowKernel>> {
+    let by_rows = S::BY_ROWS.filter(|_| pays::<S>(convolution))?;
     let [rows, taps] = convolution.kernel;
     let [height, width, channels] = convolution.input;
     let outputs = convolution.output[2];
@@ -81,7 +81,7 @@ pub fn pack<S: DenseSet>(convolution: &Convolution) -> Box<dyn RowKernel> {
         factors: convolution.factors.clone(),
         requantise: convolution.requantise,
     };
-    Box::new(Folded { convolution: Convolution { weights: vec![], ..columns }, packed, sums })
+    Some(Box::new(Folded { convolution: Convolution { weights: vec![], ..columns }, packed, sums, by_rows }))
 }
 
 #[derive(Debug)]
@@ -90,6 +90,7 @@ struct Folded<S> {
     convolution: Convolution,
     packed: Packed<S>,
     sums: Sums,
+    by_rows: ByRows<S>,
 }
 
 impl<S: DenseSet> RowKernel for Folded<S> {
@@ -120,13 +121,13 @@ impl<S: DenseSet> RowKernel for Folded<S> {
                 *seen = if input_y < height { input.row(input_y) } else { outside };
             }
             let patches = Patches { rows: &seen[..kernel_rows], row: channels, step: channels, count: width };
-            S::sum_rows(&self.packed, &patches, sums);
-            S::add_up(&self.sums, sums, output, stride);
+            (self.by_rows.sum)(&self.packed, &patches, sums);
+            (self.by_rows.add_up)(&self.sums, sums, output, stride);
         }
     }
 }
 
-/// [`DenseSet::add_up`], to be inlined into what is compiled for a set.
+/// [`ByRows::add_up`], to be inlined into what is compiled for a set.
 #[inline(always)]
 pub fn add_up(sums: &Sums, columns: &[i32], output: &mut [u8], stride: usize) {
     match (sums.outputs, sums.taps) {

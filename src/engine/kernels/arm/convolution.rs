@@ -51,7 +51,7 @@ pub unsafe fn dense<S: Tile, const HALVES: usize, F: Finish>(
     unsafe { pixels::<S, HALVES, F, _, _>(packed, block, &patches, output, stride) }
 }
 
-/// [`DenseSet::multiply_rows`], likewise, for a set that multiplies stored values as they are.
+/// [`dense`], likewise for patches that are not gathered, for a set that multiplies stored values as they are.
 ///
 /// # Safety
 /// As [`Tile`]'s.
@@ -127,7 +127,7 @@ fn weights<S: DenseSet>(packed: &Packed<S>, block: usize) -> *const u8 {
     unsafe { lines.as_ptr().cast::<u8>().add(block * size % 64) }
 }
 
-/// [`DenseSet::sum_rows`].
+/// The sums of patches that are not gathered.
 ///
 /// # Safety
 /// As [`Tile`]'s.
@@ -279,8 +279,13 @@ macro_rules! set {
             }
 
             $(
-                const BY_ROWS: bool = true;
+                const BY_ROWS: Option<ByRows<Self>> =
+                    Some(ByRows { multiply: Self::$by_rows, sum: Self::sum_rows, add_up: folded::add_up });
+            )?
+        }
 
+        $(
+            impl $set {
                 fn $by_rows(packed: &Packed<Self>, patches: &Patches<'_>, output: &mut [u8], stride: usize) {
                     #[target_feature(enable = $features)]
                     #[inline(never)]
@@ -317,12 +322,8 @@ macro_rules! set {
                     // SAFETY: the set is only given out where the CPU has what this function is compiled for.
                     unsafe { sum_rows(packed, patches, sums) }
                 }
-
-                fn add_up(sums: &Sums, columns: &[i32], output: &mut [u8], stride: usize) {
-                    folded::add_up(sums, columns, output, stride);
-                }
-            )?
-        }
+            }
+        )?
 
         impl DepthwiseSet for $set {
             type Value = $value;

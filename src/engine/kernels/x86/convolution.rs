@@ -40,7 +40,7 @@ unsafe fn cover<const MOST: usize>(count: usize, mut tile: impl Tile) {
     }
 }
 
-/// [`DenseSet::multiply_rows`] with tiles of `P1`, `P2` or `P3` pixels for 1, 2 or 3 blocks at a time.
+/// [`ByRows::multiply`](crate::engine::kernels::dense::ByRows) with tiles of `P1`, `P2` or `P3` pixels for 1, 2 or 3 blocks at a time.
 ///
 /// # Safety
 /// As [`Vector`]'s.
@@ -85,7 +85,7 @@ pub unsafe fn gathered<S: DenseSet, V: Vector, const P1: usize, const P2: usize,
     unsafe { dense::<S, V, P1, P2, P3>(packed, &patches, output, stride) }
 }
 
-/// [`DenseSet::sum_rows`] with tiles of `P1` or `P2` pixels for 1 or 2 blocks at a time.
+/// [`ByRows::sum`](crate::engine::kernels::dense::ByRows) with tiles of `P1` or `P2` pixels for 1 or 2 blocks at a time.
 ///
 /// # Safety
 /// As [`Vector`]'s.

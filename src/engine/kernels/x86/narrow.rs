@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use super::convolution;
 use super::vectors::Vector;
-use crate::engine::kernels::dense::{DenseSet, Packed, Patches};
+use crate::engine::kernels::dense::{ByRows, DenseSet, Packed, Patches};
 use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Sources, Target};
 use crate::engine::kernels::folded::{self, Sums};
 use crate::engine::kernels::rows::Line;
@@ -33,7 +33,12 @@ macro_rules! set {
             const DEPTH: usize = $unit;
             const PIXELS: usize = 24;
 
-            const BY_ROWS: bool = $by_rows;
+            const BY_ROWS: Option<ByRows<Self>> = match $by_rows {
+                true => {
+                    Some(ByRows { multiply: Self::multiply_rows, sum: Self::sum_rows, add_up: Self::add_up })
+                }
+                false => None,
+            };
 
             fn multiply(packed: &Packed<Self>, patches: &[$value], output: &mut [u8], stride: usize) {
                 #[target_feature(enable = $features)]
@@ -48,7 +53,9 @@ macro_rules! set {
                     wide(packed, patches, output, stride);
                 }
             }
+        }
 
+        impl $set {
             fn multiply_rows(packed: &Packed<Self>, patches: &Patches<'_>, output: &mut [u8], stride: usize) {
                 #[target_feature(enable = $features)]
                 fn wide(packed: &Packed<$set>, patches: &Patches<'_>, output: &mut [u8], stride: usize) {

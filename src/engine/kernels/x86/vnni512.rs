@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::convolution;
 use super::vectors::Vector;
-use crate::engine::kernels::dense::{DenseSet, Packed, Patches};
+use crate::engine::kernels::dense::{ByRows, DenseSet, Packed, Patches};
 use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Sources, Target};
 use crate::engine::kernels::folded::{self, Sums};
 use crate::engine::kernels::rows::Line;
@@ -20,7 +20,8 @@ impl DenseSet for Vnni512 {
     const DEPTH: usize = 4;
     const PIXELS: usize = 48;
 
-    const BY_ROWS: bool = true;
+    const BY_ROWS: Option<ByRows<Self>> =
+        Some(ByRows { multiply: Self::multiply_rows, sum: Self::sum_rows, add_up: Self::add_up });
 
     fn multiply(packed: &Packed<Self>, patches: &[u8], output: &mut [u8], stride: usize) {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -31,7 +32,9 @@ impl DenseSet for Vnni512 {
         // SAFETY: the set is only given out where the CPU has what this function is compiled for.
         unsafe { wide(packed, patches, output, stride) }
     }
+}
 
+impl Vnni512 {
     fn multiply_rows(packed: &Packed<Self>, patches: &Patches<'_>, output: &mut [u8], stride: usize) {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
         fn wide(packed: &Packed<Vnni512>, patches: &Patches<'_>, output: &mut [u8], stride: usize) {
