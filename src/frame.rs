@@ -1,4 +1,6 @@
 //! What flows from the camera to the monitor.
+//!
+//! A [`Frame`] owns RGB pixels; a [`View`] looks at pixels as a camera gave them, wherever they lie.
 
 use std::time::Duration;
 
@@ -13,6 +15,122 @@ pub struct Timestamp(pub Duration);
 /// Bytes from the start of one row to the start of the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stride(pub usize);
+
+/// How pixels lie in memory. Names as V4L2 has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum PixelFormat {
+    /// Bytes Y₀ Cb Y₁ Cr: two pixels.
+    Yuyv,
+    /// Bytes Cb Y₀ Cr Y₁: two pixels.
+    Uyvy,
+    /// A plane of Y, then a plane of Cb Cr at half the width and height.
+    Nv12,
+    /// Bytes R G B.
+    Rgb24,
+    /// Bytes B G R.
+    Bgr24,
+    /// A JPEG picture each: decoded before it flows on.
+    Mjpeg,
+}
+
+/// What turns Y′CbCr into R′G′B′.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Matrix {
+    Bt601,
+    Bt709,
+    Bt2020,
+}
+
+/// Which values black and white have: 0 and 255, or 16 and 235.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Range {
+    Full,
+    Limited,
+}
+
+/// How values are to be read as colours. For RGB formats the matrix means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Colour {
+    pub matrix: Matrix,
+    pub range: Range,
+}
+
+impl Colour {
+    /// RGB as monitors take it.
+    pub const RGB: Colour = Colour { matrix: Matrix::Bt709, range: Range::Full };
+}
+
+/// Rows of a plane, `stride` bytes apart; the last one may end with its last pixel.
+#[derive(Clone, Copy, Debug)]
+pub struct Plane<'a> {
+    pub bytes: &'a [u8],
+    pub stride: Stride,
+}
+
+/// A picture somewhere in memory. Made by [`View::new`], which checks that the planes hold it.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    format: PixelFormat,
+    colour: Colour,
+    width_px: usize,
+    height_px: usize,
+    planes: [Plane<'a>; 2],
+}
+
+impl<'a> View<'a> {
+    /// `None` unless the planes hold `width × height` pixels: NV12 has two planes, other formats leave the second
+    /// unused; sides are not 0, and even where the format shares chroma between pixels. Not for [`PixelFormat::Mjpeg`].
+    pub fn new(
+        format: PixelFormat,
+        colour: Colour,
+        (width_px, height_px): (usize, usize),
+        planes: [Plane<'a>; 2],
+    ) -> Option<View<'a>> {
+        let shares = format.row_bytes(width_px)?;
+        let holds = |plane: Plane, row: usize, rows: usize| {
+            plane.stride.0 >= row
+                && plane.stride.0.checked_mul(rows - 1).and_then(|all| all.checked_add(row))
+                    <= Some(plane.bytes.len())
+        };
+        let whole = width_px > 0
+            && height_px > 0
+            && holds(planes[0], shares, height_px)
+            && (format != PixelFormat::Nv12
+                || height_px.is_multiple_of(2) && holds(planes[1], width_px, height_px / 2));
+        whole.then_some(View { format, colour, width_px, height_px, planes })
+    }
+
+    pub fn format(&self) -> PixelFormat {
+        self.format
+    }
+    pub fn colour(&self) -> Colour {
+        self.colour
+    }
+    pub fn width_px(&self) -> usize {
+        self.width_px
+    }
+    pub fn height_px(&self) -> usize {
+        self.height_px
+    }
+    pub fn planes(&self) -> &[Plane<'a>; 2] {
+        &self.planes
+    }
+}
+
+impl PixelFormat {
+    /// Bytes of a row of the first plane; `None` for a width that the format cannot have, and for MJPEG.
+    pub fn row_bytes(self, width_px: usize) -> Option<usize> {
+        match self {
+            PixelFormat::Yuyv | PixelFormat::Uyvy if width_px.is_multiple_of(2) => width_px.checked_mul(2),
+            PixelFormat::Nv12 if width_px.is_multiple_of(2) => Some(width_px),
+            PixelFormat::Rgb24 | PixelFormat::Bgr24 => width_px.checked_mul(3),
+            _ => None,
+        }
+    }
+}
 
 /// A picture, 24-bit RGB, `[height, width, 3] u8`, rows `stride` bytes apart.
 ///
@@ -54,6 +172,14 @@ impl Frame {
         })
     }
 
+    /// Gives the frame another size, tightly packed, if it is another one; its pixels are then black.
+    pub fn resize(&mut self, width_px: usize, height_px: usize) {
+        if (self.width_px, self.height_px) != (width_px, height_px) || self.stride.0 != 3 * width_px {
+            let (number, timestamp) = (self.number, self.timestamp);
+            *self = Frame { number, timestamp, ..Frame::black(width_px, height_px) };
+        }
+    }
+
     pub fn width_px(&self) -> usize {
         self.width_px
     }
@@ -68,6 +194,17 @@ impl Frame {
     }
     pub fn pixels_mut(&mut self) -> &mut [u8] {
         &mut self.pixels
+    }
+
+    pub fn view(&self) -> View<'_> {
+        let pixels = Plane { bytes: &self.pixels, stride: self.stride };
+        View {
+            format: PixelFormat::Rgb24,
+            colour: Colour::RGB,
+            width_px: self.width_px,
+            height_px: self.height_px,
+            planes: [pixels, Plane { bytes: &[], stride: Stride(0) }],
+        }
     }
 
     /// The `3 × width` bytes of row `y`; empty if there is no such row.

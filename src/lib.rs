@@ -10,6 +10,7 @@
 //! | [`frame`] | what flows: pixels with their geometry, number and time |
 //! | [`capture`] | where frames come from: image folders, MJPEG, Y4M, a rendered endoscope |
 //! | [`field_of_view`] | where the endoscope's picture sits in the frame; the one mapping frame ↔ model |
+//! | [`convert`] | a camera's pixels → RGB |
 //! | [`preprocess`] | frame → u8 tensor |
 //! | [`engine`] | tract with our int8 ops: bundle → plan → quantised logits |
 //! | [`detect`] | logits → mask → regions with outlines |
@@ -26,6 +27,7 @@ pub mod board;
 pub mod bundle;
 pub mod capture;
 pub mod cli;
+pub mod convert;
 pub mod detect;
 pub mod display;
 pub mod engine;

@@ -2,9 +2,11 @@
 //!
 //! | module | source |
 //! |---|---|
+//! | [`live`] | what a camera is to the pipeline |
 //! | [`replay`] | folders of images, MJPEG and Y4M files, video on standard input |
 //! | [`synthetic`] | a rendered endoscope that knows its polyps |
 
+pub mod live;
 pub mod replay;
 pub mod synthetic;
 #[cfg(test)]

@@ -9,13 +9,14 @@ use serde::Serialize;
 use crate::bundle::Bundle;
 use crate::capture;
 use crate::detect::Regions;
-use crate::display::{Images, Sink, write_png};
+use crate::display::{Images, Scene, Sink, write_png};
 use crate::engine::{Engine, Options};
 use crate::fault::Fault;
+use crate::field_of_view::Placement;
 use crate::files::make_folder;
 use crate::frame::Frame;
 use crate::latency::{self, Latencies, Stage, StageReport};
-use crate::overlay::{Painter, Style};
+use crate::overlay::{Layer, Painter, Style};
 use crate::pipeline::{Following, Walk};
 
 /// Runs a model over recorded frames and writes a PNG for each.
@@ -89,9 +90,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         if let Some(images) = &mut writer.overlay {
             let begun = std::time::Instant::now();
-            writer.painter.outlines(&mut frame, &regions.list);
+            let placement = Placement::identity(frame.width_px(), frame.height_px());
+            writer.layer.reset(frame.width_px(), frame.height_px());
+            writer.painter.outlines(&mut writer.layer, &regions.list, &placement);
             latencies.record(Stage::Draw, begun.elapsed());
-            images.show(&frame, source.name())?;
+            let layer = &writer.layer;
+            let (picture, name) = (Some(frame.view()), source.name());
+            images.show(&Scene { picture, lease: None, layer, placement, name, captured: begun })?;
         }
     }
     if frames == 0 {
@@ -123,6 +128,7 @@ struct Writer {
     masks: Option<PathBuf>,
     overlay: Option<Images>,
     painter: Painter,
+    layer: Layer,
     mask: Vec<u8>,
 }
 
@@ -138,6 +144,12 @@ impl Writer {
             true => Some(Images::new(Path::new(&folder("overlay")), 1)?),
             false => None,
         };
-        Ok(Writer { masks, overlay, painter: Painter::new(Style::default()), mask: Vec::new() })
+        Ok(Writer {
+            masks,
+            overlay,
+            painter: Painter::new(Style::default()),
+            layer: Layer::default(),
+            mask: Vec::new(),
+        })
     }
 }

@@ -7,38 +7,63 @@ use anyhow::Result;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
-use super::Sink;
+use super::{Scene, Shown, Sink};
+use crate::convert;
 use crate::files::{self, make_folder};
 use crate::frame::Frame;
+use crate::overlay::Layer;
 
 /// Writes every n-th picture to `FOLDER/NAME.png`.
 pub struct Images {
     folder: PathBuf,
     every: u64,
     seen: u64,
-    packed: Vec<u8>,
+    picture: Frame,
 }
 
 impl Images {
     /// Makes the folder if need be. An error (exit 74) if that is not possible.
     pub fn new(folder: &Path, every: u64) -> Result<Images> {
         make_folder(folder)?;
-        Ok(Images { folder: folder.to_owned(), every: every.max(1), seen: 0, packed: Vec::new() })
+        Ok(Images { folder: folder.to_owned(), every: every.max(1), seen: 0, picture: Frame::black(1, 1) })
     }
 }
 
 impl Sink for Images {
-    fn show(&mut self, frame: &Frame, name: &str) -> Result<()> {
+    fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
         self.seen += 1;
         if !(self.seen - 1).is_multiple_of(self.every) {
-            return Ok(());
+            return Ok(Shown::Yes);
         }
-        self.packed.clear();
-        for y in 0..frame.height_px() {
-            self.packed.extend_from_slice(frame.row(y));
+        compose(scene, &mut self.picture)?;
+        let path = self.folder.join(format!("{}.png", scene.name));
+        let (width, height) = (self.picture.width_px(), self.picture.height_px());
+        write_png(&path, self.picture.pixels(), width, height, ExtendedColorType::Rgb8)?;
+        Ok(Shown::Yes)
+    }
+
+    fn describe(&self) -> String {
+        format!("pictures in {}", self.folder.display())
+    }
+}
+
+/// A scene whose placement is the identity, as one RGB picture.
+pub(super) fn compose(scene: &Scene<'_>, picture: &mut Frame) -> Result<()> {
+    match &scene.picture {
+        Some(view) => convert::to_rgb(view, picture)?,
+        None => {
+            picture.resize(scene.layer.width_px().max(1), scene.layer.height_px().max(1));
+            picture.pixels_mut().fill(0);
         }
-        let path = self.folder.join(format!("{name}.png"));
-        write_png(&path, &self.packed, frame.width_px(), frame.height_px(), ExtendedColorType::Rgb8)
+    }
+    lay_over(scene.layer, picture);
+    Ok(())
+}
+
+/// Draws a layer into an RGB picture of its size.
+pub fn lay_over(layer: &Layer, picture: &mut Frame) {
+    for y in 0..layer.height_px() {
+        layer.over::<3, true>(y, picture.row_mut(y));
     }
 }
 
@@ -65,16 +90,18 @@ pub fn write_png(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::display::tests::scene;
     use crate::fault::{Exit, exit_of};
 
     #[test]
     fn every_third_picture_is_written_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let mut images = Images::new(&folder.path().join("a/b"), 3).unwrap();
-        let mut frame = Frame::black(5, 4);
+        let (mut frame, layer) = (Frame::black(5, 4), Layer::default());
         for number in 0..7u8 {
             frame.pixels_mut().fill(number);
-            images.show(&frame, &format!("frame-{number}")).unwrap();
+            let name = format!("frame-{number}");
+            images.show(&Scene { name: &name, ..scene(&frame, &layer) }).unwrap();
         }
         let mut names: Vec<_> = std::fs::read_dir(folder.path().join("a/b"))
             .unwrap()

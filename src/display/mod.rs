@@ -1,26 +1,103 @@
 //! Where pictures go.
+//!
+//! | module | sink |
+//! |---|---|
+//! | [`Images`] | PNG files in a folder |
+//! | [`Y4m`] | uncompressed video |
+//! | [`Null`] | none |
 
 mod images;
 mod y4m;
 
+use std::time::Instant;
+
 use anyhow::Result;
 
-pub use images::{Images, write_png};
+pub use images::{Images, lay_over, write_png};
 pub use y4m::Y4m;
 
-use crate::frame::Frame;
+use crate::capture::live::Lease;
+use crate::field_of_view::Placement;
+use crate::frame::View;
+use crate::overlay::Layer;
 
-/// Something that takes one finished picture after another.
-pub trait Sink {
-    /// Takes a picture; `name` is that of its frame.
-    fn show(&mut self, frame: &Frame, name: &str) -> Result<()>;
+/// What is to be shown at once: a picture and what lies over it.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    /// Black if there is none.
+    pub picture: Option<View<'a>>,
+    /// Who lent the picture, if a camera did: a sink may keep a clone for as long as it shows the camera's memory.
+    pub lease: Option<&'a Lease>,
+    /// Of the placement's surface's size.
+    pub layer: &'a Layer,
+    pub placement: Placement,
+    /// The frame's name.
+    pub name: &'a str,
+    /// When the picture was handed over by its camera.
+    pub captured: Instant,
 }
 
-/// Takes pictures and shows them to nobody.
+/// What became of a scene.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// It is on the sink or on its way there.
+    Yes,
+    /// Not this one; the next may be. The display was busy, or nobody is looking.
+    Skipped,
+}
+
+/// Takes scenes and shows them to nobody.
 pub struct Null;
 
 impl Sink for Null {
-    fn show(&mut self, _: &Frame, _: &str) -> Result<()> {
+    fn show(&mut self, _: &Scene<'_>) -> Result<Shown> {
+        Ok(Shown::Yes)
+    }
+    fn describe(&self) -> String {
+        "nowhere".into()
+    }
+}
+
+/// Something that takes one scene after another. Never waits long: tens of milliseconds at most.
+pub trait Sink {
+    /// How a frame of this size is going to lie on what is shown: asked before each scene is drawn.
+    fn place(&mut self, width_px: usize, height_px: usize) -> Placement {
+        Placement::identity(width_px, height_px)
+    }
+
+    /// Takes a scene. An error ends the run; what can mend itself is no error but [`Shown::Skipped`].
+    fn show(&mut self, scene: &Scene<'_>) -> Result<Shown>;
+
+    /// Called between scenes and while none come, ten times a second at least: hot-plug, flips that are done. Calls
+    /// `flipped` with the capture time of each picture that has reached the monitor, and when it did.
+    fn tend(&mut self, flipped: &mut dyn FnMut(Instant, Instant)) -> Result<()> {
+        let _ = flipped;
         Ok(())
+    }
+
+    /// Why nobody sees anything, one line; `None` as long as somebody may.
+    fn dark(&self) -> Option<&str> {
+        None
+    }
+
+    /// One line for the log: `HDMI-A-1 on card1 (vc4): 1920×1080 at 60.00 Hz, overlay on a plane of its own`.
+    fn describe(&self) -> String;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Frame;
+
+    /// A frame under a layer, without a name.
+    pub fn scene<'a>(frame: &'a Frame, layer: &'a Layer) -> Scene<'a> {
+        Scene {
+            picture: Some(frame.view()),
+            lease: None,
+            layer,
+            placement: Placement::identity(frame.width_px(), frame.height_px()),
+            name: "",
+            captured: Instant::now(),
+        }
     }
 }

@@ -5,28 +5,38 @@ use std::io::Write;
 use anyhow::Result;
 use y4m::{Colorspace, Encoder, Ratio};
 
-use super::Sink;
+use super::images::compose;
+use super::{Scene, Shown, Sink};
 use crate::fault::Fault;
 use crate::frame::Frame;
 
-/// Writes YUV4MPEG2, 4:4:4, BT.601 in studio range. All pictures have the first one's size.
+/// Writes YUV4MPEG2, 4:4:4, BT.601 in studio range. Pictures that do not have the first one's size are left out.
 pub struct Y4m<W: Write> {
     writer: Option<W>,
     encoder: Option<(Encoder<W>, usize, usize)>,
     frames_per_second: usize,
     planes: [Vec<u8>; 3],
+    picture: Frame,
+    dark: Option<String>,
 }
 
 impl<W: Write> Y4m<W> {
     pub fn new(writer: W, frames_per_second: usize) -> Y4m<W> {
-        Y4m { writer: Some(writer), encoder: None, frames_per_second, planes: Default::default() }
+        Y4m {
+            writer: Some(writer),
+            encoder: None,
+            frames_per_second,
+            planes: Default::default(),
+            picture: Frame::black(1, 1),
+            dark: None,
+        }
     }
 }
 
 impl<W: Write> Sink for Y4m<W> {
-    fn show(&mut self, frame: &Frame, _: &str) -> Result<()> {
+    fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
         let broken = |error: y4m::Error| Fault::io(format!("cannot write the video stream: {error}"));
-        let (width, height) = (frame.width_px(), frame.height_px());
+        let (width, height) = scene.placement.surface;
         if let Some(writer) = self.writer.take() {
             let rate = Ratio::new(self.frames_per_second, 1);
             let header = y4m::encode(width, height, rate).with_colorspace(Colorspace::C444);
@@ -36,16 +46,19 @@ impl<W: Write> Sink for Y4m<W> {
             return Err(Fault::io("the video stream is closed"));
         };
         if (width, height) != (*first_width, *first_height) {
-            return Err(Fault::io(format!(
-                "a picture of {width}×{height} does not fit a video stream of {first_width}×{first_height}"
-            )));
+            self.dark.get_or_insert_with(|| {
+                format!("a picture of {width}×{height} is no part of a video of {first_width}×{first_height}")
+            });
+            return Ok(Shown::Skipped);
         }
+        self.dark = None;
+        compose(scene, &mut self.picture)?;
         let [luma, blue, red] = &mut self.planes;
         for plane in [&mut *luma, &mut *blue, &mut *red] {
             plane.clear();
         }
         for y in 0..height {
-            for pixel in frame.row(y).chunks_exact(3) {
+            for pixel in self.picture.row(y).chunks_exact(3) {
                 if let &[r, g, b] = pixel {
                     let (r, g, b) = (i32::from(r), i32::from(g), i32::from(b));
                     // 2^16 × the coefficients; the sums stay within 16..=240, so that no clamping is needed.
@@ -55,21 +68,34 @@ impl<W: Write> Sink for Y4m<W> {
                 }
             }
         }
-        encoder.write_frame(&y4m::Frame::new([luma, blue, red], None)).map_err(broken)
+        encoder.write_frame(&y4m::Frame::new([luma, blue, red], None)).map_err(broken)?;
+        Ok(Shown::Yes)
+    }
+
+    fn dark(&self) -> Option<&str> {
+        self.dark.as_deref()
+    }
+
+    fn describe(&self) -> String {
+        "video on standard output".into()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::display::tests::scene;
+    use crate::overlay::Layer;
 
     #[test]
     fn colours_come_out_as_the_standard_has_them() {
         let mut bytes = Vec::new();
         let mut sink = Y4m::new(&mut bytes, 25);
         let pixels = vec![0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 255];
-        sink.show(&Frame::from_rgb(2, 2, pixels).unwrap(), "").unwrap();
-        assert!(sink.show(&Frame::black(3, 2), "").is_err());
+        let layer = Layer::default();
+        assert_eq!(sink.show(&scene(&Frame::from_rgb(2, 2, pixels).unwrap(), &layer)).unwrap(), Shown::Yes);
+        assert_eq!(sink.show(&scene(&Frame::black(3, 2), &layer)).unwrap(), Shown::Skipped);
+        assert!(sink.dark().unwrap().contains("3×2"));
         drop(sink);
         let mut decoder = y4m::decode(bytes.as_slice()).unwrap();
         assert_eq!((decoder.get_width(), decoder.get_height()), (2, 2));

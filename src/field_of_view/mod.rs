@@ -6,9 +6,11 @@
 //! model's square.
 
 mod mapping;
+mod placement;
 mod steady;
 
 pub use mapping::{Mapping, Point};
+pub use placement::Placement;
 pub use steady::Steady;
 
 use crate::frame::{Frame, Rect};

@@ -3,13 +3,15 @@
 //! Guaranteed: a byte that no line, tint or letter covers keeps its value.
 
 mod fill;
+mod layer;
 mod stroke;
 mod text;
 
 pub use fill::Filler;
+pub use layer::{Layer, composed};
 
 use crate::detect::Region;
-use crate::frame::Frame;
+use crate::field_of_view::{Placement, Point};
 
 use stroke::Stroke;
 
@@ -51,12 +53,14 @@ impl Glyph {
     }
 }
 
-/// Draws into frames. Keeps its buffers.
+/// Draws into layers. Keeps its buffers.
 #[derive(Default)]
 pub struct Painter {
     style: Style,
     stroke: Stroke,
     filler: Filler,
+    /// A region's outline on the surface.
+    outline: Vec<Point>,
 }
 
 impl Painter {
@@ -64,34 +68,32 @@ impl Painter {
         Painter { style, ..Painter::default() }
     }
 
-    /// Outlines, anti-aliased, each with a thin dark casing.
-    pub fn outlines(&mut self, frame: &mut Frame, regions: &[Region]) {
-        let width = (self.style.line_px_at_480 * frame.height_px() as f32 / 480.0).max(1.25);
+    /// Outlines of regions of the placed frame, anti-aliased, each with a thin dark casing.
+    pub fn outlines(&mut self, layer: &mut Layer, regions: &[Region], placement: &Placement) {
+        let width = (self.style.line_px_at_480 * placement.target.height as f32 / 480.0).max(1.25);
         for region in regions {
+            self.outline.clear();
+            self.outline.extend(region.outline.iter().map(|&point| placement.to_surface(point)));
             if self.style.tint > 0.0 {
                 let (colour, share) = (self.style.colour, self.style.tint.min(1.0));
-                self.filler.spans(&region.outline, frame.width_px(), frame.height_px(), |y, columns| {
+                self.filler.spans(&self.outline, layer.width_px(), layer.height_px(), |y, columns| {
                     for x in columns {
-                        blend(frame, x, y, colour, share);
+                        layer.blend(x, y, colour, share);
                     }
                 });
             }
-            self.stroke.draw(frame, &region.outline, width, self.style.colour);
+            self.stroke.draw(layer, &self.outline, width, self.style.colour);
         }
     }
 
     /// A dot and a word or two in the lower right corner, where endoscopes leave the picture black.
-    pub fn glyph(&mut self, frame: &mut Frame, glyph: Glyph, words: &str) {
-        text::corner(frame, glyph.colour(), glyph == Glyph::Assist, words);
+    pub fn glyph(&mut self, layer: &mut Layer, glyph: Glyph, words: &str) {
+        text::corner(layer, glyph.colour(), glyph == Glyph::Assist, words);
     }
-}
 
-/// Lays a colour over a pixel; `share` 0 leaves it, 1 replaces it. Nothing happens outside the frame.
-fn blend(frame: &mut Frame, x: usize, y: usize, colour: [u8; 3], share: f32) {
-    if let Some(pixel) = frame.row_mut(y).get_mut(3 * x..3 * x + 3) {
-        for (byte, value) in pixel.iter_mut().zip(colour) {
-            *byte = (f32::from(*byte) + (f32::from(value) - f32::from(*byte)) * share).round() as u8;
-        }
+    /// Lines in the middle of an empty screen: a headline, and what more there is to say.
+    pub fn screen(&mut self, layer: &mut Layer, lines: &[&str]) {
+        text::middle(layer, [200, 200, 200], lines);
     }
 }
 

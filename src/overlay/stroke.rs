@@ -1,8 +1,7 @@
 //! Anti-aliased closed lines: each pixel is blended once, by its distance from the line.
 
-use super::blend;
+use super::Layer;
 use crate::field_of_view::Point;
-use crate::frame::Frame;
 
 /// The casing: what keeps a bright line visible on bright mucosa.
 const CASING: [u8; 3] = [0, 20, 20];
@@ -17,33 +16,29 @@ pub struct Stroke {
 
 impl Stroke {
     /// A closed line of `width` pixels, with half a width of casing on each side.
-    pub fn draw(&mut self, frame: &mut Frame, outline: &[Point], width: f32, colour: [u8; 3]) {
-        let (frame_width, frame_height) = (frame.width_px(), frame.height_px());
-        if self.distance.len() != frame_width * frame_height {
+    pub fn draw(&mut self, layer: &mut Layer, outline: &[Point], width: f32, colour: [u8; 3]) {
+        let (layer_width, layer_height) = (layer.width_px(), layer.height_px());
+        if self.distance.len() != layer_width * layer_height {
             self.distance.clear();
-            self.distance.resize(frame_width * frame_height, f32::INFINITY);
+            self.distance.resize(layer_width * layer_height, f32::INFINITY);
         }
         let half = 0.5 * width;
         let reach = half + (0.5 * width).max(1.0) + 0.5;
         for (index, &from) in outline.iter().enumerate() {
             let to = outline.get(index + 1).or(outline.first()).copied().unwrap_or(from);
             if [from.x, from.y, to.x, to.y].iter().all(|place| place.is_finite()) {
-                self.segment(from, to, reach, frame_width, frame_height);
+                self.segment(from, to, reach, layer_width, layer_height);
             }
         }
         for &(x, y) in &self.touched {
             let (x, y) = (x as usize, y as usize);
-            let Some(slot) = self.distance.get_mut(y * frame_width + x) else { continue };
+            let Some(slot) = self.distance.get_mut(y * layer_width + x) else { continue };
             let distance = slot.sqrt();
             *slot = f32::INFINITY;
             let casing = (reach - distance).clamp(0.0, 1.0) * CASING_SHARE;
             let line = (half + 0.5 - distance).clamp(0.0, 1.0);
-            if casing > 0.0 {
-                blend(frame, x, y, CASING, casing);
-            }
-            if line > 0.0 {
-                blend(frame, x, y, colour, line);
-            }
+            layer.blend(x, y, CASING, casing);
+            layer.blend(x, y, colour, line);
         }
         self.touched.clear();
     }

@@ -1,5 +1,16 @@
 use super::*;
-use crate::field_of_view::Point;
+use crate::display::lay_over;
+use crate::frame::Frame;
+
+/// What drawing makes of a frame.
+fn drawn(frame: &Frame, draw: impl FnOnce(&mut Layer, &Placement)) -> Frame {
+    let placement = Placement::identity(frame.width_px(), frame.height_px());
+    let mut layer = Layer::new(frame.width_px(), frame.height_px());
+    draw(&mut layer, &placement);
+    let mut after = frame.clone();
+    lay_over(&layer, &mut after);
+    after
+}
 
 fn noise(width: usize, height: usize) -> Frame {
     let mut state = 5u32;
@@ -31,9 +42,9 @@ fn changed(before: &Frame, after: &Frame) -> Vec<(usize, usize)> {
 #[test]
 fn outside_the_outline_not_a_byte_changes() {
     let before = noise(640, 480);
-    let mut after = before.clone();
     let mut painter = Painter::default();
-    painter.outlines(&mut after, &[circle(300.0, 200.0, 90.0)]);
+    let region = [circle(300.0, 200.0, 90.0)];
+    let after = drawn(&before, |layer, placement| painter.outlines(layer, &region, placement));
     let places = changed(&before, &after);
     for &(x, y) in &places {
         let off = (x as f32 + 0.5 - 300.0).hypot(y as f32 + 0.5 - 200.0) - 90.0;
@@ -47,8 +58,7 @@ fn outside_the_outline_not_a_byte_changes() {
         "the line itself has its colour: {on_line:?}"
     );
     // The same picture once more: the painter keeps nothing of the last one.
-    let mut again = before.clone();
-    painter.outlines(&mut again, &[circle(300.0, 200.0, 90.0)]);
+    let again = drawn(&before, |layer, placement| painter.outlines(layer, &region, placement));
     assert_eq!(again, after);
 }
 
@@ -56,9 +66,9 @@ fn outside_the_outline_not_a_byte_changes() {
 fn lines_grow_with_the_picture() {
     let thickness = |width: usize, height: usize| {
         let before = noise(width, height);
-        let mut after = before.clone();
         let radius = height as f32 / 4.0;
-        Painter::default().outlines(&mut after, &[circle(width as f32 / 2.0, height as f32 / 2.0, radius)]);
+        let region = [circle(width as f32 / 2.0, height as f32 / 2.0, radius)];
+        let after = drawn(&before, |layer, placement| Painter::default().outlines(layer, &region, placement));
         changed(&before, &after).len() as f32 / (std::f32::consts::TAU * radius)
     };
     assert!((3.0..5.5).contains(&thickness(640, 480)));
@@ -68,9 +78,9 @@ fn lines_grow_with_the_picture() {
 #[test]
 fn a_tint_covers_the_inside_alone() {
     let before = noise(200, 150);
-    let mut after = before.clone();
     let style = Style { tint: 0.2, ..Style::default() };
-    Painter::new(style).outlines(&mut after, &[circle(100.0, 75.0, 40.0)]);
+    let region = [circle(100.0, 75.0, 40.0)];
+    let after = drawn(&before, |layer, placement| Painter::new(style).outlines(layer, &region, placement));
     let inside = changed(&before, &after);
     assert!(inside.iter().all(|&(x, y)| (x as f32 - 99.5).hypot(y as f32 - 74.5) < 43.0));
     assert!(inside.len() > 4800, "{} of 5026 pixels", inside.len());
@@ -79,11 +89,7 @@ fn a_tint_covers_the_inside_alone() {
 #[test]
 fn the_glyph_stays_in_its_corner_and_says_what_it_should() {
     let before = noise(640, 480);
-    let draw = |glyph, words| {
-        let mut after = before.clone();
-        Painter::default().glyph(&mut after, glyph, words);
-        after
-    };
+    let draw = |glyph, words| drawn(&before, |layer, _| Painter::default().glyph(layer, glyph, words));
     let assist = draw(Glyph::Assist, "ASSIST");
     assert!(changed(&before, &assist).iter().all(|&(x, y)| x > 460 && y > 450));
     assert!(changed(&before, &assist).len() > 200);
@@ -96,13 +102,14 @@ fn odd_outlines_and_tiny_frames_do_no_harm() {
     let nan = Point { x: f32::NAN, y: 4.0 };
     let far = Point { x: -5000.0, y: 90000.0 };
     for (width, height) in [(1, 1), (3, 9), (40, 20)] {
-        let mut frame = noise(width, height);
+        let (mut layer, placement) = (Layer::new(width, height), Placement::identity(width, height));
         let style = Style { tint: 0.5, ..Style::default() };
         let mut painter = Painter::new(style);
         for outline in [vec![], vec![nan], vec![far], vec![far, nan, Point { x: 2.0, y: 2.0 }]] {
-            painter.outlines(&mut frame, &[Region { outline, ..Region::default() }]);
+            painter.outlines(&mut layer, &[Region { outline, ..Region::default() }], &placement);
         }
-        painter.glyph(&mut frame, Glyph::Off, "a reason that is far too long for a small picture");
-        painter.glyph(&mut frame, Glyph::Off, "");
+        painter.glyph(&mut layer, Glyph::Off, "a reason that is far too long for a small picture");
+        painter.glyph(&mut layer, Glyph::Off, "");
+        painter.screen(&mut layer, &["NO SIGNAL", "", "a reason that is far too long for a small picture"]);
     }
 }

@@ -2,48 +2,82 @@
 
 use font8x8::{BASIC_FONTS, UnicodeFonts};
 
-use super::blend;
-use crate::frame::Frame;
+use super::Layer;
 
 /// The most letters in the corner; what is longer is cut.
-const MOST_LETTERS: usize = 48;
+const MOST_LETTERS: usize = 56;
 
 /// Dot and words in the lower right corner, light on a dark casing. A ring instead of a dot where `filled` is not
 /// set, so that the two can be told apart without colours.
-pub fn corner(frame: &mut Frame, colour: [u8; 3], filled: bool, words: &str) {
-    let scale = (frame.height_px() / 300).max(1);
+pub fn corner(layer: &mut Layer, colour: [u8; 3], filled: bool, words: &str) {
+    let scale = (layer.height_px() / 300).max(1);
     let (letter, margin) = (8 * scale, 4 * scale);
-    let room = (frame.width_px().saturating_sub(2 * margin) / letter).saturating_sub(2);
+    let room = (layer.width_px().saturating_sub(2 * margin) / letter).saturating_sub(2);
     let letters = words.chars().count().min(MOST_LETTERS).min(room);
-    let Some(left) = frame.width_px().checked_sub(margin + (letters + 2) * letter) else { return };
-    let Some(top) = frame.height_px().checked_sub(margin + letter) else { return };
+    let Some(left) = layer.width_px().checked_sub(margin + (letters + 2) * letter) else { return };
+    let Some(top) = layer.height_px().checked_sub(margin + letter) else { return };
     // Twice: the casing first, so that it lies under neighbouring letters too.
     for casing in [true, false] {
-        disc(frame, left, top, letter, filled, casing, colour);
+        disc(layer, left, top, letter, filled, casing, colour);
+        let x = left + letter + letter / 2;
         for (index, character) in words.chars().take(letters).enumerate() {
-            let dots = BASIC_FONTS.get(character).or(BASIC_FONTS.get('?')).unwrap_or_default();
-            let x = left + (index + 1) * letter + letter / 2;
-            for (row, bits) in dots.into_iter().enumerate() {
-                for column in (0..8).filter(|column| bits & (1 << column) != 0) {
-                    square(frame, x + column * scale, top + row * scale, scale, casing, colour);
+            dots(layer, x + index * letter, top, scale, casing, colour, character);
+        }
+    }
+}
+
+/// Lines in the middle of the layer, the first one twice as large. What does not fit is cut.
+pub fn middle(layer: &mut Layer, colour: [u8; 3], lines: &[&str]) {
+    let (width, height) = (layer.width_px(), layer.height_px());
+    let small = (height / 360).max(1);
+    let scale_of = |index: usize| if index == 0 { 2 * small } else { small };
+    let high: usize = (0..lines.len()).map(|index| 14 * scale_of(index)).sum();
+    let mut top = height.saturating_sub(high) / 2;
+    for (index, line) in lines.iter().enumerate() {
+        let mut scale = scale_of(index);
+        if line.chars().count() * 8 * scale > width {
+            scale = small;
+        }
+        let letters = line.chars().count().min(width / (8 * scale));
+        let left = (width - letters * 8 * scale) / 2;
+        for (index, character) in line.chars().take(letters).enumerate() {
+            dots(layer, left + index * 8 * scale, top, scale, false, colour, character);
+        }
+        top += 14 * scale_of(index);
+    }
+}
+
+/// A letter, or the casing that surrounds it by half a dot.
+fn dots(
+    layer: &mut Layer,
+    left: usize,
+    top: usize,
+    scale: usize,
+    casing: bool,
+    colour: [u8; 3],
+    character: char,
+) {
+    let plain = match character {
+        '–' | '—' => '-',
+        '×' => 'x',
+        other => other,
+    };
+    let rows = BASIC_FONTS.get(plain).or(BASIC_FONTS.get('?')).unwrap_or_default();
+    let grow = if casing { scale.div_ceil(2) } else { 0 };
+    for (row, bits) in rows.into_iter().enumerate() {
+        for column in (0..8).filter(|column| bits & (1 << column) != 0) {
+            let (x, y) = (left + column * scale, top + row * scale);
+            for y in y.saturating_sub(grow)..y + scale + grow {
+                for x in x.saturating_sub(grow)..x + scale + grow {
+                    layer.blend(x, y, if casing { [0, 0, 0] } else { colour }, 1.0);
                 }
             }
         }
     }
 }
 
-/// One dot of a letter, or the casing that surrounds it by half a dot.
-fn square(frame: &mut Frame, x: usize, y: usize, scale: usize, casing: bool, colour: [u8; 3]) {
-    let grow = if casing { scale.div_ceil(2) } else { 0 };
-    for y in y.saturating_sub(grow)..y + scale + grow {
-        for x in x.saturating_sub(grow)..x + scale + grow {
-            blend(frame, x, y, if casing { [0, 0, 0] } else { colour }, 1.0);
-        }
-    }
-}
-
 fn disc(
-    frame: &mut Frame,
+    layer: &mut Layer,
     left: usize,
     top: usize,
     side: usize,
@@ -61,10 +95,7 @@ fn disc(
                 (false, true) => radius + 0.5 - distance,
                 (false, false) => side as f32 / 10.0 + 0.5 - (distance - radius * 0.8).abs(),
             };
-            let share = share.clamp(0.0, 1.0);
-            if share > 0.0 {
-                blend(frame, x, y, if casing { [0, 0, 0] } else { colour }, share);
-            }
+            layer.blend(x, y, if casing { [0, 0, 0] } else { colour }, share.clamp(0.0, 1.0));
         }
     }
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::{Boxes, Found, Observer, Outcome, PATIENCE, Settings};
-use crate::display::Sink;
+use crate::display::{Scene, Sink};
 use crate::frame::FrameNumber;
 use crate::latency::{Latencies, Stage};
-use crate::overlay::{Glyph, Painter};
+use crate::overlay::{Glyph, Layer, Painter};
 use crate::state::{Machine, State};
 
 /// Without a frame for this long there is no signal.
@@ -24,6 +24,7 @@ pub(super) fn show(
 ) -> Result<Outcome> {
     let mut machine = Machine::default();
     let mut painter = Painter::new(settings.style);
+    let mut layer = Layer::default();
     let mut outcome = Outcome {
         state: State::SelfTest,
         captured: 0,
@@ -37,7 +38,7 @@ pub(super) fn show(
     let mut drawn_last = None;
     let mut last_frame = Instant::now();
     loop {
-        let Some(mut captured) = boxes.display.take(PATIENCE) else {
+        let Some(captured) = boxes.display.take(PATIENCE) else {
             if boxes.display.is_over() {
                 break;
             }
@@ -65,15 +66,17 @@ pub(super) fn show(
         let fresh = fresh.filter(|_| !lost);
         machine.go(if fresh.is_some() { State::Assist } else { State::Passthrough });
         let regions = fresh.map_or(&[][..], |found| &found.regions.list);
-        painter.outlines(&mut captured.frame, regions);
+        let placement = sink.place(captured.frame.width_px(), captured.frame.height_px());
+        layer.reset(placement.surface.0, placement.surface.1);
+        painter.outlines(&mut layer, regions, &placement);
         if settings.glyph {
             match machine.state() {
-                State::Assist => painter.glyph(&mut captured.frame, Glyph::Assist, "ASSIST"),
+                State::Assist => painter.glyph(&mut layer, Glyph::Assist, "ASSIST"),
                 State::Degraded(reason) => {
                     let words = format!("ASSIST OFF - {reason}");
-                    painter.glyph(&mut captured.frame, Glyph::Off, &words);
+                    painter.glyph(&mut layer, Glyph::Off, &words);
                 }
-                _ => painter.glyph(&mut captured.frame, Glyph::Passthrough, "PASSTHROUGH"),
+                _ => painter.glyph(&mut layer, Glyph::Passthrough, "PASSTHROUGH"),
             }
         }
         let drawn = Instant::now();
@@ -89,7 +92,14 @@ pub(super) fn show(
         outcome.with_regions += u64::from(!regions.is_empty());
         observer(&captured.frame, captured.truth.as_ref(), regions);
         let begun = Instant::now();
-        sink.show(&captured.frame, &captured.name)?;
+        sink.show(&Scene {
+            picture: Some(captured.frame.view()),
+            lease: None,
+            layer: &layer,
+            placement,
+            name: &captured.name,
+            captured: captured.at,
+        })?;
         outcome.latencies.record(Stage::Display, begun.elapsed());
         boxes.display.give_back(captured);
         if settings.lock_step {

@@ -3,6 +3,8 @@ use std::sync::atomic::AtomicU64;
 
 use anyhow::bail;
 
+use crate::display::{Scene, Shown};
+
 use super::*;
 use crate::bundle::manifest::{Decision, FieldOfViewRule, Gate, Manifest, TensorContract};
 
@@ -242,8 +244,11 @@ fn a_run_ends_with_its_limits_its_signal_and_its_source() {
 fn a_display_that_fails_ends_the_run() {
     struct Broken;
     impl Sink for Broken {
-        fn show(&mut self, _: &Frame, _: &str) -> Result<()> {
+        fn show(&mut self, _: &Scene<'_>) -> Result<Shown> {
             Err(Fault::io("the cable is out"))
+        }
+        fn describe(&self) -> String {
+            "broken".into()
         }
     }
     let load = || Walk::new(Fake { runs: 0, trouble: None }, &manifest(), Following::Video);
