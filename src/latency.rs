@@ -11,6 +11,10 @@ use serde::Serialize;
 pub enum Stage {
     /// Getting a frame from its source: for a rendered or recorded one, rendering or decoding it.
     Capture,
+    /// A live camera's JPEG → RGB.
+    Decode,
+    /// For inference: a live camera's pixels → RGB.
+    Convert,
     /// Field of view and resize: frame → model input.
     Prepare,
     Inference,
@@ -20,17 +24,21 @@ pub enum Stage {
     Gate,
     /// Outlines, glyph and text into the picture.
     Draw,
-    /// Handing the picture over.
+    /// Colour, blending, and handing the picture over.
     Display,
-    /// From a frame's capture until its picture is ready for the display.
+    /// From a frame's capture until its picture was handed to the display.
     VideoDelay,
-    /// From a frame's capture until a picture with what was found in it is ready for the display.
+    /// From a frame's capture until the first picture with what was found in it was handed to the display.
     Total,
+    /// From a frame's capture until the monitor showed it, where the display tells.
+    OnMonitor,
 }
 
 impl Stage {
-    pub const ALL: [Stage; 9] = [
+    pub const ALL: [Stage; 12] = [
         Stage::Capture,
+        Stage::Decode,
+        Stage::Convert,
         Stage::Prepare,
         Stage::Inference,
         Stage::Detect,
@@ -39,12 +47,15 @@ impl Stage {
         Stage::Display,
         Stage::VideoDelay,
         Stage::Total,
+        Stage::OnMonitor,
     ];
 
     /// As it stands in the report.
     pub fn label(self) -> &'static str {
         match self {
             Stage::Capture => "capture",
+            Stage::Decode => "decode",
+            Stage::Convert => "convert",
             Stage::Prepare => "field of view + preprocess",
             Stage::Inference => "inference",
             Stage::Detect => "detect",
@@ -52,7 +63,8 @@ impl Stage {
             Stage::Draw => "draw",
             Stage::Display => "display",
             Stage::VideoDelay => "video delay",
-            Stage::Total => "total (capture → drawn)",
+            Stage::Total => "total (capture → outlined)",
+            Stage::OnMonitor => "capture → on the monitor",
         }
     }
 }
@@ -168,6 +180,7 @@ impl Latencies {
                 p50_ms: ms(histogram.quantile_us(0.5)),
                 p95_ms: ms(histogram.quantile_us(0.95)),
                 p99_ms: ms(histogram.quantile_us(0.99)),
+                p999_ms: ms(histogram.quantile_us(0.999)),
                 max_ms: ms(histogram.max_us),
             });
         reports.collect()
@@ -183,26 +196,28 @@ pub struct StageReport {
     pub p50_ms: f64,
     pub p95_ms: f64,
     pub p99_ms: f64,
+    pub p999_ms: f64,
     pub max_ms: f64,
 }
 
 /// The report as a table, a line a stage, milliseconds.
 pub fn table(report: &[StageReport]) -> String {
     let mut text = format!(
-        "{:27} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9}\n",
-        "stage, ms", "count", "mean", "p50", "p95", "p99", "max"
+        "{:27} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}\n",
+        "stage, ms", "count", "mean", "p50", "p95", "p99", "p99.9", "max"
     );
     for line in report {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:27} {:>7} {:>9.2} {:>9.2} {:>9.2} {:>9.2} {:>9.2}",
+            "{:27} {:>7} {:>9.2} {:>9.2} {:>9.2} {:>9.2} {:>9.2} {:>9.2}",
             line.stage.label(),
             line.count,
             line.mean_ms,
             line.p50_ms,
             line.p95_ms,
             line.p99_ms,
+            line.p999_ms,
             line.max_ms
         );
     }

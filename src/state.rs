@@ -2,13 +2,26 @@
 
 use std::fmt;
 
-/// Why assistance is off for good.
+use crate::capture::live::Why;
+
+/// Why assistance is off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The bundle or its model cannot be used.
+    /// The bundle or its model cannot be used. For good.
     Model(String),
-    /// The network failed while running.
+    /// The network failed while running, or no longer gives what it gave when it was made. For good.
     Inference(String),
+    /// No result for a long time. Until there is one.
+    Silent,
+    /// Results that no picture can have. Until they make sense again.
+    Implausible,
+}
+
+impl Reason {
+    /// A restart is needed.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Reason::Model(_) | Reason::Inference(_))
+    }
 }
 
 impl fmt::Display for Reason {
@@ -16,6 +29,8 @@ impl fmt::Display for Reason {
         match self {
             Reason::Model(what) => write!(f, "model: {what}"),
             Reason::Inference(what) => write!(f, "inference: {what}"),
+            Reason::Silent => f.write_str("inference gives no results"),
+            Reason::Implausible => f.write_str("results make no sense"),
         }
     }
 }
@@ -23,26 +38,46 @@ impl fmt::Display for Reason {
 /// SelfTest → NoSignal ⇄ Passthrough ⇄ Assist → Degraded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Nothing has been shown yet.
+    /// The model is being loaded and tested; pictures go through.
     SelfTest,
-    /// The source gives no frames.
-    NoSignal,
+    /// There are no pictures.
+    NoSignal(Why),
     /// The picture goes through; there is no result fresh enough to draw.
     Passthrough,
     /// The picture goes through with what was found in it.
     Assist,
-    /// The picture goes through; there will be no results until a restart.
+    /// The picture goes through without assistance.
     Degraded(Reason),
+}
+
+impl State {
+    /// One word, for machines.
+    pub fn word(&self) -> &'static str {
+        match self {
+            State::SelfTest => "self-test",
+            State::NoSignal(_) => "no-signal",
+            State::Passthrough => "passthrough",
+            State::Assist => "assist",
+            State::Degraded(_) => "degraded",
+        }
+    }
+
+    /// Why it is so, where there is a reason.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            State::NoSignal(why) => Some(why.to_string()),
+            State::Degraded(reason) => Some(reason.to_string()),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            State::SelfTest => f.write_str("self-test"),
-            State::NoSignal => f.write_str("no signal"),
-            State::Passthrough => f.write_str("passthrough"),
-            State::Assist => f.write_str("assist"),
+            State::NoSignal(why) => write!(f, "no signal: {why}"),
             State::Degraded(reason) => write!(f, "degraded: {reason}"),
+            _ => f.write_str(self.word()),
         }
     }
 }
@@ -51,12 +86,14 @@ impl fmt::Display for State {
 #[derive(Debug)]
 pub struct Machine {
     state: State,
+    /// Why there will be no assistance until a restart.
+    lost: Option<Reason>,
     transitions: u64,
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Machine { state: State::SelfTest, transitions: 0 }
+        Machine { state: State::SelfTest, lost: None, transitions: 0 }
     }
 }
 
@@ -65,21 +102,44 @@ impl Machine {
         &self.state
     }
 
+    /// Why there will be no assistance until a restart.
+    pub fn lost(&self) -> Option<&Reason> {
+        self.lost.as_ref()
+    }
+
     pub fn transitions(&self) -> u64 {
         self.transitions
     }
 
-    /// Goes to a state, if it is another one. Degraded is not left, and its first reason stays.
-    pub fn go(&mut self, next: State) {
-        if self.state == next || matches!(self.state, State::Degraded(_)) {
-            return;
+    /// Goes to a state; says whether it is another one. Once degraded for good, pictures and assistance are told as
+    /// that, with the first reason; that there are no pictures is always told as it is.
+    pub fn go(&mut self, next: State) -> bool {
+        if let State::Degraded(reason) = &next
+            && reason.is_final()
+        {
+            self.lost.get_or_insert_with(|| reason.clone());
+        }
+        let next = match (&self.lost, next) {
+            (_, State::NoSignal(why)) => State::NoSignal(why),
+            (Some(lost), _) => {
+                if matches!(&self.state, State::Degraded(reason) if reason == lost) {
+                    return false;
+                }
+                State::Degraded(lost.clone())
+            }
+            (None, next) => next,
+        };
+        if self.state == next {
+            return false;
         }
         match next {
             State::Degraded(_) => log::error!("{} → {next}", self.state),
+            State::NoSignal(_) => log::warn!("{} → {next}", self.state),
             _ => log::info!("{} → {next}", self.state),
         }
         self.state = next;
         self.transitions += 1;
+        true
     }
 }
 
@@ -88,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_state_twice_is_one_transition_and_degraded_stays() {
+    fn the_same_state_twice_is_one_transition_and_lost_assistance_stays_lost() {
         let mut machine = Machine::default();
         for state in [State::Passthrough, State::Passthrough, State::Assist, State::Passthrough] {
             machine.go(state);
@@ -100,5 +160,18 @@ mod tests {
         machine.go(State::Degraded(Reason::Model("later".into())));
         assert_eq!((machine.state(), machine.transitions()), (&first, 4));
         assert_eq!(first.to_string(), "degraded: inference: it broke");
+        assert!(machine.go(State::NoSignal(Why::Unplugged)));
+        assert_eq!(machine.state().to_string(), "no signal: camera unplugged");
+        machine.go(State::Assist);
+        assert_eq!(machine.state(), &first);
+    }
+
+    #[test]
+    fn silence_and_nonsense_pass() {
+        let mut machine = Machine::default();
+        for reason in [Reason::Silent, Reason::Implausible] {
+            assert!(machine.go(State::Degraded(reason)));
+            assert!(machine.go(State::Assist));
+        }
     }
 }

@@ -13,7 +13,9 @@ use toml::{Table, Value};
 
 use crate::fault::Fault;
 
-pub use profile::{Camera, Display, DisplayKind, Model, Overlay, Pipeline, Profile, Stop};
+pub use profile::{
+    Camera, Display, DisplayKind, Gate, ModeWish, Model, Overlay, Pipeline, Profile, Road, Stop,
+};
 
 /// A profile that was read, resolved and checked.
 #[derive(Clone, Debug)]

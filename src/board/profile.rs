@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::frame::PixelFormat;
 use crate::overlay::Style;
 
 /// A resolved profile. All fields must be there; `base.toml` has most of them.
@@ -16,22 +17,33 @@ pub struct Profile {
     pub camera: Camera,
     pub model: Model,
     pub pipeline: Pipeline,
+    pub gate: Gate,
     pub overlay: Overlay,
     pub display: Display,
     #[serde(default)]
     pub stop: Stop,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Camera {
-    /// As `replay` takes it: `synthetic:seed=7,size=640x480`, a folder, a file, `-`.
+    /// `v4l2` for the first live camera, `v4l2:DEVICE` for one by its path; else as `replay` takes it:
+    /// `synthetic:seed=7,size=640x480`, a folder, a file, `-`.
     pub source: String,
-    /// At which a recorded or rendered source is read, 1..=240; 0: as fast as it gives frames.
+    /// 1..=240. Asked of a live camera; a recorded or rendered source is read at this rate, or, with 0, as fast as it
+    /// gives frames.
     pub rate_hz: f64,
+    /// Of a live camera, the most wanted first.
+    pub formats: Vec<PixelFormat>,
+    /// Of a live camera, `WIDTHxHEIGHT`, the most wanted first; none: the largest that it gives at the rate.
+    pub sizes: Vec<String>,
+    /// A live camera's buffers, 4..=32.
+    pub buffers: u32,
+    /// Which of a live camera's inputs; none: the one that is on.
+    pub input: Option<u32>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// The bundle's folder; if relative, from the profile's folder.
@@ -49,6 +61,23 @@ pub struct Pipeline {
     pub max_age_ms: u64,
     /// Each frame waits for its result. For simulation alone: the picture then stalls when inference does.
     pub lock_step: bool,
+    /// Real-time priority of what captures and shows, 1..=99; 0: none. Needs CAP_SYS_NICE or a limit on rtprio.
+    pub realtime_priority: u8,
+    /// Where the device's state is written whenever it changes; none: nowhere.
+    pub state_file: Option<PathBuf>,
+}
+
+/// When regions are shown, beyond what the bundle says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// Over the bundle's: shown once it was seen in `appear` of `window` frames; both or neither. 1..=64.
+    pub appear: Option<u32>,
+    pub window: Option<u32>,
+    /// A region that is shown stays for so many frames in which it is not found, 0..=10.
+    pub hold_frames: u32,
+    /// How much of the last outline is in the next one, 0..=80.
+    pub steady_percent: f32,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -64,7 +93,7 @@ pub struct Overlay {
     pub glyph: bool,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Display {
     pub kind: DisplayKind,
@@ -72,17 +101,53 @@ pub struct Display {
     pub folder: PathBuf,
     /// With `images`: every n-th picture is written, 1..=100000.
     pub every_frames: u64,
+    /// With `kms`: `/dev/dri/cardN`; none: the first with a monitor.
+    pub card: Option<PathBuf>,
+    /// With `kms`: such as `HDMI-A-1`; none: the first with a monitor.
+    pub connector: Option<String>,
+    /// With `kms`: `camera` for the camera's size, `WIDTHxHEIGHT`, `WIDTHxHEIGHT@HZ`, `preferred`; the first that the
+    /// monitor has.
+    pub modes: Vec<String>,
+    /// With `kms`: how what is drawn gets over the picture.
+    pub road: Road,
+    /// With `kms`: a picture smaller than the screen is enlarged.
+    pub enlarge: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DisplayKind {
+    /// A monitor.
+    Kms,
     /// PNG files.
     Images,
     /// Uncompressed video on standard output.
     Y4m,
     /// Nowhere.
     Null,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Road {
+    /// By planes where the hardware has them.
+    Auto,
+    Planes,
+    Blend,
+}
+
+/// A wish for the monitor's mode.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ModeWish {
+    /// The camera's size.
+    Camera,
+    /// What the monitor prefers.
+    Preferred,
+    Size {
+        width: u32,
+        height: u32,
+        refresh_hz: Option<f64>,
+    },
 }
 
 /// When a run ends by itself; never, if nothing is said.
@@ -117,8 +182,43 @@ impl Profile {
         within("overlay.line_px_at_480", self.overlay.line_px_at_480, 0.5..=8.0)?;
         within("overlay.tint_percent", self.overlay.tint_percent, 0.0..=50.0)?;
         within("display.every_frames", self.display.every_frames, 1..=100_000)?;
+        self.check_live()?;
         within("stop.after_frames", self.stop.after_frames.unwrap_or(1), 1..=u64::MAX)?;
         within("stop.after_s", self.stop.after_s.unwrap_or(1.0), 0.001..=1e9)
+    }
+
+    /// What only live video needs.
+    fn check_live(&self) -> Result<(), String> {
+        let camera = &self.camera;
+        within("camera.buffers", camera.buffers, 4..=32)?;
+        if camera.formats.is_empty() {
+            return Err("camera.formats names none".into());
+        }
+        camera
+            .sizes()
+            .map_err(|size| format!("camera.sizes: {size:?} is not WIDTHxHEIGHT, 16 to 4096 each"))?;
+        if camera.device().is_some() && camera.rate_hz == 0.0 {
+            return Err("camera.rate_hz is 0: a live camera needs a rate, 1..=240".into());
+        }
+        within("pipeline.realtime_priority", self.pipeline.realtime_priority, 0..=99)?;
+        if let Some(state_file) = &self.pipeline.state_file
+            && !state_file.is_absolute()
+        {
+            return Err(format!("pipeline.state_file is {state_file:?}: it must be an absolute path"));
+        }
+        match (self.gate.appear, self.gate.window) {
+            (None, None) => {}
+            (Some(appear), Some(window)) => {
+                within("gate.window", window, 1..=64)?;
+                within("gate.appear", appear, 1..=window)?;
+            }
+            _ => return Err("gate.appear and gate.window go together".into()),
+        }
+        within("gate.hold_frames", self.gate.hold_frames, 0..=10)?;
+        within("gate.steady_percent", self.gate.steady_percent, 0.0..=80.0)?;
+        self.display.modes().map(|_| ()).map_err(|mode| {
+            format!("display.modes: {mode:?} is not camera, preferred, WIDTHxHEIGHT or WIDTHxHEIGHT@HZ")
+        })
     }
 
     pub fn style(&self) -> Style {
@@ -128,6 +228,49 @@ impl Profile {
             tint: self.overlay.tint_percent / 100.0,
         }
     }
+}
+
+impl Camera {
+    /// Of a live camera: its device, or `Some(None)` for the first there is.
+    pub fn device(&self) -> Option<Option<&str>> {
+        match self.source.strip_prefix("v4l2") {
+            Some("") => Some(None),
+            Some(rest) => rest.strip_prefix(':').filter(|device| !device.is_empty()).map(Some),
+            None => None,
+        }
+    }
+
+    /// The sizes as numbers, else the first that is none.
+    pub fn sizes(&self) -> Result<Vec<(u32, u32)>, &str> {
+        self.sizes.iter().map(|text| size(text).ok_or(text.as_str())).collect()
+    }
+}
+
+impl Display {
+    /// The modes as wishes, else the first that is none.
+    pub fn modes(&self) -> Result<Vec<ModeWish>, &str> {
+        let wish = |text: &str| match text {
+            "camera" => Some(ModeWish::Camera),
+            "preferred" => Some(ModeWish::Preferred),
+            _ => {
+                let (sides, rate) =
+                    text.split_once('@').map_or((text, None), |(sides, rate)| (sides, Some(rate)));
+                let (width, height) = size(sides)?;
+                let refresh_hz = match rate {
+                    Some(rate) => Some(rate.parse().ok().filter(|rate| (1.0..=500.0).contains(rate))?),
+                    None => None,
+                };
+                Some(ModeWish::Size { width, height, refresh_hz })
+            }
+        };
+        self.modes.iter().map(|text| wish(text).ok_or(text.as_str())).collect()
+    }
+}
+
+fn size(text: &str) -> Option<(u32, u32)> {
+    let (width, height) = text.split_once('x')?;
+    let side = |text: &str| text.parse().ok().filter(|side| (16..=4096).contains(side));
+    Some((side(width)?, side(height)?))
 }
 
 fn within<T: PartialOrd + std::fmt::Display>(

@@ -8,6 +8,9 @@ name = "base"
 [camera]
 source = "synthetic"
 rate_hz = 25.0
+formats = ["YUYV", "MJPEG"]
+sizes = ["1920x1080"]
+buffers = 8
 [model]
 bundle = "../models/m"
 threads = 1
@@ -15,6 +18,10 @@ cores = []
 [pipeline]
 max_age_ms = 120
 lock_step = false
+realtime_priority = 0
+[gate]
+hold_frames = 2
+steady_percent = 30.0
 [overlay]
 colour = [0, 255, 230]
 line_px_at_480 = 2.0
@@ -24,6 +31,9 @@ glyph = true
 kind = "null"
 folder = "out"
 every_frames = 1
+modes = ["camera", "1280x720@59.94", "preferred"]
+road = "auto"
+enlarge = true
 "#;
 
 fn load(files: &[(&str, &str)]) -> Result<Board> {
@@ -69,11 +79,38 @@ fn what_is_unknown_missing_or_out_of_range_is_refused() {
     refused(&leaf("[model]\nthreads = 2\ncores = [1]"), "1 cores for 2 threads");
     refused(&leaf("[model]\nthreads = 2\ncores = [1, 1]"), "names 1 twice");
     refused(&leaf("[display]\nkind = \"cinema\""), "cinema");
+    refused(&leaf("[display]\nmodes = [\"1080p\"]"), "\"1080p\" is not camera, preferred");
+    refused(&leaf("[display]\nmodes = [\"640x480@0\"]"), "640x480@0");
+    refused(&leaf("[camera]\nsizes = [\"640\"]"), "camera.sizes: \"640\"");
+    refused(&leaf("[camera]\nformats = []"), "camera.formats");
+    refused(&leaf("[camera]\nformats = [\"RAW\"]"), "RAW");
+    refused(&leaf("[camera]\nbuffers = 2"), "camera.buffers");
+    refused(&leaf("[camera]\nsource = \"v4l2\"\nrate_hz = 0.0"), "a live camera needs a rate");
+    refused(&leaf("[gate]\nappear = 3"), "go together");
+    refused(&leaf("[gate]\nappear = 5\nwindow = 4"), "gate.appear is 5");
+    refused(&leaf("[gate]\nsteady_percent = 90.0"), "gate.steady_percent");
+    refused(&leaf("[pipeline]\nrealtime_priority = 100"), "pipeline.realtime_priority");
+    refused(&leaf("[pipeline]\nstate_file = \"state.json\""), "absolute");
     refused("inherits = \"base\"", "name is \"base\"");
     refused("name = \"leaf\"\n", "missing field");
     refused("name = \"leaf\"\ninherits = \"../base\"", "inherits");
     refused("name = \"leaf\"\ninherits = \"leaf\"", "inherits from itself");
     refused("name = \"leaf\"\n[camera", "leaf.toml:2");
+}
+
+#[test]
+fn cameras_and_modes_are_read() {
+    let leaf = "name = \"leaf\"\ninherits = \"base\"\n[camera]\nsource = \"v4l2:/dev/v4l/by-id/a\"";
+    let Profile { camera, display, .. } = load(&[("base", BASE), ("leaf", leaf)]).unwrap().profile;
+    assert_eq!(camera.device(), Some(Some("/dev/v4l/by-id/a")));
+    assert_eq!(camera.sizes(), Ok(vec![(1920, 1080)]));
+    let exact = ModeWish::Size { width: 1280, height: 720, refresh_hz: Some(59.94) };
+    assert_eq!(display.modes(), Ok(vec![ModeWish::Camera, exact, ModeWish::Preferred]));
+    let named = |source: &str| Camera { source: source.into(), ..camera.clone() };
+    assert_eq!(named("v4l2").device(), Some(None));
+    assert_eq!(named("v4l2x").device(), None);
+    assert_eq!(named("v4l2:").device(), None);
+    assert_eq!(named("synthetic").device(), None);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Model bundles: a folder with a manifest, the model, golden frames and a model card.
 
+mod golden;
 pub mod manifest;
 mod mapped;
 
@@ -11,6 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::fault::Fault;
+pub use golden::GoldenFrame;
 use manifest::{FORMAT_VERSION, Manifest};
 pub use mapped::Mapped;
 

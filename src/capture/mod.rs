@@ -104,7 +104,7 @@ fn synthetic(source: &str, settings: &str) -> Result<synthetic::Synthetic> {
 }
 
 /// `frame-000123`, in memory that is kept.
-fn name_by_number(number: u64, name: &mut String) {
+pub(crate) fn name_by_number(number: u64, name: &mut String) {
     name.clear();
     // Writing to a string cannot fail.
     let _ = write!(name, "frame-{number:06}");

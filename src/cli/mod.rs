@@ -9,9 +9,11 @@ macro_rules! say {
 
 mod bench;
 mod cross_check;
+mod devices;
 mod model;
 mod replay;
 mod run;
+mod status;
 
 use std::io::Write;
 use std::path::Path;

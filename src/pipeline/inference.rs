@@ -7,10 +7,19 @@ use anyhow::Result;
 
 use super::mailbox::ClosesOnDrop;
 use super::{Boxes, Found, PATIENCE, Segmenter, Settings, Walk};
+use crate::convert;
+use crate::detect::{MAX_REGIONS, Regions};
 use crate::fault::{Exit, Fault};
+use crate::frame::Frame;
 use crate::latency::{Latencies, Stage};
 use crate::state::Reason;
 use crate::track::Gate;
+
+/// Regions that cover more than this share of the field of view together, or as many as there can be, are nonsense:
+/// no polyp fills the picture with nothing around it.
+const MOST_COVERED: f32 = 0.9;
+/// So many frames of sense end nonsense.
+const SENSE_FRAMES: u32 = 15;
 
 /// Works until the frames end. An error or a panic ends assistance, never the picture.
 pub(super) fn work<S: Segmenter>(
@@ -20,34 +29,70 @@ pub(super) fn work<S: Segmenter>(
 ) -> Latencies {
     let _closes = ClosesOnDrop(&boxes.found);
     let mut latencies = Latencies::default();
-    let mut walk = match guarded(load) {
+    let lost = |error: anyhow::Error, reason: fn(String) -> Reason| {
+        boxes.lost.put((reason(one_line(&error)), error));
+    };
+    let loaded = guarded(|| {
+        let mut walk = load()?;
+        (0..walk.golden_frames()).try_for_each(|index| walk.check(index))?;
+        Ok(walk)
+    });
+    let mut walk = match loaded {
         Ok(walk) => walk,
         Err(error) => {
-            boxes.lost.put((Reason::Model(one_line(&error)), error));
+            lost(error, Reason::Model);
             return latencies;
         }
     };
-    let mut gate = Gate::new(&settings.gate);
+    let mut gate = Gate::new(&settings.rule);
+    let mut converted = Frame::black(1, 1);
+    let mut nonsense = 0u32;
+    let (mut checked, mut next_check) = (Instant::now(), 0);
+    boxes.progress.idle();
     loop {
-        let Some(captured) = boxes.inference.take(PATIENCE) else {
+        let Some(mut captured) = boxes.inference.take(PATIENCE) else {
             if boxes.inference.is_over() {
                 return latencies;
             }
             continue;
         };
+        boxes.progress.working();
         let mut found = boxes.found.blank().unwrap_or_else(Found::blank);
-        (found.number, found.at) = (captured.frame.number, captured.at);
-        if let Err(error) = guarded(|| walk.regions(&captured.frame, &mut latencies, &mut found.regions)) {
-            boxes.lost.put((Reason::Inference(one_line(&error)), error));
+        (found.number, found.at) = (captured.number, captured.at);
+        let worked = guarded(|| {
+            if checked.elapsed() >= settings.recheck_after && walk.golden_frames() > 0 {
+                walk.check(next_check)?;
+                (checked, next_check) = (Instant::now(), (next_check + 1) % walk.golden_frames());
+            }
+            // A camera's buffer goes back as soon as it was read.
+            if let Some(lease) = captured.lease.take() {
+                let start = Instant::now();
+                convert::to_rgb(&lease.view(), &mut converted)?;
+                latencies.record(Stage::Convert, start.elapsed());
+                drop(lease);
+                std::mem::swap(&mut captured.frame, &mut converted);
+            }
+            walk.regions(&captured.frame, &mut latencies, &mut found.regions)
+        });
+        if let Err(error) = worked {
+            lost(error, Reason::Inference);
             return latencies;
         }
         let start = Instant::now();
-        let mut shown = gate.update(&found.regions.list).iter();
-        found.regions.list.retain(|_| shown.next().copied().unwrap_or(false));
+        nonsense = if is_nonsense(&found.regions) { SENSE_FRAMES } else { nonsense.saturating_sub(1) };
+        found.implausible = nonsense > 0;
+        let believed = if found.implausible { &[][..] } else { &found.regions.list };
+        gate.update(believed, &mut found.shown);
         latencies.record(Stage::Gate, start.elapsed());
         boxes.inference.give_back(captured);
         boxes.found.put(found);
+        boxes.progress.idle();
     }
+}
+
+fn is_nonsense(regions: &Regions) -> bool {
+    let covered: f32 = regions.list.iter().map(|region| region.share).sum();
+    regions.list.len() >= MAX_REGIONS || covered > MOST_COVERED
 }
 
 /// Turns a panic into an error.

@@ -3,6 +3,12 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// What lies in a mailbox.
+pub trait Letter {
+    /// Called when the letter becomes a blank: lets go of what others need, keeps its memory.
+    fn clear(&mut self) {}
+}
+
 /// Holds the newest `T` that has not been taken. Letters that were overwritten or given back are kept as blanks, so
 /// that their memory is used again.
 pub struct Mailbox<T> {
@@ -30,7 +36,7 @@ impl<T> Default for Mailbox<T> {
     }
 }
 
-impl<T> Mailbox<T> {
+impl<T: Letter> Mailbox<T> {
     /// No code that can panic runs under the lock: a poisoned one is as good as any.
     fn lock(&self) -> MutexGuard<'_, Inner<T>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -93,8 +99,9 @@ impl<T> Mailbox<T> {
     }
 }
 
-impl<T> Inner<T> {
-    fn keep(&mut self, letter: T) {
+impl<T: Letter> Inner<T> {
+    fn keep(&mut self, mut letter: T) {
+        letter.clear();
         if self.blanks.len() < BLANKS {
             self.blanks.push(letter);
         }
@@ -102,9 +109,9 @@ impl<T> Inner<T> {
 }
 
 /// Closes a mailbox when its writer goes, whichever way it goes.
-pub struct ClosesOnDrop<'a, T>(pub &'a Mailbox<T>);
+pub struct ClosesOnDrop<'a, T: Letter>(pub &'a Mailbox<T>);
 
-impl<T> Drop for ClosesOnDrop<'_, T> {
+impl<T: Letter> Drop for ClosesOnDrop<'_, T> {
     fn drop(&mut self) {
         self.0.close();
     }
@@ -113,6 +120,26 @@ impl<T> Drop for ClosesOnDrop<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Letter for i32 {}
+    impl Letter for u8 {}
+    impl Letter for std::sync::Arc<()> {
+        fn clear(&mut self) {
+            *self = Default::default();
+        }
+    }
+
+    #[test]
+    fn a_blank_holds_on_to_nothing() {
+        let (mailbox, held) = (Mailbox::default(), std::sync::Arc::new(()));
+        mailbox.put(held.clone());
+        mailbox.put(held.clone());
+        assert_eq!(std::sync::Arc::strong_count(&held), 2, "what was overwritten let go");
+        if let Some(letter) = mailbox.try_take() {
+            mailbox.give_back(letter);
+        }
+        assert_eq!(std::sync::Arc::strong_count(&held), 1);
+    }
 
     #[test]
     fn the_newest_letter_wins_and_the_old_one_is_a_blank() {

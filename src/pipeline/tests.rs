@@ -1,12 +1,17 @@
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use anyhow::bail;
 
-use crate::display::{Scene, Shown};
-
 use super::*;
-use crate::bundle::manifest::{Decision, FieldOfViewRule, Gate, Manifest, TensorContract};
+use crate::bundle::GoldenFrame;
+use crate::bundle::manifest::{self, Decision, FieldOfViewRule, Manifest, TensorContract};
+use crate::capture::live::{Buffer, BufferId, Event, Stamp, Why};
+use crate::display::{Null, Scene};
+use crate::frame::{Colour, PixelFormat, Plane, Stride, Timestamp};
+use crate::latency::Stage;
+use crate::overlay::Layer;
 
 const SIDE: usize = 32;
 
@@ -22,7 +27,7 @@ fn manifest() -> Manifest {
         output: tensor([1, 1, SIDE / 4, SIDE / 4]),
         field_of_view: FieldOfViewRule::WholeFrame,
         decision: Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 },
-        gate: Gate { appear: 1, window: 1 },
+        gate: manifest::Gate { appear: 1, window: 1 },
         golden: Vec::new(),
         provenance: Default::default(),
         files: BTreeMap::new(),
@@ -41,6 +46,8 @@ enum Trouble {
     Error,
     Panic,
     Silence(Duration),
+    /// Everything is polyp, from here on for so many frames.
+    Rubbish(u64),
 }
 
 impl Segmenter for Fake {
@@ -59,6 +66,11 @@ impl Segmenter for Fake {
             && run == self.runs
         {
             match trouble {
+                Trouble::Rubbish(frames) => {
+                    logits.fill(255);
+                    self.trouble = Some((run + 1, Trouble::Rubbish(frames - 1))).filter(|_| frames > 1);
+                    return Ok(());
+                }
                 Trouble::Error => bail!("the network broke"),
                 Trouble::Panic => panic!("the network fell over"),
                 Trouble::Silence(time) => thread::sleep(time),
@@ -113,52 +125,67 @@ impl Source for Squares {
 }
 
 fn settings() -> Settings {
-    Settings {
-        max_age: Duration::from_millis(120),
-        pace_hz: None,
-        lock_step: true,
-        style: Style::default(),
-        glyph: true,
-        gate: Gate { appear: 1, window: 1 },
-        most_frames: None,
-        most_time: None,
+    Settings { lock_step: true, ..Settings::default() }
+}
+
+fn walk(trouble: Option<(u64, Trouble)>) -> Result<Walk<Fake>> {
+    Walk::new(Fake { runs: 0, trouble }, &manifest(), Following::Video)
+}
+
+fn flag() -> Arc<AtomicBool> {
+    Arc::new(AtomicBool::new(false))
+}
+
+/// Remembers how many regions were drawn on each frame, and the states.
+#[derive(Default)]
+struct Log {
+    drawn: Vec<usize>,
+    states: Vec<State>,
+    after: Option<(usize, Arc<AtomicBool>)>,
+}
+
+impl Observer for Log {
+    fn shown(&mut self, _: Option<&Mask>, regions: &[Region]) {
+        self.drawn.push(regions.len());
+        if let Some((frames, stop)) = &self.after {
+            stop.store(self.drawn.len() >= *frames, Ordering::Relaxed);
+        }
+    }
+    fn status(&mut self, status: &Status<'_>) {
+        if self.states.last() != Some(status.state) {
+            self.states.push(status.state.clone());
+        }
     }
 }
 
 /// Runs; gives the outcome, and for each frame shown how many regions were drawn on it.
 fn go(
-    source: &mut dyn Source,
+    source: Squares,
     trouble: Option<(u64, Trouble)>,
     settings: &Settings,
-) -> Result<(Outcome, Vec<usize>)> {
-    let mut drawn = Vec::new();
-    let load = move || Walk::new(Fake { runs: 0, trouble }, &manifest(), Following::Video);
-    let stop = AtomicBool::new(false);
-    let outcome = run(source, load, &mut crate::display::Null, settings, &stop, &mut |_, truth, regions| {
-        assert!(truth.is_some());
-        drawn.push(regions.len());
-    })?;
-    Ok((outcome, drawn))
+) -> Result<(Outcome, Vec<usize>, Vec<State>)> {
+    let mut log = Log::default();
+    let feed = Feed::Recorded(Box::new(source));
+    let outcome = run(feed, move || walk(trouble), &mut Null, settings, &flag(), &mut log)?;
+    Ok((outcome, log.drawn, log.states))
 }
 
 #[test]
 fn in_lock_step_every_frame_is_drawn_with_its_own_result() {
-    let mut scorer = crate::score::Scorer::default();
-    let load = || Walk::new(Fake { runs: 0, trouble: None }, &manifest(), Following::Video);
-    let stop = AtomicBool::new(false);
-    let outcome = run(
-        &mut squares(20),
-        load,
-        &mut crate::display::Null,
-        &settings(),
-        &stop,
-        &mut |_, truth, regions| scorer.add(truth.unwrap(), regions),
-    )
-    .unwrap();
+    #[derive(Default)]
+    struct Scores(crate::score::Scorer);
+    impl Observer for Scores {
+        fn shown(&mut self, truth: Option<&Mask>, regions: &[Region]) {
+            self.0.add(truth.unwrap(), regions);
+        }
+    }
+    let mut scores = Scores::default();
+    let feed = Feed::Recorded(Box::new(squares(20)));
+    let outcome = run(feed, || walk(None), &mut Null, &settings(), &flag(), &mut scores).unwrap();
     assert_eq!((outcome.captured, outcome.shown, outcome.with_regions, outcome.skipped), (20, 20, 20, 0));
     assert_eq!(outcome.state, State::Assist);
     assert!(outcome.lost.is_none());
-    let tally = scorer.report().tally;
+    let tally = scores.0.report().tally;
     assert_eq!((tally.polyps, tally.hits, tally.false_regions), (20, 20, 0));
     for stage in [Stage::Capture, Stage::Prepare, Stage::Inference, Stage::Detect, Stage::Draw, Stage::Total]
     {
@@ -171,7 +198,7 @@ fn when_inference_fails_the_picture_goes_on() {
     for trouble in [Trouble::Error, Trouble::Panic] {
         for lock_step in [true, false] {
             let settings = Settings { lock_step, pace_hz: Some(200.0), ..settings() };
-            let (outcome, drawn) = go(&mut squares(30), Some((5, trouble)), &settings).unwrap();
+            let (outcome, drawn, _) = go(squares(30), Some((5, trouble)), &settings).unwrap();
             assert_eq!(outcome.captured, 30);
             assert!(lock_step == (outcome.shown == 30) || outcome.shown > 20, "{} shown", outcome.shown);
             assert!(matches!(&outcome.state, State::Degraded(Reason::Inference(_))), "{}", outcome.state);
@@ -188,35 +215,105 @@ fn when_inference_fails_the_picture_goes_on() {
 
 #[test]
 fn a_model_that_does_not_load_leaves_the_picture() {
-    let stop = AtomicBool::new(false);
     let load = || -> Result<Walk<Fake>> { Err(Fault::data("model.onnx: damaged")) };
-    let outcome =
-        run(&mut squares(10), load, &mut crate::display::Null, &settings(), &stop, &mut |_, _, _| {})
-            .unwrap();
+    let feed = Feed::Recorded(Box::new(squares(10)));
+    let outcome = run(feed, load, &mut Null, &settings(), &flag(), &mut ()).unwrap();
     assert_eq!((outcome.shown, outcome.with_regions), (10, 0));
     assert_eq!(outcome.state, State::Degraded(Reason::Model("model.onnx: damaged".into())));
     assert_eq!(crate::fault::exit_of(&outcome.lost.unwrap()), crate::fault::Exit::Data);
 }
 
+/// A golden frame of the squares, as the fake sees it.
+fn golden() -> GoldenFrame {
+    let mut frame = Frame::black(64, 64);
+    squares(1).read(&mut frame).unwrap();
+    let mut walk = walk(None).unwrap();
+    let mut mask = Vec::new();
+    walk.regions(&frame, &mut Latencies::default(), &mut Regions::default()).unwrap();
+    walk.mask(&frame, &mut mask).unwrap();
+    assert!(mask.contains(&255) && mask.contains(&0));
+    GoldenFrame { name: "golden".into(), frame, mask }
+}
+
+#[test]
+fn a_network_that_fails_its_self_test_is_not_used() {
+    for (runs, expected) in [(None, State::Assist), (Some(1), State::Passthrough)] {
+        let load = move || {
+            let trouble = runs.map(|run| (run, Trouble::Rubbish(1)));
+            Ok(walk(trouble)?.with_golden(vec![golden(), golden()]))
+        };
+        let feed = Feed::Recorded(Box::new(squares(10)));
+        let outcome = run(feed, load, &mut Null, &settings(), &flag(), &mut ()).unwrap();
+        assert_eq!(outcome.shown, 10);
+        match expected {
+            State::Assist => assert_eq!(outcome.state, State::Assist),
+            _ => {
+                let told = outcome.state.to_string();
+                assert!(told.contains("self-test failed") && told.contains("of 4096 pixels"), "{told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_network_that_changes_while_it_runs_is_found_out() {
+    let load = || Ok(walk(Some((8, Trouble::Rubbish(1000))))?.with_golden(vec![golden()]));
+    let settings = Settings { recheck_after: Duration::ZERO, ..settings() };
+    let feed = Feed::Recorded(Box::new(squares(20)));
+    let outcome = run(feed, load, &mut Null, &settings, &flag(), &mut ()).unwrap();
+    assert_eq!(outcome.shown, 20);
+    assert!(matches!(&outcome.state, State::Degraded(Reason::Inference(what)) if what.contains("self-test")));
+}
+
+#[test]
+fn nonsense_is_not_drawn_and_said_and_passes() {
+    let trouble = Some((10, Trouble::Rubbish(5)));
+    let (outcome, drawn, states) = go(squares(60), trouble, &settings()).unwrap();
+    assert_eq!(drawn[..9], [1; 9]);
+    assert_eq!(drawn[9..14], [0; 5], "nothing is drawn of nonsense");
+    assert_eq!(drawn.last(), Some(&1), "it makes sense again");
+    assert!(states.contains(&State::Degraded(Reason::Implausible)), "{states:?}");
+    assert_eq!(outcome.state, State::Assist);
+}
+
 #[test]
 fn the_display_does_not_wait_for_inference_and_old_results_are_not_drawn() {
-    let settings = Settings { lock_step: false, pace_hz: Some(100.0), ..settings() };
+    let settings = Settings {
+        lock_step: false,
+        pace_hz: Some(100.0),
+        silent_after: Duration::from_millis(250),
+        ..settings()
+    };
     let trouble = Trouble::Silence(Duration::from_millis(400));
-    let (outcome, drawn) = go(&mut squares(60), Some((6, trouble)), &settings).unwrap();
-    assert!(outcome.shown > 45, "{} of 60 frames shown", outcome.shown);
+    let (outcome, drawn, states) = go(squares(70), Some((6, trouble)), &settings).unwrap();
+    assert!(outcome.shown > 50, "{} of 70 frames shown", outcome.shown);
     assert!(outcome.skipped > 20, "inference skipped {}", outcome.skipped);
     let longest_gap = drawn.split(|&count| count > 0).map(<[usize]>::len).max().unwrap();
     // 400 ms of silence less the 120 ms for which a result may be drawn: 28 frames, or fewer on a busy machine.
     assert!((8..=45).contains(&longest_gap), "{longest_gap} frames without a result");
-    assert!(matches!(outcome.state, State::Assist | State::Passthrough));
+    assert!(states.contains(&State::Degraded(Reason::Silent)), "{states:?}");
+    assert!(matches!(outcome.state, State::Assist | State::Passthrough), "{}", outcome.state);
     let slowest = outcome.latencies.stage(Stage::VideoDelay).quantile_us(0.9);
     assert!(slowest < 100_000, "nine of ten pictures are ready within {slowest} µs");
 }
 
 #[test]
+fn inference_that_sleeps_does_not_hold_up_the_end() {
+    let trouble = Trouble::Silence(Duration::from_secs(10));
+    let settings = Settings { lock_step: false, pace_hz: Some(100.0), ..settings() };
+    let stop = flag();
+    let mut log = Log { after: Some((30, stop.clone())), ..Log::default() };
+    let feed = Feed::Recorded(Box::new(squares(100_000)));
+    let begun = Instant::now();
+    let load = move || walk(Some((3, trouble)));
+    let outcome = run(feed, load, &mut Null, &settings, &stop, &mut log).unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+    assert!(outcome.shown >= 30 && outcome.feed.is_some());
+}
+
+#[test]
 fn a_run_ends_with_its_limits_its_signal_and_its_source() {
-    let (outcome, _) =
-        go(&mut squares(1000), None, &Settings { most_frames: Some(7), ..settings() }).unwrap();
+    let (outcome, ..) = go(squares(1000), None, &Settings { most_frames: Some(7), ..settings() }).unwrap();
     assert_eq!((outcome.captured, outcome.shown), (7, 7));
     let brief = Settings {
         most_time: Some(Duration::from_millis(60)),
@@ -224,19 +321,14 @@ fn a_run_ends_with_its_limits_its_signal_and_its_source() {
         lock_step: false,
         ..settings()
     };
-    assert!(go(&mut squares(1000), None, &brief).unwrap().0.captured < 20);
+    assert!(go(squares(1000), None, &brief).unwrap().0.captured < 20);
     let mut broken = squares(1000);
     broken.fails_at = Some(5);
-    assert_eq!(go(&mut broken, None, &settings()).err().unwrap().to_string(), "the recording is damaged");
-    let stop = AtomicBool::new(false);
-    let shown = AtomicU64::new(0);
-    let load = || Walk::new(Fake { runs: 0, trouble: None }, &manifest(), Following::Video);
-    let outcome =
-        run(&mut squares(1000), load, &mut crate::display::Null, &settings(), &stop, &mut |_, _, _| {
-            if shown.fetch_add(1, Ordering::Relaxed) == 3 {
-                stop.store(true, Ordering::Relaxed);
-            }
-        });
+    assert_eq!(go(broken, None, &settings()).err().unwrap().to_string(), "the recording is damaged");
+    let stop = flag();
+    let mut log = Log { after: Some((3, stop.clone())), ..Log::default() };
+    let feed = Feed::Recorded(Box::new(squares(1000)));
+    let outcome = run(feed, || walk(None), &mut Null, &settings(), &stop, &mut log);
     assert!(outcome.unwrap().shown < 8);
 }
 
@@ -244,23 +336,131 @@ fn a_run_ends_with_its_limits_its_signal_and_its_source() {
 fn a_display_that_fails_ends_the_run() {
     struct Broken;
     impl Sink for Broken {
-        fn show(&mut self, _: &Scene<'_>) -> Result<Shown> {
+        fn show(&mut self, _: &Scene<'_>) -> Result<crate::display::Shown> {
             Err(Fault::io("the cable is out"))
         }
         fn describe(&self) -> String {
             "broken".into()
         }
     }
-    let load = || Walk::new(Fake { runs: 0, trouble: None }, &manifest(), Following::Video);
-    let stop = AtomicBool::new(false);
-    let error =
-        run(&mut squares(1000), load, &mut Broken, &settings(), &stop, &mut |_, _, _| {}).err().unwrap();
+    let feed = Feed::Recorded(Box::new(squares(1000)));
+    let error = run(feed, || walk(None), &mut Broken, &settings(), &flag(), &mut ()).err().unwrap();
     assert_eq!(error.to_string(), "the cable is out");
 }
 
 #[test]
 fn the_gate_holds_regions_back() {
-    let (_, drawn) =
-        go(&mut squares(6), None, &Settings { gate: Gate { appear: 3, window: 4 }, ..settings() }).unwrap();
+    let rule = Rule::of(manifest::Gate { appear: 3, window: 4 });
+    let (_, drawn, _) = go(squares(6), None, &Settings { rule, ..settings() }).unwrap();
     assert_eq!(drawn, [0, 0, 1, 1, 1, 1]);
+}
+
+/// A buffer that counts its leases.
+struct Counted {
+    pixels: Vec<u8>,
+    leases: AtomicI64,
+    most: AtomicI64,
+}
+
+impl Buffer for Counted {
+    fn view(&self) -> View<'_> {
+        let plane = Plane { bytes: &self.pixels, stride: Stride(128) };
+        let none = Plane { bytes: &[], stride: Stride(0) };
+        View::new(PixelFormat::Yuyv, Colour::RGB, (64, 64), [plane, none]).unwrap()
+    }
+    fn id(&self) -> BufferId {
+        BufferId { queue: 1, index: 0 }
+    }
+    fn dma_buf(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+    fn retain(&self) {
+        let now = self.leases.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(now, Ordering::Relaxed);
+    }
+    fn release(&self) {
+        assert!(self.leases.fetch_sub(1, Ordering::Relaxed) > 0, "more leases came back than were given");
+    }
+}
+
+/// Gives a picture every 4 ms, goes away for a while, comes back.
+struct Comes {
+    buffers: Vec<Arc<Counted>>,
+    pictures: u64,
+    gone: std::ops::Range<u64>,
+    calls: u64,
+    refused: Arc<AtomicU64>,
+}
+
+impl Camera for Comes {
+    fn next(&mut self, _: Duration, _: &mut Frame) -> Event {
+        self.calls += 1;
+        thread::sleep(Duration::from_millis(4));
+        if self.gone.contains(&self.calls) {
+            let attempts = self.calls - self.gone.start;
+            return Event::Absent(Absence { why: Why::Unplugged, detail: "/dev/video7".into(), attempts });
+        }
+        let free = self.buffers.iter().find(|buffer| buffer.leases.load(Ordering::Relaxed) == 0);
+        let Some(buffer) = free else {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return Event::Nothing;
+        };
+        self.pictures += 1;
+        let timestamp = Timestamp(Duration::from_millis(4 * self.pictures));
+        let stamp = Stamp { sequence: self.pictures, timestamp, dequeued: Instant::now() };
+        Event::Lent(Lease::new(buffer.clone()), stamp)
+    }
+    fn granted(&self) -> String {
+        "a camera that comes and goes".into()
+    }
+    fn counts(&self) -> Counts {
+        Counts { pictures: self.pictures, ..Counts::default() }
+    }
+}
+
+#[test]
+fn a_camera_that_goes_leaves_a_screen_that_says_so_and_no_buffer_behind() {
+    #[derive(Default)]
+    struct Screens {
+        pictures: u64,
+        screens: u64,
+        drawn: bool,
+    }
+    impl Sink for Screens {
+        fn show(&mut self, scene: &Scene<'_>) -> Result<crate::display::Shown> {
+            match scene.picture {
+                Some(_) => self.pictures += 1,
+                None => {
+                    self.screens += 1;
+                    let written = |layer: &Layer| (0..layer.height_px()).any(|y| layer.is_touched(y));
+                    self.drawn |= written(scene.layer);
+                }
+            }
+            Ok(crate::display::Shown::Yes)
+        }
+        fn describe(&self) -> String {
+            "screens".into()
+        }
+    }
+    let buffer = || {
+        Arc::new(Counted { pixels: vec![128; 128 * 64], leases: AtomicI64::new(0), most: AtomicI64::new(0) })
+    };
+    let buffers: Vec<_> = (0..8).map(|_| buffer()).collect();
+    let refused = Arc::new(AtomicU64::new(0));
+    let camera =
+        Comes { buffers: buffers.clone(), pictures: 0, gone: 40..120, calls: 0, refused: refused.clone() };
+    let settings = Settings { lock_step: false, most_frames: Some(100), ..settings() };
+    let (mut sink, mut log) = (Screens::default(), Log::default());
+    let feed = Feed::Live(Box::new(camera));
+    let outcome = run(feed, || walk(None), &mut sink, &settings, &flag(), &mut log).unwrap();
+    assert_eq!(outcome.captured, 100);
+    assert!(sink.pictures > 70 && sink.screens >= 1 && sink.drawn, "{} screens", sink.screens);
+    assert!(log.states.contains(&State::NoSignal(Why::Unplugged)), "{:?}", log.states);
+    assert_ne!(outcome.state, State::NoSignal(Why::Unplugged), "it came back");
+    assert_eq!(refused.load(Ordering::Relaxed), 0, "eight buffers are enough");
+    for buffer in &buffers {
+        assert_eq!(buffer.leases.load(Ordering::Relaxed), 0, "a lease was kept");
+        assert!(buffer.most.load(Ordering::Relaxed) <= 2);
+    }
+    assert!(matches!(outcome.feed, Some(Feed::Live(_))));
 }

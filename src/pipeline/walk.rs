@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
+use crate::bundle::GoldenFrame;
 use crate::bundle::manifest::{FieldOfViewRule, Manifest};
 use crate::detect::{Detector, Regions};
 use crate::engine::Engine;
+use crate::fault::Fault;
 use crate::field_of_view::{Finder, Mapping, Steady};
 use crate::frame::{Frame, Rect};
 use crate::latency::{Latencies, Stage};
@@ -59,6 +61,8 @@ pub struct Walk<S> {
     logits: Vec<u8>,
     shape: [usize; 3],
     mapping: Mapping,
+    golden: Vec<GoldenFrame>,
+    mask: Vec<u8>,
 }
 
 impl<S: Segmenter> Walk<S> {
@@ -83,7 +87,47 @@ impl<S: Segmenter> Walk<S> {
             shape,
             mapping: Mapping::new(Rect { x: 0, y: 0, width: 1, height: 1 }, height),
             segmenter,
+            golden: Vec::new(),
+            mask: Vec::new(),
         })
+    }
+
+    /// With frames whose masks are known, for [`Self::check`].
+    pub fn with_golden(self, golden: Vec<GoldenFrame>) -> Walk<S> {
+        Walk { golden, ..self }
+    }
+
+    pub fn golden_frames(&self) -> usize {
+        self.golden.len()
+    }
+
+    /// That a golden frame's mask comes out as it must, to the pixel. A video's field of view is not disturbed.
+    ///
+    /// # Errors
+    /// Exit 65 if it does not: the model, the kernels or the memory are not what they were.
+    pub fn check(&mut self, index: usize) -> Result<()> {
+        let Some(golden) = self.golden.get(index) else { return Ok(()) };
+        let (frame, side) = (&golden.frame, self.preprocessor.side());
+        let crop = match self.rule {
+            FieldOfViewRule::WholeFrame => {
+                Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() }
+            }
+            FieldOfViewRule::Find => self.finder.find(frame),
+        };
+        self.preprocessor.prepare(frame, crop, &mut self.input)?;
+        self.segmenter.run(&self.input, &mut self.logits)?;
+        let size = (frame.width_px(), frame.height_px());
+        let mapping = Mapping::new(crop, side);
+        self.detector.mask(&self.logits, self.shape, &mapping, size, &mut self.mask)?;
+        let wrong = self.mask.iter().zip(&golden.mask).filter(|(mine, theirs)| mine != theirs).count();
+        match wrong == 0 && self.mask.len() == golden.mask.len() {
+            true => Ok(()),
+            false => Err(Fault::data(format!(
+                "the self-test failed: {wrong} of {} pixels of {} are not as the bundle says",
+                golden.mask.len(),
+                golden.name
+            ))),
+        }
     }
 
     /// Finds a frame's regions.

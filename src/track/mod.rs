@@ -1,0 +1,283 @@
+//! The temporal gate: which regions have lasted long enough to be shown, and their outlines held still.
+//!
+//! Most false alarms last for a few frames. A region is matched to those of the frames before by the overlap of their
+//! bounding boxes. It appears once it was seen in `appear` of the last `window` frames: this delays its first outline
+//! by `appear - 1` frames at least. Once shown it stays as long as it was seen in half as many frames of the window,
+//! and is held, where it was last seen, over `hold_frames` frames that miss it.
+
+mod outline;
+
+use crate::bundle::manifest;
+use crate::detect::{Bounds, MAX_REGIONS, Region};
+use crate::field_of_view::Point;
+
+use outline::Steadier;
+
+/// Regions followed at once: those of this frame and as many that are out of sight.
+const MAX_TRACKS: usize = 2 * MAX_REGIONS;
+/// Boxes that overlap by less than this (intersection over union) are different regions.
+const MIN_OVERLAP: f32 = 0.1;
+
+/// When regions appear, how long they stay, and how still.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    pub gate: manifest::Gate,
+    /// Frames over which a region that is shown is held where it was, if it is not found.
+    pub hold_frames: u32,
+    /// How much of the last outline is in the next one, 0..1.
+    pub steady: f32,
+}
+
+impl Rule {
+    /// The gate alone.
+    pub fn of(gate: manifest::Gate) -> Rule {
+        Rule { gate, hold_frames: 0, steady: 0.0 }
+    }
+
+    /// Frames for which a region's first outline is held back, at least.
+    pub fn added_delay_frames(&self) -> u32 {
+        self.gate.appear.max(1) - 1
+    }
+}
+
+/// Regions to be drawn; keeps the memory of those that went.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    regions: Vec<Region>,
+    count: usize,
+}
+
+impl Shown {
+    pub fn list(&self) -> &[Region] {
+        self.regions.get(..self.count).unwrap_or(&[])
+    }
+
+    pub fn clear(&mut self) {
+        self.count = 0;
+    }
+
+    /// A place for one more; at most [`MAX_REGIONS`].
+    fn next(&mut self) -> Option<&mut Region> {
+        if self.count == MAX_REGIONS {
+            return None;
+        }
+        if self.count == self.regions.len() {
+            self.regions.push(Region::default());
+        }
+        self.count += 1;
+        self.regions.get_mut(self.count - 1)
+    }
+}
+
+/// A region followed over frames.
+#[derive(Clone, Debug, Default)]
+struct Track {
+    /// Bit n: seen n frames ago. 0: the track is free.
+    seen: u64,
+    taken: bool,
+    shown: bool,
+    /// Frames since it was last seen.
+    missed: u32,
+    /// As it was last seen; its outline as it was last drawn, empty if it was not.
+    region: Region,
+}
+
+/// Follows regions from frame to frame. Bounded memory.
+#[derive(Debug)]
+pub struct Gate {
+    appear: u32,
+    stay: u32,
+    /// A bit for each frame of the window.
+    window: u64,
+    hold_frames: u32,
+    tracks: Vec<Track>,
+    steadier: Steadier,
+}
+
+impl Gate {
+    /// A window of more than 64 frames counts as 64; `appear` is kept within 1 and the window.
+    pub fn new(rule: &Rule) -> Gate {
+        let frames = rule.gate.window.clamp(1, 64);
+        let appear = rule.gate.appear.clamp(1, frames);
+        Gate {
+            appear,
+            stay: (appear / 2).max(1),
+            window: u64::MAX >> (64 - frames),
+            hold_frames: rule.hold_frames,
+            tracks: vec![Track::default(); MAX_TRACKS],
+            steadier: Steadier::new(rule.steady),
+        }
+    }
+
+    /// Takes a frame's regions, largest first; gives those to be shown.
+    pub fn update(&mut self, regions: &[Region], shown: &mut Shown) {
+        shown.clear();
+        for track in &mut self.tracks {
+            track.seen = (track.seen << 1) & self.window;
+            track.taken = false;
+        }
+        for region in regions {
+            let nearest = self
+                .tracks
+                .iter_mut()
+                .filter(|track| !track.taken && (track.seen != 0 || track.shown))
+                .map(|track| (overlap(&track.region.bounds, &region.bounds), track))
+                .filter(|(shared, _)| *shared >= MIN_OVERLAP)
+                .max_by(|a, b| a.0.total_cmp(&b.0));
+            let track = match nearest {
+                Some((_, track)) => track,
+                None => match self.tracks.iter_mut().find(|track| track.seen == 0 && !track.taken) {
+                    Some(track) => {
+                        track.shown = false;
+                        track.region.outline.clear();
+                        track
+                    }
+                    None => continue,
+                },
+            };
+            (track.taken, track.missed) = (true, 0);
+            track.seen |= 1;
+            let count = track.seen.count_ones();
+            track.shown = count >= self.appear || track.shown && count >= self.stay;
+            let drawn = std::mem::take(&mut track.region.outline);
+            track.region = Region { outline: drawn, ..region.without_outline() };
+            if !track.shown {
+                track.region.outline.clear();
+            } else if let Some(place) = shown.next() {
+                self.steadier.steady(&region.outline, &mut track.region.outline);
+                place.copy_from(&track.region);
+            }
+        }
+        for track in self.tracks.iter_mut().filter(|track| track.shown && !track.taken) {
+            track.missed += 1;
+            if track.missed > self.hold_frames {
+                // Out of sight: seen again within the window, it is shown at once, but not steadied by what was.
+                track.region.outline.clear();
+                track.shown = track.seen.count_ones() >= self.stay;
+            } else if let Some(place) = shown.next() {
+                place.copy_from(&track.region);
+            }
+        }
+    }
+}
+
+impl Region {
+    fn without_outline(&self) -> Region {
+        Region { outline: Vec::new(), ..*self }
+    }
+
+    fn copy_from(&mut self, other: &Region) {
+        let mut outline: Vec<Point> = std::mem::take(&mut self.outline);
+        outline.clone_from(&other.outline);
+        *self = Region { outline, ..*other };
+    }
+}
+
+/// Intersection over union.
+fn overlap(a: &Bounds, b: &Bounds) -> f32 {
+    let area = |bounds: &Bounds| (bounds.right - bounds.left) * (bounds.bottom - bounds.top);
+    let width = (a.right.min(b.right) - a.left.max(b.left)).max(0.0);
+    let height = (a.bottom.min(b.bottom) - a.top.max(b.top)).max(0.0);
+    let all = area(a) + area(b) - width * height;
+    if all > 0.0 { width * height / all } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(left: f32, top: f32, side: f32) -> Region {
+        let bounds = Bounds { left, top, right: left + side, bottom: top + side };
+        let corners = [(left, top), (left + side, top), (left + side, top + side), (left, top + side)];
+        Region { bounds, outline: corners.map(|(x, y)| Point { x, y }).to_vec(), ..Region::default() }
+    }
+
+    fn gate(appear: u32, window: u32) -> Gate {
+        Gate::new(&Rule::of(manifest::Gate { appear, window }))
+    }
+
+    /// The left sides of what is shown.
+    fn lefts(gate: &mut Gate, regions: &[Region]) -> Vec<f32> {
+        let mut shown = Shown::default();
+        gate.update(regions, &mut shown);
+        shown.list().iter().map(|region| region.bounds.left).collect()
+    }
+
+    #[test]
+    fn a_region_appears_with_the_third_of_four_frames() {
+        let mut gate = gate(3, 4);
+        assert_eq!(lefts(&mut gate, &[at(10.0, 10.0, 40.0)]), [0.0; 0]);
+        assert_eq!(lefts(&mut gate, &[at(14.0, 12.0, 42.0)]), [0.0; 0]);
+        assert_eq!(lefts(&mut gate, &[]), [0.0; 0]);
+        assert_eq!(lefts(&mut gate, &[at(18.0, 12.0, 40.0)]), [18.0]);
+        assert_eq!(lefts(&mut gate, &[at(20.0, 12.0, 40.0)]), [20.0]);
+        for _ in 0..4 {
+            assert_eq!(lefts(&mut gate, &[]), [0.0; 0]);
+        }
+        assert_eq!(lefts(&mut gate, &[at(20.0, 12.0, 40.0)]), [0.0; 0], "it was out of sight for too long");
+    }
+
+    #[test]
+    fn what_is_shown_stays_with_fewer_sightings_than_it_took_to_appear() {
+        let mut gate = gate(4, 6);
+        let region = [at(10.0, 10.0, 40.0)];
+        for _ in 0..3 {
+            assert_eq!(lefts(&mut gate, &region), [0.0; 0]);
+        }
+        assert_eq!(lefts(&mut gate, &region), [10.0]);
+        for _ in 0..6 {
+            // Every other frame: three of six.
+            assert_eq!(lefts(&mut gate, &[]), [0.0; 0]);
+            assert_eq!(lefts(&mut gate, &region), [10.0]);
+        }
+    }
+
+    #[test]
+    fn a_shown_region_is_held_over_frames_that_miss_it() {
+        let rule = Rule { hold_frames: 2, ..Rule::of(manifest::Gate { appear: 2, window: 3 }) };
+        let mut gate = Gate::new(&rule);
+        let region = [at(10.0, 10.0, 40.0)];
+        lefts(&mut gate, &region);
+        assert_eq!(lefts(&mut gate, &[]), [0.0; 0], "what was not shown is not held");
+        lefts(&mut gate, &region);
+        let mut shown = Shown::default();
+        gate.update(&[], &mut shown);
+        assert_eq!(shown.list()[0].outline, region[0].outline);
+        assert_eq!(lefts(&mut gate, &[]), [10.0]);
+        assert_eq!(lefts(&mut gate, &[]), [0.0; 0]);
+    }
+
+    #[test]
+    fn a_region_elsewhere_is_another_one() {
+        let mut gate = gate(2, 3);
+        lefts(&mut gate, &[at(10.0, 10.0, 40.0)]);
+        assert_eq!(lefts(&mut gate, &[at(200.0, 10.0, 40.0), at(12.0, 10.0, 40.0)]), [12.0]);
+        assert_eq!(
+            lefts(&mut gate, &[at(12.0, 10.0, 40.0), at(13.0, 10.0, 40.0)]),
+            [12.0],
+            "one track serves one"
+        );
+    }
+
+    #[test]
+    fn one_of_one_shows_everything_at_once() {
+        assert_eq!(lefts(&mut gate(1, 1), &[at(0.0, 0.0, 1.0), at(5.0, 5.0, 1.0)]), [0.0, 5.0]);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_odd_settings_are_harmless() {
+        let gates = [(200, 1000), (1, 64)].map(|(appear, window)| {
+            Gate::new(&Rule { hold_frames: 10, steady: 0.5, ..Rule::of(manifest::Gate { appear, window }) })
+        });
+        let mut shown = Shown::default();
+        for mut gate in gates {
+            for frame in 0..300 {
+                let many: Vec<Region> = (0..MAX_REGIONS)
+                    .map(|index| at(frame as f32 * 1000.0, index as f32 * 50.0, 20.0))
+                    .collect();
+                gate.update(&many, &mut shown);
+                assert!(shown.list().len() <= MAX_REGIONS && gate.tracks.len() == MAX_TRACKS);
+            }
+        }
+    }
+}
