@@ -8,19 +8,19 @@
 //! | module | job |
 //! |---|---|
 //! | [`frame`] | what flows: pixels with their geometry, number and time |
-//! | [`capture`] | where frames come from: image folders, MJPEG, Y4M, a rendered endoscope |
+//! | [`capture`] | where frames come from: live cameras, image folders, MJPEG, Y4M, a rendered endoscope |
 //! | [`field_of_view`] | where the endoscope's picture sits in the frame; the one mapping frame ↔ model |
 //! | [`convert`] | a camera's pixels → RGB |
 //! | [`preprocess`] | frame → u8 tensor |
 //! | [`engine`] | tract with our int8 ops: bundle → plan → quantised logits |
 //! | [`detect`] | logits → mask → regions with outlines |
 //! | [`track`] | the temporal gate: which regions have lasted long enough to be shown |
-//! | [`overlay`] | outlines, glyph and text into pixels |
-//! | [`display`] | where pictures go |
+//! | [`overlay`] | outlines, glyph and text, as a layer over the picture |
+//! | [`display`] | where pictures go: monitors, image files, video |
 //! | [`pipeline`] | the threads and the single-slot mailboxes between them |
 //!
 //! Beside the walk: [`bundle`] (what a model is on disk), [`board`] (profiles), [`state`], [`latency`],
-//! [`score`] (what was drawn against what was there), [`files`],
+//! [`score`] (what was drawn against what was there), [`health`] (what the machine says of itself), [`files`],
 //! [`fault`] (errors and exit codes) and [`cli`].
 
 pub mod board;
@@ -35,6 +35,7 @@ pub mod fault;
 pub mod field_of_view;
 pub mod files;
 pub mod frame;
+pub mod health;
 pub mod latency;
 pub mod overlay;
 pub mod pipeline;

@@ -8,9 +8,12 @@ macro_rules! say {
 }
 
 mod bench;
+mod check;
 mod cross_check;
 mod devices;
+mod doctor;
 mod model;
+mod probe;
 mod replay;
 mod run;
 mod status;
@@ -42,6 +45,9 @@ enum Verb {
     Model(model::Arguments),
     Bench(bench::Arguments),
     CrossCheck(cross_check::Arguments),
+    Check(check::Arguments),
+    Probe(probe::Arguments),
+    Doctor(doctor::Arguments),
 }
 
 /// Parses the command line, runs the verb, and says how it ended.
@@ -53,6 +59,9 @@ pub fn main() -> ExitCode {
         Verb::Model(arguments) => model::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::CrossCheck(arguments) => cross_check::run(&arguments),
+        Verb::Check(arguments) => check::run(&arguments),
+        Verb::Probe(arguments) => probe::run(&arguments),
+        Verb::Doctor(arguments) => doctor::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,109 @@
+//! `check`: whether a profile and its bundle would do, without any hardware.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::board::{Board, DisplayKind};
+use crate::bundle::Bundle;
+use crate::bundle::manifest;
+use crate::engine::{Engine, Options};
+use crate::pipeline::{Following, Walk};
+use crate::track::Rule;
+
+/// Checks a board profile and the bundle that it names: every value and range, every file's digest, that the model
+/// loads, and that its golden frames come out to the pixel. Needs no camera and no monitor.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The board's profile.
+    #[arg(long, value_name = "FILE")]
+    board: PathBuf,
+    /// JSON on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Report {
+    schema: u32,
+    board: String,
+    camera: String,
+    display: String,
+    bundle: String,
+    model: String,
+    model_version: String,
+    kernels: &'static str,
+    golden_frames: usize,
+    golden_frame_ms: f64,
+    /// How long a region's first outline is held back by the gate, at least, at the camera's rate.
+    gate: manifest::Gate,
+    gate_delay_ms: Option<f64>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let board = Board::load(&arguments.board)?;
+    let profile = &board.profile;
+    let bundle = Bundle::open(&board.bundle())?;
+    let options =
+        Options { threads: profile.model.threads, cores: profile.model.cores.clone(), ..Options::default() };
+    let engine = Engine::load(&bundle, &options)?;
+    let kernels = engine.kernels();
+    let mut walk =
+        Walk::new(engine, &bundle.manifest, Following::Video)?.with_golden(bundle.golden_frames()?);
+    let begun = Instant::now();
+    (0..walk.golden_frames()).try_for_each(|index| walk.check(index))?;
+    let golden_ms = begun.elapsed().as_secs_f64() * 1e3;
+    let gate = match (profile.gate.appear, profile.gate.window) {
+        (Some(appear), Some(window)) => manifest::Gate { appear, window },
+        _ => bundle.manifest.gate,
+    };
+    let rate = profile.camera.rate_hz;
+    let delay = f64::from(Rule::of(gate).added_delay_frames()) * 1e3 / rate;
+    let display = &profile.display;
+    let report = Report {
+        schema: 1,
+        board: profile.name.clone(),
+        camera: profile.camera.source.clone(),
+        display: match display.kind {
+            DisplayKind::Kms => format!(
+                "{} on {}",
+                display.connector.as_deref().unwrap_or("the first monitor"),
+                display.card.as_ref().map_or("the first card".into(), |card| card.display().to_string())
+            ),
+            DisplayKind::Images => format!("pictures in {}", display.folder.display()),
+            DisplayKind::Y4m => "video on standard output".into(),
+            DisplayKind::Null => "none".into(),
+        },
+        bundle: board.bundle().display().to_string(),
+        model: bundle.manifest.name.clone(),
+        model_version: bundle.manifest.model_version.clone(),
+        kernels,
+        golden_frames: walk.golden_frames(),
+        golden_frame_ms: golden_ms / walk.golden_frames().max(1) as f64,
+        gate,
+        gate_delay_ms: (rate > 0.0).then_some(delay),
+    };
+    if arguments.json {
+        say!("{}", serde_json::to_string_pretty(&report)?);
+        return Ok(());
+    }
+    say!("profile  {}: sound", report.board);
+    say!("camera   {}", report.camera);
+    say!("display  {}", report.display);
+    say!("model    {} {} ({}), kernels {}", report.model, report.model_version, report.bundle, kernels);
+    say!(
+        "golden   {} frames as they must be, {:.1} ms each",
+        report.golden_frames,
+        report.golden_frame_ms
+    );
+    match report.gate_delay_ms {
+        Some(delay) => say!(
+            "gate     shown when seen in {} of {} frames: {delay:.0} ms later than seen first, at {rate} a second",
+            gate.appear,
+            gate.window
+        ),
+        None => say!("gate     shown when seen in {} of {} frames", gate.appear, gate.window),
+    }
+    Ok(())
+}

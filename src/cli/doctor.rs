@@ -1,0 +1,296 @@
+//! `doctor`: what is wrong with this machine, and how to mend it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use rustix::fs::{Access, access};
+use rustix::process::{Resource, getrlimit};
+
+use crate::board::{Board, DisplayKind};
+use crate::bundle::Bundle;
+use crate::capture::v4l2::{self, CameraFacts, facts::Kind};
+use crate::display::kms::{self, CardFacts, gpu::Status};
+use crate::fault::{Exit, Fault};
+use crate::health::{self, Machine};
+
+/// From here on boards slow themselves down soon.
+const HOT_C: f32 = 80.0;
+/// Programs that draw on the monitor, and what ends them.
+const RULERS: [(&str, &str); 7] = [
+    ("plymouthd", "sudo systemctl mask plymouth-start.service && sudo plymouth quit"),
+    ("Xorg", "sudo systemctl set-default multi-user.target && sudo systemctl isolate multi-user.target"),
+    ("labwc", "sudo systemctl set-default multi-user.target && sudo systemctl isolate multi-user.target"),
+    ("wayfire", "sudo systemctl set-default multi-user.target && sudo systemctl isolate multi-user.target"),
+    ("gnome-shell", "sudo systemctl set-default multi-user.target && sudo systemctl isolate multi-user.target"),
+    ("weston", "sudo systemctl disable --now weston"),
+    ("polyp-edge", "end the other polyp-edge: sudo systemctl stop polyp-edge"),
+];
+
+/// Looks for what would keep the program from running as it should: permissions, who holds the camera or the monitor, a
+/// profile or bundle that is wrong, heat. Changes nothing. Exit 1 if something must be mended.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Check for this board's profile too.
+    #[arg(long, value_name = "FILE")]
+    board: Option<PathBuf>,
+    /// JSON on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Level {
+    Good,
+    /// It works, but could be better.
+    Advice,
+    /// It does not work.
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, serde::Serialize)]
+struct Finding {
+    level: Level,
+    what: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+}
+
+#[derive(serde::Serialize)]
+struct Report {
+    schema: u32,
+    findings: Vec<Finding>,
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn good(&mut self, what: impl Into<String>) {
+        self.0.push(Finding { level: Level::Good, what: what.into(), mend: None });
+    }
+    fn advice(&mut self, what: impl Into<String>, mend: impl Into<String>) {
+        self.0.push(Finding { level: Level::Advice, what: what.into(), mend: Some(mend.into()) });
+    }
+    fn bad(&mut self, what: impl Into<String>, mend: impl Into<String>) {
+        self.0.push(Finding { level: Level::Bad, what: what.into(), mend: Some(mend.into()) });
+    }
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let mut findings = Findings::default();
+    let board = arguments.board.as_ref().map(|path| Board::load(path));
+    let board = match board {
+        Some(Ok(board)) => {
+            findings.good(format!("profile {}: sound", board.profile.name));
+            Some(board)
+        }
+        Some(Err(error)) => {
+            findings.bad(format!("{error:#}"), "correct the profile; polyp-edge check --board FILE checks it");
+            None
+        }
+        None => None,
+    };
+    if let Some(board) = &board {
+        bundle(board, &mut findings);
+    }
+    let wants_camera = board.as_ref().is_none_or(|board| board.profile.camera.device().is_some());
+    if wants_camera {
+        let wanted = board.as_ref().and_then(|board| board.profile.camera.device()).flatten();
+        cameras(&v4l2::probe(), wanted, &mut findings);
+    }
+    let wants_monitor = board.as_ref().is_none_or(|board| board.profile.display.kind == DisplayKind::Kms);
+    if wants_monitor {
+        let display = board.as_ref().map(|board| &board.profile.display);
+        let connector = display.and_then(|display| display.connector.as_deref());
+        let card = display.and_then(|display| display.card.as_deref());
+        monitors(&kms::cards(), card, connector, &mut findings);
+    }
+    machine(&health::machine(), board.as_ref(), &mut findings);
+    tell(arguments, findings.0)
+}
+
+fn tell(arguments: &Arguments, findings: Vec<Finding>) -> Result<()> {
+    let bad = findings.iter().filter(|finding| finding.level == Level::Bad).count();
+    if arguments.json {
+        say!("{}", serde_json::to_string_pretty(&Report { schema: 1, findings })?);
+    } else {
+        for finding in &findings {
+            let mark = match finding.level {
+                Level::Good => "ok  ",
+                Level::Advice => "hint",
+                Level::Bad => "BAD ",
+            };
+            say!("{mark} {}", finding.what);
+            if let Some(mend) = &finding.mend {
+                say!("     → {mend}");
+            }
+        }
+    }
+    match bad {
+        0 => Ok(()),
+        1 => Err(Fault::new(Exit::Assertion, "one thing must be mended")),
+        _ => Err(Fault::new(Exit::Assertion, format!("{bad} things must be mended"))),
+    }
+}
+
+fn bundle(board: &Board, findings: &mut Findings) {
+    match Bundle::open(&board.bundle()) {
+        Ok(bundle) => findings.good(format!("bundle {}: every file as listed", bundle.manifest.name)),
+        Err(error) => findings.bad(format!("{error:#}"), "copy the bundle again, or name another one in the profile"),
+    }
+    if let Some(folder) = board.profile.pipeline.state_file.as_deref().and_then(Path::parent) {
+        writable("the state file's folder", folder, findings);
+    }
+    writable("the reports' folder", &board.profile.display.folder, findings);
+}
+
+/// A folder that exists, or can be made.
+fn writable(name: &str, folder: &Path, findings: &mut Findings) {
+    let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    if access(there, Access::WRITE_OK).is_err() {
+        let mend = format!("sudo install -d -o \"$USER\" {}", folder.display());
+        findings.advice(format!("{name} {} cannot be written to", folder.display()), mend);
+    }
+}
+
+fn cameras(cameras: &[CameraFacts], wanted: Option<&str>, findings: &mut Findings) {
+    if let Some(wanted) = wanted.filter(|wanted| !Path::new(wanted).exists()) {
+        findings.bad(
+            format!("the profile's camera {wanted} is not there"),
+            "plug it in, or name one of those that `polyp-edge probe` lists",
+        );
+    }
+    let cameras: Vec<_> =
+        cameras.iter().filter(|camera| camera.kind == Kind::Capture || camera.error.is_some()).collect();
+    if cameras.is_empty() {
+        findings.bad(
+            "no camera",
+            "plug one in; if it is, `dmesg | tail` says why the kernel does not take it",
+        );
+    }
+    for camera in cameras {
+        let path = camera.path.display();
+        let holders: Vec<_> = kms::holders(&camera.path)
+            .into_iter()
+            .map(|holder| format!("{} (process {})", holder.name, holder.pid))
+            .collect();
+        if access(&camera.path, Access::READ_OK | Access::WRITE_OK).is_err() {
+            findings.bad(
+                format!("{path} ({}): no access", camera.card),
+                "sudo usermod -aG video \"$USER\", then log in again",
+            );
+        } else if let Some(error) = &camera.error {
+            findings.bad(format!("{path}: {error}"), "unplug it and plug it in again");
+        } else if !holders.is_empty() {
+            let holders = holders.join(", ");
+            findings.advice(format!("{path} ({}) is open in {holders}", camera.card), "end what streams from it");
+        } else {
+            findings.good(format!("camera {path}: {}", camera.card));
+        }
+        let input = camera.inputs.iter().find(|input| input.selected && input.status != "ok");
+        if let Some(input) = input {
+            findings.advice(
+                format!("{path}, {}: {}", input.name, input.status),
+                "look at the cable and at the endoscopy processor's output",
+            );
+        }
+        if wanted == camera.path.to_str() && !camera.stable_names.is_empty() {
+            let stable = camera.stable_names.first().map_or(String::new(), |name| name.display().to_string());
+            findings.advice(format!("{path} may be another number after a restart"), format!("name it {stable}"));
+        }
+    }
+}
+
+fn monitors(cards: &[CardFacts], card: Option<&Path>, connector: Option<&str>, findings: &mut Findings) {
+    let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let usable = |facts: &&CardFacts| match card {
+        Some(card) => canonical(card) == canonical(&facts.path),
+        None => !facts.connectors.is_empty() || facts.trouble.is_some(),
+    };
+    let cards: Vec<_> = cards.iter().filter(usable).collect();
+    if cards.is_empty() {
+        findings.bad(
+            card.map_or("no display: there is no /dev/dri/card* with connectors".to_owned(), |card| {
+                format!("the profile's card {} is not there", card.display())
+            }),
+            "load the driver: on a Raspberry Pi dtoverlay=vc4-kms-v3d in config.txt, on a Jetson \
+             nvidia-drm.modeset=1 on the kernel's command line",
+        );
+    }
+    for facts in cards {
+        let path = facts.path.display();
+        if access(&facts.path, Access::READ_OK | Access::WRITE_OK).is_err() {
+            findings.bad(format!("{path}: no access"), "sudo usermod -aG video,render \"$USER\", then log in again");
+            continue;
+        }
+        if !facts.is_atomic {
+            findings.bad(
+                format!("{path} ({}) has no atomic mode setting", facts.driver),
+                "use the vendor's KMS driver (vc4-kms-v3d; nvidia-drm.modeset=1)",
+            );
+        }
+        for holder in kms::holders(&facts.path) {
+            let known = RULERS.iter().find(|(name, _)| holder.name.starts_with(name));
+            let what = format!("{path} is held by {} (process {})", holder.name, holder.pid);
+            match known {
+                Some((_, mend)) => findings.bad(what, *mend),
+                None => findings.advice(what, "if it draws on the monitor, end it"),
+            }
+        }
+        let of_name = facts.connectors.iter().find(|one| Some(one.name.as_str()) == connector);
+        match (connector, of_name) {
+            (Some(name), None) => {
+                let names: Vec<_> = facts.connectors.iter().map(|one| one.name.as_str()).collect();
+                findings.bad(format!("{path} has no connector {name}"), format!("it has {}", names.join(", ")));
+            }
+            (Some(name), Some(facts)) if facts.status != Status::Connected => {
+                findings.advice(format!("no monitor at {name}"), "plug one in; the program waits for it");
+            }
+            _ if facts.connectors.iter().all(|one| one.status != Status::Connected) => {
+                findings.advice(format!("no monitor at {path}"), "plug one in; the program waits for it");
+            }
+            _ => findings.good(format!("display {path}: {}", facts.driver)),
+        }
+    }
+}
+
+fn machine(machine: &Machine, board: Option<&Board>, findings: &mut Findings) {
+    let hottest = machine.temperatures.iter().max_by(|a, b| a.celsius.total_cmp(&b.celsius));
+    if let Some(hottest) = hottest {
+        let what = format!("{}: {:.0} °C", hottest.zone, hottest.celsius);
+        match hottest.celsius >= HOT_C {
+            true => findings.advice(what, "the board slows itself down: see to its fan and the cart's vents"),
+            false => findings.good(what),
+        }
+    }
+    if let Some(governor) = machine.governor.as_deref().filter(|&governor| governor != "performance") {
+        findings.advice(
+            format!("the CPU's governor is {governor}: frames after a pause are late"),
+            "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
+        );
+    }
+    if machine.kernel_sets.first() == Some(&"scalar") {
+        findings.advice("this CPU has no vector kernels", "any 64-bit ARM, or x86 with AVX2, has");
+    }
+    if let Some(available) = machine.memory_available_mb.filter(|&available| available < 128) {
+        findings.advice(format!("{available} MB of memory are free"), "128 MB should be");
+    }
+    let Some(board) = board else { return };
+    let priority = u64::from(board.profile.pipeline.realtime_priority);
+    let limit = getrlimit(Resource::Rtprio).current.unwrap_or(u64::MAX);
+    if priority > limit && !rustix::process::geteuid().is_root() {
+        findings.advice(
+            format!("pipeline.realtime_priority is {priority}, this user may have {limit}"),
+            "LimitRTPRIO= in the systemd unit, or a line in /etc/security/limits.d",
+        );
+    }
+    if let Some(core) = board.profile.model.cores.iter().find(|&&core| core >= machine.cores) {
+        findings.bad(
+            format!("model.cores names core {core}, the machine has {}", machine.cores),
+            "correct the profile",
+        );
+    }
+}

@@ -1,0 +1,101 @@
+//! What the machine says of itself: CPU, temperatures, what holds it back.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::engine::kernels;
+
+/// The machine, as far as it can be asked without privileges.
+#[derive(Clone, Debug, Serialize)]
+pub struct Machine {
+    /// As the device tree has it; none on a PC.
+    pub board: Option<String>,
+    pub kernel: String,
+    pub cores: usize,
+    /// Kernel sets that can run here, the best first.
+    pub kernel_sets: Vec<&'static str>,
+    pub temperatures: Vec<Temperature>,
+    /// Of the first core: `performance`, `ondemand` …
+    pub governor: Option<String>,
+    pub memory_available_mb: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Temperature {
+    pub zone: String,
+    pub celsius: f32,
+}
+
+/// Asks the machine that this program runs on.
+pub fn machine() -> Machine {
+    under(Path::new("/"))
+}
+
+/// The same with its files under another root.
+fn under(root: &Path) -> Machine {
+    let read = |path: &str| {
+        let text = fs::read_to_string(root.join(path)).ok()?;
+        let text = text.trim_matches(|letter: char| letter.is_whitespace() || letter == '\0').to_owned();
+        (!text.is_empty()).then_some(text)
+    };
+    let available = read("proc/meminfo").and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        line.trim().split(' ').next()?.parse::<u64>().ok()
+    });
+    Machine {
+        board: read("proc/device-tree/model"),
+        kernel: read("proc/sys/kernel/osrelease").unwrap_or_default(),
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        kernel_sets: kernels::available().iter().map(|set| set.name).collect(),
+        temperatures: temperatures(root),
+        governor: read("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        memory_available_mb: available.map(|kilobytes| kilobytes / 1024),
+    }
+}
+
+/// All thermal zones, by number.
+fn temperatures(root: &Path) -> Vec<Temperature> {
+    let zone = |number: usize| {
+        let folder = root.join(format!("sys/class/thermal/thermal_zone{number}"));
+        let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+        let celsius = read("temp")?.trim().parse::<f32>().ok()? / 1000.0;
+        Some(Temperature { zone: read("type")?.trim().to_owned(), celsius })
+    };
+    (0..32).filter_map(zone).filter(|temperature| (-50.0..200.0).contains(&temperature.celsius)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_board_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("proc/device-tree/model", "Raspberry Pi 5 Model B Rev 1.0\0");
+        write("proc/meminfo", "MemTotal: 8245000 kB\nMemAvailable:    7340032 kB\n");
+        write("sys/class/thermal/thermal_zone0/temp", "54321\n");
+        write("sys/class/thermal/thermal_zone0/type", "cpu-thermal\n");
+        write("sys/class/thermal/thermal_zone1/temp", "not a number\n");
+        write("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "ondemand\n");
+        let machine = under(root.path());
+        assert_eq!(machine.board.as_deref(), Some("Raspberry Pi 5 Model B Rev 1.0"));
+        assert_eq!(machine.memory_available_mb, Some(7168));
+        assert_eq!(machine.governor.as_deref(), Some("ondemand"));
+        let expected = Temperature { zone: "cpu-thermal".into(), celsius: 54.321 };
+        assert_eq!(machine.temperatures, [expected]);
+        assert_eq!(machine.kernel_sets.last(), Some(&"scalar"));
+    }
+
+    #[test]
+    fn a_machine_that_says_nothing_is_no_error() {
+        let machine = under(Path::new("/no/such/root"));
+        assert_eq!((machine.board, machine.temperatures.len()), (None, 0));
+    }
+}
