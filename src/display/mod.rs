@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`Images`] | PNG files in a folder |
 //! | [`Y4m`] | uncompressed video |
+//! | [`kms`] | a monitor |
 //! | [`Null`] | none |
 
 mod images;
+pub mod kms;
 mod y4m;
 
 use std::time::Instant;

@@ -1,0 +1,476 @@
+//! A graphics card as Linux has it: a file, through the crates drm and drm-ffi.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use drm::control::Device as _;
+use drm::control::connector::Interface;
+use drm::{ClientCapability, Device as _};
+use drm_ffi::{gem, mode};
+use memmap2::{MmapMut, MmapOptions};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::ioctl::{Updater, ioctl, opcode};
+
+use super::choose::{self, Candidate};
+use super::facts;
+use super::gpu::{
+    Commit, Connector, Dumb, Flip, Fourcc, Framebuffer, Gpu, Memory, Mode, Object, Plane, PlaneKind,
+    Property, Saved, Status,
+};
+use super::request::Request;
+use crate::fault::{Exit, Fault};
+
+/// An open card. Closing it gives back all that it holds.
+pub struct Card {
+    file: File,
+    /// Without links: `/dev/dri/card1`.
+    path: PathBuf,
+    driver: String,
+}
+
+impl AsFd for Card {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+impl drm::Device for Card {}
+impl drm::control::Device for Card {}
+
+impl Card {
+    /// Opens a card. The first program to do so is its master.
+    pub fn open(path: &Path) -> io::Result<Card> {
+        let path = path.canonicalize()?;
+        // Reading events never waits.
+        let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(&path)?;
+        let mut card = Card { file, path, driver: String::new() };
+        card.driver = card.get_driver()?.name().to_string_lossy().into_owned();
+        Ok(card)
+    }
+
+    /// The card of that path, or the one that [`choose::card`] says. Errors have exit code 69.
+    pub fn choose(path: Option<&Path>, connector: Option<&str>) -> Result<Card> {
+        let fault = |message: String| Fault::new(Exit::Device, message);
+        if let Some(path) = path {
+            return Card::open(path).map_err(|error| fault(cannot_open(path, &error)));
+        }
+        let (mut cards, mut candidates, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+        for path in facts::paths() {
+            match Card::open(&path) {
+                Ok(mut card) => {
+                    candidates.push(Candidate { connectors: card.sockets() });
+                    cards.push(card);
+                }
+                Err(error) => failures.push(cannot_open(&path, &error)),
+            }
+        }
+        match choose::card(&candidates, connector) {
+            Some(index) if index < cards.len() => Ok(cards.swap_remove(index)),
+            _ if !failures.is_empty() => Err(fault(failures.join("; "))),
+            _ => Err(fault("no graphics card with a connector under /dev/dri: is its driver loaded?".into())),
+        }
+    }
+
+    /// Name and status of each connector; none for a card that has nothing to do with monitors.
+    fn sockets(&mut self) -> Vec<(String, Status)> {
+        let ids = Gpu::connectors(self).unwrap_or_default();
+        let connectors = ids.into_iter().filter_map(|id| self.connector(id, false).ok());
+        connectors.map(|connector| (connector.name, connector.status)).collect()
+    }
+
+    fn encoders_crtcs(&self, encoders: &[u32]) -> io::Result<u32> {
+        let mut possible = 0;
+        for &encoder in encoders {
+            possible |= mode::get_encoder(self.as_fd(), encoder)?.possible_crtcs;
+        }
+        Ok(possible)
+    }
+
+    fn property(&self, id: u32, value: u64) -> io::Result<Property> {
+        let (mut values, mut choices) = (Vec::new(), Vec::new());
+        let info = mode::get_property(self.as_fd(), id, Some(&mut values), Some(&mut choices))?;
+        let choice = |choice: &drm_ffi::drm_mode_property_enum| (choice.value, text(&choice.name));
+        Ok(Property {
+            id,
+            name: text(&info.name),
+            value,
+            immutable: info.flags & drm_ffi::DRM_MODE_PROP_IMMUTABLE != 0,
+            most: values.get(1).copied().unwrap_or(0),
+            choices: choices.iter().map(choice).collect(),
+        })
+    }
+}
+
+fn cannot_open(path: &Path, error: &io::Error) -> String {
+    let advice = match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) => "; add this user to the group video",
+        _ => "",
+    };
+    format!("cannot open {}: {error}{advice}", path.display())
+}
+
+/// A name of the kernel's, which ends with 0.
+fn text(name: &[core::ffi::c_char]) -> String {
+    let bytes: Vec<u8> = name.iter().map(|&letter| letter as u8).take_while(|&letter| letter != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A dumb buffer's memory, mapped once.
+pub struct Mapped(MmapMut);
+
+impl Memory for Mapped {
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset.saturating_add(bytes.len());
+        if let Some(memory) = self.0.get_mut(offset..end) {
+            memory.copy_from_slice(bytes);
+        }
+    }
+    fn zero(&mut self, offset: usize, count: usize) {
+        if let Some(memory) = self.0.get_mut(offset..offset.saturating_add(count)) {
+            memory.fill(0);
+        }
+    }
+}
+
+impl Gpu for Card {
+    type Memory = Mapped;
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+    fn driver(&self) -> &str {
+        &self.driver
+    }
+
+    fn enable_atomic(&mut self) -> io::Result<()> {
+        self.set_client_capability(ClientCapability::UniversalPlanes, true)?;
+        self.set_client_capability(ClientCapability::Atomic, true)
+    }
+
+    fn acquire_master(&mut self) -> io::Result<()> {
+        self.acquire_master_lock()
+    }
+
+    fn connectors(&mut self) -> io::Result<Vec<u32>> {
+        let mut ids = Vec::new();
+        mode::get_resources(self.as_fd(), None, None, Some(&mut ids), None)?;
+        Ok(ids)
+    }
+
+    fn connector(&mut self, id: u32, probe: bool) -> io::Result<Connector> {
+        let (mut modes, mut encoders) = (Vec::new(), Vec::new());
+        let info =
+            mode::get_connector(self.as_fd(), id, None, None, Some(&mut modes), Some(&mut encoders), probe)?;
+        let interface = Interface::from(info.connector_type).as_str();
+        Ok(Connector {
+            id,
+            name: format!("{interface}-{}", info.connector_type_id),
+            status: match info.connection {
+                1 => Status::Connected,
+                2 => Status::Disconnected,
+                _ => Status::Unknown,
+            },
+            modes: modes.into_iter().map(Mode).collect(),
+            possible_crtcs: self.encoders_crtcs(&encoders)?,
+        })
+    }
+
+    fn status(&mut self, connector: &Connector) -> io::Result<Status> {
+        // The ioctl waits while the kernel asks monitors; the file does not.
+        let card = self.path.file_name().unwrap_or_default().to_string_lossy();
+        match std::fs::read(format!("/sys/class/drm/{card}-{}/status", connector.name)).as_deref() {
+            Ok(b"connected\n") => Ok(Status::Connected),
+            Ok(b"disconnected\n") => Ok(Status::Disconnected),
+            Ok(b"unknown\n") => Ok(Status::Unknown),
+            _ => Ok(self.connector(connector.id, false)?.status),
+        }
+    }
+
+    fn crtcs(&mut self) -> io::Result<Vec<u32>> {
+        let mut ids = Vec::new();
+        mode::get_resources(self.as_fd(), None, Some(&mut ids), None, None)?;
+        Ok(ids)
+    }
+
+    fn planes(&mut self) -> io::Result<Vec<Plane>> {
+        let mut ids = Vec::new();
+        mode::get_plane_resources(self.as_fd(), Some(&mut ids))?;
+        let mut planes = Vec::new();
+        for id in ids {
+            let mut formats = Vec::new();
+            let info = mode::get_plane(self.as_fd(), id, Some(&mut formats))?;
+            let kind =
+                self.properties(Object::Plane(id))?.into_iter().find(|property| property.name == "type");
+            planes.push(Plane {
+                id,
+                kind: match kind.map(|kind| kind.value as u32) {
+                    Some(drm_ffi::DRM_PLANE_TYPE_PRIMARY) => PlaneKind::Primary,
+                    Some(drm_ffi::DRM_PLANE_TYPE_CURSOR) => PlaneKind::Cursor,
+                    _ => PlaneKind::Overlay,
+                },
+                formats: formats.into_iter().map(Fourcc).collect(),
+                possible_crtcs: info.possible_crtcs,
+            });
+        }
+        Ok(planes)
+    }
+
+    fn properties(&mut self, of: Object) -> io::Result<Vec<Property>> {
+        let (id, kind) = match of {
+            Object::Connector(id) => (id, drm_ffi::DRM_MODE_OBJECT_CONNECTOR),
+            Object::Crtc(id) => (id, drm_ffi::DRM_MODE_OBJECT_CRTC),
+            Object::Plane(id) => (id, drm_ffi::DRM_MODE_OBJECT_PLANE),
+        };
+        let (mut ids, mut values) = (Vec::new(), Vec::new());
+        mode::get_properties(self.as_fd(), id, kind, Some(&mut ids), Some(&mut values))?;
+        ids.into_iter().zip(values).map(|(id, value)| self.property(id, value)).collect()
+    }
+
+    fn create_dumb(&mut self, width: u32, height: u32) -> io::Result<Dumb<Mapped>> {
+        let made = mode::dumbbuffer::create(self.as_fd(), width, height, 32, 0)?;
+        let mapped = (|| {
+            let offset = mode::dumbbuffer::map(self.as_fd(), made.handle, 0, 0)?.offset;
+            let length = usize::try_from(made.size).map_err(io::Error::other)?;
+            // SAFETY: the kernel has reserved this range of the card's file for the buffer, of which this is the only
+            // mapping; the display hardware only reads it.
+            unsafe { MmapOptions::new().offset(offset).len(length).map_mut(&self.file) }
+        })();
+        match mapped {
+            Ok(memory) => Ok(Dumb { handle: made.handle, stride: made.pitch, memory: Mapped(memory) }),
+            Err(error) => {
+                let _ = self.close_handle(made.handle);
+                Err(error)
+            }
+        }
+    }
+
+    fn import(&mut self, memory: BorrowedFd<'_>) -> io::Result<u32> {
+        Ok(gem::fd_to_handle(self.as_fd(), memory)?.handle)
+    }
+
+    fn close_handle(&mut self, handle: u32) -> io::Result<()> {
+        gem::close(self.as_fd(), handle).map(|_| ())
+    }
+
+    fn add_framebuffer(&mut self, framebuffer: &Framebuffer) -> io::Result<u32> {
+        let Framebuffer { width, height, format, handles, strides, offsets } = framebuffer;
+        let made =
+            mode::add_fb2(self.as_fd(), *width, *height, format.0, handles, strides, offsets, &[0; 4], 0)?;
+        Ok(made.fb_id)
+    }
+
+    fn remove_framebuffer(&mut self, id: u32) -> io::Result<()> {
+        mode::rm_fb(self.as_fd(), id)
+    }
+
+    fn create_mode_blob(&mut self, mode: &Mode) -> io::Result<u32> {
+        match self.create_property_blob(&mode.0)? {
+            drm::control::property::Value::Blob(id) => u32::try_from(id).map_err(io::Error::other),
+            _ => Err(io::Error::other("a mode that is no blob")),
+        }
+    }
+
+    fn destroy_blob(&mut self, id: u32) -> io::Result<()> {
+        self.destroy_property_blob(u64::from(id))
+    }
+
+    fn commit(&mut self, request: &mut Request, how: Commit, serial: u64) -> io::Result<()> {
+        let flags = match how {
+            Commit::Test { modeset: false } => drm_ffi::DRM_MODE_ATOMIC_TEST_ONLY,
+            Commit::Test { modeset: true } => {
+                drm_ffi::DRM_MODE_ATOMIC_TEST_ONLY | drm_ffi::DRM_MODE_ATOMIC_ALLOW_MODESET
+            }
+            Commit::Flip => drm_ffi::DRM_MODE_ATOMIC_NONBLOCK | drm_ffi::DRM_MODE_PAGE_FLIP_EVENT,
+            Commit::Modeset => drm_ffi::DRM_MODE_ATOMIC_ALLOW_MODESET,
+        };
+        let mut arguments = drm_ffi::drm_mode_atomic {
+            flags,
+            count_objs: request.objects.len() as u32,
+            objs_ptr: request.objects.as_mut_ptr() as u64,
+            count_props_ptr: request.counts.as_mut_ptr() as u64,
+            props_ptr: request.properties.as_mut_ptr() as u64,
+            prop_values_ptr: request.values.as_mut_ptr() as u64,
+            reserved: 0,
+            user_data: serial,
+        };
+        const ATOMIC: rustix::ioctl::Opcode =
+            opcode::read_write::<drm_ffi::drm_mode_atomic>(drm_ffi::DRM_IOCTL_BASE, 0xBC);
+        // SAFETY: DRM_IOCTL_MODE_ATOMIC takes this structure; its pointers are to `count_objs` objects and counts, and
+        // to as many properties and values as the counts add up to (`Request::set` keeps it so), which outlive the call.
+        unsafe { ioctl(self.as_fd(), Updater::<ATOMIC, _>::new(&mut arguments)) }?;
+        Ok(())
+    }
+
+    fn flips(&mut self, patience: Duration, done: &mut dyn FnMut(Flip)) -> io::Result<()> {
+        let mut polled = [PollFd::new(&self.file, PollFlags::IN)];
+        let patience =
+            Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
+        match rustix::event::poll(&mut polled, Some(&patience)) {
+            Ok(0) | Err(Errno::INTR) => return Ok(()),
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let [polled] = &polled;
+        if !polled.revents().contains(PollFlags::IN) {
+            return Err(io::Error::from_raw_os_error(libc::ENODEV));
+        }
+        let mut buffer = [0; 1024];
+        let length = match rustix::io::read(&self.file, &mut buffer) {
+            Ok(length) => length,
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let clock = Clocks::read();
+        for event in events(buffer.get(..length).unwrap_or(&[])) {
+            done(Flip { serial: event.serial, at: clock.instant(event.time) });
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, crtc: u32) -> io::Result<Saved> {
+        let info = mode::get_crtc(self.as_fd(), crtc)?;
+        let mut connectors = Vec::new();
+        for id in Gpu::connectors(self)? {
+            let properties = self.properties(Object::Connector(id))?;
+            if properties
+                .iter()
+                .any(|property| property.name == "CRTC_ID" && property.value == u64::from(crtc))
+            {
+                connectors.push(id);
+            }
+        }
+        Ok(Saved {
+            crtc,
+            mode: (info.mode_valid != 0).then_some(Mode(info.mode)),
+            framebuffer: info.fb_id,
+            position: (info.x, info.y),
+            connectors,
+        })
+    }
+
+    fn restore(&mut self, saved: &Saved) -> io::Result<()> {
+        let Saved { crtc, mode, framebuffer, position: (x, y), connectors } = saved;
+        let off = |card: &Card| mode::set_crtc(card.as_fd(), *crtc, 0, 0, 0, &[], None).map(|_| ());
+        match mode {
+            Some(mode) if *framebuffer != 0 && !connectors.is_empty() => {
+                mode::set_crtc(self.as_fd(), *crtc, *framebuffer, *x, *y, connectors, Some(mode.0))
+                    .map(|_| ())
+                    .or_else(|error| off(self).and(Err(error)))
+            }
+            _ => off(self),
+        }
+    }
+}
+
+/// A flip's event: the serial number of its commit, and its time on the monotonic clock.
+#[derive(Debug, PartialEq)]
+struct Event {
+    serial: u64,
+    time: Duration,
+}
+
+/// The flips among the kernel's events: each begins with its kind and its length; others are passed over.
+fn events(mut bytes: &[u8]) -> impl Iterator<Item = Event> {
+    std::iter::from_fn(move || {
+        loop {
+            let number = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+            let (kind, length) = (number(0)?, number(4)? as usize);
+            let event = (|| {
+                let serial = u64::from_ne_bytes(bytes.get(8..16)?.try_into().ok()?);
+                let time =
+                    Duration::from_secs(number(16)?.into()) + Duration::from_micros(number(20)?.into());
+                Some(Event { serial, time })
+            })();
+            if length < 8 {
+                return None;
+            }
+            bytes = bytes.get(length..)?;
+            if kind == drm_ffi::DRM_EVENT_FLIP_COMPLETE && event.is_some() {
+                return event;
+            }
+        }
+    })
+}
+
+/// The monotonic clock as the kernel counts it and as the standard library does, at one moment.
+struct Clocks {
+    now: Instant,
+    monotonic: Duration,
+}
+
+impl Clocks {
+    fn read() -> Clocks {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: clock_gettime writes one timespec, to where this one lies.
+        let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+        let seconds = if result == 0 { time.tv_sec as u64 } else { 0 };
+        Clocks { now: Instant::now(), monotonic: Duration::new(seconds, time.tv_nsec as u32) }
+    }
+
+    /// A driver's time. Drivers predict when scan-out begins: a time may lie a little ahead. One that makes no sense
+    /// becomes that of reading.
+    fn instant(&self, time: Duration) -> Instant {
+        const PLAUSIBLE: Duration = Duration::from_secs(1);
+        let ago = self.monotonic.checked_sub(time).filter(|ago| *ago < PLAUSIBLE);
+        let ahead = time.checked_sub(self.monotonic).filter(|ahead| *ahead < Duration::from_millis(50));
+        match (ago, ahead) {
+            (Some(ago), _) => self.now.checked_sub(ago).unwrap_or(self.now),
+            (None, Some(ahead)) => self.now + ahead,
+            (None, None) => self.now,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: u32, length: u32, serial: u64, seconds: u32, micros: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for number in [kind, length] {
+            bytes.extend(number.to_ne_bytes());
+        }
+        bytes.extend(serial.to_ne_bytes());
+        for number in [seconds, micros, 0, 0] {
+            bytes.extend(number.to_ne_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn flips_are_read_and_other_events_are_passed_over() {
+        let mut bytes = event(drm_ffi::DRM_EVENT_FLIP_COMPLETE, 32, 7, 3, 250_000);
+        bytes.extend(event(drm_ffi::DRM_EVENT_VBLANK, 32, 8, 4, 0));
+        bytes.extend(event(drm_ffi::DRM_EVENT_FLIP_COMPLETE, 32, 1 << 40, 5, 1));
+        let read: Vec<Event> = events(&bytes).collect();
+        let flip = |serial, micros| Event { serial, time: Duration::from_micros(micros) };
+        assert_eq!(read, [flip(7, 3_250_000), flip(1 << 40, 5_000_001)]);
+    }
+
+    #[test]
+    fn events_that_make_no_sense_end_the_reading() {
+        let flip = event(drm_ffi::DRM_EVENT_FLIP_COMPLETE, 0, 7, 3, 0);
+        assert_eq!(events(&flip).count(), 0);
+        let flip = event(drm_ffi::DRM_EVENT_FLIP_COMPLETE, u32::MAX, 7, 3, 0);
+        assert_eq!(events(&flip).count(), 0);
+        let flip = event(drm_ffi::DRM_EVENT_FLIP_COMPLETE, 32, 7, 3, 0);
+        for length in 0..flip.len() {
+            assert_eq!(events(&flip[..length]).count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_drivers_time_is_an_instant() {
+        let clocks = Clocks::read();
+        let second = Duration::from_secs(1);
+        assert_eq!(clocks.instant(clocks.monotonic - second / 50), clocks.now - second / 50);
+        assert_eq!(clocks.instant(clocks.monotonic + second / 100), clocks.now + second / 100);
+        assert_eq!(clocks.instant(Duration::ZERO), clocks.now);
+        assert_eq!(clocks.instant(clocks.monotonic + second), clocks.now);
+    }
+}

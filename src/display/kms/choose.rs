@@ -1,0 +1,228 @@
+//! Which card, socket, mode and planes: no device is asked here.
+
+use std::str::FromStr;
+
+use super::gpu::{Connector, Fourcc, Mode, Plane, PlaneKind, Status};
+
+/// A mode that is asked for, in words of a profile: `1920x1080@60`, `1920x1080`, `camera`, `preferred`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ModeWish {
+    /// Within half a hertz; without a rate: the one nearest to 60.
+    Exact { width: usize, height: usize, refresh_hz: Option<f64> },
+    /// The picture's own size.
+    Camera,
+    /// What the monitor likes best.
+    Preferred,
+}
+
+impl FromStr for ModeWish {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ModeWish, String> {
+        let exact = || {
+            let (size, rate) = match text.split_once('@') {
+                Some((size, rate)) => (size, Some(rate)),
+                None => (text, None),
+            };
+            let (width, height) = size.split_once('x')?;
+            let refresh_hz = match rate {
+                Some(rate) => Some(rate.parse::<f64>().ok().filter(|rate| (1.0..=1000.0).contains(rate))?),
+                None => None,
+            };
+            let side = |text: &str| text.parse::<usize>().ok().filter(|side| (1..=16384).contains(side));
+            Some(ModeWish::Exact { width: side(width)?, height: side(height)?, refresh_hz })
+        };
+        match text {
+            "camera" => Ok(ModeWish::Camera),
+            "preferred" => Ok(ModeWish::Preferred),
+            _ => exact()
+                .ok_or_else(|| format!("{text:?} is no mode: 1920x1080@60, 1920x1080, camera or preferred")),
+        }
+    }
+}
+
+/// A card and its sockets: name and status.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    pub connectors: Vec<(String, Status)>,
+}
+
+/// The first card with the socket asked for, connected if one is; without such a wish the first with a monitor, else
+/// the first with sockets. `None`: none has any.
+pub fn card(candidates: &[Candidate], connector: Option<&str>) -> Option<usize> {
+    let fits = |name: &str| connector.is_none_or(|wanted| wanted == name);
+    let has = |wanted: &dyn Fn(&str, Status) -> bool| {
+        candidates.iter().position(|card| card.connectors.iter().any(|(name, status)| wanted(name, *status)))
+    };
+    has(&|name, status| fits(name) && status == Status::Connected)
+        .or_else(|| has(&|name, _| fits(name)))
+        .or_else(|| has(&|_, _| true))
+}
+
+/// Whether a monitor is there. Sockets that cannot tell count only if they were asked for by name.
+pub fn is_lit(status: Status, by_name: bool) -> bool {
+    status == Status::Connected || by_name && status == Status::Unknown
+}
+
+/// Modes to be tried, best first, each once: what was wished, what the monitor prefers, its first, the others.
+/// `picture`: the camera's size, if it is known. Interlaced modes come last.
+pub fn modes(wishes: &[ModeWish], modes: &[Mode], picture: Option<(usize, usize)>) -> Vec<Mode> {
+    let mut chosen: Vec<Mode> = Vec::new();
+    let mut take = |mode: &Mode| {
+        if !chosen.contains(mode) {
+            chosen.push(*mode);
+        }
+    };
+    let progressive = || modes.iter().filter(|mode| !mode.is_interlaced());
+    let nearest = |size: (usize, usize), rate: f64, within: f64| {
+        progressive()
+            .filter(|mode| mode.size() == size && (mode.refresh_hz() - rate).abs() <= within)
+            .min_by(|a, b| (a.refresh_hz() - rate).abs().total_cmp(&(b.refresh_hz() - rate).abs()))
+    };
+    for wish in wishes {
+        let found = match *wish {
+            ModeWish::Exact { width, height, refresh_hz: Some(rate) } => nearest((width, height), rate, 0.5),
+            ModeWish::Exact { width, height, refresh_hz: None } => nearest((width, height), 60.0, f64::MAX),
+            ModeWish::Camera => picture.and_then(|size| nearest(size, 60.0, f64::MAX)),
+            ModeWish::Preferred => progressive().find(|mode| mode.is_preferred()),
+        };
+        found.into_iter().for_each(&mut take);
+    }
+    progressive().filter(|mode| mode.is_preferred()).for_each(&mut take);
+    progressive().for_each(&mut take);
+    modes.iter().for_each(&mut take);
+    chosen
+}
+
+/// The CRTC for a connector, as its place among all: the one that feeds it already, else the first that can and is
+/// free, else the first that can. `busy`: bit n, the n-th feeds another connector.
+pub fn crtc(connector: &Connector, crtcs: &[u32], current: u32, busy: u32) -> Option<usize> {
+    let can = |index: usize| index < 32 && connector.possible_crtcs >> index & 1 == 1;
+    let is_busy = |index: usize| index < 32 && busy >> index & 1 == 1;
+    let all = || (0..crtcs.len()).filter(|&index| can(index));
+    all()
+        .find(|&index| current != 0 && crtcs.get(index) == Some(&current))
+        .or_else(|| all().find(|&index| !is_busy(index)))
+        .or_else(|| all().next())
+}
+
+/// A plane of a kind on the n-th CRTC that takes a format; `taken` are passed over.
+pub fn plane<'a>(
+    planes: &'a [Plane],
+    crtc: usize,
+    kind: PlaneKind,
+    format: Fourcc,
+    taken: &[u32],
+) -> Option<&'a Plane> {
+    planes.iter().find(|plane| {
+        plane.kind == kind
+            && crtc < 32
+            && plane.possible_crtcs >> crtc & 1 == 1
+            && plane.formats.contains(&format)
+            && !taken.contains(&plane.id)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(width: u16, height: u16, rate: u32, preferred: bool) -> Mode {
+        Mode(drm_ffi::drm_mode_modeinfo {
+            hdisplay: width,
+            vdisplay: height,
+            htotal: width + 100,
+            vtotal: height + 50,
+            clock: (u32::from(width) + 100) * (u32::from(height) + 50) * rate / 1000,
+            type_: if preferred { drm_ffi::DRM_MODE_TYPE_PREFERRED } else { 0 },
+            ..Default::default()
+        })
+    }
+
+    #[test]
+    fn a_rate_is_read_from_the_pixel_clock() {
+        let mut timings = drm_ffi::drm_mode_modeinfo {
+            clock: 148_352,
+            hdisplay: 1920,
+            htotal: 2200,
+            vdisplay: 1080,
+            vtotal: 1125,
+            vrefresh: 60,
+            ..Default::default()
+        };
+        assert_eq!(Mode(timings).to_string(), "1920×1080 at 59.94 Hz");
+        timings.flags = drm_ffi::DRM_MODE_FLAG_INTERLACE;
+        timings.clock = 74_250;
+        assert_eq!(Mode(timings).to_string(), "1920×1080 at 60.00 Hz, interlaced");
+    }
+
+    #[test]
+    fn wishes_come_first_then_what_the_monitor_prefers() {
+        let all = [
+            mode(1024, 768, 60, false),
+            mode(1920, 1080, 50, false),
+            mode(1920, 1080, 60, false),
+            mode(3840, 2160, 30, true),
+            mode(720, 576, 50, false),
+        ];
+        let first = |wishes: &[&str], picture| {
+            let wishes: Vec<ModeWish> = wishes.iter().map(|wish| wish.parse().unwrap()).collect();
+            let chosen = modes(&wishes, &all, picture);
+            assert_eq!(chosen.len(), all.len(), "each mode once");
+            (chosen[0].size(), chosen[0].refresh_hz().round())
+        };
+        assert_eq!(first(&[], None), ((3840, 2160), 30.0));
+        assert_eq!(first(&["1920x1080"], None), ((1920, 1080), 60.0));
+        assert_eq!(first(&["1920x1080@50"], None), ((1920, 1080), 50.0));
+        assert_eq!(first(&["1920x1080@24", "1024x768"], None), ((1024, 768), 60.0));
+        assert_eq!(first(&["camera", "1024x768"], Some((720, 576))), ((720, 576), 50.0));
+        assert_eq!(first(&["camera", "1024x768"], Some((721, 576))), ((1024, 768), 60.0));
+        assert_eq!(first(&["camera", "preferred", "1024x768"], None), ((3840, 2160), 30.0));
+    }
+
+    #[test]
+    fn interlaced_modes_come_last_and_no_mode_is_none() {
+        let mut interlaced = mode(1920, 1080, 30, true);
+        interlaced.0.flags = drm_ffi::DRM_MODE_FLAG_INTERLACE;
+        let all = [interlaced, mode(640, 480, 60, false)];
+        assert_eq!(modes(&[ModeWish::Preferred], &all, None), [all[1], all[0]]);
+        assert_eq!(modes(&[ModeWish::Preferred], &[], None), []);
+    }
+
+    #[test]
+    fn what_is_no_mode_is_said() {
+        for text in ["", "x", "1920", "1920x", "0x5", "1920x1080@", "1920x1080@0", "1920x1080@nan", "best"] {
+            assert!(text.parse::<ModeWish>().unwrap_err().contains("is no mode"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_card_with_a_monitor_is_preferred() {
+        let card_of = |connectors: &[(&str, Status)]| Candidate {
+            connectors: connectors.iter().map(|(name, status)| (name.to_string(), *status)).collect(),
+        };
+        let (on, off) = (Status::Connected, Status::Disconnected);
+        let cards =
+            [card_of(&[]), card_of(&[("HDMI-A-1", off)]), card_of(&[("DP-1", off), ("HDMI-A-2", on)])];
+        assert_eq!(card(&cards, None), Some(2));
+        assert_eq!(card(&cards, Some("HDMI-A-1")), Some(1));
+        assert_eq!(card(&cards[..2], None), Some(1));
+        assert_eq!(card(&cards, Some("VGA-1")), Some(1));
+        assert_eq!(card(&cards[..1], None), None);
+    }
+
+    #[test]
+    fn a_crtc_stays_with_its_connector() {
+        let connector = Connector {
+            id: 1,
+            name: "HDMI-A-1".into(),
+            status: Status::Connected,
+            modes: vec![],
+            possible_crtcs: 0b110,
+        };
+        assert_eq!(crtc(&connector, &[10, 20, 30], 30, 0), Some(2));
+        assert_eq!(crtc(&connector, &[10, 20, 30], 0, 0b010), Some(2));
+        assert_eq!(crtc(&connector, &[10, 20, 30], 0, 0b110), Some(1));
+        assert_eq!(crtc(&connector, &[10], 10, 0), None);
+    }
+}

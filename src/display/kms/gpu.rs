@@ -1,0 +1,278 @@
+//! What the display needs of a graphics card: exactly these operations, as the kernel has them.
+//!
+//! Glossary: a *connector* is a socket; a *CRTC* makes the signal for one; a *plane* is a picture in that signal; a
+//! *framebuffer* is memory with a format, to be put on a plane; a *dumb buffer* is memory that any card has.
+
+use std::fmt;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::request::Request;
+
+/// A four-letter code of a pixel format.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fourcc(pub u32);
+
+impl Fourcc {
+    /// Memory B G R X.
+    pub const XRGB8888: Fourcc = Fourcc(u32::from_le_bytes(*b"XR24"));
+    /// Memory B G R A.
+    pub const ARGB8888: Fourcc = Fourcc(u32::from_le_bytes(*b"AR24"));
+    /// Memory B G R.
+    pub const RGB888: Fourcc = Fourcc(u32::from_le_bytes(*b"RG24"));
+    /// Memory R G B.
+    pub const BGR888: Fourcc = Fourcc(u32::from_le_bytes(*b"BG24"));
+    pub const YUYV: Fourcc = Fourcc(u32::from_le_bytes(*b"YUYV"));
+    pub const UYVY: Fourcc = Fourcc(u32::from_le_bytes(*b"UYVY"));
+    pub const NV12: Fourcc = Fourcc(u32::from_le_bytes(*b"NV12"));
+}
+
+impl fmt::Display for Fourcc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letter = |byte: u8| if byte.is_ascii_graphic() { char::from(byte) } else { ' ' };
+        let text: String = self.0.to_le_bytes().into_iter().map(letter).collect();
+        f.write_str(text.trim_end())
+    }
+}
+
+impl fmt::Debug for Fourcc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A monitor's mode, as the kernel has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode(pub drm_ffi::drm_mode_modeinfo);
+
+impl Mode {
+    pub fn width(&self) -> usize {
+        usize::from(self.0.hdisplay)
+    }
+    pub fn height(&self) -> usize {
+        usize::from(self.0.vdisplay)
+    }
+    pub fn size(&self) -> (usize, usize) {
+        (self.width(), self.height())
+    }
+    pub fn is_preferred(&self) -> bool {
+        self.0.type_ & drm_ffi::DRM_MODE_TYPE_PREFERRED != 0
+    }
+    pub fn is_interlaced(&self) -> bool {
+        self.0.flags & drm_ffi::DRM_MODE_FLAG_INTERLACE != 0
+    }
+
+    /// Pictures a second (fields, if interlaced), from the pixel clock; 0 if the timings make no sense.
+    pub fn refresh_hz(&self) -> f64 {
+        let pixels = f64::from(self.0.htotal) * f64::from(self.0.vtotal);
+        if pixels == 0.0 {
+            return f64::from(self.0.vrefresh);
+        }
+        let mut rate = f64::from(self.0.clock) * 1000.0 / pixels;
+        if self.is_interlaced() {
+            rate *= 2.0;
+        }
+        if self.0.flags & drm_ffi::DRM_MODE_FLAG_DBLSCAN != 0 {
+            rate /= 2.0;
+        }
+        rate / f64::from(self.0.vscan.max(1))
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let interlaced = if self.is_interlaced() { ", interlaced" } else { "" };
+        write!(f, "{}×{} at {:.2} Hz{interlaced}", self.width(), self.height(), self.refresh_hz())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    Connected,
+    Disconnected,
+    Unknown,
+}
+
+#[derive(Clone, Debug)]
+pub struct Connector {
+    pub id: u32,
+    /// As the kernel names it: `HDMI-A-1`.
+    pub name: String,
+    pub status: Status,
+    pub modes: Vec<Mode>,
+    /// Bit n: the n-th CRTC can feed it.
+    pub possible_crtcs: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlaneKind {
+    Overlay,
+    Primary,
+    Cursor,
+}
+
+#[derive(Clone, Debug)]
+pub struct Plane {
+    pub id: u32,
+    pub kind: PlaneKind,
+    pub formats: Vec<Fourcc>,
+    /// Bit n: it can lie on the n-th CRTC.
+    pub possible_crtcs: u32,
+}
+
+/// Whose properties are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Object {
+    Connector(u32),
+    Crtc(u32),
+    Plane(u32),
+}
+
+#[derive(Clone, Debug)]
+pub struct Property {
+    pub id: u32,
+    pub name: String,
+    pub value: u64,
+    pub immutable: bool,
+    /// Of a range: its end.
+    pub most: u64,
+    /// Of an enumeration: each value with its name.
+    pub choices: Vec<(u64, String)>,
+}
+
+/// Memory that the display reads, 32 bits a pixel. It may be uncached: it is written, in order, and never read.
+pub trait Memory {
+    /// What lies outside is not written.
+    fn write(&mut self, offset: usize, bytes: &[u8]);
+    fn zero(&mut self, offset: usize, count: usize);
+}
+
+/// A dumb buffer: black and transparent at first.
+pub struct Dumb<M> {
+    pub handle: u32,
+    /// Bytes from row to row.
+    pub stride: u32,
+    pub memory: M,
+}
+
+/// Memory with a format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Framebuffer {
+    pub width: u32,
+    pub height: u32,
+    pub format: Fourcc,
+    /// One a memory plane of the format; 0 for those that it does not have.
+    pub handles: [u32; 4],
+    pub strides: [u32; 4],
+    pub offsets: [u32; 4],
+}
+
+/// How a request is to be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// Only say whether it would be. `modeset`: the mode may change.
+    Test { modeset: bool },
+    /// At the next refresh, with an event; returns at once.
+    Flip,
+    /// At once and to the end; the mode may change.
+    Modeset,
+}
+
+/// A picture has reached the monitor.
+#[derive(Clone, Copy, Debug)]
+pub struct Flip {
+    /// That of its commit.
+    pub serial: u64,
+    /// When its scan-out began, as the driver says.
+    pub at: Instant,
+}
+
+/// What a CRTC showed before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    pub crtc: u32,
+    /// `None`: it was off.
+    pub mode: Option<Mode>,
+    pub framebuffer: u32,
+    pub position: (u32, u32),
+    pub connectors: Vec<u32>,
+}
+
+/// A graphics card. Errors are the kernel's, each with its errno. Nothing here waits longer than it says, but for
+/// [`Gpu::connector`] with `probe`, [`Commit::Modeset`] and [`Gpu::restore`], which take as long as the driver does.
+pub trait Gpu {
+    type Memory: Memory;
+
+    fn path(&self) -> &Path;
+    fn driver(&self) -> &str;
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// Atomic commits and all kinds of planes.
+    fn enable_atomic(&mut self) -> io::Result<()>;
+    /// No error if this program is the card's master already.
+    fn acquire_master(&mut self) -> io::Result<()>;
+
+    fn connectors(&mut self) -> io::Result<Vec<u32>>;
+    /// `probe`: asks the monitor anew, which takes a while.
+    fn connector(&mut self, id: u32, probe: bool) -> io::Result<Connector>;
+    /// What the kernel knows now, without asking the monitor.
+    fn status(&mut self, connector: &Connector) -> io::Result<Status>;
+    fn crtcs(&mut self) -> io::Result<Vec<u32>>;
+    fn planes(&mut self) -> io::Result<Vec<Plane>>;
+    fn properties(&mut self, of: Object) -> io::Result<Vec<Property>>;
+
+    /// 32 bits a pixel.
+    fn create_dumb(&mut self, width: u32, height: u32) -> io::Result<Dumb<Self::Memory>>;
+    /// A handle on memory that another driver lent.
+    fn import(&mut self, memory: BorrowedFd<'_>) -> io::Result<u32>;
+    fn close_handle(&mut self, handle: u32) -> io::Result<()>;
+    /// Keeps the memory: the handles may be closed.
+    fn add_framebuffer(&mut self, framebuffer: &Framebuffer) -> io::Result<u32>;
+    /// A plane that still shows it goes dark.
+    fn remove_framebuffer(&mut self, id: u32) -> io::Result<()>;
+    fn create_mode_blob(&mut self, mode: &Mode) -> io::Result<u32>;
+    fn destroy_blob(&mut self, id: u32) -> io::Result<()>;
+
+    /// `serial` comes back with the [`Flip`].
+    fn commit(&mut self, request: &mut Request, how: Commit, serial: u64) -> io::Result<()>;
+    /// Calls `done` with flips that are over; waits for the first one no longer than `patience`.
+    fn flips(&mut self, patience: Duration, done: &mut dyn FnMut(Flip)) -> io::Result<()>;
+
+    fn save(&mut self, crtc: u32) -> io::Result<Saved>;
+    fn restore(&mut self, saved: &Saved) -> io::Result<()>;
+}
+
+/// What an error of the kernel means for the display.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Not now: a picture is skipped.
+    Busy,
+    /// Another program is the card's master.
+    Denied,
+    /// The card is gone.
+    Gone,
+    /// It cannot be done this way.
+    Refused,
+    /// It might be done later.
+    Trouble,
+}
+
+impl Failure {
+    pub fn of(error: &io::Error) -> Failure {
+        match error.raw_os_error() {
+            Some(libc::EBUSY | libc::EAGAIN | libc::EINTR) => Failure::Busy,
+            Some(libc::EACCES | libc::EPERM) => Failure::Denied,
+            Some(libc::ENODEV | libc::ENXIO) => Failure::Gone,
+            Some(libc::EINVAL | libc::ERANGE | libc::ENOSPC | libc::E2BIG | libc::EOPNOTSUPP) => {
+                Failure::Refused
+            }
+            _ => Failure::Trouble,
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! A monitor by the kernel's mode setting: headless, no compositor.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`gpu`] | what is needed of a card, as a trait; [`card`] is the real one |
+//! | [`facts`] | which cards there are, and who holds one |
+//! | [`choose`] | card, connector, mode, planes |
+//! | [`request`], [`outlet`] | properties of what feeds a connector; atomic commits |
+//! | [`buffers`], [`draw`] | framebuffers, and pictures into them |
+//! | [`surface`] | a mode with its buffers: scenes drawn, committed, flipped |
+//!
+//! Two roads lead to the monitor. *Planes*: the video on the primary plane, if possible straight from the camera's
+//! memory, and the layer on a plane above it. *Blend*: the layer blended into the video in cached memory. Which one is
+//! possible, the driver says before anything is shown; the picture's bytes are the same unless hardware scales or
+//! converts it.
+
+mod buffers;
+pub mod card;
+pub mod choose;
+mod draw;
+pub mod facts;
+pub mod gpu;
+mod outlet;
+pub mod request;
+mod surface;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+pub use card::Card;
+pub use choose::ModeWish;
+pub use facts::{CardFacts, Holder, cards, holders};
+
+use self::choose::is_lit;
+use self::draw::Brush;
+use self::gpu::{Connector, Failure, Gpu, Mode, Saved};
+use self::outlet::Outlet;
+use self::surface::{FLIP_PATIENCE, Surface};
+use super::{Scene, Shown, Sink};
+use crate::fault::{Exit, Fault};
+use crate::field_of_view::Placement;
+
+/// How often monitors are looked for, and what failed is tried again.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// After this many tries in a row the display has failed: ten seconds.
+const MOST_TRIES: u32 = 20;
+
+/// By what the layer lies over the video.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Road {
+    /// Planes, if the hardware can.
+    #[default]
+    Auto,
+    Planes,
+    Blend,
+}
+
+/// What is asked of the display.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// `/dev/dri/card1` or a link to it; none: the first that has a monitor, or connectors at all.
+    pub card: Option<PathBuf>,
+    /// `HDMI-A-1`; none: the first with a monitor.
+    pub connector: Option<String>,
+    /// Best first; then what the monitor prefers.
+    pub modes: Vec<ModeWish>,
+    pub road: Road,
+    /// A picture smaller than the mode fills it.
+    pub enlarge: bool,
+}
+
+/// A monitor that is there.
+struct Monitor {
+    connector: Connector,
+    outlet: Outlet,
+}
+
+/// Shows scenes on a monitor, whenever there is one.
+pub struct Kms<G: Gpu> {
+    gpu: G,
+    wanted: Wanted,
+    monitor: Option<Monitor>,
+    /// The picture's size, as last asked for.
+    picture: Option<(usize, usize)>,
+    /// What is to be shown in; the surface follows.
+    mode: Option<Mode>,
+    /// Modes that the driver does not take.
+    refused: Vec<Mode>,
+    surface: Option<Surface<G::Memory>>,
+    /// Shown until the surface is.
+    retired: Option<Surface<G::Memory>>,
+    brush: Brush,
+    /// What each CRTC in use showed before.
+    saved: Vec<Saved>,
+    is_master: bool,
+    dark: Option<String>,
+    /// What was said last about why it is dark.
+    said: String,
+    /// That the surface is lit has been said.
+    is_announced: bool,
+    next_look: Instant,
+    /// Tries in a row that failed.
+    tries: u32,
+}
+
+/// Opens the card that is wanted. No monitor is no error. Errors (exit 69): no card, no access, no atomic mode setting,
+/// another program is the card's master, no connector of that name.
+pub fn open(wanted: &Wanted) -> Result<Kms<Card>> {
+    Kms::with(Card::choose(wanted.card.as_deref(), wanted.connector.as_deref())?, wanted)
+}
+
+fn fault(message: String) -> anyhow::Error {
+    Fault::new(Exit::Device, message)
+}
+
+impl<G: Gpu> Kms<G> {
+    /// On a card that is open. Errors as with [`open`].
+    pub fn with(mut gpu: G, wanted: &Wanted) -> Result<Kms<G>> {
+        let path = gpu.path().display().to_string();
+        gpu.enable_atomic().map_err(|error| {
+            fault(format!("{path} ({}) has no atomic mode setting: {error}", gpu.driver()))
+        })?;
+        gpu.acquire_master().map_err(|error| not_master(gpu.path(), &error))?;
+        let next_look = gpu.now();
+        let mut kms = Kms {
+            gpu,
+            wanted: wanted.clone(),
+            monitor: None,
+            picture: None,
+            mode: None,
+            refused: Vec::new(),
+            surface: None,
+            retired: None,
+            brush: Brush::default(),
+            saved: Vec::new(),
+            is_master: true,
+            dark: None,
+            said: String::new(),
+            is_announced: false,
+            next_look,
+            tries: 0,
+        };
+        kms.check_name()?;
+        kms.look()?;
+        Ok(kms)
+    }
+
+    /// That the connector asked for exists.
+    fn check_name(&mut self) -> Result<()> {
+        let Some(wanted) = self.wanted.connector.clone() else { return Ok(()) };
+        let mut names = Vec::new();
+        for id in self.gpu.connectors().map_err(|error| self.broken(&error))? {
+            // Connectors of docks come and go.
+            if let Ok(connector) = self.gpu.connector(id, false) {
+                names.push(connector.name);
+            }
+        }
+        match names.contains(&wanted) {
+            true => Ok(()),
+            false => {
+                let path = self.gpu.path().display();
+                Err(fault(format!("no connector {wanted} on {path}: it has {}", names.join(", "))))
+            }
+        }
+    }
+
+    fn broken(&self, error: &io::Error) -> anyhow::Error {
+        fault(format!("{} ({}) fails: {error}", self.gpu.path().display(), self.gpu.driver()))
+    }
+
+    /// Twice a second: is this program still master, is the monitor still there, is there one now?
+    fn look(&mut self) -> Result<()> {
+        let now = self.gpu.now();
+        if now < self.next_look {
+            return Ok(());
+        }
+        self.next_look = now + LOOK_EVERY;
+        if !self.is_master {
+            match self.gpu.acquire_master() {
+                Ok(()) => self.is_master = true,
+                Err(error) if Failure::of(&error) == Failure::Gone => return Err(self.broken(&error)),
+                Err(_) => return Ok(()),
+            }
+            // Whoever was master has left other things on the planes.
+            if let Some(surface) = &mut self.surface {
+                surface.unlight();
+            }
+            self.brighten();
+        }
+        if let Some(monitor) = &self.monitor {
+            match self.gpu.status(&monitor.connector) {
+                Ok(status) if is_lit(status, self.wanted.connector.is_some()) => {}
+                Err(error) if Failure::of(&error) == Failure::Busy => {}
+                Err(error) if Failure::of(&error) == Failure::Gone => return Err(self.broken(&error)),
+                _ => self.unplugged(),
+            }
+        }
+        if self.monitor.is_none() {
+            match self.find_monitor() {
+                Ok(true) => self.brighten(),
+                Ok(false) => {
+                    let socket = self.wanted.connector.as_deref().unwrap_or("any connector");
+                    self.darken(format!("no monitor at {socket} of {}", name(self.gpu.path())));
+                }
+                Err(error) if Failure::of(&error) == Failure::Gone => return Err(self.broken(&error)),
+                Err(error) => self.trouble("finds no way to the monitor", &error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for a monitor; whether there is one.
+    fn find_monitor(&mut self) -> io::Result<bool> {
+        let by_name = self.wanted.connector.is_some();
+        for id in self.gpu.connectors()? {
+            let Ok(connector) = self.gpu.connector(id, false) else { continue };
+            if self.wanted.connector.as_ref().is_some_and(|wanted| *wanted != connector.name)
+                || !is_lit(connector.status, by_name)
+            {
+                continue;
+            }
+            // What it knows of a monitor that has just come is old.
+            let connector = self.gpu.connector(id, true)?;
+            if connector.modes.is_empty() || !is_lit(connector.status, by_name) {
+                continue;
+            }
+            let outlet = Outlet::find(&mut self.gpu, &connector)?;
+            if !self.saved.iter().any(|saved| saved.crtc == outlet.crtc.id) {
+                match self.gpu.save(outlet.crtc.id) {
+                    Ok(saved) => self.saved.push(saved),
+                    Err(error) => log::info!("what the monitor showed before will not come back: {error}"),
+                }
+            }
+            self.monitor = Some(Monitor { connector, outlet });
+            self.refused.clear();
+            self.choose_mode();
+            return Ok(self.mode.is_some());
+        }
+        Ok(false)
+    }
+
+    fn choose_mode(&mut self) {
+        let modes = self.monitor.as_ref().map_or(&[][..], |monitor| &monitor.connector.modes);
+        let mut modes = choose::modes(&self.wanted.modes, modes, self.picture).into_iter();
+        self.mode = modes.find(|mode| !self.refused.contains(mode));
+    }
+
+    fn unplugged(&mut self) {
+        self.tear_down();
+        self.tries = 0;
+    }
+
+    /// Gives up all that is shown; the monitor is looked for anew.
+    fn tear_down(&mut self) {
+        for surface in [self.retired.take(), self.surface.take()].into_iter().flatten() {
+            let mut surface = surface;
+            if let Some(monitor) = &self.monitor
+                && let Err(error) = surface.darken(&mut self.gpu, &monitor.outlet)
+            {
+                log::debug!("{} does not go dark: {error}", monitor.connector.name);
+            }
+            surface.destroy(&mut self.gpu);
+        }
+        self.monitor = None;
+        self.mode = None;
+    }
+
+    /// Something went wrong that may mend itself: starts anew in half a second. An error (exit 69) if that has been
+    /// tried too often.
+    fn trouble(&mut self, what: &str, error: &io::Error) -> Result<()> {
+        if self.surface.as_ref().is_some_and(Surface::has_flipped) {
+            self.tries = 0;
+        }
+        self.tries += 1;
+        let connector = self.monitor.as_ref().map(|monitor| monitor.connector.name.clone());
+        let connector = connector.or_else(|| self.wanted.connector.clone()).unwrap_or_default();
+        self.tear_down();
+        let reason = format!("{connector} on {} {what}: {error}", name(self.gpu.path()));
+        let reason = reason.trim_start().to_owned();
+        if self.tries >= MOST_TRIES {
+            return Err(fault(format!("{reason}, {} times in a row", self.tries)));
+        }
+        self.darken(reason);
+        self.next_look = self.gpu.now() + LOOK_EVERY;
+        Ok(())
+    }
+
+    fn darken(&mut self, reason: String) {
+        if self.said != reason {
+            log::warn!("nobody sees anything: {reason}");
+            self.said.clone_from(&reason);
+        }
+        self.dark = Some(reason);
+        self.is_announced = false;
+    }
+
+    fn brighten(&mut self) {
+        if self.monitor.is_some() {
+            self.dark = None;
+        }
+    }
+
+    /// A surface for the mode; whether it is there.
+    fn surface_for(&mut self, mode: Mode) -> Result<bool> {
+        let Some(monitor) = &self.monitor else { return Ok(false) };
+        if self.surface.as_ref().is_some_and(|surface| surface.mode == mode) {
+            return Ok(true);
+        }
+        match Surface::new(&mut self.gpu, &monitor.outlet, mode, self.wanted.road) {
+            Ok(surface) => {
+                self.is_announced = false;
+                if let Some(old) = self.surface.replace(surface) {
+                    // One that was never lit is not shown.
+                    match self.retired {
+                        Some(_) => old.destroy(&mut self.gpu),
+                        None => self.retired = Some(old),
+                    }
+                }
+                Ok(true)
+            }
+            Err(error) => match Failure::of(&error) {
+                Failure::Busy => Ok(false),
+                Failure::Refused => {
+                    log::warn!("{} does not take {mode}: {error}", monitor.connector.name);
+                    self.refused.push(mode);
+                    self.choose_mode();
+                    if self.mode.is_none() {
+                        self.trouble("takes none of the monitor's modes", &error)?;
+                    }
+                    Ok(false)
+                }
+                _ => self.failed(&error).map(|_| false),
+            },
+        }
+    }
+
+    fn failed(&mut self, error: &io::Error) -> Result<Shown> {
+        match Failure::of(error) {
+            Failure::Busy => {}
+            Failure::Gone => return Err(self.broken(error)),
+            Failure::Denied => {
+                self.is_master = false;
+                self.darken(format!("another program has taken {}", name(self.gpu.path())));
+                self.next_look = self.gpu.now() + LOOK_EVERY;
+            }
+            Failure::Refused | Failure::Trouble => self.trouble("shows nothing", error)?,
+        }
+        Ok(Shown::Skipped)
+    }
+}
+
+/// `card1` of `/dev/dri/card1`.
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn not_master(path: &Path, error: &io::Error) -> anyhow::Error {
+    let holders: Vec<String> =
+        holders(path).iter().map(|holder| format!("{} (process {})", holder.name, holder.pid)).collect();
+    let path = path.display();
+    match holders.is_empty() {
+        true => fault(format!(
+            "this program may not rule {path}: {error}; stop the program that does, or run as root"
+        )),
+        false => fault(format!("{path} is in use by {}: {error}; stop it", holders.join(", "))),
+    }
+}
+
+impl<G: Gpu> Sink for Kms<G> {
+    fn place(&mut self, width_px: usize, height_px: usize) -> Placement {
+        let size = (width_px, height_px);
+        if width_px > 0 && height_px > 0 && self.picture != Some(size) {
+            self.picture = Some(size);
+            self.choose_mode();
+        }
+        let surface = self.mode.as_ref().map_or(size, Mode::size);
+        Placement::fit(size, surface, self.wanted.enlarge)
+    }
+
+    fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
+        self.look()?;
+        let (None, Some(mode)) = (&self.dark, self.mode) else { return Ok(Shown::Skipped) };
+        if scene.placement.surface != mode.size() {
+            return Ok(Shown::Skipped);
+        }
+        if let Some(retired) = &mut self.retired
+            && let Err(error) = retired.collect(&mut self.gpu, FLIP_PATIENCE)
+        {
+            return self.failed(&error);
+        }
+        if !self.surface_for(mode)? {
+            return Ok(Shown::Skipped);
+        }
+        let (Some(surface), Some(monitor)) = (&mut self.surface, &self.monitor) else {
+            return Ok(Shown::Skipped);
+        };
+        match surface.show(&mut self.gpu, &monitor.outlet, &mut self.brush, scene) {
+            Ok(shown) => {
+                if shown == Shown::Yes && !self.is_announced {
+                    self.is_announced = true;
+                    self.said.clear();
+                    if let Some(retired) = self.retired.take() {
+                        retired.destroy(&mut self.gpu);
+                    }
+                    log::info!("{}", self.describe());
+                }
+                Ok(shown)
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn tend(&mut self, flipped: &mut dyn FnMut(Instant, Instant)) -> Result<()> {
+        self.look()?;
+        let Some(surface) = &mut self.surface else { return Ok(()) };
+        let collected = surface.collect(&mut self.gpu, Duration::ZERO);
+        surface.take_done(flipped);
+        match collected {
+            Ok(()) => Ok(()),
+            Err(error) => self.failed(&error).map(|_| ()),
+        }
+    }
+
+    fn dark(&self) -> Option<&str> {
+        self.dark.as_deref()
+    }
+
+    fn describe(&self) -> String {
+        let card = format!("{} ({})", name(self.gpu.path()), self.gpu.driver());
+        let (Some(monitor), Some(mode)) = (&self.monitor, &self.mode) else {
+            let socket = self.wanted.connector.as_deref().unwrap_or("any connector");
+            return format!("{socket} on {card}: no monitor");
+        };
+        let road = self.surface.as_ref().map_or("not lit yet", Surface::road);
+        format!("{} on {card}: {mode}, {road}", monitor.connector.name)
+    }
+}
+
+impl<G: Gpu> Drop for Kms<G> {
+    fn drop(&mut self) {
+        if self.is_master {
+            if let (Some(surface), Some(monitor)) = (&mut self.surface, &self.monitor)
+                && let Err(error) = surface.clear(&mut self.gpu, &monitor.outlet)
+            {
+                log::debug!("the overlay does not go: {error}");
+            }
+            for saved in &self.saved {
+                if let Err(error) = self.gpu.restore(saved) {
+                    log::info!("what the monitor showed before does not come back: {error}");
+                }
+            }
+        }
+        for surface in [self.retired.take(), self.surface.take()].into_iter().flatten() {
+            surface.destroy(&mut self.gpu);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What feeds a connector: its CRTC and the planes on it.
+
+use std::io;
+
+use super::choose;
+use super::gpu::{Connector, Fourcc, Gpu, PlaneKind};
+use super::request::{CrtcControls, Link, PlaneControls, Request, crtc_of_plane};
+
+pub struct Outlet {
+    pub connector: Link,
+    pub crtc: CrtcControls,
+    pub primary: PlaneControls,
+    /// For layers; lies above the primary plane.
+    pub overlay: Option<PlaneControls>,
+    /// What others left on the CRTC: switched off with the first picture.
+    leftovers: Vec<PlaneControls>,
+    clones: Vec<Link>,
+}
+
+impl Outlet {
+    /// An error without a number if the hardware has not what it takes.
+    pub fn find(gpu: &mut impl Gpu, connector: &Connector) -> io::Result<Outlet> {
+        let crtcs = gpu.crtcs()?;
+        let planes = gpu.planes()?;
+        let link = Link::new(gpu, connector.id)?;
+        let mut others = Vec::new();
+        for id in gpu.connectors()? {
+            if id != connector.id {
+                others.push(Link::new(gpu, id)?);
+            }
+        }
+        let is_busy = |crtc: &u32| others.iter().any(|other| other.crtc == *crtc);
+        let busy = crtcs.iter().take(32).enumerate();
+        let busy = busy.fold(0, |bits, (index, crtc)| bits | u32::from(is_busy(crtc)) << index);
+        let lacks = |what: &str| io::Error::other(format!("no {what} for {}", connector.name));
+        let index = choose::crtc(connector, &crtcs, link.crtc, busy).ok_or_else(|| lacks("CRTC"))?;
+        let crtc = *crtcs.get(index).ok_or_else(|| lacks("CRTC"))?;
+
+        let primary = choose::plane(&planes, index, PlaneKind::Primary, Fourcc::XRGB8888, &[]);
+        let primary = primary.ok_or_else(|| lacks("plane of XR24"))?;
+        let primary = PlaneControls::new(gpu, primary.id, &primary.formats)?;
+        let mut taken = vec![primary.id];
+        let mut overlay = None;
+        while let Some(plane) = choose::plane(&planes, index, PlaneKind::Overlay, Fourcc::ARGB8888, &taken) {
+            taken.push(plane.id);
+            let controls = PlaneControls::new(gpu, plane.id, &plane.formats)?;
+            let elsewhere = crtc_of_plane(gpu, plane.id)?;
+            let below = controls.movable.is_none()
+                && controls.depth.is_some_and(|depth| Some(depth) <= primary.depth);
+            if !below && (elsewhere == 0 || elsewhere == crtc) {
+                overlay = Some(controls);
+                break;
+            }
+        }
+        let mut leftovers = Vec::new();
+        for plane in &planes {
+            let ours =
+                plane.id == primary.id || overlay.as_ref().is_some_and(|overlay| overlay.id == plane.id);
+            if !ours && crtc_of_plane(gpu, plane.id)? == crtc {
+                leftovers.push(PlaneControls::new(gpu, plane.id, &[])?);
+            }
+        }
+        let clones = others.into_iter().filter(|other| other.crtc == crtc).collect();
+        Ok(Outlet {
+            connector: link,
+            crtc: CrtcControls::new(gpu, crtc)?,
+            primary,
+            overlay,
+            leftovers,
+            clones,
+        })
+    }
+
+    /// Gives the connector a mode, and to nobody else.
+    pub fn light(&self, request: &mut Request, mode_blob: u32) {
+        self.connector.set(request, self.crtc.id);
+        self.crtc.light(request, mode_blob);
+        for clone in &self.clones {
+            clone.set(request, 0);
+        }
+        for plane in &self.leftovers {
+            plane.hide(request);
+        }
+    }
+
+    pub fn darken(&self, request: &mut Request) {
+        self.connector.set(request, 0);
+        self.crtc.darken(request);
+        self.primary.hide(request);
+        if let Some(overlay) = &self.overlay {
+            overlay.hide(request);
+        }
+    }
+}
