@@ -103,16 +103,18 @@ fn packed(
     order: Order,
 ) -> Result<()> {
     let (width, height) = (view.width_px() as u32, rows as u32);
-    let (from, to) = (plane.stride.0 as u32, stride as u32);
-    let out = out.get_mut(..stride * (rows - 1) + order.bytes() * view.width_px()).unwrap_or(&mut []);
+    let row_bytes = order.bytes() * view.width_px();
     if rows > 1 && out.len() < stride * rows {
         // The same for what is written: the crate wants whole rows.
         let last = rows - 1;
         let skipped = stride * last;
         packed(view, plane, last, out.get_mut(..skipped).unwrap_or(&mut []), stride, order)?;
         let rest = out.get_mut(skipped..).unwrap_or(&mut []);
-        return packed(view, from_row(plane, last), 1, rest, order.bytes() * view.width_px(), order);
+        return packed(view, from_row(plane, last), 1, rest, row_bytes, order);
     }
+    let stride = if rows == 1 { row_bytes } else { stride };
+    let (from, to) = (plane.stride.0 as u32, stride as u32);
+    let out = out.get_mut(..stride * rows).unwrap_or(&mut []);
     let bytes = plane.bytes.get(..plane.stride.0 * rows).unwrap_or(plane.bytes);
     let (range, matrix) = matrix(view);
     let image = YuvPackedImage { yuy: bytes, yuy_stride: from, width, height };
