@@ -187,7 +187,8 @@ const CRTC_NAMES: [&str; 4] = ["ACTIVE", "MODE_ID", "GAMMA_LUT", "VRR_ENABLED"];
 const CONNECTOR_NAMES: [&str; 2] = ["CRTC_ID", "link-status"];
 
 pub fn mode(width: u16, height: u16, rate: u32, preferred: bool) -> Mode {
-    let (htotal, vtotal) = (width + 100, height + 50);
+    // So that the pixel clock gives the rate exactly.
+    let (htotal, vtotal) = ((width + 100).next_multiple_of(100), (height + 50).next_multiple_of(50));
     Mode(drm_ffi::drm_mode_modeinfo {
         clock: u32::from(htotal) * u32::from(vtotal) * rate / 1000,
         hdisplay: width,

@@ -27,7 +27,8 @@ pub struct Brush {
 
 impl Brush {
     /// Writes a whole surface of `B G R X`, rows `stride` bytes apart: the picture in its place, black around it, and
-    /// the layer over both, if there is one. An error if the placement is not the picture's or leaves the surface.
+    /// the layer over both, if there is one. The target lies within the surface. An error if the placement is not the
+    /// picture's.
     pub fn picture(
         &mut self,
         picture: Option<&View<'_>>,
@@ -38,11 +39,6 @@ impl Brush {
     ) -> Result<()> {
         let (width, height) = placement.surface;
         let target = placement.target;
-        ensure!(
-            target.x.checked_add(target.width).is_some_and(|end| end <= width)
-                && target.y.checked_add(target.height).is_some_and(|end| end <= height),
-            "a picture at {target:?} leaves its surface of {width}×{height}"
-        );
         let row_bytes = 4 * width;
         self.strip.resize(row_bytes * (STRIP_ROWS + 1), 0);
         let rows = match picture {

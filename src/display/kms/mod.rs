@@ -383,7 +383,12 @@ impl<G: Gpu> Sink for Kms<G> {
     fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
         self.look()?;
         let (None, Some(mode)) = (&self.dark, self.mode) else { return Ok(Shown::Skipped) };
-        if scene.placement.surface != mode.size() {
+        let Placement { surface, target, .. } = scene.placement;
+        let lies = |at: usize, side: usize, whole: usize| {
+            side > 0 && at.checked_add(side).is_some_and(|end| end <= whole)
+        };
+        let lies_within = lies(target.x, target.width, surface.0) && lies(target.y, target.height, surface.1);
+        if surface != mode.size() || !lies_within {
             return Ok(Shown::Skipped);
         }
         if let Some(retired) = &mut self.retired
