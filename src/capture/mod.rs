@@ -5,12 +5,14 @@
 //! | [`live`] | what a camera is to the pipeline |
 //! | [`replay`] | folders of images, MJPEG and Y4M files, video on standard input |
 //! | [`synthetic`] | a rendered endoscope that knows its polyps |
+//! | [`v4l2`] | cameras and grabbers, live |
 
 pub mod live;
 pub mod replay;
 pub mod synthetic;
 #[cfg(test)]
 mod tests;
+pub mod v4l2;
 
 use std::fmt::Write;
 use std::path::Path;

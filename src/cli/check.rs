@@ -45,8 +45,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let board = Board::load(&arguments.board)?;
     let profile = &board.profile;
     let bundle = Bundle::open(&board.bundle())?;
-    let options =
-        Options { threads: profile.model.threads, cores: profile.model.cores.clone(), ..Options::default() };
+    // The profile may be another machine's: its cores need not be here.
+    let options = Options { threads: profile.model.threads, ..Options::default() };
     let engine = Engine::load(&bundle, &options)?;
     let kernels = engine.kernels();
     let mut walk =
@@ -92,11 +92,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     say!("camera   {}", report.camera);
     say!("display  {}", report.display);
     say!("model    {} {} ({}), kernels {}", report.model, report.model_version, report.bundle, kernels);
-    say!(
-        "golden   {} frames as they must be, {:.1} ms each",
-        report.golden_frames,
-        report.golden_frame_ms
-    );
+    say!("golden   {} frames as they must be, {:.1} ms each", report.golden_frames, report.golden_frame_ms);
     match report.gate_delay_ms {
         Some(delay) => say!(
             "gate     shown when seen in {} of {} frames: {delay:.0} ms later than seen first, at {rate} a second",

@@ -21,7 +21,10 @@ const RULERS: [(&str, &str); 7] = [
     ("Xorg", "sudo systemctl set-default multi-user.target && sudo systemctl isolate multi-user.target"),
     ("labwc", "sudo systemctl set-default multi-user.target && sudo systemctl isolate multi-user.target"),
     ("wayfire", "sudo systemctl set-default multi-user.target && sudo systemctl isolate multi-user.target"),
-    ("gnome-shell", "sudo systemctl set-default multi-user.target && sudo systemctl isolate multi-user.target"),
+    (
+        "gnome-shell",
+        "sudo systemctl set-default multi-user.target && sudo systemctl isolate multi-user.target",
+    ),
     ("weston", "sudo systemctl disable --now weston"),
     ("polyp-edge", "end the other polyp-edge: sudo systemctl stop polyp-edge"),
 ];
@@ -87,7 +90,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             Some(board)
         }
         Some(Err(error)) => {
-            findings.bad(format!("{error:#}"), "correct the profile; polyp-edge check --board FILE checks it");
+            findings
+                .bad(format!("{error:#}"), "correct the profile; polyp-edge check --board FILE checks it");
             None
         }
         None => None,
@@ -138,7 +142,9 @@ fn tell(arguments: &Arguments, findings: Vec<Finding>) -> Result<()> {
 fn bundle(board: &Board, findings: &mut Findings) {
     match Bundle::open(&board.bundle()) {
         Ok(bundle) => findings.good(format!("bundle {}: every file as listed", bundle.manifest.name)),
-        Err(error) => findings.bad(format!("{error:#}"), "copy the bundle again, or name another one in the profile"),
+        Err(error) => {
+            findings.bad(format!("{error:#}"), "copy the bundle again, or name another one in the profile")
+        }
     }
     if let Some(folder) = board.profile.pipeline.state_file.as_deref().and_then(Path::parent) {
         writable("the state file's folder", folder, findings);
@@ -166,10 +172,8 @@ fn cameras(cameras: &[CameraFacts], wanted: Option<&str>, findings: &mut Finding
     let cameras: Vec<_> =
         cameras.iter().filter(|camera| camera.kind == Kind::Capture || camera.error.is_some()).collect();
     if cameras.is_empty() {
-        findings.bad(
-            "no camera",
-            "plug one in; if it is, `dmesg | tail` says why the kernel does not take it",
-        );
+        findings
+            .bad("no camera", "plug one in; if it is, `dmesg | tail` says why the kernel does not take it");
     }
     for camera in cameras {
         let path = camera.path.display();
@@ -186,7 +190,8 @@ fn cameras(cameras: &[CameraFacts], wanted: Option<&str>, findings: &mut Finding
             findings.bad(format!("{path}: {error}"), "unplug it and plug it in again");
         } else if !holders.is_empty() {
             let holders = holders.join(", ");
-            findings.advice(format!("{path} ({}) is open in {holders}", camera.card), "end what streams from it");
+            findings
+                .advice(format!("{path} ({}) is open in {holders}", camera.card), "end what streams from it");
         } else {
             findings.good(format!("camera {path}: {}", camera.card));
         }
@@ -199,7 +204,8 @@ fn cameras(cameras: &[CameraFacts], wanted: Option<&str>, findings: &mut Finding
         }
         if wanted == camera.path.to_str() && !camera.stable_names.is_empty() {
             let stable = camera.stable_names.first().map_or(String::new(), |name| name.display().to_string());
-            findings.advice(format!("{path} may be another number after a restart"), format!("name it {stable}"));
+            findings
+                .advice(format!("{path} may be another number after a restart"), format!("name it {stable}"));
         }
     }
 }
@@ -223,7 +229,10 @@ fn monitors(cards: &[CardFacts], card: Option<&Path>, connector: Option<&str>, f
     for facts in cards {
         let path = facts.path.display();
         if access(&facts.path, Access::READ_OK | Access::WRITE_OK).is_err() {
-            findings.bad(format!("{path}: no access"), "sudo usermod -aG video,render \"$USER\", then log in again");
+            findings.bad(
+                format!("{path}: no access"),
+                "sudo usermod -aG video,render \"$USER\", then log in again",
+            );
             continue;
         }
         if !facts.is_atomic {
@@ -244,7 +253,8 @@ fn monitors(cards: &[CardFacts], card: Option<&Path>, connector: Option<&str>, f
         match (connector, of_name) {
             (Some(name), None) => {
                 let names: Vec<_> = facts.connectors.iter().map(|one| one.name.as_str()).collect();
-                findings.bad(format!("{path} has no connector {name}"), format!("it has {}", names.join(", ")));
+                findings
+                    .bad(format!("{path} has no connector {name}"), format!("it has {}", names.join(", ")));
             }
             (Some(name), Some(facts)) if facts.status != Status::Connected => {
                 findings.advice(format!("no monitor at {name}"), "plug one in; the program waits for it");

@@ -11,7 +11,7 @@
 mod entropy;
 pub mod folder;
 pub mod mjpeg;
-mod segments;
+pub(super) mod segments;
 pub mod still;
 #[cfg(test)]
 mod tests;

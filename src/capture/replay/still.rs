@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::frame::Frame;
 
 pub(super) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
-pub(super) const JPEG: &[u8] = b"\xFF\xD8";
+pub(in crate::capture) const JPEG: &[u8] = b"\xFF\xD8";
 
 fn resize(frame: &mut Frame, width: usize, height: usize) {
     if (frame.width_px(), frame.height_px()) != (width, height) || frame.stride().0 != 3 * width {
@@ -51,7 +51,7 @@ pub fn decode(name: &str, bytes: &[u8], frame: &mut Frame) -> Result<()> {
 }
 
 /// Decodes exactly one JPEG, SOI to EOI.
-pub(super) fn jpeg(name: &str, picture: &[u8], frame: &mut Frame) -> Result<()> {
+pub(in crate::capture) fn jpeg(name: &str, picture: &[u8], frame: &mut Frame) -> Result<()> {
     let damaged = |error: &dyn std::fmt::Debug| {
         Fault::data(format!("{name} is a damaged JPEG picture: {}", one_line(&format!("{error:?}"))))
     };

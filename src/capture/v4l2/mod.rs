@@ -1,0 +1,37 @@
+//! Cameras and grabbers of the kernel's (V4L2): [`open`] gives a [`Camera`](super::live::Camera).
+//!
+//! | module | job |
+//! |---|---|
+//! | [`kernel`] | the system calls that are used, as traits |
+//! | [`device`] | the real ones |
+//! | [`negotiate`] | which format, size and rate to take |
+//! | [`layout`], [`colour`] | what was granted, as planes and colours |
+//! | [`order`] | which picture is newer |
+//! | [`slot`], [`queue`] | buffers, and who has them |
+//! | `jpeg` | compressed pictures |
+//! | [`session`] | an open device: input, signal, start of a stream |
+//! | [`camera`] | what is done when things go wrong |
+//! | [`facts`] | what there is, for a person to read |
+
+pub mod camera;
+pub mod colour;
+pub mod device;
+pub mod facts;
+mod jpeg;
+pub mod kernel;
+pub mod layout;
+pub mod negotiate;
+pub mod order;
+pub mod queue;
+pub mod session;
+pub mod slot;
+
+pub use camera::V4l2;
+pub use device::Linux;
+pub use facts::{CameraFacts, probe};
+pub use negotiate::Wanted;
+
+/// The camera that a profile wants. Never fails: one that is not there is looked for until it is.
+pub fn open(wanted: Wanted) -> V4l2<Linux> {
+    V4l2::with(Linux, wanted)
+}
