@@ -1,0 +1,48 @@
+//! From a frame's dequeue to the commit of the first picture with what was found in it, at 1920×1080, 60 a second, with
+//! the shipped model: conversion to RGB, field of view, resize, inference, regions, drawing, the next picture's turn.
+//! The temporal gate holds a region's first outline back on top of it (`polyp-edge check` says by how much); here it
+//! shows at once.
+//!
+//! `cargo bench --bench annotation_delay`; BENCH_SECONDS and BENCH_THREADS as wanted.
+
+mod live;
+
+use std::path::Path;
+
+use anyhow::Result;
+use polyp_edge::bundle::Bundle;
+use polyp_edge::display::kms::Road;
+use polyp_edge::engine::{Engine, Options};
+use polyp_edge::frame::PixelFormat;
+use polyp_edge::latency::{self, Stage};
+use polyp_edge::pipeline::{Following, Settings, Walk};
+
+fn main() -> Result<()> {
+    let frames = live::rendered();
+    let threads = std::env::var("BENCH_THREADS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    println!(
+        "annotation delay, dequeue → outlined, {}×{} at {}, {threads} thread(s) of inference",
+        live::WIDTH,
+        live::HEIGHT,
+        live::RATE_HZ
+    );
+    live::header();
+    let mut last = None;
+    for (road, name) in [(Road::Blend, "blended"), (Road::Planes, "overlay on its plane")] {
+        let buffers = live::buffers(&frames, PixelFormat::Yuyv);
+        let load = move || {
+            let bundle = Bundle::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/first-light"))?;
+            let engine = Engine::load(&bundle, &Options { threads, ..Options::default() })?;
+            Walk::new(engine, &bundle.manifest, Following::Video)
+        };
+        let (outcome, share) = live::run(buffers, road, Settings::default(), load)?;
+        live::line(&format!("Yuyv, {name}: annotation"), &outcome, Stage::Total, share);
+        live::line(&format!("Yuyv, {name}: video"), &outcome, Stage::VideoDelay, share);
+        println!("{:34} {} with regions, {}", "", outcome.with_regions, outcome.state);
+        last = Some(outcome);
+    }
+    if let Some(outcome) = last {
+        println!("{}", latency::table(&outcome.latencies.report()));
+    }
+    Ok(())
+}

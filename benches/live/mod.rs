@@ -1,0 +1,225 @@
+//! Live video without hardware: a camera that lends rendered frames at a steady rate, and a monitor in memory. The way
+//! between them, pipeline, colour, blending and commits, is the cart's.
+
+#![allow(dead_code)]
+
+#[path = "../../tests/fake/gpu.rs"]
+pub mod gpu;
+#[path = "../../tests/fake/lent.rs"]
+pub mod lent;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use polyp_edge::capture::live::{BufferId, Camera, Counts, Event, Stamp};
+use polyp_edge::capture::{Source, synthetic};
+use polyp_edge::display::kms::{Kms, ModeWish, Road, Wanted};
+use polyp_edge::display::{Scene, Shown, Sink};
+use polyp_edge::field_of_view::Placement;
+use polyp_edge::frame::{Colour, Frame, Matrix, PixelFormat, Range, Timestamp};
+use polyp_edge::latency::{Histogram, Stage};
+use polyp_edge::pipeline::{self, Feed, Outcome, Segmenter, Settings, Walk};
+
+use gpu::{Abilities, FakeGpu, mode};
+use lent::{Lent, Shape};
+
+pub const WIDTH: usize = 1920;
+pub const HEIGHT: usize = 1080;
+pub const RATE_HZ: f64 = 60.0;
+/// Frames that the camera goes round in: more than caches hold.
+const LOOP: usize = 12;
+
+/// Seconds that each case runs: `BENCH_SECONDS`, else ten.
+pub fn seconds() -> f64 {
+    std::env::var("BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10.0)
+}
+
+/// Frames of the rendered endoscope, `LOOP` of them, a few apart.
+pub fn rendered() -> Vec<Frame> {
+    let mut colon = synthetic::Synthetic::new(synthetic::Colon::new(WIDTH, HEIGHT, synthetic::DEMO_SEED));
+    let mut frames = Vec::new();
+    while frames.len() < LOOP {
+        match colon.next() {
+            Ok(Some(frame)) => frames.push(frame),
+            _ => break,
+        }
+    }
+    frames
+}
+
+/// Buffers of a format, made from frames.
+pub fn buffers(frames: &[Frame], format: PixelFormat) -> Vec<Arc<Lent>> {
+    let colour = Colour { matrix: Matrix::Bt709, range: Range::Limited };
+    let stride = format.row_bytes(WIDTH).unwrap_or(0);
+    let shape = Shape { format, colour, size: (WIDTH, HEIGHT), stride };
+    let make = |(index, frame)| {
+        let id = BufferId { queue: 1, index: index as u32 };
+        Lent::new(shape, id, &packed(frame, format), true)
+    };
+    frames.iter().enumerate().map(make).collect()
+}
+
+/// BT.709, studio range, chroma of the left or upper left pixel.
+fn packed(frame: &Frame, format: PixelFormat) -> Vec<u8> {
+    let yuv = |pixel: &[u8]| {
+        let [r, g, b] = [0, 1, 2].map(|index| f32::from(pixel[index]));
+        let y = 16.0 + 0.1826 * r + 0.6142 * g + 0.0620 * b;
+        let cb = 128.0 - 0.1006 * r - 0.3386 * g + 0.4392 * b;
+        let cr = 128.0 + 0.4392 * r - 0.3989 * g - 0.0403 * b;
+        [y, cb, cr].map(|value| value.round().clamp(0.0, 255.0) as u8)
+    };
+    let mut bytes = Vec::new();
+    match format {
+        PixelFormat::Yuyv => {
+            for pair in frame.pixels().chunks_exact(6) {
+                let ([y, cb, cr], [next, ..]) = (yuv(&pair[..3]), yuv(&pair[3..]));
+                bytes.extend([y, cb, next, cr]);
+            }
+        }
+        PixelFormat::Nv12 => {
+            bytes.extend(frame.pixels().chunks_exact(3).map(|pixel| yuv(pixel)[0]));
+            for y in (0..HEIGHT).step_by(2) {
+                for pair in frame.row(y).chunks_exact(6) {
+                    let [_, cb, cr] = yuv(pair);
+                    bytes.extend([cb, cr]);
+                }
+            }
+        }
+        _ => bytes.extend_from_slice(frame.pixels()),
+    }
+    bytes
+}
+
+/// Lends its buffers one after another, at a steady rate.
+pub struct Looped {
+    buffers: Vec<Arc<Lent>>,
+    start: Instant,
+    next: u64,
+    missed: u64,
+}
+
+impl Looped {
+    pub fn new(buffers: Vec<Arc<Lent>>) -> Looped {
+        Looped { buffers, start: Instant::now(), next: 0, missed: 0 }
+    }
+}
+
+impl Camera for Looped {
+    fn next(&mut self, _: Duration, _: &mut Frame) -> Event {
+        if self.next == 0 {
+            self.start = Instant::now();
+        }
+        let due = self.start + Duration::from_secs_f64(self.next as f64 / RATE_HZ);
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        let buffer = &self.buffers[self.next as usize % self.buffers.len()];
+        self.next += 1;
+        if buffer.leases() > 0 {
+            self.missed += 1;
+            return Event::Nothing;
+        }
+        let timestamp = Timestamp(due - self.start);
+        Event::Lent(buffer.lease(), Stamp { sequence: self.next, timestamp, dequeued: Instant::now() })
+    }
+    fn granted(&self) -> String {
+        "rendered frames".into()
+    }
+    fn counts(&self) -> Counts {
+        Counts { pictures: self.next - self.missed, missed: self.missed, ..Counts::default() }
+    }
+}
+
+/// The monitor in memory, its clock kept with the real one; measures the CPU time of the thread that shows.
+pub struct Monitor {
+    kms: Kms<FakeGpu>,
+    gpu: FakeGpu,
+    start: Instant,
+    moved: Duration,
+    cpu_at_start: Option<Duration>,
+    pub cpu: Duration,
+}
+
+impl Monitor {
+    pub fn new(road: Road) -> Result<Monitor> {
+        let modes = [mode(WIDTH as u16, HEIGHT as u16, RATE_HZ as u32, true)];
+        // Without import: the case in which the CPU has all the work.
+        let gpu = FakeGpu::new(Abilities { imports: false, ..Abilities::all() }, &modes);
+        let wanted = Wanted { modes: vec![ModeWish::Camera], road, ..Wanted::default() };
+        let kms = Kms::with(gpu.clone(), &wanted)?;
+        let start = Instant::now();
+        Ok(Monitor { kms, gpu, start, moved: Duration::ZERO, cpu_at_start: None, cpu: Duration::ZERO })
+    }
+
+    fn keep_time(&mut self) {
+        let now = self.start.elapsed();
+        self.gpu.advance(now.saturating_sub(self.moved));
+        self.moved = now;
+    }
+}
+
+impl Sink for Monitor {
+    fn place(&mut self, width_px: usize, height_px: usize) -> Placement {
+        self.keep_time();
+        self.kms.place(width_px, height_px)
+    }
+    fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
+        let start = *self.cpu_at_start.get_or_insert_with(cpu_time);
+        let shown = self.kms.show(scene);
+        self.cpu = cpu_time().saturating_sub(start);
+        shown
+    }
+    fn tend(&mut self, _: &mut dyn FnMut(Instant, Instant)) -> Result<()> {
+        self.keep_time();
+        self.kms.tend(&mut |_, _| {})
+    }
+    fn describe(&self) -> String {
+        self.kms.describe()
+    }
+}
+
+/// Of this thread.
+fn cpu_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// Runs the pipeline for a while; gives how it went and the display thread's share of a core.
+pub fn run<S: Segmenter + 'static>(
+    buffers: Vec<Arc<Lent>>,
+    road: Road,
+    settings: Settings,
+    load: impl FnOnce() -> Result<Walk<S>> + Send + 'static,
+) -> Result<(Outcome, f64)> {
+    let mut monitor = Monitor::new(road)?;
+    let settings = Settings { most_time: Some(Duration::from_secs_f64(seconds())), ..settings };
+    let feed = Feed::Live(Box::new(Looped::new(buffers)));
+    let begun = Instant::now();
+    let stop = Arc::new(AtomicBool::new(false));
+    let outcome = pipeline::run(feed, load, &mut monitor, &settings, &stop, &mut ())?;
+    let share = monitor.cpu.as_secs_f64() / begun.elapsed().as_secs_f64();
+    Ok((outcome, share))
+}
+
+pub fn header() {
+    println!(
+        "{:34} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7}",
+        "", "shown", "p50 ms", "p95", "p99", "p99.9", "max", "core"
+    );
+}
+
+pub fn line(name: &str, outcome: &Outcome, stage: Stage, share: f64) {
+    let histogram: &Histogram = outcome.latencies.stage(stage);
+    let ms = |quantile: f64| histogram.quantile_us(quantile) as f64 / 1e3;
+    println!(
+        "{name:34} {:>6} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>6.1}%",
+        outcome.shown,
+        ms(0.5),
+        ms(0.95),
+        ms(0.99),
+        ms(0.999),
+        ms(1.0),
+        100.0 * share
+    );
+}
