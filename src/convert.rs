@@ -221,7 +221,7 @@ const EXPANDED: [u8; 256] = {
     let mut table = [0; 256];
     let mut value = 0;
     while value < 256 {
-        let above = if value > 16 { value - 16 } else { 0 };
+        let above = usize::saturating_sub(value, 16);
         let wide = (above * 255 + 109) / 219;
         table[value] = if wide > 255 { 255 } else { wide as u8 };
         value += 1;

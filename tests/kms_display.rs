@@ -27,6 +27,10 @@ fn modes() -> Vec<Mode> {
     vec![mode(64, 48, 60, true), mode(96, 64, 60, false), mode(96, 64, 50, false), mode(32, 32, 60, false)]
 }
 
+fn exact(width: u32, height: u32, refresh_hz: Option<f64>) -> ModeWish {
+    ModeWish::Exact { width, height, refresh_hz }
+}
+
 fn shape(size: (usize, usize)) -> Shape {
     let colour = Colour { matrix: Matrix::Bt709, range: Range::Limited };
     Shape { format: PixelFormat::Yuyv, colour, size, stride: 2 * size.0 }
@@ -158,7 +162,7 @@ fn what_the_camera_s_memory_cannot_be_is_asked_once() {
 fn a_mode_is_chosen_by_wish_and_by_the_camera() {
     let mut rig = Rig::with(
         Abilities::all(),
-        &Wanted { modes: vec!["camera".parse().unwrap(), "96x64@50".parse().unwrap()], ..Wanted::default() },
+        &Wanted { modes: vec![ModeWish::Camera, exact(96, 64, Some(50.0))], ..Wanted::default() },
     );
     rig.frames(3);
     assert_eq!(rig.gpu.lit().unwrap().size(), SIZE);
@@ -179,7 +183,7 @@ fn a_mode_is_chosen_by_wish_and_by_the_camera() {
 fn a_mode_that_the_hardware_does_not_take_is_passed_over() {
     let mut rig = Rig::with(
         Abilities { most_px: 64 * 48, ..Abilities::all() },
-        &Wanted { modes: vec!["96x64".parse().unwrap()], ..Wanted::default() },
+        &Wanted { modes: vec![exact(96, 64, None)], ..Wanted::default() },
     );
     let skipped = (0..10).take_while(|_| rig.frame().unwrap().0 == Shown::Skipped).count();
     assert_eq!(skipped, 1);

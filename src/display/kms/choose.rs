@@ -1,44 +1,16 @@
 //! Which card, socket, mode and planes: no device is asked here.
 
-use std::str::FromStr;
-
 use super::gpu::{Connector, Fourcc, Mode, Plane, PlaneKind, Status};
 
-/// A mode that is asked for, in words of a profile: `1920x1080@60`, `1920x1080`, `camera`, `preferred`.
+/// A mode that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ModeWish {
     /// Within half a hertz; without a rate: the one nearest to 60.
-    Exact { width: usize, height: usize, refresh_hz: Option<f64> },
+    Exact { width: u32, height: u32, refresh_hz: Option<f64> },
     /// The picture's own size.
     Camera,
     /// What the monitor likes best.
     Preferred,
-}
-
-impl FromStr for ModeWish {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<ModeWish, String> {
-        let exact = || {
-            let (size, rate) = match text.split_once('@') {
-                Some((size, rate)) => (size, Some(rate)),
-                None => (text, None),
-            };
-            let (width, height) = size.split_once('x')?;
-            let refresh_hz = match rate {
-                Some(rate) => Some(rate.parse::<f64>().ok().filter(|rate| (1.0..=1000.0).contains(rate))?),
-                None => None,
-            };
-            let side = |text: &str| text.parse::<usize>().ok().filter(|side| (1..=16384).contains(side));
-            Some(ModeWish::Exact { width: side(width)?, height: side(height)?, refresh_hz })
-        };
-        match text {
-            "camera" => Ok(ModeWish::Camera),
-            "preferred" => Ok(ModeWish::Preferred),
-            _ => exact()
-                .ok_or_else(|| format!("{text:?} is no mode: 1920x1080@60, 1920x1080, camera or preferred")),
-        }
-    }
 }
 
 /// A card and its sockets: name and status.
@@ -81,8 +53,10 @@ pub fn modes(wishes: &[ModeWish], modes: &[Mode], picture: Option<(usize, usize)
     };
     for wish in wishes {
         let found = match *wish {
-            ModeWish::Exact { width, height, refresh_hz: Some(rate) } => nearest((width, height), rate, 0.5),
-            ModeWish::Exact { width, height, refresh_hz: None } => nearest((width, height), 60.0, f64::MAX),
+            ModeWish::Exact { width, height, refresh_hz } => {
+                let within = if refresh_hz.is_some() { 0.5 } else { f64::MAX };
+                nearest((width as usize, height as usize), refresh_hz.unwrap_or(60.0), within)
+            }
             ModeWish::Camera => picture.and_then(|size| nearest(size, 60.0, f64::MAX)),
             ModeWish::Preferred => progressive().find(|mode| mode.is_preferred()),
         };
@@ -165,19 +139,22 @@ mod tests {
             mode(3840, 2160, 30, true),
             mode(720, 576, 50, false),
         ];
-        let first = |wishes: &[&str], picture| {
-            let wishes: Vec<ModeWish> = wishes.iter().map(|wish| wish.parse().unwrap()).collect();
-            let chosen = modes(&wishes, &all, picture);
+        let first = |wishes: &[ModeWish], picture| {
+            let chosen = modes(wishes, &all, picture);
             assert_eq!(chosen.len(), all.len(), "each mode once");
             (chosen[0].size(), chosen[0].refresh_hz().round())
         };
+        let exact = |width, height, refresh_hz| ModeWish::Exact { width, height, refresh_hz };
+        let (hd, xga) = (exact(1920, 1080, None), exact(1024, 768, None));
+        let (hd_50, hd_24) = (exact(1920, 1080, Some(50.0)), exact(1920, 1080, Some(24.0)));
+        let (camera, preferred) = (ModeWish::Camera, ModeWish::Preferred);
         assert_eq!(first(&[], None), ((3840, 2160), 30.0));
-        assert_eq!(first(&["1920x1080"], None), ((1920, 1080), 60.0));
-        assert_eq!(first(&["1920x1080@50"], None), ((1920, 1080), 50.0));
-        assert_eq!(first(&["1920x1080@24", "1024x768"], None), ((1024, 768), 60.0));
-        assert_eq!(first(&["camera", "1024x768"], Some((720, 576))), ((720, 576), 50.0));
-        assert_eq!(first(&["camera", "1024x768"], Some((721, 576))), ((1024, 768), 60.0));
-        assert_eq!(first(&["camera", "preferred", "1024x768"], None), ((3840, 2160), 30.0));
+        assert_eq!(first(&[hd], None), ((1920, 1080), 60.0));
+        assert_eq!(first(&[hd_50], None), ((1920, 1080), 50.0));
+        assert_eq!(first(&[hd_24, xga], None), ((1024, 768), 60.0));
+        assert_eq!(first(&[camera, xga], Some((720, 576))), ((720, 576), 50.0));
+        assert_eq!(first(&[camera, xga], Some((721, 576))), ((1024, 768), 60.0));
+        assert_eq!(first(&[camera, preferred, xga], None), ((3840, 2160), 30.0));
     }
 
     #[test]
@@ -187,13 +164,6 @@ mod tests {
         let all = [interlaced, mode(640, 480, 60, false)];
         assert_eq!(modes(&[ModeWish::Preferred], &all, None), [all[1], all[0]]);
         assert_eq!(modes(&[ModeWish::Preferred], &[], None), []);
-    }
-
-    #[test]
-    fn what_is_no_mode_is_said() {
-        for text in ["", "x", "1920", "1920x", "0x5", "1920x1080@", "1920x1080@0", "1920x1080@nan", "best"] {
-            assert!(text.parse::<ModeWish>().unwrap_err().contains("is no mode"), "{text}");
-        }
     }
 
     #[test]
