@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use polyp_edge::capture::live::{BufferId, Camera, Counts, Event, Stamp};
-use polyp_edge::capture::{Source, synthetic};
+use polyp_edge::capture::synthetic::{Canvas, Colon, DEMO_SEED, Mask};
 use polyp_edge::display::kms::{Kms, ModeWish, Road, Wanted};
 use polyp_edge::display::{Scene, Shown, Sink};
 use polyp_edge::field_of_view::Placement;
@@ -37,17 +37,22 @@ pub fn seconds() -> f64 {
     std::env::var("BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10.0)
 }
 
-/// Frames of the rendered endoscope, `LOOP` of them, a few apart.
+/// Frames of the rendered endoscope, `LOOP` of them, from the first polyp on.
 pub fn rendered() -> Vec<Frame> {
-    let mut colon = synthetic::Synthetic::new(synthetic::Colon::new(WIDTH, HEIGHT, synthetic::DEMO_SEED));
-    let mut frames = Vec::new();
-    while frames.len() < LOOP {
-        match colon.next() {
-            Ok(Some(frame)) => frames.push(frame),
-            _ => break,
-        }
-    }
-    frames
+    let (mut canvas, mut mask, mut frame) = (Canvas::default(), Mask::default(), Frame::black(1, 1));
+    // Looked for in a small picture: it is the same colon.
+    let small = Colon::new(WIDTH / 8, HEIGHT / 8, DEMO_SEED);
+    let first = (0..600).find(|&number| {
+        small.render_into(number, &mut canvas, &mut frame, &mut mask);
+        mask.pixels.iter().filter(|&&value| value > 0).count() > mask.pixels.len() / 50
+    });
+    let colon = Colon::new(WIDTH, HEIGHT, DEMO_SEED);
+    let render = |number| {
+        let mut frame = Frame::black(WIDTH, HEIGHT);
+        colon.render_into(first.unwrap_or(0) + number, &mut canvas, &mut frame, &mut mask);
+        frame
+    };
+    (0..LOOP as u64).map(render).collect()
 }
 
 /// Buffers of a format, made from frames.

@@ -57,8 +57,6 @@ fn mode(wish: ModeWish) -> kms::ModeWish {
     match wish {
         ModeWish::Camera => kms::ModeWish::Camera,
         ModeWish::Preferred => kms::ModeWish::Preferred,
-        ModeWish::Size { width, height, refresh_hz } => {
-            kms::ModeWish::Exact { width: width as usize, height: height as usize, refresh_hz }
-        }
+        ModeWish::Size { width, height, refresh_hz } => kms::ModeWish::Exact { width, height, refresh_hz },
     }
 }

@@ -54,6 +54,8 @@ pub struct V4l2<S: System> {
     /// The stream was started anew since the last picture.
     restarted: bool,
     retry_at: Instant,
+    /// When the source was last taken for another one.
+    changed_at: Option<Instant>,
     started: bool,
     /// The device's name that stays when it comes back.
     known: Option<PathBuf>,
@@ -92,6 +94,7 @@ impl<S: System> V4l2<S> {
             attempts: 0,
             restarted: false,
             retry_at,
+            changed_at: None,
             started: false,
             known: None,
             granted: None,
@@ -288,9 +291,12 @@ impl<S: System> V4l2<S> {
             (State::Streaming(mut stream), Remedy::Renegotiate) => {
                 match stream.queue.stop(&stream.session.kernel) {
                     Ok(()) => {
-                        // Whether anything is lost shows when it is asked for again, which is at once.
-                        silent = true;
-                        self.retry_at = now;
+                        // Whether anything is lost shows when it is asked for again: at once, unless the input
+                        // changes its mind all the time.
+                        silent = self.changed_at.is_none_or(|last| now >= last + RETRY_EVERY);
+                        if silent {
+                            (self.retry_at, self.changed_at) = (now, Some(now));
+                        }
                         State::Idle(stream.session)
                     }
                     Err(_) => State::Closed,
