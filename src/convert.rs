@@ -124,9 +124,13 @@ fn packed(
         (PixelFormat::Uyvy, Order::Rgb) => yuv::uyvy422_to_rgb(&image, out, to, range, matrix)?,
         (PixelFormat::Uyvy, Order::Bgrx) => yuv::uyvy422_to_bgra(&image, out, to, range, matrix)?,
         (PixelFormat::Rgb24, Order::Rgb) => copy_rows(bytes, plane.stride.0, out, stride, 3 * width as usize),
-        (PixelFormat::Rgb24, Order::Bgrx) => to_words(bytes, plane.stride.0, out, stride, rgb_word),
+        (PixelFormat::Rgb24, Order::Bgrx) => {
+            to_words((bytes, plane.stride.0), (out, stride), view.width_px(), rgb_word)
+        }
         (PixelFormat::Bgr24, Order::Rgb) => yuv::bgr_to_rgb(bytes, from, out, to, width, height)?,
-        (PixelFormat::Bgr24, Order::Bgrx) => to_words(bytes, plane.stride.0, out, stride, bgr_word),
+        (PixelFormat::Bgr24, Order::Bgrx) => {
+            to_words((bytes, plane.stride.0), (out, stride), view.width_px(), bgr_word)
+        }
         (PixelFormat::Nv12 | PixelFormat::Mjpeg, _) => bail!("{:?} is not packed", view.format()),
     }
     let is_rgb = matches!(view.format(), PixelFormat::Rgb24 | PixelFormat::Bgr24);
@@ -160,19 +164,19 @@ fn bgr_word(pixel: u32) -> u32 {
     pixel | 0xff00_0000
 }
 
-/// Pixels of three bytes to pixels of four, four at a time: byte by byte, as the crate yuv has it, takes five times as
-/// long.
+/// Rows of `width` pixels of three bytes to pixels of four, four at a time: byte by byte, as the crate yuv has it, takes
+/// several times as long.
 fn to_words(
-    from: &[u8],
-    from_stride: usize,
-    to: &mut [u8],
-    to_stride: usize,
+    (from, from_stride): (&[u8], usize),
+    (to, to_stride): (&mut [u8], usize),
+    width: usize,
     word: impl Fn(u32) -> u32 + Copy,
 ) {
     for (from, to) in from.chunks(from_stride).zip(to.chunks_mut(to_stride)) {
-        let (threes, rest) = from.as_chunks::<12>();
-        let (fours, to_rest) = to.as_chunks_mut::<16>();
-        for (three, four) in threes.iter().zip(fours.iter_mut()) {
+        let (Some(from), Some(to)) = (from.get(..3 * width), to.get_mut(..4 * width)) else { return };
+        let (threes, from) = from.as_chunks::<12>();
+        let (fours, to) = to.as_chunks_mut::<16>();
+        for (three, four) in threes.iter().zip(fours) {
             let [a, b, c] = [0, 4, 8]
                 .map(|at| u32::from_le_bytes([three[at], three[at + 1], three[at + 2], three[at + 3]]));
             let pixels = [a & 0xff_ffff, a >> 24 | (b & 0xffff) << 8, b >> 16 | (c & 0xff) << 16, c >> 8];
@@ -180,13 +184,9 @@ fn to_words(
                 four[4 * at..4 * at + 4].copy_from_slice(&word(pixel).to_le_bytes());
             }
         }
-        // What is left of the row; fewer than four pixels where it is tightly packed.
-        let done = threes.len().min(fours.len());
-        let rest = if done == threes.len() { rest } else { from.get(12 * done..).unwrap_or(&[]) };
-        for (three, four) in rest.chunks_exact(3).zip(to_rest.chunks_exact_mut(4)) {
-            if let (&[a, b, c], Ok(four)) = (three, <&mut [u8; 4]>::try_from(four)) {
-                *four = word(u32::from_le_bytes([a, b, c, 0])).to_le_bytes();
-            }
+        for (three, four) in from.as_chunks::<3>().0.iter().zip(to.as_chunks_mut::<4>().0) {
+            let &[a, b, c] = three;
+            *four = word(u32::from_le_bytes([a, b, c, 0])).to_le_bytes();
         }
     }
 }
@@ -359,9 +359,9 @@ mod tests {
             let rows = if format == PixelFormat::Nv12 { height * 3 / 2 } else { height };
             // The last row may end with its last pixel.
             let mut bytes = noise(stride * (rows - 1) + row, seed);
-            // The crate's paths differ in what is blacker than black before its chroma is added.
+            // Beyond studio range the crate cuts before it adds the chroma, or not, as its paths have it.
             if range == Levels::Limited {
-                bytes.iter_mut().for_each(|byte| *byte = (*byte).max(16));
+                bytes.iter_mut().for_each(|byte| *byte = (*byte).clamp(16, 235));
             }
             let view = view(format, Colour { matrix, range }, (width, height), stride, &bytes);
 
