@@ -1,0 +1,150 @@
+"""The emulated board: QEMU, its monitor, and a channel on which the guest obeys."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+
+class Failed(Exception):
+    """A check that did not hold, or a board that does not answer. The message says what."""
+
+
+class Channel:
+    """A Unix socket with time limits."""
+
+    def __init__(self, path, within_s):
+        end = time.monotonic() + within_s
+        while True:
+            self.socket = socket.socket(socket.AF_UNIX)
+            try:
+                self.socket.connect(str(path))
+                break
+            except OSError as error:
+                self.socket.close()
+                if time.monotonic() > end:
+                    raise Failed(f"no connection to {path.name}: {error}") from error
+                time.sleep(0.05)
+        self.waiting = b""
+
+    def send(self, data):
+        self.socket.settimeout(10)
+        self.socket.sendall(data)
+
+    def _more(self, end, what):
+        self.socket.settimeout(max(0.01, end - time.monotonic()))
+        try:
+            data = self.socket.recv(1 << 16)
+        except TimeoutError:
+            raise Failed(f"no answer in time: {what}") from None
+        if not data:
+            raise Failed(f"the board is gone: {what}")
+        self.waiting += data
+
+    def line(self, end, what):
+        while b"\n" not in self.waiting:
+            self._more(end, what)
+        line, self.waiting = self.waiting.split(b"\n", 1)
+        return line
+
+    def bytes(self, count, end, what):
+        while len(self.waiting) < count:
+            self._more(end, what)
+        data, self.waiting = self.waiting[:count], self.waiting[count:]
+        return data
+
+
+class Machine:
+    """Runs from `start` to `stop`; what it says goes to `guest.log` in the folder `out`."""
+
+    CHANNEL = "/dev/ttyAMA1"
+
+    def __init__(self, kernel, initramfs, out, size):
+        self.out = Path(out)
+        self.sockets = [self.out / "qmp", self.out / "channel"]
+        for path in self.sockets:
+            path.unlink(missing_ok=True)
+        qemu = os.environ.get("QEMU_SYSTEM_AARCH64", "qemu-system-aarch64")
+        width, height = size
+        # A socket's path must be short: QEMU runs in the folder.
+        self.process = subprocess.Popen(
+            [qemu, "-M", "virt,gic-version=3", "-cpu", "cortex-a76", "-smp", "2", "-m", "768",
+             "-accel", "tcg,thread=multi", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+             "-device", f"virtio-gpu-pci,xres={width},yres={height}",
+             "-serial", "file:guest.log", "-serial", "unix:channel,server=on,wait=off",
+             "-qmp", "unix:qmp,server=on,wait=off",
+             "-kernel", str(kernel), "-initrd", str(initramfs),
+             "-append", f"console=tty0 console=ttyAMA0 panic=-1 quiet vt.global_cursor_default=0"
+                        f" consoleblank=0 board.channel={self.CHANNEL}"],
+            cwd=self.out, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=open(self.out / "qemu.log", "wb"))
+        try:
+            self.qmp = Channel(self._short("qmp"), 10)
+            self._monitor_ready()
+            self.guest = Channel(self._short("channel"), 10)
+            end = time.monotonic() + 90
+            while self.guest.line(end, "boot").strip() != b"ready":
+                pass
+        except BaseException:
+            self.stop()
+            raise
+
+    def _short(self, name):
+        """A path that fits into a socket's address, however long the folder's is."""
+        path = self.out / name
+        return Path(os.path.relpath(path)) if len(str(path)) > 100 else path
+
+    def _monitor_ready(self):
+        end = time.monotonic() + 10
+        self.qmp.line(end, "QMP greeting")
+        self.command("qmp_capabilities")
+
+    def command(self, name, **arguments):
+        """A QMP command's answer; events in between are passed over."""
+        self.qmp.send(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+        end = time.monotonic() + 10
+        while True:
+            answer = json.loads(self.qmp.line(end, f"QMP {name}"))
+            if "error" in answer:
+                raise Failed(f"QMP {name}: {answer['error']['desc']}")
+            if "return" in answer:
+                return answer["return"]
+
+    def screendump(self, name):
+        """What the monitor shows, as a PPM file's bytes."""
+        path = self.out / f"{name}.ppm"
+        self.command("screendump", filename=str(path.resolve()))
+        data = path.read_bytes()
+        path.unlink()
+        return data
+
+    def run(self, command, within_s=20):
+        """`(status, output)` of a shell command on the board."""
+        assert "\n" not in command
+        self.guest.send(f"{within_s} {command}\n".encode())
+        end = time.monotonic() + within_s + 15
+        head = self.guest.line(end, command).split()
+        if len(head) != 3 or head[0] != b"=":
+            raise Failed(f"not an answer to {command}: {head}")
+        output = self.guest.bytes(int(head[2]), end, command)
+        return int(head[1]), output.decode(errors="replace")
+
+    def must(self, command, within_s=20):
+        """A shell command's output; `Failed` if it does not succeed."""
+        status, output = self.run(command, within_s)
+        if status != 0:
+            raise Failed(f"on the board: {command}: exit {status}: {output.strip()[-300:]}")
+        return output
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for path in self.sockets:
+            path.unlink(missing_ok=True)
