@@ -14,6 +14,7 @@ class Archive:
     def __init__(self):
         self.parts = []
         self.folders = {""}
+        self.names = set()
         self.count = 0
 
     def _entry(self, name, mode, data=b"", device=(0, 0)):
@@ -33,19 +34,16 @@ class Archive:
     def file(self, name, data, mode=0o644):
         name = name.strip("/")
         self.folder(os.path.dirname(name))
+        self.names.add(name)
         self._entry(name, stat.S_IFREG | mode, data)
-
-    def link(self, name, target):
-        self.folder(os.path.dirname(name.strip("/")))
-        self._entry(name.strip("/"), stat.S_IFLNK | 0o777, target.encode())
 
     def device(self, name, major, minor):
         self.folder(os.path.dirname(name.strip("/")))
         self._entry(name.strip("/"), stat.S_IFCHR | 0o600, device=(major, minor))
 
-    def tree(self, name, path):
-        """A folder with all that lies in it."""
-        for file in sorted(Path(path).rglob("*")):
+    def tree(self, name, path, pattern="*"):
+        """A folder with all that lies in it and fits the pattern."""
+        for file in sorted(Path(path).rglob(pattern)):
             if file.is_file():
                 self.file(f"{name}/{file.relative_to(path)}", file.read_bytes())
 

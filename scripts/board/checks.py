@@ -1,0 +1,430 @@
+"""What the emulated board must show: each check by its name, in the order in which they run."""
+
+import json
+import re
+import time
+
+import picture
+from machine import Failed
+
+SCREEN = (1280, 720)
+# vivid's virtual cameras, as `VIVID` below makes them.
+WEBCAM, WEBCAM_PLANES, HDMI_IN, HDMI_OUT = (f"/dev/video{number}" for number in range(4))
+VIVID = ("n_devs=3 node_types=0x1,0x1,0x101 num_inputs=1,1,1 input_types=0,0,3 num_outputs=1,1,1 output_types=1,1,1"
+         " multiplanar=1,2,1")
+FORMATS = ["YUYV", "UYVY", "NV12", "RGB24", "BGR24"]
+# The rendered endoscope: a patient and frames of it in which the shipped model finds the polyp.
+SEED, FIRST, COUNT = 7, 0, 4
+# An emulated CPU takes ten times as long as a real one: patience for what a cart does at once.
+SOON_S = 20
+
+
+class Board:
+    """The program on the board, and what is done to it."""
+
+    def __init__(self, machine, out):
+        self.machine, self.out = machine, out
+        self.shots = 0
+        # The profile that the program runs with.
+        self.running = None
+
+    def prepare(self):
+        """A console with something to recognise on it; the endoscope's frames, which take a while."""
+        self.machine.must("printf '\\033c\\033[?25lthe console of board-vm\\n' > /dev/tty1")
+        time.sleep(0.3)
+        self.console = self.look("console before")
+        for device in (HDMI_IN, HDMI_OUT):
+            self.machine.must(f"vivid timings {device} 1280x720 30")
+        self.machine.must(
+            f"nice vivid feed {HDMI_OUT} {SEED} {FIRST} {COUNT} >/run/feed 2>/run/feed.log </dev/null &")
+
+    def keep_log(self, name):
+        """What the program has said so far, beside the screendumps."""
+        status, text = self.machine.run("cat /run/polyp.log")
+        if status == 0:
+            with open(self.out / "polyp-edge.log", "a") as file:
+                file.write(f"== {name}\n{text}\n")
+
+    # what is seen
+
+    def look(self, name):
+        """The monitor's picture, kept as a PNG file."""
+        shot = picture.Picture(self.machine.screendump("screen"))
+        self.shots += 1
+        (self.out / f"{self.shots:02}-{re.sub('[^a-z0-9]+', '-', name.lower())}.png").write_bytes(shot.png())
+        return shot
+
+    def eventually(self, name, holds, within_s=SOON_S):
+        """Looks until `holds(picture)` raises nothing; its last objection if that does not come in time."""
+        end = time.monotonic() + within_s
+        while True:
+            self.must_run()
+            shot = picture.Picture(self.machine.screendump("screen"))
+            try:
+                holds(shot)
+                return self.look(name)
+            except Failed:
+                if time.monotonic() > end:
+                    self.look(f"{name} failed")
+                    raise
+            time.sleep(0.3)
+
+    def state(self):
+        """The exported state; an empty one while there is none."""
+        status, text = self.machine.run("cat /run/polyp-edge/state.json")
+        try:
+            return json.loads(text) if status == 0 else {}
+        except json.JSONDecodeError:
+            raise Failed(f"the exported state is not JSON: {text[:200]}") from None
+
+    def until_state(self, wanted, within_s=SOON_S):
+        """Waits until the exported state has all of the words `wanted`, in whatever field."""
+        end = time.monotonic() + within_s
+        while True:
+            state = self.state()
+            text = json.dumps(state, ensure_ascii=False).lower()
+            if all(word in text for word in wanted):
+                return state
+            if time.monotonic() > end:
+                raise Failed(f"the state is {text[:300]}, without {' '.join(wanted)}")
+            time.sleep(0.3)
+
+    def log(self):
+        return self.machine.run("cat /run/polyp.log")[1]
+
+    # what is done
+
+    def profile(self, name, text):
+        """A board profile that inherits board-vm's."""
+        whole = f'name = "{name}"\ninherits = "board-vm"\n{text}\n'.replace("\\", "\\\\").replace("\n", "\\n")
+        self.machine.must(f"printf '{whole}' > /polyp-edge/boards/{name}.toml")
+
+    def start(self, name, text):
+        self.end()
+        self.profile(name, text)
+        self.machine.must("rm -f /run/polyp.exit /run/polyp.log /run/polyp-edge/state.json")
+        self.machine.must(
+            f"cd /run; (polyp-edge run --board /polyp-edge/boards/{name}.toml >/run/polyp.out 2>/run/polyp.log;"
+            " echo $? >/run/polyp.exit) & i=0;"
+            " until pidof polyp-edge >/run/polyp.pid; do i=$((i+1)); [ $i -gt 100 ] && exit 1; sleep 0.05; done")
+        self.running = name
+
+    def exit_status(self):
+        """Of the program; `None` while it runs."""
+        status, text = self.machine.run("cat /run/polyp.exit")
+        return int(text) if status == 0 else None
+
+    def must_run(self):
+        status = self.exit_status()
+        if self.running and status is not None:
+            raise Failed(f"the program ended with {status}: {last_line(self.log())}")
+
+    def stop(self):
+        """Ends the program with SIGTERM: seconds until it was gone, and its exit status."""
+        if self.exit_status() is not None:
+            raise Failed(f"the program had ended before: {last_line(self.log())}")
+        text = self.machine.must(
+            "read a _ </proc/uptime; kill -TERM $(cat /run/polyp.pid); i=0;"
+            " until [ -e /run/polyp.exit ]; do i=$((i+1)); [ $i -gt 500 ] && exit 1; sleep 0.02; done;"
+            " read b _ </proc/uptime; echo $a $b; cat /run/polyp.exit", 40)
+        self.running = None
+        begun, ended, status = text.split()
+        return float(ended) - float(begun), int(status)
+
+    def end(self):
+        """Makes sure that nothing of the last check runs on."""
+        self.running = None
+        self.machine.run("killall -TERM polyp-edge && { sleep 1; killall -KILL polyp-edge; sleep 0.2; }")
+
+    def control(self, device, *settings):
+        self.machine.must("vivid set " + device + "".join(f" '{setting}'" for setting in settings))
+
+    def no_text(self, device):
+        """Colour bars that stand still, with nothing written on them."""
+        self.control(device, "OSD Text Mode=None")
+
+
+def last_line(text):
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "nothing was logged"
+
+
+def camera(device, formats, size, rest=""):
+    names = ", ".join(f'"{name}"' for name in formats)
+    return f'[camera]\nsource = "v4l2:{device}"\nformats = [{names}]\nsizes = ["{size[0]}x{size[1]}"]\n{rest}'
+
+
+CHECKS = []
+
+
+def check(name):
+    def add(function):
+        CHECKS.append((name, function))
+        return function
+    return add
+
+
+def bars(board, name, size, tolerance=8, glyph=True, within_s=SOON_S):
+    """The webcam's colour bars in their place, and the glyph."""
+    def holds(shot):
+        if (shot.width, shot.height) != SCREEN:
+            raise Failed(f"the monitor is {shot.width}×{shot.height}")
+        picture.must_be_bars(shot, picture.fit(size, SCREEN), tolerance)
+        picture.must_have_glyph(shot, glyph)
+    return board.eventually(name, holds, within_s)
+
+
+def message(board, name, within_s=SOON_S):
+    """A black screen with lines of text in the middle instead of a picture."""
+    def holds(shot):
+        dark = shot.share((0, 0, shot.width, shot.height), lambda r, g, b: max(r, g, b) < 16)
+        middle = (shot.width // 8, shot.height // 3, shot.width * 3 // 4, shot.height // 3)
+        letters = shot.share(middle, lambda r, g, b: 150 < min(r, g, b) and max(r, g, b) < 240)
+        if dark < 0.9 or not 0.001 < letters < 0.3:
+            raise Failed(f"no screen that says why: {dark:.0%} of it dark, letters on {letters:.1%} of its middle")
+    return board.eventually(name, holds, within_s)
+
+
+LIVE = camera(WEBCAM, ["YUYV"], SCREEN, "rate_hz = 15.0")
+
+
+def live(board):
+    """The webcam at 1280×720 with its bars on the monitor, if it is not there already."""
+    if board.running == "live" and board.exit_status() is None:
+        return
+    board.no_text(WEBCAM)
+    board.start("live", LIVE)
+    bars(board, "live", SCREEN, within_s=40)
+
+
+# 1. Video there: right colours, right place, the glyph.
+
+
+def formats(board, device):
+    for name in FORMATS:
+        board.no_text(device)
+        board.start("webcam", camera(device, [name], (640, 480), "rate_hz = 15.0"))
+        # Enlarged: 960×720 in the middle.
+        bars(board, f"{name} {device[5:]}", (640, 480), within_s=40)
+        if name not in board.log():
+            raise Failed(f"the log does not say that {name} was granted: {board.log()[-300:]}")
+        took, status = board.stop()
+        if status != 0:
+            raise Failed(f"{name}: exit {status}: {last_line(board.log())}")
+
+
+@check("every format of a webcam in its colours and place, single-planar")
+def single_planar(board):
+    formats(board, WEBCAM)
+
+
+@check("every format of a webcam in its colours and place, multi-planar")
+def multi_planar(board):
+    formats(board, WEBCAM_PLANES)
+
+
+# 2. The rendered endoscope through HDMI.
+
+
+@check("a polyp of the rendered endoscope is outlined where it is")
+def outlined(board):
+    board.control(HDMI_IN, "Loop Video=1")
+    board.machine.must("i=0; until [ -s /run/feed ]; do i=$((i+1)); [ $i -gt 600 ] && exit 1; sleep 0.1; done", 70)
+    said = board.machine.must("cat /run/feed /run/feed.log")
+    if not said.startswith("{"):
+        raise Failed(f"the feeder does not run: {said.strip()}")
+    polyps = json.loads(said.splitlines()[0])["polyps"]
+    # The emulated CPU is too slow for a cart's 120 ms.
+    board.start("endoscope", camera(HDMI_IN, ["YUYV"], SCREEN) + "[pipeline]\nmax_age_ms = 1000")
+
+    def holds(shot):
+        line = shot.places(picture.is_outline)
+        if len(line) < 200:
+            raise Failed(f"{len(line)} pixels have the outline's colour")
+        left, right = min(x for x, _ in line), max(x for x, _ in line)
+        top, bottom = min(y for _, y in line), max(y for _, y in line)
+        overlap = picture.overlap((left, top, right - left + 1, bottom - top + 1), polyps)
+        if overlap < 0.5:
+            raise Failed(f"the outline lies in {left}..{right} × {top}..{bottom}, the polyps in {polyps}: IoU {overlap:.2f}")
+        picture.must_have_glyph(shot)
+    board.eventually("outlined polyp", holds, 60)
+    board.until_state(["assist"])
+
+
+# 5. The HDMI signal.
+
+
+@check("a lost HDMI signal is said on the screen, and the picture comes back")
+def signal(board):
+    if board.running != "endoscope":
+        outlined(board)
+    for mode, words in (("No Signal", ["signal"]), ("No Lock", []), ("Out of Range", [])):
+        board.control(HDMI_IN, f"DV Timings Signal Mode={mode}")
+        message(board, f"HDMI {mode}")
+        board.until_state(["no-signal"] if mode == "No Signal" else ["signal"])
+        board.control(HDMI_IN, "DV Timings Signal Mode=Current DV Timings")
+
+        def holds(shot):
+            if shot.share((0, 0, shot.width, shot.height), lambda r, g, b: max(r, g, b) < 16) > 0.7:
+                raise Failed("the picture does not come back")
+            if len(shot.places(picture.is_outline)) < 200:
+                raise Failed("the picture is back, the outline is not")
+        board.eventually(f"after {mode}", holds, 40)
+
+
+@check("another HDMI timing is taken over")
+def timing(board):
+    if board.running != "endoscope":
+        outlined(board)
+    board.machine.run("killall vivid")
+    board.control(HDMI_IN, "Loop Video=0", "OSD Text Mode=None", "DV Timings=640x480p59", "DV Timings Signal Mode=Selected DV Timings")
+    bars(board, "HDMI 640x480", (640, 480))
+    board.control(HDMI_IN, "DV Timings=1280x720p30")
+    bars(board, "HDMI 1280x720", SCREEN)
+
+
+# 3. A camera that errs.
+
+
+@check("damaged and dropped buffers do not stop the picture")
+def damaged(board):
+    live(board)
+    for _ in range(5):
+        board.control(WEBCAM, "Inject V4L2_BUF_FLAG_ERROR")
+    board.control(WEBCAM, "Percentage of Dropped Buffers=60")
+    moves(board, "dropped buffers")
+    board.control(WEBCAM, "Percentage of Dropped Buffers=0")
+    bars(board, "after damaged buffers", SCREEN)
+
+
+for injected in ("VIDIOC_QBUF Error", "Fatal Streaming Error"):
+    @check(f"the picture recovers from an injected {injected}")
+    def recovers(board, injected=injected):
+        live(board)
+        board.control(WEBCAM, f"Inject {injected}")
+        time.sleep(1)
+        moves(board, f"after {injected}")
+
+
+@check("the picture recovers from errors while it starts")
+def starts(board):
+    live(board)
+    # Each is met at the next start of the stream, which the third one brings about.
+    board.control(WEBCAM, "Inject VIDIOC_STREAMON Error", "Inject VIDIOC_REQBUFS Error", "Inject Fatal Streaming Error")
+    time.sleep(1)
+    moves(board, "after start errors", 40)
+
+
+# 4. A camera that goes and returns.
+
+
+@check("an unbound camera is said on the screen, and its return shows")
+def unplugged(board):
+    live(board)
+    board.machine.must("echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind")
+    message(board, "camera gone")
+    board.until_state(["no-signal"])
+    time.sleep(1)
+    board.machine.must("echo vivid.0 > /sys/bus/platform/drivers/vivid/bind")
+    board.no_text(WEBCAM)
+    bars(board, "camera back", SCREEN, within_s=40)
+
+
+@check("a disconnected camera is said on the screen until it is bound again")
+def disconnected(board):
+    live(board)
+    board.control(WEBCAM, "Disconnect")
+    message(board, "camera disconnected")
+    board.machine.must("echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind; sleep 0.5;"
+                       " echo vivid.0 > /sys/bus/platform/drivers/vivid/bind")
+    board.no_text(WEBCAM)
+    bars(board, "camera reconnected", SCREEN, within_s=40)
+
+
+# 6. The monitor.
+
+
+@check("a monitor that is unplugged and plugged in again shows the picture")
+def monitor(board):
+    live(board)
+    connector = board.machine.must("ls -d /sys/class/drm/card*-Virtual-1").strip()
+    board.machine.must(f"echo off > {connector}/status")
+    time.sleep(2)
+    board.must_run()
+    board.look("monitor unplugged")
+    board.machine.must(f"echo detect > {connector}/status")
+    moves(board, "monitor back", 40)
+
+
+# 8. SIGHUP.
+
+
+@check("SIGHUP reloads the profile; a broken one is refused while the picture goes on")
+def reload(board):
+    live(board)
+    hang_up = "kill -HUP $(cat /run/polyp.pid)"
+    board.profile("live", LIVE + "[overlay]\nglyph = false")
+    board.machine.must(hang_up)
+    bars(board, "reloaded without glyph", SCREEN, glyph=False)
+    board.profile("live", LIVE + "[overlay]\nglyph = 7")
+    board.machine.must(hang_up)
+    time.sleep(2)
+    bars(board, "broken profile", SCREEN, glyph=False)
+    if "live.toml" not in board.log():
+        raise Failed(f"the log does not name the broken profile: {last_line(board.log())}")
+    board.profile("live", LIVE)
+    board.machine.must(hang_up)
+    bars(board, "reloaded with glyph", SCREEN)
+
+
+# Beside all that: memory and files.
+
+
+@check("memory and open files stay as they are")
+def flat(board):
+    live(board)
+    moves(board, "before the wait")
+    first = usage(board)
+    time.sleep(12)
+    board.must_run()
+    last = usage(board)
+    if last["fds"] > first["fds"] or last["kib"] > first["kib"] + 1024:
+        raise Failed(f"{first} became {last}")
+    return f"{last['kib'] / 1024:.1f} MiB resident, {last['fds']} files"
+
+
+# 7. SIGTERM.
+
+
+@check("SIGTERM ends the program in under a second, and the console is back")
+def terminated(board):
+    live(board)
+    took, status = board.stop()
+    if status != 0:
+        raise Failed(f"exit {status}: {last_line(board.log())}")
+
+    def holds(shot):
+        if shot.pixels != board.console.pixels:
+            raise Failed("the monitor does not show the console as it was before")
+    board.eventually("console", holds, 10)
+    if took > 1.0:
+        raise Failed(f"it took {took:.2f} s")
+    return f"{took:.2f} s"
+
+
+def usage(board):
+    text = board.machine.must("pid=$(cat /run/polyp.pid); grep VmRSS /proc/$pid/status; ls /proc/$pid/fd | wc -l").split()
+    return {"kib": int(text[1]), "fds": int(text[-1])}
+
+
+def moves(board, name, within_s=SOON_S):
+    """The webcam's bars are there, and when its pattern changes, so does the monitor: no frozen picture."""
+    bars(board, name, SCREEN, within_s=within_s)
+    board.control(WEBCAM, "Test Pattern=100% Red")
+
+    def holds(shot):
+        if max(abs(a - b) for a, b in zip(shot.at(640, 300), (255, 0, 0))) > 12:
+            raise Failed(f"the camera shows red, the monitor {shot.at(640, 300)}")
+    board.eventually(f"{name} red", holds, within_s)
+    board.control(WEBCAM, "Test Pattern=75% Colorbar")
+    bars(board, f"{name} again", SCREEN, within_s=within_s)

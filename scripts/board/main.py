@@ -1,0 +1,87 @@
+"""Boots the emulated board, runs every check, prints one line for each. See scripts/board-vm."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import checks
+import initramfs
+import picture
+from machine import Failed, Machine
+
+MODULES = ["virtio-pci", "virtio-gpu", "vivid"]
+
+
+def image(options):
+    """The initramfs, as bytes."""
+    root, archive = Path(options.root), initramfs.Archive()
+    here = Path(__file__).parent
+    archive.file("init", (here / "init").read_bytes(), 0o755)
+    archive.file("bin/busybox", (root / "bin/busybox").read_bytes(), 0o755)
+    archive.device("dev/console", 5, 1)
+    release = Path(options.kernel).name.removeprefix("vmlinuz-")
+    parameters = {"vivid": checks.VIVID}
+    order = initramfs.modules(root / "lib/modules" / release, MODULES)
+    for name, data in order:
+        archive.file(f"modules/{name}.ko", data)
+    archive.file("modules/order", "".join(f"{name} {parameters.get(name, '')}\n" for name, _ in order).encode())
+    for name, program in (("polyp-edge", options.program), ("vivid", options.vivid)):
+        archive.file(f"bin/{name}", Path(program).read_bytes(), 0o755)
+        for library, file in initramfs.libraries(root, program):
+            if library not in archive.names:
+                archive.file(library, file.read_bytes(), 0o755)
+    archive.tree("polyp-edge/boards", options.boards, "*.toml")
+    archive.tree("polyp-edge/models/first-light", options.bundle)
+    return archive.bytes()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("kernel", "root", "program", "vivid", "boards", "bundle", "out"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--only", default="", help="only checks with this in their name")
+    options = parser.parse_args()
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob("*.png"):
+        old.unlink()
+    (out / "initramfs").write_bytes(image(options))
+
+    begun = time.monotonic()
+    say = lambda text: print(text, flush=True)
+    try:
+        machine = Machine(options.kernel, out / "initramfs", out, checks.SCREEN)
+    except Failed as failure:
+        say(f"FAILED  boot: {failure}; see {out}/guest.log, {out}/qemu.log")
+        return 1
+    say(f"booted in {time.monotonic() - begun:.0f} s")
+    failed = []
+    try:
+        board = checks.Board(machine, out)
+        board.prepare()
+        for name, function in checks.CHECKS:
+            if options.only not in name:
+                continue
+            start = time.monotonic()
+            try:
+                detail = function(board)
+                say(f"passed  {name} ({time.monotonic() - start:.0f} s{'; ' + detail if detail else ''})")
+            except Failed as failure:
+                failed.append(name)
+                say(f"FAILED  {name} ({time.monotonic() - start:.0f} s): {failure}")
+                if machine.process.poll() is not None:
+                    say("the board is gone: nothing more can be checked")
+                    break
+            board.keep_log(name)
+    except Failed as failure:
+        failed.append("the board")
+        say(f"FAILED  the board: {failure}")
+    finally:
+        machine.stop()
+    say(f"{len(failed)} failed in {time.monotonic() - begun:.0f} s; screendumps and logs in {out}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
