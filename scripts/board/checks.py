@@ -164,25 +164,19 @@ def check(name):
     return add
 
 
-def bars(board, name, size, tolerance=8, glyph=True, within_s=SOON_S):
+def bars(board, name, size, screen=SCREEN, glyph=True, within_s=SOON_S):
     """The webcam's colour bars in their place, and the glyph."""
     def holds(shot):
-        if (shot.width, shot.height) != SCREEN:
-            raise Failed(f"the monitor is {shot.width}×{shot.height}")
-        picture.must_be_bars(shot, picture.fit(size, SCREEN), tolerance)
+        if (shot.width, shot.height) != screen:
+            raise Failed(f"the monitor is {shot.width}×{shot.height} instead of {screen[0]}×{screen[1]}")
+        picture.must_be_bars(shot, picture.fit(size, screen))
         picture.must_have_glyph(shot, glyph)
     return board.eventually(name, holds, within_s)
 
 
 def message(board, name, within_s=SOON_S):
-    """A black screen with lines of text in the middle instead of a picture."""
-    def holds(shot):
-        dark = shot.share((0, 0, shot.width, shot.height), lambda r, g, b: max(r, g, b) < 16)
-        middle = (shot.width // 8, shot.height // 3, shot.width * 3 // 4, shot.height // 3)
-        letters = shot.share(middle, lambda r, g, b: 150 < min(r, g, b) and max(r, g, b) < 240)
-        if dark < 0.9 or not 0.001 < letters < 0.3:
-            raise Failed(f"no screen that says why: {dark:.0%} of it dark, letters on {letters:.1%} of its middle")
-    return board.eventually(name, holds, within_s)
+    """A dark screen that says why there is no picture."""
+    return board.eventually(name, picture.must_say_why, within_s)
 
 
 LIVE = camera(WEBCAM, ["YUYV"], SCREEN, "rate_hz = 15.0")
@@ -221,6 +215,13 @@ def single_planar(board):
 @check("every format of a webcam in its colours and place, multi-planar")
 def multi_planar(board):
     formats(board, WEBCAM_PLANES)
+
+
+@check("the monitor takes the camera's size where the profile says so")
+def camera_mode(board):
+    board.no_text(WEBCAM)
+    board.start("mode", camera(WEBCAM, ["YUYV"], (640, 480), "rate_hz = 15.0") + '[display]\nmodes = ["camera"]')
+    bars(board, "640x480", (640, 480), screen=(640, 480), within_s=40)
 
 
 # 2. The rendered endoscope through HDMI.
@@ -265,7 +266,7 @@ def signal(board):
         board.control(HDMI_IN, "DV Timings Signal Mode=Current DV Timings")
 
         def holds(shot):
-            if shot.share((0, 0, shot.width, shot.height), lambda r, g, b: max(r, g, b) < 16) > 0.7:
+            if shot.share(shot.whole(), picture.is_dark) > 0.7:
                 raise Failed("the picture does not come back")
             if len(shot.places(picture.is_outline)) < 200:
                 raise Failed("the picture is back, the outline is not")

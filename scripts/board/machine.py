@@ -76,8 +76,8 @@ class Machine:
              "-serial", "file:guest.log", "-serial", "unix:channel,server=on,wait=off",
              "-qmp", "unix:qmp,server=on,wait=off",
              "-kernel", str(kernel), "-initrd", str(initramfs),
-             "-append", f"console=tty0 console=ttyAMA0 panic=-1 quiet vt.global_cursor_default=0"
-                        f" consoleblank=0 board.channel={self.CHANNEL}"],
+             "-append", f"console=ttyAMA0 panic=-1 vt.global_cursor_default=0 consoleblank=0"
+                        f" board.channel={self.CHANNEL}"],
             cwd=self.out, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=open(self.out / "qemu.log", "wb"))
         try:

@@ -38,19 +38,22 @@ class Picture:
         start = 3 * (y * self.width + x)
         return tuple(self.pixels[start:start + 3])
 
+    def whole(self):
+        return (0, 0, self.width, self.height)
+
     def share(self, rectangle, wanted):
-        """How much of `(x, y, width, height)` has colours that `wanted(r, g, b)` takes."""
+        """How much of `(x, y, width, height)`, every other row, has colours that `wanted(r, g, b)` takes."""
         left, top, width, height = rectangle
-        count = 0
-        for y in range(top, top + height):
+        counts = []
+        for y in range(top, top + height, 2):
             row = self.row(y)[3 * left:3 * (left + width)]
-            count += sum(map(wanted, row[0::3], row[1::3], row[2::3]))
-        return count / (width * height)
+            counts.append(sum(map(wanted, row[0::3], row[1::3], row[2::3])))
+        return sum(counts) / (width * len(counts))
 
     def places(self, wanted):
-        """`[(x, y)]` of all pixels whose colour `wanted(r, g, b)` takes."""
+        """`[(x, y)]` of all pixels of every other row whose colour `wanted(r, g, b)` takes."""
         found = []
-        for y in range(self.height):
+        for y in range(0, self.height, 2):
             row = self.row(y)
             found += [(x, y) for x, hit in enumerate(map(wanted, row[0::3], row[1::3], row[2::3])) if hit]
         return found
@@ -78,8 +81,8 @@ def overlap(one, other):
 BARS = [(191, 191, 191), (191, 191, 0), (0, 191, 191), (0, 191, 0), (191, 0, 191), (191, 0, 0), (0, 0, 191), (0, 0, 0)]
 
 
-def must_be_bars(picture, place, tolerance):
-    """Colour bars in `place`, black around it."""
+def must_be_bars(picture, place, tolerance=4):
+    """Colour bars in `place`, black around it. Y′CbCr of eight bits and back is off by two."""
     left, top, width, height = place
     for index, colour in enumerate(BARS):
         # Not at the bars' edges, where chroma and resampling mix; not at the bottom, where the glyph is.
@@ -109,10 +112,15 @@ def is_outline(red, green, blue):
     return green > 170 and blue > 140 and red < 90
 
 
+def is_dark(red, green, blue):
+    return red < 16 and green < 16 and blue < 16
+
+
 def is_glyph(red, green, blue):
     """A letter or dot of one of the glyph's colours: green, light grey, amber."""
-    near = lambda colour: abs(red - colour[0]) + abs(green - colour[1]) + abs(blue - colour[2]) < 24
-    return near((60, 230, 90)) or near((200, 200, 200)) or near((255, 170, 0))
+    return ((abs(red - 60) < 10 and abs(green - 230) < 10 and abs(blue - 90) < 10)
+            or (abs(red - 200) < 8 and abs(green - 200) < 8 and abs(blue - 200) < 8)
+            or (red > 247 and abs(green - 170) < 10 and blue < 10))
 
 
 def must_have_glyph(picture, there=True):
@@ -122,4 +130,12 @@ def must_have_glyph(picture, there=True):
     share = picture.share(corner, is_glyph)
     if (share > 0.01) != there:
         raise Failed(f"{share:.1%} of the lower right corner has the glyph's colours")
-    return share
+
+
+def must_say_why(picture):
+    """A dark screen with lines of light letters in its middle."""
+    dark = picture.share(picture.whole(), is_dark)
+    middle = (picture.width // 8, picture.height // 3, picture.width * 3 // 4, picture.height // 3)
+    letters = picture.share(middle, lambda red, green, blue: min(red, green, blue) > 150)
+    if dark < 0.9 or not 0.001 < letters < 0.3:
+        raise Failed(f"no screen that says why: {dark:.0%} of it dark, letters on {letters:.1%} of its middle")
