@@ -1,14 +1,15 @@
-//! What `scripts/board-vm` does to the kernel's virtual cameras (the driver vivid) from inside the emulated board.
+//! What `scripts/board-vm` needs beside the program: on the emulated board, hands on the kernel's virtual cameras (the
+//! driver vivid); before that, on the machine that emulates it, pictures to feed them with.
 //!
 //! ```text
-//! vivid controls DEVICE                 each control with its value, kind and choices
-//! vivid set DEVICE NAME[=VALUE] …       by the control's name; a menu's choice by its index or name; a button has no value
+//! vivid render FILE SEED FIRST COUNT    frames FIRST.. of the rendered endoscope, forth and back, 1280x720 YUYV
+//! vivid feed DEVICE FILE                such a file's pictures into an output device, again and again, until killed
 //! vivid timings DEVICE 1280x720 60      of an HDMI input or output
-//! vivid feed DEVICE SEED FIRST COUNT    the rendered endoscope's frames FIRST.., forth and back, into an output device
+//! vivid controls DEVICE                 each control with its value, kind and choices
+//! vivid set DEVICE NAME[=VALUE] …       by the control's name; a menu's choice by index or name; a button has no value
 //! ```
 //!
-//! `feed` renders at the size of the device's timings, prints one line of JSON when all frames are ready (the size, and
-//! what rectangle the polyps of all frames lie in: x, y, width, height in pixels), and writes until it is killed.
+//! `render` prints what rectangle the polyps of all frames lie in, as JSON: x, y, width, height in pixels.
 
 mod output;
 
@@ -22,6 +23,9 @@ use v4l::video::Output;
 use v4l::{Device, FourCC};
 use yuv::{YuvChromaSubsampling, YuvConversionMode, YuvPlanarImageMut, YuvRange, YuvStandardMatrix};
 
+const WIDTH: usize = 1280;
+const HEIGHT: usize = 720;
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -29,11 +33,11 @@ fn main() -> ExitCode {
         ["controls", device] => controls(device),
         ["set", device, settings @ ..] => set(device, settings),
         ["timings", device, size, rate] => timings(device, size, rate),
-        ["feed", device, seed, first, count] => feed(device, seed, first, count),
+        ["render", file, seed, first, count] => render(file, seed, first, count),
+        ["feed", device, file] => feed(device, file),
         _ => {
             eprintln!(
-                "vivid controls DEVICE | set DEVICE NAME[=VALUE] … | timings DEVICE WIDTHxHEIGHT RATE | \
-                 feed DEVICE SEED FIRST COUNT"
+                "vivid render FILE SEED FIRST COUNT | feed DEVICE FILE | timings DEVICE WIDTHxHEIGHT RATE | …"
             );
             return ExitCode::from(2);
         }
@@ -100,60 +104,63 @@ fn timings(path: &str, size: &str, rate: &str) -> Result<()> {
     output::set_timings(&output::open(path)?, width.parse()?, height.parse()?, rate.parse()?)
 }
 
-fn feed(path: &str, seed: &str, first: &str, count: &str) -> Result<()> {
+fn render(path: &str, seed: &str, first: &str, count: &str) -> Result<()> {
     let (seed, first, count): (u64, u64, u64) = (seed.parse()?, first.parse()?, count.parse()?);
-    let device = open(path)?;
-    let mut wanted = Output::format(&device)?;
-    wanted.fourcc = FourCC::new(b"YUYV");
-    let format = Output::set_format(&device, &wanted)?;
-    let (width, height) = (format.width as usize, format.height as usize);
-    ensure!(format.fourcc == wanted.fourcc, "{path} takes {} where YUYV was asked for", format.fourcc);
-
-    let colon = Colon::new(width, height, seed);
-    let (mut canvas, mut mask, mut frame) = (Canvas::default(), Mask::default(), Frame::black(width, height));
-    let (mut pictures, mut all) = (Vec::new(), Mask { width, height, pixels: vec![0; width * height] });
-    let mut image = YuvPlanarImageMut::alloc(width as u32, height as u32, YuvChromaSubsampling::Yuv422);
+    let colon = Colon::new(WIDTH, HEIGHT, seed);
+    let (mut canvas, mut mask, mut frame) = (Canvas::default(), Mask::default(), Frame::black(WIDTH, HEIGHT));
+    let mut image = YuvPlanarImageMut::alloc(WIDTH as u32, HEIGHT as u32, YuvChromaSubsampling::Yuv422);
+    let (mut pictures, mut polyps) = (Vec::new(), None);
     for number in first..first + count {
         colon.render_into(number, &mut canvas, &mut frame, &mut mask);
-        for (all, one) in all.pixels.iter_mut().zip(&mask.pixels) {
-            *all |= one;
+        for index in (0..mask.pixels.len()).filter(|&index| mask.pixels[index] != 0) {
+            let (x, y) = (index % WIDTH, index / WIDTH);
+            let [left, top, right, bottom] = polyps.unwrap_or([x, y, x, y]);
+            polyps = Some([left.min(x), top.min(y), right.max(x), bottom.max(y)]);
         }
-        pictures.push(yuyv(&frame, &mut image, format.stride as usize, format.size as usize)?);
+        pictures.push(yuyv(&frame, &mut image)?);
     }
-    let columns = (0..width).filter(|x| (0..height).any(|y| all.pixels[y * width + x] != 0));
-    let rows = (0..height).filter(|y| all.pixels[y * width..][..width].contains(&255));
-    let (columns, rows): (Vec<usize>, Vec<usize>) = (columns.collect(), rows.collect());
-    let (&[left, .., right], &[top, .., bottom]) = (columns.as_slice(), rows.as_slice()) else {
+    let Some([left, top, right, bottom]) = polyps else {
         bail!("no polyp in frames {first}..{} of seed {seed}", first + count);
     };
-    println!(
-        "{{\"size\": [{width}, {height}], \"polyps\": [{left}, {top}, {}, {}]}}",
-        right - left + 1,
-        bottom - top + 1
-    );
-
-    drop(device);
-    let mut queue = output::Queue::new(output::open(path)?, 3)?;
     let back = pictures.iter().rev().skip(1).take(pictures.len().saturating_sub(2));
-    for picture in pictures.iter().chain(back).cycle() {
-        // Waits for the driver: the pace is that of the device's timings.
-        queue.show(picture)?;
-    }
+    let all: Vec<u8> = pictures.iter().chain(back).flatten().copied().collect();
+    std::fs::write(path, all).with_context(|| path.to_owned())?;
+    println!("[{left}, {top}, {}, {}]", right - left + 1, bottom - top + 1);
     Ok(())
 }
 
-/// Rows of Y₀ Cb Y₁ Cr, `stride` bytes apart, as HDMI carries high definition: BT.709, 16 to 235.
-fn yuyv(frame: &Frame, image: &mut YuvPlanarImageMut<'_, u8>, stride: usize, size: usize) -> Result<Vec<u8>> {
+/// Rows of Y₀ Cb Y₁ Cr, as HDMI carries high definition: BT.709, 16 to 235.
+fn yuyv(frame: &Frame, image: &mut YuvPlanarImageMut<'_, u8>) -> Result<Vec<u8>> {
     let (range, matrix, mode) = (YuvRange::Limited, YuvStandardMatrix::Bt709, YuvConversionMode::Balanced);
     yuv::rgb_to_yuv422(image, frame.pixels(), frame.stride().0 as u32, range, matrix, mode)?;
-    let mut picture = vec![0; size];
+    let mut picture = Vec::with_capacity(2 * WIDTH * HEIGHT);
     let rows = image.y_plane.borrow().chunks_exact(image.y_stride as usize);
-    let chroma = image.u_plane.borrow().chunks_exact(image.u_stride as usize);
-    let chroma = chroma.zip(image.v_plane.borrow().chunks_exact(image.v_stride as usize));
-    for ((luma, (blue, red)), to) in rows.zip(chroma).zip(picture.chunks_exact_mut(stride)) {
-        for (((luma, blue), red), to) in luma.chunks_exact(2).zip(blue).zip(red).zip(to.chunks_exact_mut(4)) {
-            to.copy_from_slice(&[luma[0], *blue, luma[1], *red]);
+    let blue = image.u_plane.borrow().chunks_exact(image.u_stride as usize);
+    let red = image.v_plane.borrow().chunks_exact(image.v_stride as usize);
+    for ((luma, blue), red) in rows.zip(blue).zip(red) {
+        for ((luma, blue), red) in luma[..WIDTH].chunks_exact(2).zip(blue).zip(red) {
+            picture.extend([luma[0], *blue, luma[1], *red]);
         }
     }
     Ok(picture)
+}
+
+fn feed(path: &str, file: &str) -> Result<()> {
+    let device = open(path)?;
+    let mut wanted = Output::format(&device)?;
+    (wanted.width, wanted.height, wanted.fourcc) = (WIDTH as u32, HEIGHT as u32, FourCC::new(b"YUYV"));
+    let format = Output::set_format(&device, &wanted)?;
+    let granted = (format.width as usize, format.height as usize, format.stride as usize, format.fourcc);
+    ensure!(
+        granted == (WIDTH, HEIGHT, 2 * WIDTH, wanted.fourcc),
+        "{path} takes no {WIDTH}x{HEIGHT} YUYV, but\n{format}"
+    );
+    drop(device);
+    let pictures = std::fs::read(file).with_context(|| file.to_owned())?;
+    let mut queue = output::Queue::new(output::open(path)?, 3)?;
+    for picture in pictures.chunks_exact(2 * WIDTH * HEIGHT).cycle() {
+        // Waits for the driver: the pace is that of the device's timings.
+        queue.show(picture)?;
+    }
+    bail!("{file} holds no picture");
 }

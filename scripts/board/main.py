@@ -1,6 +1,7 @@
 """Boots the emulated board, runs every check, prints one line for each. See scripts/board-vm."""
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -31,6 +32,7 @@ def image(options):
         for library, file in initramfs.libraries(root, program):
             if library not in archive.names:
                 archive.file(library, file.read_bytes(), 0o755)
+    archive.file("endoscope.yuyv", Path(options.endoscope).read_bytes())
     archive.tree("polyp-edge/boards", options.boards, "*.toml")
     archive.tree("polyp-edge/models/first-light", options.bundle)
     return archive.bytes()
@@ -38,13 +40,13 @@ def image(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("kernel", "root", "program", "vivid", "boards", "bundle", "out"):
+    for name in ("kernel", "root", "program", "vivid", "boards", "bundle", "endoscope", "polyps", "out"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--only", default="", help="only checks with this in their name")
     options = parser.parse_args()
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    for old in out.glob("*.png"):
+    for old in [*out.glob("*.png"), *out.glob("*.log")]:
         old.unlink()
     (out / "initramfs").write_bytes(image(options))
 
@@ -58,7 +60,7 @@ def main():
     say(f"booted in {time.monotonic() - begun:.0f} s")
     failed = []
     try:
-        board = checks.Board(machine, out)
+        board = checks.Board(machine, out, json.loads(options.polyps))
         board.prepare()
         for name, function in checks.CHECKS:
             if options.only not in name:
