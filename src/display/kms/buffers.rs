@@ -12,6 +12,25 @@ const POOL: usize = 3;
 /// No camera's queue has more buffers.
 const MOST_IMPORTS: usize = 32;
 
+/// All framebuffers of a mode.
+pub struct Buffers<M> {
+    /// Of the mode's size, without transparency.
+    pub pictures: Pool<M>,
+    /// Of the mode's size, for a plane of their own.
+    pub layers: Option<Pool<M>>,
+    pub imports: Imports,
+}
+
+impl<M> Buffers<M> {
+    pub fn destroy<G: Gpu<Memory = M>>(mut self, gpu: &mut G) {
+        self.imports.forget(gpu, |_| true);
+        self.pictures.destroy(gpu);
+        if let Some(layers) = self.layers {
+            layers.destroy(gpu);
+        }
+    }
+}
+
 /// A dumb buffer with its framebuffer.
 pub struct Canvas<M> {
     pub framebuffer: u32,

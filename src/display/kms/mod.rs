@@ -2,12 +2,14 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | [`gpu`] | what is needed of a card, as a trait; [`card`] is the real one |
+//! | [`gpu`] | what is needed of a card, as a trait; [`card`] is the real one, with its `events` |
 //! | [`facts`] | which cards there are, and who holds one |
 //! | [`choose`] | card, connector, mode, planes |
-//! | [`request`], [`outlet`] | properties of what feeds a connector; atomic commits |
-//! | [`buffers`], [`draw`] | framebuffers, and pictures into them |
-//! | [`surface`] | a mode with its buffers: scenes drawn, committed, flipped |
+//! | [`request`], `outlet` | properties of what feeds a connector; atomic commits |
+//! | `buffers`, `draw` | framebuffers, and pictures into them |
+//! | `content` | what lies on the planes at once |
+//! | `surface` | a mode with its buffers: scenes drawn, committed, flipped |
+//! | `sink` | scenes in, flips out |
 //!
 //! Two roads lead to the monitor. *Planes*: the video on the primary plane, if possible straight from the camera's
 //! memory, and the layer on a plane above it. *Blend*: the layer blended into the video in cached memory. Which one is
@@ -17,11 +19,14 @@
 mod buffers;
 pub mod card;
 pub mod choose;
+mod content;
 mod draw;
+mod events;
 pub mod facts;
 pub mod gpu;
 mod outlet;
 pub mod request;
+mod sink;
 mod surface;
 
 use std::io;
@@ -38,10 +43,9 @@ use self::choose::is_lit;
 use self::draw::Brush;
 use self::gpu::{Connector, Failure, Gpu, Mode, Saved};
 use self::outlet::Outlet;
-use self::surface::{FLIP_PATIENCE, Surface};
-use super::{Scene, Shown, Sink};
+use self::surface::Surface;
+use super::Shown;
 use crate::fault::{Exit, Fault};
-use crate::field_of_view::Placement;
 
 /// How often monitors are looked for, and what failed is tried again.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -366,100 +370,5 @@ fn not_master(path: &Path, error: &io::Error) -> anyhow::Error {
             "this program may not rule {path}: {error}; stop the program that does, or run as root"
         )),
         false => fault(format!("{path} is in use by {}: {error}; stop it", holders.join(", "))),
-    }
-}
-
-impl<G: Gpu> Sink for Kms<G> {
-    fn place(&mut self, width_px: usize, height_px: usize) -> Placement {
-        let size = (width_px, height_px);
-        if width_px > 0 && height_px > 0 && self.picture != Some(size) {
-            self.picture = Some(size);
-            self.choose_mode();
-        }
-        let surface = self.mode.as_ref().map_or(size, Mode::size);
-        Placement::fit(size, surface, self.wanted.enlarge)
-    }
-
-    fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
-        self.look()?;
-        let (None, Some(mode)) = (&self.dark, self.mode) else { return Ok(Shown::Skipped) };
-        let Placement { surface, target, .. } = scene.placement;
-        let lies = |at: usize, side: usize, whole: usize| {
-            side > 0 && at.checked_add(side).is_some_and(|end| end <= whole)
-        };
-        let lies_within = lies(target.x, target.width, surface.0) && lies(target.y, target.height, surface.1);
-        if surface != mode.size() || !lies_within {
-            return Ok(Shown::Skipped);
-        }
-        if let Some(retired) = &mut self.retired
-            && let Err(error) = retired.collect(&mut self.gpu, FLIP_PATIENCE)
-        {
-            return self.failed(&error);
-        }
-        if !self.surface_for(mode)? {
-            return Ok(Shown::Skipped);
-        }
-        let (Some(surface), Some(monitor)) = (&mut self.surface, &self.monitor) else {
-            return Ok(Shown::Skipped);
-        };
-        match surface.show(&mut self.gpu, &monitor.outlet, &mut self.brush, scene) {
-            Ok(shown) => {
-                if shown == Shown::Yes && !self.is_announced {
-                    self.is_announced = true;
-                    self.said.clear();
-                    if let Some(retired) = self.retired.take() {
-                        retired.destroy(&mut self.gpu);
-                    }
-                    log::info!("{}", self.describe());
-                }
-                Ok(shown)
-            }
-            Err(error) => self.failed(&error),
-        }
-    }
-
-    fn tend(&mut self, flipped: &mut dyn FnMut(Instant, Instant)) -> Result<()> {
-        self.look()?;
-        let Some(surface) = &mut self.surface else { return Ok(()) };
-        let collected = surface.collect(&mut self.gpu, Duration::ZERO);
-        surface.take_done(flipped);
-        match collected {
-            Ok(()) => Ok(()),
-            Err(error) => self.failed(&error).map(|_| ()),
-        }
-    }
-
-    fn dark(&self) -> Option<&str> {
-        self.dark.as_deref()
-    }
-
-    fn describe(&self) -> String {
-        let card = format!("{} ({})", name(self.gpu.path()), self.gpu.driver());
-        let (Some(monitor), Some(mode)) = (&self.monitor, &self.mode) else {
-            let socket = self.wanted.connector.as_deref().unwrap_or("any connector");
-            return format!("{socket} on {card}: no monitor");
-        };
-        let road = self.surface.as_ref().map_or("not lit yet", Surface::road);
-        format!("{} on {card}: {mode}, {road}", monitor.connector.name)
-    }
-}
-
-impl<G: Gpu> Drop for Kms<G> {
-    fn drop(&mut self) {
-        if self.is_master {
-            if let (Some(surface), Some(monitor)) = (&mut self.surface, &self.monitor)
-                && let Err(error) = surface.clear(&mut self.gpu, &monitor.outlet)
-            {
-                log::debug!("the overlay does not go: {error}");
-            }
-            for saved in &self.saved {
-                if let Err(error) = self.gpu.restore(saved) {
-                    log::info!("what the monitor showed before does not come back: {error}");
-                }
-            }
-        }
-        for surface in [self.retired.take(), self.surface.take()].into_iter().flatten() {
-            surface.destroy(&mut self.gpu);
-        }
     }
 }

@@ -19,39 +19,6 @@ pub const FLIP_PATIENCE: Duration = Duration::from_millis(50);
 /// Flips whose time has not been asked for yet; older ones are forgotten.
 const MOST_FLIPS: usize = 16;
 
-/// What lies on the planes.
-#[derive(Default)]
-struct Content {
-    primary: Primary,
-    /// A canvas for layers.
-    layer: Option<usize>,
-}
-
-#[derive(Default)]
-enum Primary {
-    #[default]
-    Nothing,
-    /// A canvas for pictures.
-    Drawn(usize),
-    /// The camera's memory, kept until another picture has replaced it.
-    Lent(Lease, Placement, Colour),
-}
-
-impl Content {
-    fn drawn(&self) -> Option<usize> {
-        match self.primary {
-            Primary::Drawn(index) => Some(index),
-            _ => None,
-        }
-    }
-    fn lent(&self) -> Option<BufferId> {
-        match &self.primary {
-            Primary::Lent(lease, ..) => Some(lease.id()),
-            _ => None,
-        }
-    }
-}
-
 /// A commit whose flip is not done yet.
 struct Flight {
     serial: u64,
@@ -73,12 +40,9 @@ struct Way {
 pub struct Surface<M> {
     pub mode: Mode,
     blob: u32,
-    pictures: Pool<M>,
-    /// For a plane of their own.
-    layers: Option<Pool<M>>,
+    buffers: Buffers<M>,
     /// Layers are on their plane; else they are blended.
     has_planes: bool,
-    imports: Imports,
     /// The way that works, and the one that does not.
     direct: Option<Way>,
     refused: Option<Way>,
@@ -119,10 +83,8 @@ impl<M> Surface<M> {
         let mut surface = Surface {
             mode,
             blob,
-            pictures,
-            layers: None,
+            buffers: Buffers { pictures, layers: None, imports: Imports::default() },
             has_planes: false,
-            imports: Imports::default(),
             direct: None,
             refused: None,
             shown: Content::default(),
@@ -158,12 +120,12 @@ impl<M> Surface<M> {
     where
         M: super::gpu::Memory,
     {
-        self.layers = Some(Pool::new(gpu, self.mode.size(), Fourcc::ARGB8888)?);
+        self.buffers.layers = Some(Pool::new(gpu, self.mode.size(), Fourcc::ARGB8888)?);
         let content = Content { primary: Primary::Drawn(0), layer: Some(0) };
         let tested = self.test(gpu, outlet, &content, !self.is_lit);
         self.has_planes = tested.is_ok();
         if tested.is_err()
-            && let Some(layers) = self.layers.take()
+            && let Some(layers) = self.buffers.layers.take()
         {
             layers.destroy(gpu);
         }
@@ -249,7 +211,8 @@ impl<M> Surface<M> {
             return Ok(Shown::Skipped);
         }
         let how = if self.is_lit { Commit::Flip } else { Commit::Modeset };
-        self.compose(outlet, &content, !self.is_lit);
+        let blob = (!self.is_lit).then_some(self.blob);
+        content.compose(&mut self.request, outlet, &self.buffers, self.mode.size(), blob);
         self.serial += 1;
         let captured = scene.picture.map(|_| scene.captured);
         match gpu.commit(&mut self.request, how, self.serial) {
@@ -293,7 +256,7 @@ impl<M> Surface<M> {
             self.has_planes = false;
             return true;
         }
-        self.layers.is_none() && outlet.overlay.is_some() && self.open_planes(gpu, outlet).is_ok()
+        self.buffers.layers.is_none() && outlet.overlay.is_some() && self.open_planes(gpu, outlet).is_ok()
     }
 
     /// Everything for a scene but the commit; `None` if it cannot be drawn.
@@ -312,7 +275,7 @@ impl<M> Surface<M> {
         let used_pictures = [self.shown.drawn(), pending.and_then(Content::drawn)];
         let size = self.mode.size();
         let mut layer = None;
-        if let Some(layers) = self.layers.as_mut().filter(|_| self.has_planes) {
+        if let Some(layers) = self.buffers.layers.as_mut().filter(|_| self.has_planes) {
             layer = layers.free(used_layers);
             if let Some(canvas) = layer.and_then(|index| layers.get_mut(index)) {
                 canvas.traces.layer(scene.layer, &mut canvas.memory, canvas.stride, size);
@@ -323,8 +286,8 @@ impl<M> Surface<M> {
                 return Ok(Some(Content { primary, layer }));
             }
         }
-        let Some(index) = self.pictures.free(used_pictures) else { return Ok(None) };
-        let Some(canvas) = self.pictures.get_mut(index) else { return Ok(None) };
+        let Some(index) = self.buffers.pictures.free(used_pictures) else { return Ok(None) };
+        let Some(canvas) = self.buffers.pictures.get_mut(index) else { return Ok(None) };
         let blended = layer.is_none().then_some(scene.layer);
         let (memory, stride) = (&mut canvas.memory, canvas.stride);
         match brush.picture(scene.picture.as_ref(), &scene.placement, blended, memory, stride) {
@@ -364,7 +327,7 @@ impl<M> Surface<M> {
         let tested = if !(can && outlet.primary.formats.contains(&recipe.format)) {
             Err(None)
         } else {
-            match self.imports.framebuffer(gpu, lease, &recipe, used) {
+            match self.buffers.imports.framebuffer(gpu, lease, &recipe, used) {
                 Ok(Some(_)) if self.direct == Some(way) => Ok(()),
                 Ok(Some(_)) => {
                     let primary = Primary::Lent(lease.clone(), placement, colour);
@@ -402,42 +365,9 @@ impl<M> Surface<M> {
         content: &Content,
         modeset: bool,
     ) -> io::Result<()> {
-        self.compose(outlet, content, modeset);
+        let blob = modeset.then_some(self.blob);
+        content.compose(&mut self.request, outlet, &self.buffers, self.mode.size(), blob);
         gpu.commit(&mut self.request, Commit::Test { modeset }, 0)
-    }
-
-    fn compose(&mut self, outlet: &Outlet, content: &Content, modeset: bool) {
-        let size = self.mode.size();
-        let whole = Rect { x: 0, y: 0, width: size.0, height: size.1 };
-        let crtc = outlet.crtc.id;
-        let request = &mut self.request;
-        request.clear();
-        if modeset {
-            outlet.light(request, self.blob);
-        }
-        match &content.primary {
-            Primary::Drawn(index) => {
-                let framebuffer = self.pictures.get(*index).map_or(0, |canvas| canvas.framebuffer);
-                outlet.primary.show(request, crtc, framebuffer, size, whole, None);
-            }
-            Primary::Lent(lease, placement, colour) => {
-                let framebuffer = self.imports.get(lease.id()).unwrap_or(0);
-                let is_rgb = matches!(lease.view().format(), PixelFormat::Rgb24 | PixelFormat::Bgr24);
-                let colour = (!is_rgb).then_some(*colour);
-                outlet.primary.show(request, crtc, framebuffer, placement.frame, placement.target, colour);
-            }
-            Primary::Nothing => outlet.primary.hide(request),
-        }
-        outlet.primary.settle(request, false);
-        let Some(overlay) = &outlet.overlay else { return };
-        let canvas = content.layer.and_then(|index| self.layers.as_ref()?.get(index));
-        match canvas {
-            Some(canvas) => {
-                overlay.show(request, crtc, canvas.framebuffer, size, whole, None);
-                overlay.settle(request, true);
-            }
-            None => overlay.hide(request),
-        }
     }
 }
 
@@ -445,7 +375,9 @@ impl<M> Surface<M> {
     /// The planes off, the mode kept: for whoever comes next.
     pub fn clear<G: Gpu<Memory = M>>(&mut self, gpu: &mut G, outlet: &Outlet) -> io::Result<()> {
         self.collect(gpu, FLIP_PATIENCE)?;
-        let Some(overlay) = outlet.overlay.as_ref().filter(|_| self.layers.is_some()) else { return Ok(()) };
+        let Some(overlay) = outlet.overlay.as_ref().filter(|_| self.buffers.layers.is_some()) else {
+            return Ok(());
+        };
         self.request.clear();
         overlay.hide(&mut self.request);
         gpu.commit(&mut self.request, Commit::Modeset, 0)
@@ -461,12 +393,8 @@ impl<M> Surface<M> {
     }
 
     /// Gives back all that it holds. What is still shown goes dark.
-    pub fn destroy<G: Gpu<Memory = M>>(mut self, gpu: &mut G) {
-        self.imports.forget(gpu, |_| true);
-        self.pictures.destroy(gpu);
-        if let Some(layers) = self.layers {
-            layers.destroy(gpu);
-        }
+    pub fn destroy<G: Gpu<Memory = M>>(self, gpu: &mut G) {
+        self.buffers.destroy(gpu);
         if let Err(error) = gpu.destroy_blob(self.blob) {
             log::debug!("blob {} is not destroyed: {error}", self.blob);
         }

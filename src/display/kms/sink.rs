@@ -1,0 +1,106 @@
+//! The monitor as a sink: scenes in, flips out, and at the end what was there before.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::gpu::{Gpu, Mode};
+use super::surface::{FLIP_PATIENCE, Surface};
+use super::{Kms, name};
+use crate::display::{Scene, Shown, Sink};
+use crate::field_of_view::Placement;
+
+impl<G: Gpu> Sink for Kms<G> {
+    fn place(&mut self, width_px: usize, height_px: usize) -> Placement {
+        let size = (width_px, height_px);
+        if width_px > 0 && height_px > 0 && self.picture != Some(size) {
+            self.picture = Some(size);
+            self.choose_mode();
+        }
+        let surface = self.mode.as_ref().map_or(size, Mode::size);
+        Placement::fit(size, surface, self.wanted.enlarge)
+    }
+
+    fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
+        self.look()?;
+        let (None, Some(mode)) = (&self.dark, self.mode) else { return Ok(Shown::Skipped) };
+        let Placement { surface, target, .. } = scene.placement;
+        let lies = |at: usize, side: usize, whole: usize| {
+            side > 0 && at.checked_add(side).is_some_and(|end| end <= whole)
+        };
+        let lies_within = lies(target.x, target.width, surface.0) && lies(target.y, target.height, surface.1);
+        if surface != mode.size() || !lies_within {
+            return Ok(Shown::Skipped);
+        }
+        if let Some(retired) = &mut self.retired
+            && let Err(error) = retired.collect(&mut self.gpu, FLIP_PATIENCE)
+        {
+            return self.failed(&error);
+        }
+        if !self.surface_for(mode)? {
+            return Ok(Shown::Skipped);
+        }
+        let (Some(surface), Some(monitor)) = (&mut self.surface, &self.monitor) else {
+            return Ok(Shown::Skipped);
+        };
+        match surface.show(&mut self.gpu, &monitor.outlet, &mut self.brush, scene) {
+            Ok(shown) => {
+                if shown == Shown::Yes && !self.is_announced {
+                    self.is_announced = true;
+                    self.said.clear();
+                    if let Some(retired) = self.retired.take() {
+                        retired.destroy(&mut self.gpu);
+                    }
+                    log::info!("{}", self.describe());
+                }
+                Ok(shown)
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn tend(&mut self, flipped: &mut dyn FnMut(Instant, Instant)) -> Result<()> {
+        self.look()?;
+        let Some(surface) = &mut self.surface else { return Ok(()) };
+        let collected = surface.collect(&mut self.gpu, Duration::ZERO);
+        surface.take_done(flipped);
+        match collected {
+            Ok(()) => Ok(()),
+            Err(error) => self.failed(&error).map(|_| ()),
+        }
+    }
+
+    fn dark(&self) -> Option<&str> {
+        self.dark.as_deref()
+    }
+
+    fn describe(&self) -> String {
+        let card = format!("{} ({})", name(self.gpu.path()), self.gpu.driver());
+        let (Some(monitor), Some(mode)) = (&self.monitor, &self.mode) else {
+            let socket = self.wanted.connector.as_deref().unwrap_or("any connector");
+            return format!("{socket} on {card}: no monitor");
+        };
+        let road = self.surface.as_ref().map_or("not lit yet", Surface::road);
+        format!("{} on {card}: {mode}, {road}", monitor.connector.name)
+    }
+}
+
+impl<G: Gpu> Drop for Kms<G> {
+    fn drop(&mut self) {
+        if self.is_master {
+            if let (Some(surface), Some(monitor)) = (&mut self.surface, &self.monitor)
+                && let Err(error) = surface.clear(&mut self.gpu, &monitor.outlet)
+            {
+                log::debug!("the overlay does not go: {error}");
+            }
+            for saved in &self.saved {
+                if let Err(error) = self.gpu.restore(saved) {
+                    log::info!("what the monitor showed before does not come back: {error}");
+                }
+            }
+        }
+        for surface in [self.retired.take(), self.surface.take()].into_iter().flatten() {
+            surface.destroy(&mut self.gpu);
+        }
+    }
+}
