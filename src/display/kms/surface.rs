@@ -4,15 +4,15 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::Road;
-use super::buffers::{Imports, Pool, recipe};
+use super::buffers::{Buffers, Imports, Pool, recipe};
+use super::content::{Content, Primary};
 use super::draw::Brush;
 use super::gpu::{Commit, Failure, Flip, Fourcc, Framebuffer, Gpu, Mode};
 use super::outlet::Outlet;
 use super::request::Request;
-use crate::capture::live::{BufferId, Lease};
 use crate::display::{Scene, Shown};
 use crate::field_of_view::Placement;
-use crate::frame::{Colour, PixelFormat, Range, Rect};
+use crate::frame::{Colour, PixelFormat, Range};
 
 /// No flip takes longer, at 24 pictures a second.
 pub const FLIP_PATIENCE: Duration = Duration::from_millis(50);
