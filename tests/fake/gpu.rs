@@ -4,9 +4,11 @@
 
 #![allow(dead_code)]
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -156,6 +158,31 @@ pub struct Counts {
     pub longest: Duration,
 }
 
+thread_local! {
+    /// More than 0 while the card works: what it allocates is not the display's.
+    pub static INSIDE: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The card's state while it works.
+struct Guard<'a>(MutexGuard<'a, State>);
+
+impl Deref for Guard<'_> {
+    type Target = State;
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+impl DerefMut for Guard<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.0
+    }
+}
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        INSIDE.set(INSIDE.get() - 1);
+    }
+}
+
 /// A handle on the card: the display has one, the test another.
 #[derive(Clone)]
 pub struct FakeGpu(Arc<Mutex<State>>);
@@ -277,8 +304,9 @@ impl FakeGpu {
         FakeGpu(Arc::new(Mutex::new(state)))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn state(&self) -> Guard<'_> {
+        INSIDE.set(INSIDE.get() + 1);
+        Guard(self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
     pub fn advance(&self, by: Duration) {
