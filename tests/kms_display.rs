@@ -27,7 +27,7 @@ fn modes() -> Vec<Mode> {
     vec![mode(64, 48, 60, true), mode(96, 64, 60, false), mode(96, 64, 50, false), mode(32, 32, 60, false)]
 }
 
-fn exact(width: usize, height: usize, refresh_hz: Option<f64>) -> ModeWish {
+fn exact(width: u32, height: u32, refresh_hz: Option<f64>) -> ModeWish {
     ModeWish::Exact { width, height, refresh_hz }
 }
 

@@ -6,7 +6,7 @@ use super::gpu::{Connector, Fourcc, Mode, Plane, PlaneKind, Status};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ModeWish {
     /// Within half a hertz; without a rate: the one nearest to 60.
-    Exact { width: usize, height: usize, refresh_hz: Option<f64> },
+    Exact { width: u32, height: u32, refresh_hz: Option<f64> },
     /// The picture's own size.
     Camera,
     /// What the monitor likes best.
@@ -55,7 +55,7 @@ pub fn modes(wishes: &[ModeWish], modes: &[Mode], picture: Option<(usize, usize)
         let found = match *wish {
             ModeWish::Exact { width, height, refresh_hz } => {
                 let within = if refresh_hz.is_some() { 0.5 } else { f64::MAX };
-                nearest((width, height), refresh_hz.unwrap_or(60.0), within)
+                nearest((width as usize, height as usize), refresh_hz.unwrap_or(60.0), within)
             }
             ModeWish::Camera => picture.and_then(|size| nearest(size, 60.0, f64::MAX)),
             ModeWish::Preferred => progressive().find(|mode| mode.is_preferred()),
