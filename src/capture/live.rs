@@ -29,7 +29,8 @@ pub enum Event {
     Decoded(Stamp),
     /// None came in time.
     Nothing,
-    /// None will come until what is said here is over.
+    /// None will come until what is said here is over. Leases had better be dropped: kernels before 5.0 let nobody have
+    /// the device while one is out.
     Absent(Absence),
 }
 

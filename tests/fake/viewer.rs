@@ -45,6 +45,8 @@ pub struct Viewer {
     frame: Frame,
     /// How many pictures are kept while others come.
     pub hold: usize,
+    /// Whether they are let go when no more come.
+    pub lets_go: bool,
     held: VecDeque<(Lease, u64)>,
     /// When each picture came, and which it was.
     pub pictures: Vec<(Duration, u64)>,
@@ -60,6 +62,7 @@ impl Viewer {
             machine: machine.clone(),
             frame: Frame::black(1, 1),
             hold: 2,
+            lets_go: false,
             held: VecDeque::new(),
             pictures: Vec::new(),
             last_sequence: None,
@@ -91,6 +94,9 @@ impl Viewer {
                 Event::Nothing => {}
                 Event::Absent(absence) => {
                     self.word(now);
+                    if self.lets_go {
+                        self.drop_down_to(0);
+                    }
                     let told = Told(now, absence.why, absence.detail.to_string());
                     if self.absences.last().is_none_or(|last| (last.1, &last.2) != (told.1, &told.2)) {
                         self.absences.push(told);

@@ -70,6 +70,8 @@ enum State<K: Kernel> {
     /// Open, without a stream.
     Idle(Session<K>),
     Streaming(Stream<K>),
+    /// The kernel would not stop it, and pictures are lent, which keep the device taken even when it is closed.
+    Stopping(Stream<K>),
 }
 
 struct Stream<K: Kernel> {
@@ -126,6 +128,13 @@ impl<S: System> V4l2<S> {
         }
         self.attempts += 1;
         self.retry_at = now + RETRY_EVERY;
+        self.state = match std::mem::replace(&mut self.state, State::Closed) {
+            State::Stopping(stream) => stream.stop(true),
+            other => other,
+        };
+        if matches!(self.state, State::Stopping(_)) {
+            return Ok(());
+        }
         if matches!(self.state, State::Closed) {
             let session = session::open(&mut self.system, &self.wanted, self.known.as_deref())?;
             let stable = self.system.stable_names(&session.name).into_iter().next();
@@ -282,30 +291,22 @@ impl<S: System> V4l2<S> {
                         stream.damaged = false;
                         State::Streaming(stream)
                     }
-                    Err(_) => {
-                        let _ = stream.queue.stop(&stream.session.kernel);
-                        State::Closed
-                    }
+                    Err(_) => stream.stop(false),
                 }
             }
-            (State::Streaming(mut stream), Remedy::Renegotiate) => {
-                match stream.queue.stop(&stream.session.kernel) {
-                    Ok(()) => {
-                        // Whether anything is lost shows when it is asked for again: at once, unless the input
-                        // changes its mind all the time.
-                        silent = self.changed_at.is_none_or(|last| now >= last + RETRY_EVERY);
-                        if silent {
-                            (self.retry_at, self.changed_at) = (now, Some(now));
-                        }
-                        State::Idle(stream.session)
+            (State::Streaming(stream), Remedy::Renegotiate) => {
+                let state = stream.stop(true);
+                if matches!(state, State::Idle(_)) {
+                    // Whether anything is lost shows when it is asked for again: at once, unless the input changes its
+                    // mind all the time.
+                    silent = self.changed_at.is_none_or(|last| now >= last + RETRY_EVERY);
+                    if silent {
+                        (self.retry_at, self.changed_at) = (now, Some(now));
                     }
-                    Err(_) => State::Closed,
                 }
+                state
             }
-            (State::Streaming(mut stream), _) => {
-                let _ = stream.queue.stop(&stream.session.kernel);
-                State::Closed
-            }
+            (State::Streaming(stream), _) => stream.stop(false),
             (State::Idle(session), Remedy::Renegotiate) => State::Idle(session),
             _ => State::Closed,
         };
@@ -333,6 +334,16 @@ impl<S: System> V4l2<S> {
 }
 
 impl<K: Kernel> Stream<K> {
+    /// Stops the stream; the device stays open if `keep` says so.
+    fn stop(mut self, keep: bool) -> State<K> {
+        match self.queue.stop(&self.session.kernel) {
+            Ok(()) if keep => State::Idle(self.session),
+            Ok(()) => State::Closed,
+            Err(broken) if broken.is_gone() || self.queue.is_empty() => State::Closed,
+            Err(_) => State::Stopping(self),
+        }
+    }
+
     fn stalled(&self) -> Trouble {
         let seconds = STALLED_AFTER.as_secs_f32();
         let (why, what) = match self.damaged {
@@ -394,7 +405,7 @@ impl<S: System> Camera for V4l2<S> {
 
 impl<S: System> Drop for V4l2<S> {
     fn drop(&mut self) {
-        if let State::Streaming(stream) = &mut self.state {
+        if let State::Streaming(stream) | State::Stopping(stream) = &mut self.state {
             // Leases may outlive the camera; the device is free all the same.
             let _ = stream.queue.stop(&stream.session.kernel);
         }

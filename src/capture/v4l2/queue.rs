@@ -40,6 +40,13 @@ pub enum Broken {
     Driver(String),
 }
 
+impl Broken {
+    /// The device is no longer there.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Broken::Refused(Refused { errno: Errno::NODEV | Errno::NXIO, .. }))
+    }
+}
+
 impl From<Refused> for Broken {
     fn from(refused: Refused) -> Broken {
         Broken::Refused(refused)
@@ -153,14 +160,19 @@ where
         Ok(())
     }
 
-    /// Stops the stream and gives up the buffers. What is lent stays readable until it is returned.
+    /// Stops the stream and gives up the buffers. What is lent stays readable until it is returned. After an error the
+    /// queue is empty or has lent buffers alone; it is of no use but to be stopped again.
     ///
-    /// The mappings alone would keep the device taken after it is closed: hence the request for none.
+    /// The mappings alone would keep the device taken after it is closed: hence the request for none. Kernels before
+    /// 5.0 refuse it while anything is lent.
     pub fn stop<K: Kernel<Memory = M>>(&mut self, kernel: &K) -> Result<(), Broken> {
-        let off = if self.on { self.turn_off(kernel) } else { Ok(()) };
-        self.slots.clear();
+        self.slots.retain(|slot| !slot.slot.is_returned());
+        if self.on {
+            self.turn_off(kernel)?;
+        }
         ask("VIDIOC_REQBUFS", || kernel.request_buffers(self.buffers, 0))?;
-        off
+        self.slots.clear();
+        Ok(())
     }
 
     /// Queues again what was returned.
