@@ -35,11 +35,11 @@ fn main() -> Result<()> {
             let engine = Engine::load(&bundle, &Options { threads, ..Options::default() })?;
             Walk::new(engine, &bundle.manifest, Following::Video)
         };
-        let (outcome, share) = live::run(buffers, road, Settings::default(), load)?;
-        live::line(&format!("Yuyv, {name}: annotation"), &outcome, Stage::Total, share);
-        live::line(&format!("Yuyv, {name}: video"), &outcome, Stage::VideoDelay, share);
-        println!("{:34} {} with regions, {}", "", outcome.with_regions, outcome.state);
-        last = Some(outcome);
+        let run = live::run(buffers, road, Settings::default(), load)?;
+        live::line(&format!("Yuyv, {name}: annotation"), &run, Stage::Total);
+        live::line(&format!("Yuyv, {name}: video"), &run, Stage::VideoDelay);
+        println!("{:38} {} with regions, {}", "", run.outcome.with_regions, run.outcome.state);
+        last = Some(run.outcome);
     }
     if let Some(outcome) = last {
         println!("{}", latency::table(&outcome.latencies.report()));

@@ -2,17 +2,65 @@
 //! second; colour conversion, blending and the write into the monitor's buffer included. What comes on top is the
 //! monitor's own: the wait for its next vertical blank.
 //!
+//! The last cases are the same with inference asleep, panicking and talking rubbish: no frame is to be later for it.
+//!
 //! `cargo bench --bench video_delay`; BENCH_SECONDS=600 for ten minutes a case. `core`: the share of one core that the
-//! displaying thread takes.
+//! displaying thread takes; `grown`: memory and open files of the process, from the third second to the end.
 
 mod live;
 
+use std::path::Path;
+use std::time::Duration;
+
 use anyhow::{Result, bail};
+use polyp_edge::bundle::Bundle;
 use polyp_edge::display::kms::Road;
 use polyp_edge::engine::Engine;
 use polyp_edge::frame::PixelFormat;
 use polyp_edge::latency::Stage;
-use polyp_edge::pipeline::{Settings, Walk};
+use polyp_edge::pipeline::{Following, Segmenter, Settings, Walk};
+
+/// Inference that goes wrong from its hundredth frame on.
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    SleepsTenSeconds,
+    Panics,
+    Rubbish,
+}
+
+struct Troubled {
+    trouble: Trouble,
+    runs: u32,
+    shapes: [[usize; 4]; 2],
+}
+
+impl Segmenter for Troubled {
+    fn input_shape(&self) -> [usize; 3] {
+        let [_, channels, height, width] = self.shapes[0];
+        [height, width, channels]
+    }
+    fn output_shape(&self) -> [usize; 3] {
+        let [_, channels, height, width] = self.shapes[1];
+        [height, width, channels]
+    }
+    fn output_quantisation(&self) -> (f32, u8) {
+        (0.1, 128)
+    }
+    fn run(&mut self, _: &[u8], logits: &mut [u8]) -> Result<()> {
+        self.runs += 1;
+        logits.fill(0);
+        match self.trouble {
+            _ if self.runs < 100 => {}
+            Trouble::SleepsTenSeconds => std::thread::sleep(Duration::from_secs(10)),
+            Trouble::Panics => panic!("inference panics, as it should"),
+            Trouble::Rubbish => {
+                let noise = logits.iter_mut().zip(1u32..);
+                noise.for_each(|(logit, index)| *logit = (index.wrapping_mul(2654435761) >> 20) as u8);
+            }
+        }
+        Ok(())
+    }
+}
 
 fn main() -> Result<()> {
     let frames = live::rendered();
@@ -22,9 +70,20 @@ fn main() -> Result<()> {
         for (road, name) in [(Road::Blend, "blended"), (Road::Planes, "overlay on its plane")] {
             let buffers = live::buffers(&frames, format);
             let load = || -> Result<Walk<Engine>> { bail!("none: the display alone is measured") };
-            let (outcome, share) = live::run(buffers, road, Settings::default(), load)?;
-            live::line(&format!("{format:?}, {name}"), &outcome, Stage::VideoDelay, share);
+            let run = live::run(buffers, road, Settings::default(), load)?;
+            live::line(&format!("{format:?}, {name}"), &run, Stage::VideoDelay);
         }
+    }
+    for trouble in [Trouble::SleepsTenSeconds, Trouble::Panics, Trouble::Rubbish] {
+        let buffers = live::buffers(&frames, PixelFormat::Yuyv);
+        let load = move || {
+            let bundle = Bundle::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/first-light"))?;
+            let shapes = [bundle.manifest.input.shape, bundle.manifest.output.shape];
+            Walk::new(Troubled { trouble, runs: 0, shapes }, &bundle.manifest, Following::Video)
+        };
+        let run = live::run(buffers, Road::Blend, Settings::default(), load)?;
+        live::line(&format!("Yuyv, blended; inference {trouble:?}"), &run, Stage::VideoDelay);
+        println!("{:38} {}", "", run.outcome.state);
     }
     Ok(())
 }

@@ -32,6 +32,9 @@ pub const RATE_HZ: f64 = 60.0;
 /// Frames that the camera goes round in: more than caches hold.
 const LOOP: usize = 12;
 
+/// After this all memory should be there.
+const WARM_UP: Duration = Duration::from_secs(3);
+
 /// Seconds that each case runs: `BENCH_SECONDS`, else ten.
 pub fn seconds() -> f64 {
     std::env::var("BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10.0)
@@ -143,7 +146,10 @@ pub struct Monitor {
     start: Instant,
     moved: Duration,
     cpu_at_start: Option<Duration>,
-    pub cpu: Duration,
+    cpu: Duration,
+    held_at_first: Option<(i64, i64)>,
+    held_at_last: Option<(i64, i64)>,
+    next_look: Duration,
 }
 
 impl Monitor {
@@ -154,13 +160,28 @@ impl Monitor {
         let wanted = Wanted { modes: vec![ModeWish::Camera], road, ..Wanted::default() };
         let kms = Kms::with(gpu.clone(), &wanted)?;
         let start = Instant::now();
-        Ok(Monitor { kms, gpu, start, moved: Duration::ZERO, cpu_at_start: None, cpu: Duration::ZERO })
+        Ok(Monitor {
+            kms,
+            gpu,
+            start,
+            moved: Duration::ZERO,
+            cpu_at_start: None,
+            cpu: Duration::ZERO,
+            held_at_first: None,
+            held_at_last: None,
+            next_look: WARM_UP,
+        })
     }
 
     fn keep_time(&mut self) {
         let now = self.start.elapsed();
         self.gpu.advance(now.saturating_sub(self.moved));
         self.moved = now;
+        if now >= self.next_look {
+            self.next_look += Duration::from_secs(1);
+            self.held_at_last = Some(held());
+            self.held_at_first = self.held_at_first.or(self.held_at_last);
+        }
     }
 }
 
@@ -190,13 +211,30 @@ fn cpu_time() -> Duration {
     Duration::from_nanos(text.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
-/// Runs the pipeline for a while; gives how it went and the display thread's share of a core.
+/// Memory in KiB and open files of this process.
+fn held() -> (i64, i64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = resident.and_then(|text| text.trim().split(' ').next()?.parse().ok()).unwrap_or(0);
+    (kib, std::fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as i64))
+}
+
+/// How a case went.
+pub struct Run {
+    pub outcome: Outcome,
+    /// The displaying thread's share of a core.
+    pub share: f64,
+    /// Memory in KiB and files that are held more at the end than after the first seconds.
+    pub grown: (i64, i64),
+}
+
+/// Runs the pipeline for a while.
 pub fn run<S: Segmenter + 'static>(
     buffers: Vec<Arc<Lent>>,
     road: Road,
     settings: Settings,
     load: impl FnOnce() -> Result<Walk<S>> + Send + 'static,
-) -> Result<(Outcome, f64)> {
+) -> Result<Run> {
     let mut monitor = Monitor::new(road)?;
     let settings = Settings { most_time: Some(Duration::from_secs_f64(seconds())), ..settings };
     let feed = Feed::Live(Box::new(Looped::new(buffers)));
@@ -204,27 +242,33 @@ pub fn run<S: Segmenter + 'static>(
     let stop = Arc::new(AtomicBool::new(false));
     let outcome = pipeline::run(feed, load, &mut monitor, &settings, &stop, &mut ())?;
     let share = monitor.cpu.as_secs_f64() / begun.elapsed().as_secs_f64();
-    Ok((outcome, share))
+    let grown = match monitor.held_at_first.zip(monitor.held_at_last) {
+        Some((first, last)) => (last.0 - first.0, last.1 - first.1),
+        None => (0, 0),
+    };
+    Ok(Run { outcome, share, grown })
 }
 
 pub fn header() {
     println!(
-        "{:34} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7}",
-        "", "shown", "p50 ms", "p95", "p99", "p99.9", "max", "core"
+        "{:38} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>12}",
+        "", "shown", "p50 ms", "p95", "p99", "p99.9", "max", "core", "grown"
     );
 }
 
-pub fn line(name: &str, outcome: &Outcome, stage: Stage, share: f64) {
-    let histogram: &Histogram = outcome.latencies.stage(stage);
+pub fn line(name: &str, run: &Run, stage: Stage) {
+    let histogram: &Histogram = run.outcome.latencies.stage(stage);
     let ms = |quantile: f64| histogram.quantile_us(quantile) as f64 / 1e3;
     println!(
-        "{name:34} {:>6} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>6.1}%",
-        outcome.shown,
+        "{name:38} {:>6} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>6.1}% {:>5} KiB, {}",
+        run.outcome.shown,
         ms(0.5),
         ms(0.95),
         ms(0.99),
         ms(0.999),
         ms(1.0),
-        100.0 * share
+        100.0 * run.share,
+        run.grown.0,
+        run.grown.1
     );
 }
