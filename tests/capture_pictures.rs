@@ -403,7 +403,8 @@ fn events_without_end_do_not_keep_it_from_anything() {
 
 #[test]
 fn what_is_not_as_asked_is_taken_if_it_can_be_used_and_else_named() {
-    let odd: [(fn(&mut Format), Option<&str>); 8] = [
+    type Odd = (fn(&mut Format), Option<&'static str>);
+    let odd: [Odd; 8] = [
         (|format| format.colorspace = 4711, None),
         (|format| format.field = 4, None),
         (|format| format.field = 7, Some("separate fields")),

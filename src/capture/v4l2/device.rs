@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::ioctl::opcode;
 use v4l::v4l_sys::*;
-use v4l::v4l2::vidioc;
+use v4l::v4l2::vidioc::{self, _IOC_TYPE as Request};
 
 use super::kernel::*;
 
@@ -118,11 +118,11 @@ plain!(
 );
 
 // What v4l's list of requests lacks.
-const S_DV_TIMINGS: u64 = opcode::read_write::<v4l2_dv_timings>(b'V', 87) as u64;
-const G_DV_TIMINGS: u64 = opcode::read_write::<v4l2_dv_timings>(b'V', 88) as u64;
-const DQEVENT: u64 = opcode::read::<v4l2_event>(b'V', 89) as u64;
-const SUBSCRIBE_EVENT: u64 = opcode::write::<v4l2_event_subscription>(b'V', 90) as u64;
-const QUERY_DV_TIMINGS: u64 = opcode::read::<v4l2_dv_timings>(b'V', 99) as u64;
+const S_DV_TIMINGS: Request = opcode::read_write::<v4l2_dv_timings>(b'V', 87) as Request;
+const G_DV_TIMINGS: Request = opcode::read_write::<v4l2_dv_timings>(b'V', 88) as Request;
+const DQEVENT: Request = opcode::read::<v4l2_event>(b'V', 89) as Request;
+const SUBSCRIBE_EVENT: Request = opcode::write::<v4l2_event_subscription>(b'V', 90) as Request;
+const QUERY_DV_TIMINGS: Request = opcode::read::<v4l2_dv_timings>(b'V', 99) as Request;
 
 /// Most planes that the kernel has in a buffer.
 const MAX_PLANES: usize = VIDEO_MAX_PLANES as usize;
@@ -141,7 +141,7 @@ fn fraction(fract: v4l2_fract) -> Fraction {
 
 impl Device {
     /// `T` must be the structure that `request` stands for: its size is part of the request's number.
-    fn call<T: Plain>(&self, request: u64, argument: &mut T) -> Answer<()> {
+    fn call<T: Plain>(&self, request: Request, argument: &mut T) -> Answer<()> {
         debug_assert!(
             (request >> 16 & 0x3FFF) as usize == size_of::<T>(),
             "request {request:#x} is of another structure"
@@ -149,7 +149,7 @@ impl Device {
         let argument: *mut c_void = std::ptr::from_mut(argument).cast();
         // SAFETY: the argument is a whole, initialised structure of the request's size, borrowed for the call alone;
         // where it holds a pointer, that is to an array that outlives the call and has the length stated beside it.
-        let answer = unsafe { v4l::v4l2::ioctl(self.file.as_raw_fd(), request as _, argument) };
+        let answer = unsafe { v4l::v4l2::ioctl(self.file.as_raw_fd(), request, argument) };
         answer.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
     }
 
@@ -172,7 +172,7 @@ impl Kernel for Device {
 
     fn capabilities(&self) -> Answer<Capabilities> {
         let mut caps = v4l2_capability::zeroed();
-        self.call(vidioc::VIDIOC_QUERYCAP as u64, &mut caps)?;
+        self.call(vidioc::VIDIOC_QUERYCAP, &mut caps)?;
         let own = caps.capabilities & V4L2_CAP_DEVICE_CAPS != 0;
         Ok(Capabilities {
             driver: Label::from(&caps.driver[..]),
@@ -185,14 +185,14 @@ impl Kernel for Device {
     fn format_at(&self, buffers: BufferType, index: u32) -> Answer<FourCc> {
         let mut format = v4l2_fmtdesc::zeroed();
         (format.index, format.type_) = (index, type_of(buffers));
-        self.call(vidioc::VIDIOC_ENUM_FMT as u64, &mut format)?;
+        self.call(vidioc::VIDIOC_ENUM_FMT, &mut format)?;
         Ok(FourCc(format.pixelformat))
     }
 
     fn size_at(&self, format: FourCc, index: u32) -> Answer<Sizes> {
         let mut size = v4l2_frmsizeenum::zeroed();
         (size.index, size.pixel_format) = (index, format.0);
-        self.call(vidioc::VIDIOC_ENUM_FRAMESIZES as u64, &mut size)?;
+        self.call(vidioc::VIDIOC_ENUM_FRAMESIZES, &mut size)?;
         // SAFETY: both members are integers alone and lie within the zeroed union, whichever of them the driver wrote.
         let (one, range) = unsafe { (size.__bindgen_anon_1.discrete, size.__bindgen_anon_1.stepwise) };
         Ok(match size.type_ == v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE {
@@ -209,7 +209,7 @@ impl Kernel for Device {
         let mut interval = v4l2_frmivalenum::zeroed();
         (interval.index, interval.pixel_format) = (index, format.0);
         (interval.width, interval.height) = size;
-        self.call(vidioc::VIDIOC_ENUM_FRAMEINTERVALS as u64, &mut interval)?;
+        self.call(vidioc::VIDIOC_ENUM_FRAMEINTERVALS, &mut interval)?;
         // SAFETY: both members are integers alone and lie within the zeroed union, whichever of them the driver wrote.
         let (one, range) =
             unsafe { (interval.__bindgen_anon_1.discrete, interval.__bindgen_anon_1.stepwise) };
@@ -222,20 +222,20 @@ impl Kernel for Device {
     fn format(&self, buffers: BufferType) -> Answer<Format> {
         let mut raw = v4l2_format::zeroed();
         raw.type_ = type_of(buffers);
-        self.call(vidioc::VIDIOC_G_FMT as u64, &mut raw)?;
+        self.call(vidioc::VIDIOC_G_FMT, &mut raw)?;
         Ok(read_format(buffers, &raw))
     }
 
     fn set_format(&self, buffers: BufferType, format: &Format) -> Answer<Format> {
         let mut raw = write_format(buffers, format);
-        self.call(vidioc::VIDIOC_S_FMT as u64, &mut raw)?;
+        self.call(vidioc::VIDIOC_S_FMT, &mut raw)?;
         Ok(read_format(buffers, &raw))
     }
 
     fn interval(&self, buffers: BufferType) -> Answer<Option<Fraction>> {
         let mut raw = v4l2_streamparm::zeroed();
         raw.type_ = type_of(buffers);
-        self.call(vidioc::VIDIOC_G_PARM as u64, &mut raw)?;
+        self.call(vidioc::VIDIOC_G_PARM, &mut raw)?;
         // SAFETY: the union's bytes are all initialised and the member is integers alone.
         let capture = unsafe { raw.parm.capture };
         let settable = capture.capability & V4L2_CAP_TIMEPERFRAME != 0;
@@ -246,26 +246,26 @@ impl Kernel for Device {
         let mut raw = v4l2_streamparm::zeroed();
         raw.type_ = type_of(buffers);
         raw.parm.capture.timeperframe = v4l2_fract { numerator: interval.0, denominator: interval.1 };
-        self.call(vidioc::VIDIOC_S_PARM as u64, &mut raw)?;
+        self.call(vidioc::VIDIOC_S_PARM, &mut raw)?;
         // SAFETY: the union's bytes are all initialised and the member is integers alone.
         Ok(fraction(unsafe { raw.parm.capture.timeperframe }))
     }
 
     fn input(&self) -> Answer<u32> {
         let mut index = 0i32;
-        self.call(vidioc::VIDIOC_G_INPUT as u64, &mut index)?;
+        self.call(vidioc::VIDIOC_G_INPUT, &mut index)?;
         u32::try_from(index).map_err(|_| Errno::RANGE)
     }
 
     fn set_input(&self, index: u32) -> Answer<()> {
         let mut index = i32::try_from(index).map_err(|_| Errno::INVAL)?;
-        self.call(vidioc::VIDIOC_S_INPUT as u64, &mut index)
+        self.call(vidioc::VIDIOC_S_INPUT, &mut index)
     }
 
     fn input_at(&self, index: u32) -> Answer<Input> {
         let mut input = v4l2_input::zeroed();
         input.index = index;
-        self.call(vidioc::VIDIOC_ENUMINPUT as u64, &mut input)?;
+        self.call(vidioc::VIDIOC_ENUMINPUT, &mut input)?;
         Ok(Input {
             name: Label::from(&input.name[..]),
             status: input.status,
@@ -276,7 +276,7 @@ impl Kernel for Device {
     fn cables(&self) -> Answer<u32> {
         let mut control = v4l2_control::zeroed();
         control.id = V4L2_CID_DV_RX_POWER_PRESENT;
-        self.call(vidioc::VIDIOC_G_CTRL as u64, &mut control)?;
+        self.call(vidioc::VIDIOC_G_CTRL, &mut control)?;
         Ok(control.value as u32)
     }
 
@@ -317,14 +317,14 @@ impl Kernel for Device {
     fn request_buffers(&self, buffers: BufferType, count: u32) -> Answer<u32> {
         let mut raw = v4l2_requestbuffers::zeroed();
         (raw.count, raw.type_, raw.memory) = (count, type_of(buffers), v4l2_memory_V4L2_MEMORY_MMAP);
-        self.call(vidioc::VIDIOC_REQBUFS as u64, &mut raw)?;
+        self.call(vidioc::VIDIOC_REQBUFS, &mut raw)?;
         Ok(raw.count)
     }
 
     fn buffer(&self, buffers: BufferType, index: u32) -> Answer<Memories> {
         let mut planes = [v4l2_plane::zeroed(); MAX_PLANES];
         let mut raw = Device::describe(buffers, index, MAX_PLANES, &mut planes);
-        self.call(vidioc::VIDIOC_QUERYBUF as u64, &mut raw)?;
+        self.call(vidioc::VIDIOC_QUERYBUF, &mut raw)?;
         let mut memories = Memories { planes: 1, ..Memories::default() };
         let place = |offset: u32, length: u32| MemoryPlace { offset: offset.into(), length: length as usize };
         match buffers {
@@ -355,7 +355,7 @@ impl Kernel for Device {
         (raw.type_, raw.index, raw.plane) = (type_of(buffers), index, plane);
         raw.flags = OFlags::CLOEXEC.bits();
         raw.fd = -1;
-        self.call(vidioc::VIDIOC_EXPBUF as u64, &mut raw)?;
+        self.call(vidioc::VIDIOC_EXPBUF, &mut raw)?;
         if raw.fd < 0 {
             return Err(Errno::BADF);
         }
@@ -366,13 +366,13 @@ impl Kernel for Device {
     fn queue(&self, buffers: BufferType, index: u32, planes: u32) -> Answer<()> {
         let mut memory = [v4l2_plane::zeroed(); MAX_PLANES];
         let mut raw = Device::describe(buffers, index, planes as usize, &mut memory);
-        self.call(vidioc::VIDIOC_QBUF as u64, &mut raw)
+        self.call(vidioc::VIDIOC_QBUF, &mut raw)
     }
 
     fn dequeue(&self, buffers: BufferType) -> Answer<Dequeued> {
         let mut planes = [v4l2_plane::zeroed(); MAX_PLANES];
         let mut raw = Device::describe(buffers, 0, MAX_PLANES, &mut planes);
-        self.call(vidioc::VIDIOC_DQBUF as u64, &mut raw)?;
+        self.call(vidioc::VIDIOC_DQBUF, &mut raw)?;
         let seconds = Duration::from_secs(u64::try_from(raw.timestamp.tv_sec).unwrap_or(0));
         let micros = Duration::from_micros(u64::try_from(raw.timestamp.tv_usec).unwrap_or(0));
         let mut dequeued = Dequeued {
@@ -398,11 +398,11 @@ impl Kernel for Device {
     }
 
     fn stream_on(&self, buffers: BufferType) -> Answer<()> {
-        self.call(vidioc::VIDIOC_STREAMON as u64, &mut (type_of(buffers) as i32))
+        self.call(vidioc::VIDIOC_STREAMON, &mut (type_of(buffers) as i32))
     }
 
     fn stream_off(&self, buffers: BufferType) -> Answer<()> {
-        self.call(vidioc::VIDIOC_STREAMOFF as u64, &mut (type_of(buffers) as i32))
+        self.call(vidioc::VIDIOC_STREAMOFF, &mut (type_of(buffers) as i32))
     }
 
     fn wait(&self, time: Duration) -> Answer<Ready> {
@@ -542,10 +542,10 @@ mod tests {
         assert_eq!(DQEVENT, 0x8088_5659);
         assert_eq!(SUBSCRIBE_EVENT, 0x4020_565A);
         assert_eq!(QUERY_DV_TIMINGS, 0x8084_5663);
-        assert_eq!(vidioc::VIDIOC_QUERYCAP as u64, 0x8068_5600);
-        assert_eq!(vidioc::VIDIOC_S_FMT as u64, 0xC0D0_5605);
-        assert_eq!(vidioc::VIDIOC_QBUF as u64, 0xC058_560F);
-        assert_eq!(vidioc::VIDIOC_DQBUF as u64, 0xC058_5611);
+        assert_eq!(vidioc::VIDIOC_QUERYCAP, 0x8068_5600);
+        assert_eq!(vidioc::VIDIOC_S_FMT, 0xC0D0_5605);
+        assert_eq!(vidioc::VIDIOC_QBUF, 0xC058_560F);
+        assert_eq!(vidioc::VIDIOC_DQBUF, 0xC058_5611);
     }
 
     #[test]

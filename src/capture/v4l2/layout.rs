@@ -127,7 +127,7 @@ mod tests {
             (b"NM12", &[(9, 54), (11, 33)]),
         ] {
             let layout = layout(name, (8, 6), planes).unwrap();
-            let memory = vec![0; 200];
+            let memory = [0; 200];
             let least = [layout.least(0), if layout.memories == 2 { layout.least(1) } else { 0 }];
             assert!(planes.iter().zip(least).all(|(plane, least)| plane.1 as usize >= least), "{name:?}");
             assert!(layout.view([&memory[..least[0]], &memory[..least[1]]]).is_some(), "{name:?}");

@@ -83,6 +83,9 @@ pub struct Offer {
     pub intervals: Vec<Intervals>,
 }
 
+/// A format with the sizes that a driver lists of it.
+pub type Offered = (FourCc, Vec<Sizes>);
+
 /// What to ask the driver for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Choice {
@@ -176,7 +179,7 @@ pub fn choose(wanted: &Wanted, offers: &[Offer]) -> Option<Choice> {
 }
 
 /// What a person is told of a camera that has nothing that fits: `YUYV 640×480, 320×240; MJPG 640×480`.
-pub fn summary(offered: &[(FourCc, Vec<Sizes>)]) -> String {
+pub fn summary(offered: &[Offered]) -> String {
     const MOST: usize = 6;
     let mut text = String::new();
     for (index, (fourcc, sizes)) in offered.iter().take(MOST).enumerate() {

@@ -9,7 +9,7 @@ use v4l::v4l_sys::*;
 use super::colour::colour;
 use super::kernel::*;
 use super::layout::Layout;
-use super::negotiate::{Choice, Offer, Wanted, choose, pixel_format, sizes_to_try, summary};
+use super::negotiate::{Choice, Offer, Offered, Wanted, choose, pixel_format, sizes_to_try, summary};
 use super::queue::{Broken, Queue};
 use crate::capture::live::Why;
 use crate::frame::{Matrix, PixelFormat, Range};
@@ -303,7 +303,7 @@ impl<K: Kernel> Session<K> {
         &self,
         wanted: &Wanted,
         timings: Option<&Timings>,
-    ) -> Result<(Vec<Offer>, Vec<(FourCc, Vec<Sizes>)>), Trouble> {
+    ) -> Result<(Vec<Offer>, Vec<Offered>), Trouble> {
         let (mut offers, mut offered) = (Vec::new(), Vec::new());
         for fourcc in self.formats()? {
             if let Some(timings) = timings {
