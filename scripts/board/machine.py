@@ -57,12 +57,16 @@ class Channel:
 
 
 class Machine:
-    """Runs from `start` to `stop`; what it says goes to `guest.log` in the folder `out`."""
+    """Runs from `start` to `stop`; what it says goes to `guest-….log` in the folder `out`."""
 
     CHANNEL = "/dev/ttyAMA1"
 
-    def __init__(self, kernel, initramfs, out, size):
+    def __init__(self, kernel, initramfs, out, size, counted):
+        """`counted`: each of the guest's instructions takes a nanosecond of its time, however long the emulation needs:
+        delays are then those of a board of that speed, whatever else this machine does, but all takes longer. Else the
+        guest's time is this machine's, and its CPU as slow as the emulation."""
         self.out = Path(out)
+        kind = "counted" if counted else "timed"
         self.sockets = [self.out / "qmp", self.out / "channel"]
         for path in self.sockets:
             path.unlink(missing_ok=True)
@@ -71,15 +75,16 @@ class Machine:
         # A socket's path must be short: QEMU runs in the folder.
         self.process = subprocess.Popen(
             [qemu, "-M", "virt,gic-version=3", "-cpu", "cortex-a76", "-smp", "2", "-m", "768",
-             "-accel", "tcg,thread=multi", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+             *(["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"] if counted else
+               ["-accel", "tcg,thread=multi"]), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
              "-device", f"virtio-gpu-pci,xres={width},yres={height}",
-             "-serial", "file:guest.log", "-serial", "unix:channel,server=on,wait=off",
+             "-serial", f"file:guest-{kind}.log", "-serial", "unix:channel,server=on,wait=off",
              "-qmp", "unix:qmp,server=on,wait=off",
              "-kernel", str(kernel), "-initrd", str(initramfs),
              "-append", f"console=ttyAMA0 panic=-1 vt.global_cursor_default=0 consoleblank=0"
                         f" board.channel={self.CHANNEL}"],
             cwd=self.out, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=open(self.out / "qemu.log", "wb"))
+            stderr=open(self.out / f"qemu-{kind}.log", "wb"))
         try:
             self.qmp = Channel(self._short("qmp"), 10)
             self._monitor_ready()
