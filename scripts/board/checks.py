@@ -8,11 +8,13 @@ import picture
 from machine import Failed
 
 SCREEN = (1280, 720)
-# vivid's virtual cameras, as `VIVID` below makes them.
-WEBCAM, WEBCAM_PLANES, HDMI_IN, HDMI_OUT = (f"/dev/video{number}" for number in range(4))
+# vivid's virtual cameras, as `VIVID` makes them.
+WEBCAM, WEBCAM_PLANES, HDMI_IN, HDMI_OUT = (
+    f"/dev/v4l/by-id/vivid-{name}" for name in ("000-vid-cap", "001-vid-cap", "002-vid-cap", "002-vid-out"))
 VIVID = ("n_devs=3 node_types=0x1,0x1,0x101 num_inputs=1,1,1 input_types=0,0,3 num_outputs=1,1,1 output_types=1,1,1"
          " multiplanar=1,2,1")
-FORMATS = ["YUYV", "UYVY", "NV12", "RGB24", "BGR24"]
+# By their names in a profile and in the driver's words.
+FORMATS = {"YUYV": "YUYV", "UYVY": "UYVY", "NV12": "NV12", "RGB24": "RGB3", "BGR24": "BGR3"}
 CLOCKS = {True: "its clock counting instructions", False: "its clock this machine's"}
 # An emulated CPU takes ten times as long as a real one: patience for what a cart does at once.
 SOON_S = 20
@@ -135,6 +137,10 @@ class Board:
         self.running = None
         self.machine.run("killall -TERM polyp-edge && { sleep 1; killall -KILL polyp-edge; sleep 0.2; }")
 
+    def plug(self, there):
+        """Takes the cameras away or brings them back."""
+        self.machine.must(f"echo vivid.0 > /sys/bus/platform/drivers/vivid/{'bind' if there else 'unbind'}; links")
+
     def control(self, device, *settings):
         self.machine.must("vivid set " + device + "".join(f" '{setting}'" for setting in settings))
 
@@ -198,13 +204,13 @@ def live(board):
 
 
 def formats(board, device):
-    for name in FORMATS:
+    for name, granted in FORMATS.items():
         board.no_text(device)
         board.start("webcam", camera(device, [name], (640, 480), "rate_hz = 15.0\n" + NO_MODEL))
         # Enlarged: 960×720 in the middle.
-        bars(board, f"{name} {device[5:]}", (640, 480), within_s=40)
-        if name not in board.log():
-            raise Failed(f"the log does not say that {name} was granted: {board.log()[-300:]}")
+        bars(board, f"{name} {device[-11:]}", (640, 480), within_s=40)
+        if f" {granted}," not in board.log():
+            raise Failed(f"the log does not say that {granted} was granted: {last_line(board.log())}")
         _, status = board.stop()
         # Of a bundle that is not there.
         if status != 74:
@@ -288,7 +294,8 @@ def hdmi(board):
 @check("a lost HDMI signal is said on the screen, and the picture comes back")
 def signal(board):
     hdmi(board)
-    for mode, reason in (("No Signal", "no signal"), ("No Lock", "out of range"), ("Out of Range", "out of range")):
+    # vivid takes the cable's power away with the signal.
+    for mode, reason in (("No Signal", "no cable"), ("No Lock", "out of range"), ("Out of Range", "out of range")):
         board.control(HDMI_IN, f"DV Timings Signal Mode={mode}")
         message(board, f"HDMI {mode}")
         board.until_state(["no-signal", reason])
@@ -343,11 +350,11 @@ def starts(board):
 @check("an unbound camera is said on the screen, and its return shows")
 def unplugged(board):
     live(board)
-    board.machine.must("echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind")
+    board.plug(False)
     message(board, "camera gone")
     board.until_state(["no-signal"])
     time.sleep(1)
-    board.machine.must("echo vivid.0 > /sys/bus/platform/drivers/vivid/bind")
+    board.plug(True)
     board.no_text(WEBCAM)
     bars(board, "camera back", SCREEN, within_s=40)
 
@@ -357,8 +364,9 @@ def disconnected(board):
     live(board)
     board.control(WEBCAM, "Disconnect")
     message(board, "camera disconnected")
-    board.machine.must("echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind; sleep 0.5;"
-                       " echo vivid.0 > /sys/bus/platform/drivers/vivid/bind")
+    # At once: pictures of the old device are still under way, and the new one has another number.
+    board.plug(False)
+    board.plug(True)
     board.no_text(WEBCAM)
     bars(board, "camera reconnected", SCREEN, within_s=40)
 
