@@ -117,8 +117,13 @@ fn a_board_profile_with_an_unknown_field() {
 #[test]
 fn usage_is_exit_2() {
     let folder = tempfile::tempdir().unwrap();
-    for arguments in [&["replay"][..], &["fly"], &["run", "--board", "x", "--frames", "0"]] {
-        assert_eq!(polyp_edge(folder.path(), arguments).status.code(), Some(2), "{arguments:?}");
+    let cases: [(&[&str], &str); 3] = [
+        (&["replay"], "required arguments were not provided: --model <BUNDLE> --out <DIR> <SOURCE>"),
+        (&["fly"], "unrecognized subcommand 'fly'"),
+        (&["run", "--board", "x", "--frames", "0"], "invalid value '0' for '--frames <N>'"),
+    ];
+    for (arguments, expected) in cases {
+        assert_fault(&polyp_edge(folder.path(), arguments), 2, expected);
     }
 }
 

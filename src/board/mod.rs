@@ -14,7 +14,8 @@ use toml::{Table, Value};
 use crate::fault::Fault;
 
 pub use profile::{
-    Camera, Display, DisplayKind, Gate, ModeWish, Model, Overlay, Pipeline, Profile, Road, Stop,
+    Camera, Display, DisplayKind, FieldOfView, FieldOfViewRule, Gate, ModeWish, Model, Overlay, Pipeline,
+    Profile, Road, Stop,
 };
 
 /// A profile that was read, resolved and checked.

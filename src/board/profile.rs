@@ -15,6 +15,7 @@ pub struct Profile {
     /// The file's name without `.toml`.
     pub name: String,
     pub camera: Camera,
+    pub field_of_view: FieldOfView,
     pub model: Model,
     pub pipeline: Pipeline,
     pub gate: Gate,
@@ -41,6 +42,27 @@ pub struct Camera {
     pub buffers: u32,
     /// Which of a live camera's inputs; none: the one that is on.
     pub input: Option<u32>,
+}
+
+/// Where the endoscope's picture sits in the camera's.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldOfView {
+    pub rule: FieldOfViewRule,
+    /// With `fixed`: left, top, width, height in the camera's pixels. Sides 16..=4096.
+    pub rect_px: Option<[usize; 4]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FieldOfViewRule {
+    /// As the bundle says.
+    Bundle,
+    /// Looked for.
+    Find,
+    WholeFrame,
+    /// Always `rect_px`: for a processor whose picture stays where it is.
+    Fixed,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -199,6 +221,18 @@ impl Profile {
             .map_err(|size| format!("camera.sizes: {size:?} is not WIDTHxHEIGHT, 16 to 4096 each"))?;
         if camera.device().is_some() && camera.rate_hz == 0.0 {
             return Err("camera.rate_hz is 0: a live camera needs a rate, 1..=240".into());
+        }
+        match (self.field_of_view.rule, self.field_of_view.rect_px) {
+            (FieldOfViewRule::Fixed, None) => {
+                return Err("field_of_view.rect_px is missing: a fixed field of view needs one".into());
+            }
+            (FieldOfViewRule::Fixed, Some([left, top, width, height])) => {
+                for (side, least) in [(left, 0), (top, 0), (width, 16), (height, 16)] {
+                    within("field_of_view.rect_px", side, least..=4096)?;
+                }
+            }
+            (_, Some(_)) => return Err("field_of_view.rect_px goes with rule = \"fixed\" alone".into()),
+            (_, None) => {}
         }
         within("pipeline.realtime_priority", self.pipeline.realtime_priority, 0..=99)?;
         if let Some(state_file) = &self.pipeline.state_file

@@ -11,6 +11,8 @@ rate_hz = 25.0
 formats = ["YUYV", "MJPEG"]
 sizes = ["1920x1080"]
 buffers = 8
+[field_of_view]
+rule = "bundle"
 [model]
 bundle = "../models/m"
 threads = 1
@@ -86,6 +88,9 @@ fn what_is_unknown_missing_or_out_of_range_is_refused() {
     refused(&leaf("[camera]\nformats = [\"RAW\"]"), "RAW");
     refused(&leaf("[camera]\nbuffers = 2"), "camera.buffers");
     refused(&leaf("[camera]\nsource = \"v4l2\"\nrate_hz = 0.0"), "a live camera needs a rate");
+    refused(&leaf("[field_of_view]\nrule = \"fixed\""), "rect_px is missing");
+    refused(&leaf("[field_of_view]\nrect_px = [0, 0, 64, 64]"), "goes with rule");
+    refused(&leaf("[field_of_view]\nrule = \"fixed\"\nrect_px = [0, 0, 8, 64]"), "rect_px is 8");
     refused(&leaf("[gate]\nappear = 3"), "go together");
     refused(&leaf("[gate]\nappear = 5\nwindow = 4"), "gate.appear is 5");
     refused(&leaf("[gate]\nsteady_percent = 90.0"), "gate.steady_percent");

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::bundle::manifest::{FieldOfViewRule, Manifest};
-use crate::fault::{self, Fault};
+use crate::fault::{self, Exit, Fault};
 use crate::frame::Rect;
 use crate::preprocess::Preprocessor;
 use crate::{capture, field_of_view, files};
@@ -53,7 +53,11 @@ enum Verb {
 /// Parses the command line, runs the verb, and says how it ended.
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    let outcome = match Arguments::parse().verb {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return not_understood(&error),
+    };
+    let outcome = match arguments.verb {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Model(arguments) => model::run(&arguments),
@@ -67,6 +71,23 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fault::report("polyp-edge", &error),
     }
+}
+
+/// Help and version as they are; an error as one line, exit 2.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if asked || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // What cannot be printed is read by nobody.
+        let _ = error.print();
+        return ExitCode::from(if asked { 0 } else { Exit::Usage as u8 });
+    }
+    let text = error.to_string();
+    let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
+    let line = lines.collect::<Vec<_>>().join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    eprintln!("polyp-edge: {line}; see polyp-edge --help");
+    ExitCode::from(Exit::Usage as u8)
 }
 
 /// Calls `work` with what the cart would feed the model for each of a source's first `most` frames, `[H, W, 3] u8`.

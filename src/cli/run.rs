@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::devices;
 use super::status::StatusFile;
-use crate::board::{Board, DisplayKind};
+use crate::board::{Board, DisplayKind, FieldOfViewRule};
 use crate::bundle::{Bundle, manifest};
 use crate::capture::Mask;
 use crate::capture::live::Counts;
@@ -19,8 +19,9 @@ use crate::detect::Region;
 use crate::engine::{Engine, Options};
 use crate::fault::Fault;
 use crate::files::make_folder;
+use crate::frame::Rect;
 use crate::latency::{self, StageReport};
-use crate::pipeline::{self, Following, Observer, Outcome, Settings, Status, Walk};
+use crate::pipeline::{self, Following, Observer, Outcome, Placed, Settings, Status, Walk};
 use crate::score::{self, Scorer};
 use crate::track::Rule;
 
@@ -151,10 +152,23 @@ fn loader(board: &Board) -> (impl FnOnce() -> Result<Walk<Engine>> + Send + use<
     };
     let options =
         Options { threads: profile.model.threads, cores: profile.model.cores.clone(), ..Options::default() };
+    let placed = match (profile.field_of_view.rule, profile.field_of_view.rect_px) {
+        (FieldOfViewRule::Find, _) => Some(Placed::By(manifest::FieldOfViewRule::Find)),
+        (FieldOfViewRule::WholeFrame, _) => Some(Placed::By(manifest::FieldOfViewRule::WholeFrame)),
+        (FieldOfViewRule::Fixed, Some([x, y, width, height])) => {
+            Some(Placed::At(Rect { x, y, width, height }))
+        }
+        _ => None,
+    };
     let load = move || {
         let bundle = bundle?;
         let engine = Engine::load(&bundle, &options)?;
-        Ok(Walk::new(engine, &bundle.manifest, Following::Video)?.with_golden(bundle.golden_frames()?))
+        let walk =
+            Walk::new(engine, &bundle.manifest, Following::Video)?.with_golden(bundle.golden_frames()?);
+        Ok(match placed {
+            Some(placed) => walk.with_field_of_view(placed),
+            None => walk,
+        })
     };
     (load, gate)
 }

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 
-pub use walk::{Following, Segmenter, Walk};
+pub use walk::{Following, Placed, Segmenter, Walk};
 
 use crate::capture::live::{Absence, Camera, Counts, Lease};
 use crate::capture::{Mask, Source};

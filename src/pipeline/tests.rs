@@ -9,7 +9,7 @@ use crate::bundle::GoldenFrame;
 use crate::bundle::manifest::{self, Decision, FieldOfViewRule, Manifest, TensorContract};
 use crate::capture::live::{Buffer, BufferId, Event, Stamp, Why};
 use crate::display::{Null, Scene};
-use crate::frame::{Colour, PixelFormat, Plane, Stride, Timestamp};
+use crate::frame::{Colour, PixelFormat, Plane, Rect, Stride, Timestamp};
 use crate::latency::Stage;
 use crate::overlay::Layer;
 
@@ -346,6 +346,24 @@ fn a_display_that_fails_ends_the_run() {
     let feed = Feed::Recorded(Box::new(squares(1000)));
     let error = run(feed, || walk(None), &mut Broken, &settings(), &flag(), &mut ()).err().unwrap();
     assert_eq!(error.to_string(), "the cable is out");
+}
+
+#[test]
+fn a_fixed_field_of_view_is_all_that_is_looked_at() {
+    let mut frame = Frame::black(64, 64);
+    squares(1).read(&mut frame).unwrap();
+    let mut latencies = Latencies::default();
+    let mut found = |x, y, width, height| {
+        let rect = Rect { x, y, width, height };
+        let mut walk = walk(None).unwrap().with_field_of_view(Placed::At(rect));
+        let mut regions = Regions::default();
+        walk.regions(&frame, &mut latencies, &mut regions).unwrap();
+        (regions.list.len(), walk.mapping().crop)
+    };
+    // The square lies at 8..32, 16..40.
+    assert_eq!(found(0, 8, 48, 40), (1, Rect { x: 0, y: 8, width: 48, height: 40 }));
+    assert_eq!(found(34, 0, 100, 64), (0, Rect { x: 34, y: 0, width: 30, height: 64 }));
+    assert_eq!(found(64, 0, 10, 10).1, Rect { x: 0, y: 0, width: 64, height: 64 });
 }
 
 #[test]

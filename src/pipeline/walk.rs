@@ -48,10 +48,19 @@ pub enum Following {
     Video,
 }
 
+/// Where the field of view is, if not where the bundle's rule has it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Placed {
+    By(FieldOfViewRule),
+    /// Here, as far as the frame goes; the whole frame where that leaves nothing.
+    At(Rect),
+}
+
 /// Field of view → input → network → regions, with the buffers that they need.
 pub struct Walk<S> {
     segmenter: S,
     rule: FieldOfViewRule,
+    placed: Placed,
     following: Following,
     finder: Finder,
     steady: Steady,
@@ -77,6 +86,7 @@ impl<S: Segmenter> Walk<S> {
         let (scale, zero_point) = segmenter.output_quantisation();
         Ok(Walk {
             rule: manifest.field_of_view,
+            placed: Placed::By(manifest.field_of_view),
             following,
             finder: Finder::default(),
             steady: Steady::new(),
@@ -90,6 +100,11 @@ impl<S: Segmenter> Walk<S> {
             golden: Vec::new(),
             mask: Vec::new(),
         })
+    }
+
+    /// With a field of view of one's own; golden frames keep to the bundle's rule.
+    pub fn with_field_of_view(self, placed: Placed) -> Walk<S> {
+        Walk { placed, ..self }
     }
 
     /// With frames whose masks are known, for [`Self::check`].
@@ -133,12 +148,12 @@ impl<S: Segmenter> Walk<S> {
     /// Finds a frame's regions.
     pub fn regions(&mut self, frame: &Frame, latencies: &mut Latencies, regions: &mut Regions) -> Result<()> {
         let start = Instant::now();
-        let crop = match (self.rule, self.following) {
-            (FieldOfViewRule::WholeFrame, _) => {
-                Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() }
-            }
-            (FieldOfViewRule::Find, Following::EachFrame) => self.finder.find(frame),
-            (FieldOfViewRule::Find, Following::Video) => self.steady.update(frame),
+        let whole = Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() };
+        let crop = match (self.placed, self.following) {
+            (Placed::At(rect), _) => within(rect, whole),
+            (Placed::By(FieldOfViewRule::WholeFrame), _) => whole,
+            (Placed::By(FieldOfViewRule::Find), Following::EachFrame) => self.finder.find(frame),
+            (Placed::By(FieldOfViewRule::Find), Following::Video) => self.steady.update(frame),
         };
         self.mapping = Mapping::new(crop, self.preprocessor.side());
         self.preprocessor.prepare(frame, crop, &mut self.input)?;
@@ -162,4 +177,11 @@ impl<S: Segmenter> Walk<S> {
     pub fn mapping(&self) -> Mapping {
         self.mapping
     }
+}
+
+/// The part of a rectangle that lies in the frame; the whole frame if none does.
+fn within(rect: Rect, whole: Rect) -> Rect {
+    let width = rect.width.min(whole.width.saturating_sub(rect.x));
+    let height = rect.height.min(whole.height.saturating_sub(rect.y));
+    if width == 0 || height == 0 { whole } else { Rect { width, height, ..rect } }
 }
