@@ -47,6 +47,8 @@ pub struct V4l2<S: System> {
     system: S,
     wanted: Wanted,
     state: State<S::Kernel>,
+    /// The last stream, if it is still to be stopped.
+    lingering: Option<Stream<S::Kernel>>,
     /// Why there are no pictures, as it was last reported.
     absence: Option<Absence>,
     /// Since the last picture.
@@ -70,8 +72,6 @@ enum State<K: Kernel> {
     /// Open, without a stream.
     Idle(Session<K>),
     Streaming(Stream<K>),
-    /// The kernel would not stop it, and pictures are lent, which keep the device taken even when it is closed.
-    Stopping(Stream<K>),
 }
 
 struct Stream<K: Kernel> {
@@ -92,6 +92,7 @@ impl<S: System> V4l2<S> {
             system,
             wanted,
             state: State::Closed,
+            lingering: None,
             absence: None,
             attempts: 0,
             restarted: false,
@@ -128,13 +129,7 @@ impl<S: System> V4l2<S> {
         }
         self.attempts += 1;
         self.retry_at = now + RETRY_EVERY;
-        self.state = match std::mem::replace(&mut self.state, State::Closed) {
-            State::Stopping(stream) => stream.stop(true),
-            other => other,
-        };
-        if matches!(self.state, State::Stopping(_)) {
-            return Ok(());
-        }
+        self.lingering = self.lingering.take().and_then(|stream| stream.stop().err());
         if matches!(self.state, State::Closed) {
             let session = session::open(&mut self.system, &self.wanted, self.known.as_deref())?;
             let stable = self.system.stable_names(&session.name).into_iter().next();
@@ -291,22 +286,24 @@ impl<S: System> V4l2<S> {
                         stream.damaged = false;
                         State::Streaming(stream)
                     }
-                    Err(_) => stream.stop(false),
+                    Err(_) => {
+                        self.close(stream);
+                        State::Closed
+                    }
                 }
             }
-            (State::Streaming(stream), Remedy::Renegotiate) => {
-                let state = stream.stop(true);
-                if matches!(state, State::Idle(_)) {
+            (State::Streaming(stream), remedy) => match self.close(stream) {
+                Some(session) if remedy == Remedy::Renegotiate => {
                     // Whether anything is lost shows when it is asked for again: at once, unless the input changes its
                     // mind all the time.
                     silent = self.changed_at.is_none_or(|last| now >= last + RETRY_EVERY);
                     if silent {
                         (self.retry_at, self.changed_at) = (now, Some(now));
                     }
+                    State::Idle(session)
                 }
-                state
-            }
-            (State::Streaming(stream), _) => stream.stop(false),
+                _ => State::Closed,
+            },
             (State::Idle(session), Remedy::Renegotiate) => State::Idle(session),
             _ => State::Closed,
         };
@@ -316,6 +313,14 @@ impl<S: System> V4l2<S> {
         if !silent {
             self.report(trouble);
         }
+    }
+
+    /// Stops a stream, now or later; what is left of it if that is done.
+    fn close(&mut self, stream: Stream<S::Kernel>) -> Option<Session<S::Kernel>> {
+        stream.stop().unwrap_or_else(|stream| {
+            self.lingering = Some(stream);
+            None
+        })
     }
 
     /// Logs an absence when it is another one.
@@ -334,13 +339,13 @@ impl<S: System> V4l2<S> {
 }
 
 impl<K: Kernel> Stream<K> {
-    /// Stops the stream; the device stays open if `keep` says so.
-    fn stop(mut self, keep: bool) -> State<K> {
+    /// Stops the stream. Gives the stream back if the kernel would not and pictures of it are lent: these keep the
+    /// device taken even when it is closed.
+    fn stop(mut self) -> Result<Option<Session<K>>, Stream<K>> {
         match self.queue.stop(&self.session.kernel) {
-            Ok(()) if keep => State::Idle(self.session),
-            Ok(()) => State::Closed,
-            Err(broken) if broken.is_gone() || self.queue.is_empty() => State::Closed,
-            Err(_) => State::Stopping(self),
+            Ok(()) => Ok(Some(self.session)),
+            Err(_) if self.queue.is_empty() => Ok(None),
+            Err(_) => Err(self),
         }
     }
 
@@ -405,7 +410,11 @@ impl<S: System> Camera for V4l2<S> {
 
 impl<S: System> Drop for V4l2<S> {
     fn drop(&mut self) {
-        if let State::Streaming(stream) | State::Stopping(stream) = &mut self.state {
+        let streaming = match &mut self.state {
+            State::Streaming(stream) => Some(stream),
+            _ => None,
+        };
+        for stream in streaming.into_iter().chain(&mut self.lingering) {
             // Leases may outlive the camera; the device is free all the same.
             let _ = stream.queue.stop(&stream.session.kernel);
         }

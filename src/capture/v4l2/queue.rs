@@ -40,13 +40,6 @@ pub enum Broken {
     Driver(String),
 }
 
-impl Broken {
-    /// The device is no longer there.
-    pub fn is_gone(&self) -> bool {
-        matches!(self, Broken::Refused(Refused { errno: Errno::NODEV | Errno::NXIO, .. }))
-    }
-}
-
 impl From<Refused> for Broken {
     fn from(refused: Refused) -> Broken {
         Broken::Refused(refused)
