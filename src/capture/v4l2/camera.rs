@@ -344,7 +344,7 @@ impl<K: Kernel> Stream<K> {
     fn stop(mut self) -> Result<Option<Session<K>>, Stream<K>> {
         match self.queue.stop(&self.session.kernel) {
             Ok(()) => Ok(Some(self.session)),
-            Err(_) if self.queue.is_empty() => Ok(None),
+            Err(_) if !self.session.is_mapped() => Ok(None),
             Err(_) => Err(self),
         }
     }

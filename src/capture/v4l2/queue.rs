@@ -82,16 +82,17 @@ impl<M> Queue<M>
 where
     M: std::ops::Deref<Target = [u8]> + Send + Sync + 'static,
 {
-    /// Requests buffers, maps and queues them, and starts the stream. After an error nothing is left requested, as far
+    /// Requests buffers, maps and queues them, and starts the stream. Whatever is mapped holds `mapped`. After an error nothing is left requested, as far
     /// as the kernel lets us.
     pub fn start<K: Kernel<Memory = M>>(
         kernel: &K,
         buffers: BufferType,
         layout: Layout,
         count: u32,
+        mapped: &Arc<()>,
     ) -> Result<Queue<M>, Broken> {
         let mut queue = Queue { buffers, slots: Vec::new(), on: false };
-        match queue.set_up(kernel, layout, count) {
+        match queue.set_up(kernel, layout, count, mapped) {
             Ok(()) => Ok(queue),
             Err(broken) => {
                 // What went wrong first is what is told.
@@ -106,6 +107,7 @@ where
         kernel: &K,
         layout: Layout,
         count: u32,
+        mapped: &Arc<()>,
     ) -> Result<(), Broken> {
         let buffers = self.buffers;
         let request = |count: u32| {
@@ -120,7 +122,7 @@ where
         }
         let id = QUEUES.fetch_add(1, Ordering::Relaxed);
         for index in 0..granted.min(MAX_BUFFERS) {
-            let slot = Arc::new(map(kernel, buffers, layout, BufferId { queue: id, index })?);
+            let slot = Arc::new(map(kernel, buffers, layout, BufferId { queue: id, index }, mapped)?);
             self.slots.push(Slots { slot, memories: layout.memories as u32, owner: Owner::Ours });
         }
         self.reclaim(kernel)?;
@@ -154,7 +156,7 @@ where
     }
 
     /// Stops the stream and gives up the buffers. What is lent stays readable until it is returned. After an error the
-    /// queue is empty or has lent buffers alone; it is of no use but to be stopped again.
+    /// queue has lent buffers alone, if any; it is of no use but to be stopped again.
     ///
     /// The mappings alone would keep the device taken after it is closed: hence the request for none. Kernels before
     /// 5.0 refuse it while anything is lent.
@@ -314,6 +316,7 @@ fn map<K: Kernel>(
     buffers: BufferType,
     layout: Layout,
     id: BufferId,
+    mapped: &Arc<()>,
 ) -> Result<Slot<K::Memory>, Broken> {
     let memories = ask("VIDIOC_QUERYBUF", || kernel.buffer(buffers, id.index))?;
     if memories.planes != layout.memories as u32 {
@@ -335,5 +338,5 @@ fn map<K: Kernel>(
         (1, _) => ask("VIDIOC_EXPBUF", || kernel.export(buffers, id.index, 0)).ok(),
         _ => None,
     };
-    Ok(Slot::new(id, layout, memory, dma_buf))
+    Ok(Slot::new(id, layout, memory, dma_buf, mapped.clone()))
 }

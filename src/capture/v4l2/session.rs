@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use v4l::v4l_sys::*;
@@ -86,6 +87,8 @@ pub struct Session<K> {
     capabilities: Capabilities,
     pub buffers: BufferType,
     input: Option<InputAt>,
+    /// Held by whatever of the device is mapped.
+    mapped: Arc<()>,
 }
 
 #[derive(Clone, Copy)]
@@ -158,7 +161,8 @@ fn open_named<S: System>(
     if capabilities.flags & V4L2_CAP_STREAMING == 0 {
         return Err(unsuitable("does not stream"));
     }
-    let mut session = Session { kernel, name: name.into(), capabilities, buffers, input: None };
+    let mut session =
+        Session { kernel, name: name.into(), capabilities, buffers, input: None, mapped: Arc::default() };
     session.select_input(wanted.input)?;
     Ok(session)
 }
@@ -207,6 +211,11 @@ impl<K: Kernel> Session<K> {
         let events = digital && self.optional(ask("VIDIOC_SUBSCRIBE_EVENT", subscribe))?.is_some();
         self.input = Some(InputAt { index, digital, watched, events });
         Ok(())
+    }
+
+    /// Pictures of it are lent, or a stream of it is up: the device stays taken even when it is closed.
+    pub fn is_mapped(&self) -> bool {
+        Arc::strong_count(&self.mapped) > 1
     }
 
     /// Whether its input can lose its signal.
@@ -476,7 +485,7 @@ impl<K: Kernel> Session<K> {
     /// Settles what the pictures are like and starts them.
     pub fn start(&self, wanted: &Wanted) -> Result<(Queue<K::Memory>, Granted), Trouble> {
         let granted = self.negotiate(wanted)?;
-        let queue = Queue::start(&self.kernel, self.buffers, granted.layout, wanted.buffers)
+        let queue = Queue::start(&self.kernel, self.buffers, granted.layout, wanted.buffers, &self.mapped)
             .map_err(|broken| Trouble { remedy: Remedy::Reopen, ..Trouble::broken(&self.name, broken) })?;
         Ok((queue, granted))
     }

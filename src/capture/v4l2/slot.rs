@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::kernel::{MAX_MEMORIES, Used};
@@ -18,6 +19,8 @@ pub struct Slot<M> {
     /// Which bytes of each memory are filled: start and end.
     filled: [[AtomicU32; 2]; MAX_MEMORIES],
     leases: AtomicU32,
+    /// Held by all that is mapped of one open device.
+    _mapped: Arc<()>,
     /// What is seen of a buffer that holds no picture, which is never lent.
     nothing: Frame,
 }
@@ -28,9 +31,19 @@ impl<M: Deref<Target = [u8]>> Slot<M> {
         layout: Layout,
         memory: [Option<M>; MAX_MEMORIES],
         dma_buf: Option<OwnedFd>,
+        mapped: Arc<()>,
     ) -> Slot<M> {
         let nothing = Frame::black(1, 1);
-        Slot { id, layout, memory, dma_buf, filled: Default::default(), leases: AtomicU32::new(0), nothing }
+        Slot {
+            id,
+            layout,
+            memory,
+            dma_buf,
+            filled: Default::default(),
+            leases: AtomicU32::new(0),
+            _mapped: mapped,
+            nothing,
+        }
     }
 
     /// Says which bytes the driver filled. Not to be called while there are leases.
