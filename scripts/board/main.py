@@ -22,7 +22,7 @@ def image(options):
     archive.file("bin/links", (here / "links").read_bytes(), 0o755)
     archive.file("bin/busybox", (root / "bin/busybox").read_bytes(), 0o755)
     archive.device("dev/console", 5, 1)
-    release = Path(options.kernel).name.removeprefix("vmlinuz-")
+    release = options.kernel.name.removeprefix("vmlinuz-")
     parameters = {"vivid": checks.VIVID}
     order = initramfs.modules(root / "lib/modules" / release, MODULES)
     for name, data in order:
@@ -45,7 +45,8 @@ def main():
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--only", default="", help="only checks with this in their name")
     options = parser.parse_args()
-    out = Path(options.out)
+    # QEMU runs in another folder.
+    out, options.kernel = Path(options.out).resolve(), Path(options.kernel).resolve()
     out.mkdir(parents=True, exist_ok=True)
     for old in [*out.glob("*.png"), *out.glob("*.log")]:
         old.unlink()
