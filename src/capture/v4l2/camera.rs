@@ -341,6 +341,7 @@ impl<S: System> V4l2<S> {
 impl<K: Kernel> Stream<K> {
     /// Stops the stream. Gives the stream back if the kernel would not and pictures of it are lent: these keep the
     /// device taken even when it is closed.
+    #[allow(clippy::result_large_err)]
     fn stop(mut self) -> Result<Option<Session<K>>, Stream<K>> {
         match self.queue.stop(&self.session.kernel) {
             Ok(()) => Ok(Some(self.session)),
