@@ -93,6 +93,18 @@ class Board:
     def log(self):
         return self.machine.run("cat /run/polyp.log")[1]
 
+    def until_log(self, wanted, start):
+        """Waits until the log, from its character `start` on, has all of the words `wanted`."""
+        end = time.monotonic() + SOON_S
+        while True:
+            text = self.log()[start:]
+            missing = [words for words in wanted if words not in text]
+            if not missing:
+                return
+            if time.monotonic() > end:
+                raise Failed(f"the log does not say {missing[0]}; its last line: {last_line(text)}")
+            time.sleep(0.3)
+
     # what is done
 
     def profile(self, name, text):
@@ -368,10 +380,10 @@ def unplugged(board):
 def disconnected(board):
     live(board)
     # vivid connects again when nobody holds it open any more.
+    before = len(board.log())
     board.control(WEBCAM, "Disconnect")
-    moves(board, "after hanging up", 40)
-    if "hung up" not in board.log():
-        raise Failed("the log does not say that the camera hung up")
+    board.until_log(["hung up", "pictures again"], before)
+    moves(board, "after hanging up")
 
 
 @check("a camera that is replugged at once is found again, whatever its number")
