@@ -93,9 +93,9 @@ class Board:
     def log(self):
         return self.machine.run("cat /run/polyp.log")[1]
 
-    def until_log(self, wanted, start):
+    def until_log(self, wanted, start, within_s=SOON_S):
         """Waits until the log, from its character `start` on, has all of the words `wanted`."""
-        end = time.monotonic() + SOON_S
+        end = time.monotonic() + within_s
         while True:
             text = self.log()[start:]
             missing = [words for words in wanted if words not in text]
@@ -379,10 +379,10 @@ def unplugged(board):
 @check("a camera that hangs up is opened again")
 def disconnected(board):
     live(board)
-    # vivid connects again when nobody holds it open any more.
+    # vivid connects again when nobody holds it open any more: a picture that waits until the model is loaded does.
     before = len(board.log())
     board.control(WEBCAM, "Disconnect")
-    board.until_log(["hung up", "pictures again"], before)
+    board.until_log(["hung up", "pictures again"], before, 60)
     moves(board, "after hanging up")
 
 
