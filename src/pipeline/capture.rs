@@ -111,6 +111,10 @@ impl Run<'_> {
                 }
                 Event::Absent(absence) => {
                     self.boxes.display.give_back(letter);
+                    // A picture that nobody has looked at yet keeps the device taken: it could not be opened again.
+                    if let Some(unread) = self.boxes.inference.try_take() {
+                        self.boxes.inference.give_back(unread);
+                    }
                     if absent.as_ref() != Some(&absence) {
                         self.boxes.absent.put(absence.clone());
                         absent = Some(absence);

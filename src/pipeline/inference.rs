@@ -60,10 +60,6 @@ pub(super) fn work<S: Segmenter>(
         let mut found = boxes.found.blank().unwrap_or_else(Found::blank);
         (found.number, found.at) = (captured.number, captured.at);
         let worked = guarded(|| {
-            if checked.elapsed() >= settings.recheck_after && walk.golden_frames() > 0 {
-                walk.check(next_check)?;
-                (checked, next_check) = (Instant::now(), (next_check + 1) % walk.golden_frames());
-            }
             // A camera's buffer goes back as soon as it was read.
             if let Some(lease) = captured.lease.take() {
                 let start = Instant::now();
@@ -71,6 +67,10 @@ pub(super) fn work<S: Segmenter>(
                 latencies.record(Stage::Convert, start.elapsed());
                 drop(lease);
                 std::mem::swap(&mut captured.frame, &mut converted);
+            }
+            if checked.elapsed() >= settings.recheck_after && walk.golden_frames() > 0 {
+                walk.check(next_check)?;
+                (checked, next_check) = (Instant::now(), (next_check + 1) % walk.golden_frames());
             }
             walk.regions(&captured.frame, &mut latencies, &mut found.regions)
         });
