@@ -8,7 +8,7 @@ from pathlib import Path
 
 import checks
 import initramfs
-import picture
+from board import Board
 from machine import Failed, Machine
 
 MODULES = ["virtio-pci", "virtio-gpu", "vivid"]
@@ -76,7 +76,7 @@ def on_board(options, out, counted, wanted):
     say(f"booted in {time.monotonic() - begun:.0f} s, {checks.CLOCKS[counted]}")
     failed = []
     try:
-        board = checks.Board(machine, out, json.loads(options.polyps))
+        board = Board(machine, out, json.loads(options.polyps))
         board.prepare()
         for name, run in wanted:
             start = time.monotonic()
