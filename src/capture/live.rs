@@ -81,7 +81,7 @@ impl fmt::Display for Why {
             Why::Unsuitable => "camera unsuitable",
             Why::NoCable => "no cable at the input",
             Why::NoSignal => "no signal",
-            Why::NoSync => "signal out of range",
+            Why::NoSync => "no lock, or signal out of range",
             Why::Stalled => "camera gives no pictures",
             Why::Failing => "camera failing",
         })

@@ -5,7 +5,7 @@ use font8x8::{BASIC_FONTS, UnicodeFonts};
 use super::Layer;
 
 /// The most letters in the corner; what is longer is cut.
-const MOST_LETTERS: usize = 56;
+const MOST_LETTERS: usize = 64;
 
 /// Dot and words in the lower right corner, light on a dark casing. A ring instead of a dot where `filled` is not
 /// set, so that the two can be told apart without colours.

@@ -23,6 +23,8 @@ const TEND_EVERY: Duration = Duration::from_millis(20);
 const ASSIST_LASTS: Duration = Duration::from_millis(300);
 /// How often the screen that says why there is no picture is drawn anew.
 const SCREEN_EVERY: Duration = Duration::from_millis(250);
+/// Letters in the corner.
+const CORNER_LETTERS: usize = 64;
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// What the screen is taken to be for before the first picture, where the sink has no size of its own.
 const NO_PICTURE_PX: (usize, usize) = (1280, 720);
@@ -161,7 +163,10 @@ impl<'a> Display<'a> {
         let _ = match self.machine.state() {
             State::SelfTest => write!(self.words, "SELF-TEST"),
             State::Assist => write!(self.words, "ASSIST"),
-            State::Degraded(reason) => write!(self.words, "ASSIST OFF - {reason}"),
+            State::Degraded(reason) => {
+                self.words.push_str(&assist_off(reason));
+                Ok(())
+            }
             State::Passthrough | State::NoSignal(_) => write!(self.words, "PASSTHROUGH"),
         };
     }
@@ -297,8 +302,7 @@ impl<'a> Display<'a> {
         self.layer.reset(placement.surface.0, placement.surface.1);
         self.painter.screen(&mut self.layer, &[&headline, "", &since, &tried, detail]);
         if let Some(lost) = self.machine.lost().filter(|_| self.settings.glyph) {
-            let words = format!("ASSIST OFF - {lost}");
-            self.painter.glyph(&mut self.layer, Glyph::Off, &words);
+            self.painter.glyph(&mut self.layer, Glyph::Off, &assist_off(lost));
         }
         let scene = Scene {
             picture: None,
@@ -368,7 +372,39 @@ impl<'a> Display<'a> {
     }
 }
 
+/// What the corner says without assistance: of a long reason, its beginning and its end.
+fn assist_off(reason: &Reason) -> String {
+    let words = format!("ASSIST OFF - {reason}");
+    let letters = words.chars().count();
+    if letters <= CORNER_LETTERS {
+        return words;
+    }
+    let head = CORNER_LETTERS / 2;
+    let tail = letters - (CORNER_LETTERS - head - 2);
+    let kept = |(place, letter): (usize, char)| (place < head || place >= tail).then_some(letter);
+    let mut short: Vec<char> = words.chars().enumerate().filter_map(kept).collect();
+    short.splice(head..head, ['.', '.']);
+    short.into_iter().collect()
+}
+
 fn time_of_day(clock: SystemTime) -> String {
     let seconds = clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() % 86_400;
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_keeps_its_beginning_and_its_end() {
+        let reason = Reason::Model(format!("/a/long/{}/manifest.toml: no such file", "folder/".repeat(20)));
+        let words = assist_off(&reason);
+        assert_eq!(words.chars().count(), CORNER_LETTERS);
+        assert!(
+            words.starts_with("ASSIST OFF - model: /a/long/") && words.ends_with("no such file"),
+            "{words}"
+        );
+        assert_eq!(assist_off(&Reason::Silent), "ASSIST OFF - inference gives no results");
+    }
 }

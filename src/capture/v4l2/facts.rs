@@ -165,7 +165,7 @@ fn sizes<K: Kernel>(kernel: &K, fourcc: FourCc) -> Vec<SizeFacts> {
     list(|index| kernel.size_at(fourcc, index)).map(facts).collect()
 }
 
-fn status(status: u32) -> &'static str {
+pub(super) fn status(status: u32) -> &'static str {
     match () {
         _ if status & V4L2_IN_ST_NO_POWER != 0 => "no power",
         _ if status & V4L2_IN_ST_NO_SIGNAL != 0 => "no signal",

@@ -243,11 +243,11 @@ impl<K: Kernel> Session<K> {
             }
         };
         if status & (V4L2_IN_ST_NO_POWER | V4L2_IN_ST_NO_SIGNAL) != 0 {
-            return no_signal(format!("status {status:#x}"));
+            return no_signal(super::facts::status(status).into());
         }
         let unlocked = V4L2_IN_ST_NO_H_LOCK | V4L2_IN_ST_NO_V_LOCK | V4L2_IN_ST_NO_SYNC;
         if status & unlocked != 0 {
-            return lost(Why::NoSync, format!("status {status:#x}"));
+            return lost(Why::NoSync, super::facts::status(status).into());
         }
         if !input.digital {
             return Ok(None);
