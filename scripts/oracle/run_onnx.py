@@ -20,6 +20,8 @@ except ImportError as error:
 def main(model_path, input_path, output_path):
     onnx.checker.check_model(model_path, full_check=False)
     options = onnxruntime.SessionOptions()
+    # On x86 without VNNI its products saturate otherwise.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model_path, options, providers=["CPUExecutionProvider"])
     (source,) = session.get_inputs()
