@@ -137,11 +137,7 @@ fn packed(
     if is_rgb && view.colour().range == Levels::Limited {
         for row in out.chunks_mut(stride) {
             let row = row.get_mut(..order.bytes() * view.width_px()).unwrap_or(&mut []);
-            for pixel in row.chunks_exact_mut(order.bytes()) {
-                for byte in pixel.iter_mut().take(3) {
-                    *byte = EXPANDED[usize::from(*byte)];
-                }
-            }
+            row.iter_mut().for_each(|byte| *byte = expanded(*byte));
         }
     }
     Ok(())
@@ -256,18 +252,13 @@ fn nv12(
     Ok(())
 }
 
-/// 16..=235 → 0..=255, rounded to nearest; what lies beyond is cut.
-const EXPANDED: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut value = 0;
-    while value < 256 {
-        let above = usize::saturating_sub(value, 16);
-        let wide = (above * 255 + 109) / 219;
-        table[value] = if wide > 255 { 255 } else { wide as u8 };
-        value += 1;
-    }
-    table
-};
+/// 16..=235 → 0..=255, rounded to nearest; what lies beyond is cut. Without a table, so that it is done for many bytes at
+/// once; 255, the fourth byte, stays.
+fn expanded(value: u8) -> u8 {
+    // 2^16 × 255 / 219.
+    let wide = (u32::from(value.saturating_sub(16)) * 76_309 + (1 << 15)) >> 16;
+    wide.min(255) as u8
+}
 
 #[cfg(test)]
 mod tests {
@@ -396,6 +387,14 @@ mod tests {
                     prop_assert!(strips[y * wide + 4 * width..(y + 1) * wide].iter().all(|&byte| byte == 7));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn studio_range_is_expanded_to_the_nearest_value() {
+        for value in 0..=255u8 {
+            let exact = ((f64::from(value) - 16.0) * 255.0 / 219.0).round().clamp(0.0, 255.0);
+            assert_eq!(f64::from(expanded(value)), exact, "{value}");
         }
     }
 

@@ -60,7 +60,10 @@ pub fn rendered() -> Vec<Frame> {
 
 /// Buffers of a format, made from frames.
 pub fn buffers(frames: &[Frame], format: PixelFormat) -> Vec<Arc<Lent>> {
-    let colour = Colour { matrix: Matrix::Bt709, range: Range::Limited };
+    let colour = match format {
+        PixelFormat::Rgb24 => Colour::RGB,
+        _ => Colour { matrix: Matrix::Bt709, range: Range::Limited },
+    };
     let stride = format.row_bytes(WIDTH).unwrap_or(0);
     let shape = Shape { format, colour, size: (WIDTH, HEIGHT), stride };
     let make = |(index, frame)| {

@@ -8,9 +8,9 @@ use anyhow::Result;
 use super::mailbox::ClosesOnDrop;
 use super::{Boxes, Found, PATIENCE, Segmenter, Settings, Walk};
 use crate::convert;
-use crate::detect::{MAX_REGIONS, Regions};
+use crate::detect::{MAX_REGIONS, Region, Regions};
 use crate::fault::{Exit, Fault};
-use crate::frame::Frame;
+use crate::frame::{Frame, Rect};
 use crate::latency::{Latencies, Stage};
 use crate::state::Reason;
 use crate::track::Gate;
@@ -18,6 +18,9 @@ use crate::track::Gate;
 /// Regions that cover more than this share of the field of view together, or as many as there can be, are nonsense:
 /// no polyp fills the picture with nothing around it.
 const MOST_COVERED: f32 = 0.9;
+/// Outlines longer than this together, in circumferences of the field of view, are nonsense too: three large polyps
+/// have not half as much, noise has many times as much, and drawing it would delay the picture.
+const MOST_OUTLINED: f32 = 2.0;
 /// So many frames of sense end nonsense.
 const SENSE_FRAMES: u32 = 15;
 
@@ -79,7 +82,11 @@ pub(super) fn work<S: Segmenter>(
             return latencies;
         }
         let start = Instant::now();
-        nonsense = if is_nonsense(&found.regions) { SENSE_FRAMES } else { nonsense.saturating_sub(1) };
+        nonsense = if is_nonsense(&found.regions, walk.mapping().crop) {
+            SENSE_FRAMES
+        } else {
+            nonsense.saturating_sub(1)
+        };
         found.implausible = nonsense > 0;
         let believed = if found.implausible { &[][..] } else { &found.regions.list };
         gate.update(believed, &mut found.shown);
@@ -90,9 +97,16 @@ pub(super) fn work<S: Segmenter>(
     }
 }
 
-fn is_nonsense(regions: &Regions) -> bool {
+fn is_nonsense(regions: &Regions, crop: Rect) -> bool {
     let covered: f32 = regions.list.iter().map(|region| region.share).sum();
-    regions.list.len() >= MAX_REGIONS || covered > MOST_COVERED
+    let length = |region: &Region| -> f32 {
+        let ends = region.outline.iter().zip(region.outline.iter().skip(1));
+        ends.map(|(from, to)| (to.x - from.x).hypot(to.y - from.y)).sum()
+    };
+    let outlined: f32 = regions.list.iter().map(length).sum();
+    regions.list.len() >= MAX_REGIONS
+        || covered > MOST_COVERED
+        || outlined > MOST_OUTLINED * 2.0 * (crop.width + crop.height) as f32
 }
 
 /// Turns a panic into an error.
@@ -106,4 +120,28 @@ fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 
 fn one_line(error: &anyhow::Error) -> String {
     format!("{error:#}").replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field_of_view::Point;
+
+    #[test]
+    fn three_large_polyps_are_sense_and_noise_is_not() {
+        let crop = Rect { x: 0, y: 0, width: 1000, height: 800 };
+        let region = |points: Vec<Point>, share| Region { outline: points, share, ..Region::default() };
+        let circle = |radius: f32| {
+            let angles = (0..100).map(|step| step as f32 * std::f32::consts::TAU / 100.0);
+            angles.map(|angle| Point { x: radius * angle.cos(), y: radius * angle.sin() }).collect()
+        };
+        let polyps = Regions { list: (0..3).map(|_| region(circle(200.0), 0.15)).collect() };
+        assert!(!is_nonsense(&polyps, crop));
+        let comb = (0..200).map(|tooth| Point { x: 5.0 * tooth as f32, y: 800.0 * (tooth % 2) as f32 });
+        assert!(is_nonsense(&Regions { list: vec![region(comb.collect(), 0.5)] }, crop));
+        assert!(is_nonsense(&Regions { list: vec![region(circle(400.0), 0.95)] }, crop));
+        let specks = (0..MAX_REGIONS).map(|_| region(circle(5.0), 0.001)).collect();
+        assert!(is_nonsense(&Regions { list: specks }, crop));
+        assert!(!is_nonsense(&Regions::default(), crop));
+    }
 }
