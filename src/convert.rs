@@ -151,9 +151,9 @@ fn copy_rows(from: &[u8], from_stride: usize, to: &mut [u8], to_stride: usize, r
     }
 }
 
-/// Bytes R G B of a word as bytes B G R 255.
+/// Bytes R G B of a word, whatever the fourth, as bytes B G R 255.
 fn rgb_word(pixel: u32) -> u32 {
-    (pixel & 0xff) << 16 | pixel & 0xff00 | pixel >> 16 & 0xff | 0xff00_0000
+    pixel.swap_bytes() >> 8 | 0xff00_0000
 }
 
 fn bgr_word(pixel: u32) -> u32 {
@@ -173,11 +173,11 @@ fn to_words(
         let (threes, from) = from.as_chunks::<12>();
         let (fours, to) = to.as_chunks_mut::<16>();
         for (three, four) in threes.iter().zip(fours) {
-            let [a, b, c] = [0, 4, 8]
-                .map(|at| u32::from_le_bytes([three[at], three[at + 1], three[at + 2], three[at + 3]]));
-            let pixels = [a & 0xff_ffff, a >> 24 | (b & 0xffff) << 8, b >> 16 | (c & 0xff) << 16, c >> 8];
-            for (at, pixel) in pixels.into_iter().enumerate() {
-                four[4 * at..4 * at + 4].copy_from_slice(&word(pixel).to_le_bytes());
+            // Words that overlap: each begins with its pixel, the last one ends with it.
+            let at = |at: usize| u32::from_le_bytes([three[at], three[at + 1], three[at + 2], three[at + 3]]);
+            let words = [word(at(0)), word(at(3)), word(at(6)), word(at(8) >> 8)];
+            for (four, word) in four.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+                *four = word.to_le_bytes();
             }
         }
         for (three, four) in from.as_chunks::<3>().0.iter().zip(to.as_chunks_mut::<4>().0) {
