@@ -12,6 +12,10 @@ class Failed(Exception):
     """A check that did not hold, or a board that does not answer. The message says what."""
 
 
+class Silent(Failed):
+    """The board did not answer: on a busy machine a command may be lost on the emulated serial line."""
+
+
 class Channel:
     """A Unix socket with time limits."""
 
@@ -38,7 +42,7 @@ class Channel:
         try:
             data = self.socket.recv(1 << 16)
         except TimeoutError:
-            raise Failed(f"no answer in time: {what}") from None
+            raise Silent(f"no answer in time: {what}") from None
         if not data:
             raise Failed(f"the board is gone: {what}")
         self.waiting += data
