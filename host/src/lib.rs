@@ -6,8 +6,10 @@
 //! |---|---|
 //! | [`data`] | lists of images and masks on disk, and what training makes of them |
 //! | [`ops`] | training operations as burn extensions, with their CPU kernels |
-//! | [`net`] | networks, described once: encoder, decoder, student |
+//! | [`net`] | networks, described once: encoders, prompts, decoder |
 //! | [`train`] | loss, optimiser, batches, the training run |
+//! | [`teacher`] | what `finetune` made, looking at pictures |
+//! | [`ablate`] | what the parts of a network are worth |
 //! | [`graph`] | the contract between training and export: a float inference network |
 //! | [`quantize`] | ranges, shared scales, int8 weights, bias correction, decision rules |
 //! | [`onnx`] | graphs as ONNX files, float and int8 |
@@ -16,16 +18,20 @@
 //! | [`files`] | reading and writing, nothing half-written |
 //! | [`cli`] | one file a verb |
 
+pub mod ablate;
 pub mod bundle;
 pub mod card;
 pub mod cli;
 pub mod data;
+pub mod device;
 pub mod evaluate;
 pub mod files;
 pub mod graph;
+pub mod measures;
 pub mod metrics;
 pub mod net;
 pub mod onnx;
 pub mod ops;
 pub mod quantize;
+pub mod teacher;
 pub mod train;

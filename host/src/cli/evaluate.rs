@@ -1,4 +1,4 @@
-//! `polyp-host evaluate --model BUNDLE --list LIST`: scores as the cart runs the model.
+//! `polyp-host evaluate --model BUNDLE --list LIST`: scores as the cart runs the model; with `--run`, a teacher's.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,11 +8,12 @@ use polyp_edge::fault::Fault;
 use serde::Serialize;
 
 use crate::data::lists::{data_folder, read_list};
+use super::finetune;
 use crate::evaluate::{Cart, Float, default_threads, list_name, score_list};
-use crate::files;
+use crate::{device, files};
 use crate::metrics::Summary;
 
-/// Scores a bundle on lists of images, as the cart runs it.
+/// Scores a bundle on lists of images, as the cart runs it, or a teacher by the field's measures.
 ///
 /// Dice and IoU are means over a list's images of the mask that the cart makes at the image's own size; the "at half"
 /// figures leave out the rules for size and peak and take a probability of 0.5. Where truth and mask are both empty,
@@ -20,8 +21,17 @@ use crate::metrics::Summary;
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The bundle's folder.
-    #[arg(long)]
-    model: PathBuf,
+    #[arg(long, required_unless_present = "run")]
+    model: Option<PathBuf>,
+    /// Instead of a bundle, a run's folder that finetune made.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["model", "float", "csv", "threads"])]
+    run: Option<PathBuf>,
+    /// With --run: where to compute: cpu, cuda[:N], vulkan[:N].
+    #[arg(long, default_value = "cpu", conflicts_with = "model")]
+    device: String,
+    /// With --run: also write each probability map, FOLDER/dataset/stem.png.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "model")]
+    maps: Option<PathBuf>,
     /// A list file, or the name of one in splits/ of the data folder. Repeat for more.
     #[arg(long = "list", required = true)]
     lists: Vec<PathBuf>,
@@ -77,7 +87,19 @@ struct ImageRow<'a> {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let bundle = Bundle::open(&arguments.model)?;
+    if let Some(run) = &arguments.run {
+        let device = device::open(device::parse(&arguments.device)?)?;
+        let lists = finetune::score(run, &arguments.lists, &device, arguments.maps.as_deref())?;
+        match arguments.json {
+            true => println!("{}", serde_json::to_string(&finetune::Scores { schema: 1, lists })?),
+            false => finetune::print_table(&run.display().to_string(), &lists),
+        }
+        return Ok(());
+    }
+    let Some(model) = &arguments.model else {
+        return Err(Fault::usage("name a bundle with --model or a run with --run"));
+    };
+    let bundle = Bundle::open(model)?;
     let onnx = bundle.read(&bundle.manifest.model)?;
     let float = arguments.float.as_deref().map(files::read).transpose()?;
     if let Some(float) = &float {

@@ -1,10 +1,14 @@
 //! The command line: one file a verb.
 
+pub mod ablate;
 pub mod calibrate;
+pub mod cost;
 pub mod distill;
 pub mod evaluate;
 pub mod export;
+pub mod finetune;
 pub mod graph;
+pub mod training;
 
 use std::process::ExitCode;
 
@@ -21,6 +25,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    Finetune(finetune::Arguments),
+    Ablate(ablate::Arguments),
+    Cost(cost::Arguments),
     Distill(distill::Arguments),
     Calibrate(calibrate::Arguments),
     Export(export::Arguments),
@@ -32,6 +39,9 @@ enum Verb {
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let outcome = match Arguments::parse().verb {
+        Verb::Finetune(arguments) => finetune::run(arguments),
+        Verb::Ablate(arguments) => ablate::run(arguments),
+        Verb::Cost(arguments) => cost::run(arguments),
         Verb::Distill(arguments) => distill::run(arguments),
         Verb::Calibrate(arguments) => calibrate::run(arguments),
         Verb::Export(arguments) => export::run(arguments),

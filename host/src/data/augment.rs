@@ -15,6 +15,9 @@ pub struct Augmentation {
     pub log_scale: f32,
     /// Share of the side.
     pub shift: f32,
+    /// Probabilities of mirroring left to right, and of turning upside down.
+    pub mirror: f32,
+    pub flip: f32,
     pub brightness: f32,
     pub contrast: f32,
     pub channel_gain: f32,
@@ -33,6 +36,8 @@ impl Default for Augmentation {
             rotation: std::f32::consts::PI,
             log_scale: 0.35,
             shift: 0.2,
+            mirror: 0.5,
+            flip: 0.0,
             brightness: 0.3,
             contrast: 0.3,
             channel_gain: 0.12,
@@ -51,6 +56,8 @@ impl Augmentation {
             rotation: 0.0,
             log_scale: 0.0,
             shift: 0.0,
+            mirror: 0.0,
+            flip: 0.0,
             brightness: 0.0,
             contrast: 0.0,
             channel_gain: 0.0,
@@ -101,9 +108,10 @@ impl Affine {
         let scale = within(rng, a.log_scale).exp();
         // A little more along one axis than the other: fields of view are not all of one shape.
         let stretch = within(rng, a.log_scale / 3.0).exp();
-        let mirror = if rng.random() { -1.0 } else { 1.0 };
+        let mut either = |share: f32| if rng.random::<f32>() < share { -1.0 } else { 1.0 };
+        let (mirror, flip) = (either(a.mirror), either(a.flip));
         let (sin, cos) = angle.sin_cos();
-        let (sx, sy) = (stretch / scale * mirror, 1.0 / (scale * stretch));
+        let (sx, sy) = (stretch / scale * mirror, flip / (scale * stretch));
         let shift = [2.0 * within(rng, a.shift), 2.0 * within(rng, a.shift)];
         Affine([[cos * sx, -sin * sy, shift[0]], [sin * sx, cos * sy, shift[1]]])
     }

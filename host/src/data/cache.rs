@@ -18,14 +18,15 @@ pub struct Cached {
     pub mask: Vec<u8>,
 }
 
-/// Reads every sample at `side` pixels. The first one that cannot be read is the error.
-pub fn load(samples: &[Sample], side: usize) -> Result<Vec<Cached>> {
+/// Reads every sample at `side` pixels, cut to the endoscope's field of view if `crop`. The first one that cannot be
+/// read is the error.
+pub fn load(samples: &[Sample], side: usize, crop: bool) -> Result<Vec<Cached>> {
     samples
         .par_iter()
         .map(|sample| {
             let frame = sample.read_image()?;
             let mask = sample.read_mask(frame.width_px(), frame.height_px())?;
-            square(&sample.name, &frame, &mask, side)
+            square(&sample.name, &frame, &mask, side, crop)
         })
         .collect()
 }
@@ -37,13 +38,16 @@ pub fn render(count: usize, side: usize, seed: u64) -> Result<Vec<Cached>> {
         .map(|i| {
             let colon = Colon::new(480, 400, seed.wrapping_add(i));
             let (frame, mask) = colon.render(37 * i % 600);
-            square(&format!("rendered/{i}"), &frame, &mask.pixels, side)
+            square(&format!("rendered/{i}"), &frame, &mask.pixels, side, true)
         })
         .collect()
 }
 
-fn square(name: &str, frame: &Frame, mask: &[u8], side: usize) -> Result<Cached> {
-    let crop = field_of_view::find(frame);
+fn square(name: &str, frame: &Frame, mask: &[u8], side: usize, crop: bool) -> Result<Cached> {
+    let crop = match crop {
+        true => field_of_view::find(frame),
+        false => Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() },
+    };
     let mut pixels = vec![0; 3 * side * side];
     let mut preprocessor = Preprocessor::new(side);
     preprocessor.prepare(frame, crop, &mut pixels).with_context(|| name.to_owned())?;

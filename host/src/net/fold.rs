@@ -2,7 +2,7 @@
 //! banded 1×1 convolution.
 
 use super::parameters::Parameters;
-use super::{After, ConvSpec, Net};
+use super::{After, ConvSpec, Gate, Net};
 use crate::graph::{Graph, INPUT, Node, Op, Tensor4};
 
 pub struct Fold<'a> {
@@ -98,30 +98,50 @@ impl Net for Fold<'_> {
         self.push(name, Op::ResizeBilinear { factor }, &[x], [channels, height * factor, width * factor])
     }
 
-    fn channel_gate(&mut self, name: &str, x: &Named, kernel: usize) -> Named {
+    fn channel_gate(&mut self, name: &str, x: &Named, gate: Gate) -> Named {
         let channels = x.shape[0];
-        let weight = self.vector(name, "weight");
-        let mut data = vec![0.0; channels * channels];
-        for out in 0..channels {
-            for (tap, value) in weight.iter().enumerate() {
-                let input = out + tap;
-                if input >= kernel / 2 && input - kernel / 2 < channels {
-                    data[out * channels + input - kernel / 2] = *value;
+        let mean = self.push(&format!("{name}.mean"), Op::GlobalAveragePool, &[x], [channels, 1, 1]);
+        let weights = match gate {
+            Gate::Eca { kernel } => {
+                let band = band(self.vector(name, "weight"), channels, kernel);
+                self.point(&format!("{name}.band"), &mean, band, vec![0.0; channels], false)
+            }
+            Gate::SqueezeExcite { .. } => {
+                let mut x = mean;
+                for (part, relu6) in [("squeeze", true), ("excite", false)] {
+                    let layer = format!("{name}.{part}");
+                    let (weight, bias) = (self.vector(&layer, "weight"), self.vector(&layer, "bias"));
+                    x = self.point(&layer, &x, weight.to_vec(), bias.to_vec(), relu6);
                 }
+                x
+            }
+        };
+        let sigmoid = self.push(&format!("{name}.sigmoid"), Op::Sigmoid, &[&weights], weights.shape);
+        self.push(name, Op::Mul, &[x, &sigmoid], x.shape)
+    }
+}
+
+impl Fold<'_> {
+    /// A 1×1 convolution, `data [filters, C]`.
+    fn point(&mut self, name: &str, x: &Named, data: Vec<f32>, bias: Vec<f32>, relu6: bool) -> Named {
+        let [channels, height, width] = x.shape;
+        let filters = bias.len();
+        let weight = Tensor4 { shape: [filters, channels, 1, 1], data };
+        let op = Op::Conv { weight, bias, stride: 1, pads: [0; 4], groups: 1, relu6 };
+        self.push(name, op, &[x], [filters, height, width])
+    }
+}
+
+/// A one-dimensional convolution over channels as a matrix `[channels, channels]`.
+fn band(weight: &[f32], channels: usize, kernel: usize) -> Vec<f32> {
+    let mut data = vec![0.0; channels * channels];
+    for out in 0..channels {
+        for (tap, value) in weight.iter().enumerate() {
+            let input = out + tap;
+            if input >= kernel / 2 && input - kernel / 2 < channels {
+                data[out * channels + input - kernel / 2] = *value;
             }
         }
-        let one = [channels, 1, 1];
-        let mean = self.push(&format!("{name}.mean"), Op::GlobalAveragePool, &[x], one);
-        let op = Op::Conv {
-            weight: Tensor4 { shape: [channels, channels, 1, 1], data },
-            bias: vec![0.0; channels],
-            stride: 1,
-            pads: [0; 4],
-            groups: 1,
-            relu6: false,
-        };
-        let band = self.push(&format!("{name}.band"), op, &[&mean], one);
-        let gate = self.push(&format!("{name}.sigmoid"), Op::Sigmoid, &[&band], one);
-        self.push(name, Op::Mul, &[x, &gate], x.shape)
     }
+    data
 }

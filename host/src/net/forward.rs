@@ -1,82 +1,134 @@
 //! Computes a network with burn, and keeps what training needs of it.
 
-use burn::tensor::activation::sigmoid;
-use burn::tensor::module::max_pool2d;
-use burn::tensor::ops::MaxPoolOptions;
+use std::collections::HashMap;
+
+use burn::tensor::activation::{gelu, relu, sigmoid};
+use burn::tensor::module::{attention, avg_pool2d, layer_norm, linear, max_pool2d};
+use burn::tensor::ops::{AttentionModuleOptions, AvgPoolOptions, MaxPoolOptions, PadMode};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
 use super::parameters::{Array, Parameters};
-use super::{After, ConvSpec, Net};
+use super::resize::{self, Resize, along_both, constant};
+use super::{After, AttentionSpec, ConvSpec, Gate, Net, PatchSpec, PositionSpec, TokenNet};
 use crate::ops::{self, ConvAttributes, NormAttributes};
 
-enum Leaf {
-    Vector(Tensor<1>),
-    Filter(Tensor<4>),
+const LAYER_NORM_EPS: f64 = 1e-6;
+
+/// Values that stay as they are, on the device from pass to pass.
+#[derive(Default)]
+pub struct Resident(HashMap<String, (Vec<usize>, Tensor<1>)>);
+
+impl Resident {
+    pub fn upload(parameters: &Parameters, device: &Device) -> Self {
+        let one = |(name, array): (&String, &Array)| {
+            let tensor = constant(array.values.clone(), [array.values.len()], device);
+            (name.clone(), (array.shape.clone(), tensor))
+        };
+        Resident(parameters.0.iter().map(one).collect())
+    }
+
+    pub fn holds(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The values, back from the device.
+    pub fn download(&self) -> Parameters {
+        let one = |(name, (shape, tensor)): (&String, &(Vec<usize>, Tensor<1>))| {
+            let values = tensor.to_data().try_to_vec::<f32>().expect("parameters are f32");
+            (name.clone(), Array { shape: shape.clone(), values })
+        };
+        Parameters(self.0.iter().map(one).collect())
+    }
 }
 
-/// One forward pass. On an autodiff device batch norm uses the batch's statistics, elsewhere the running ones.
+/// What a pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Batch norm by running statistics, nothing kept for gradients.
+    Inference,
+    /// Batch norm by the batch's statistics, nothing kept for gradients.
+    Batch,
+    /// The same, with gradients.
+    Training,
+}
+
+/// One forward pass. What lies in `resident` is frozen: no gradient goes to it, and its batch norms use their running
+/// statistics in every pass.
 pub struct Forward<'a> {
     parameters: &'a Parameters,
+    resident: Option<&'a Resident>,
     device: Device,
-    training: bool,
-    leaves: Vec<(String, Leaf)>,
+    pass: Pass,
+    leaves: Vec<(String, Vec<usize>, Tensor<1>)>,
+    met: HashMap<String, Tensor<1>>,
     /// Layer → `[2, C]` mean and biased variance of this batch, and the number of values behind them.
     statistics: Vec<(String, Tensor<2>, usize)>,
 }
 
 impl<'a> Forward<'a> {
     pub fn training(parameters: &'a Parameters, device: &Device) -> Self {
-        Self::new(parameters, device.clone().autodiff(), true)
+        Self::new(parameters, None, device, Pass::Training)
     }
 
     pub fn inference(parameters: &'a Parameters, device: &Device) -> Self {
-        Self::new(parameters, device.clone(), false)
+        Self::new(parameters, None, device, Pass::Inference)
     }
 
-    fn new(parameters: &'a Parameters, device: Device, training: bool) -> Self {
-        Forward { parameters, device, training, leaves: Vec::new(), statistics: Vec::new() }
+    pub fn new(
+        parameters: &'a Parameters,
+        resident: Option<&'a Resident>,
+        device: &Device,
+        pass: Pass,
+    ) -> Self {
+        let device = device.clone();
+        let device = if pass == Pass::Training { device.autodiff() } else { device };
+        let (leaves, met, statistics) = Default::default();
+        Forward { parameters, resident, device, pass, leaves, met, statistics }
     }
 
-    /// Raw pixels `[N, 3, H, W]`, `0..=255`, to the network's input `(x − 127) / 128`.
-    pub fn input(&self, pixels: Vec<f32>, shape: [usize; 4]) -> Tensor<4> {
-        (Tensor::from_data(TensorData::new(pixels, shape), &self.device) - 127.0) / 128.0
-    }
-
+    /// A tensor that no gradient reaches.
     pub fn tensor<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
-        Tensor::from_data(TensorData::new(values, shape), &self.device)
+        constant(values, shape, &self.device)
     }
 
-    fn vector(&mut self, name: String) -> Tensor<1> {
-        let array = self.parameters.get(&name);
-        let tensor = self.tensor(array.values.clone(), [array.values.len()]);
-        if !self.training || !Parameters::is_trained(&name) {
-            return tensor;
-        }
-        let tensor = tensor.require_grad();
-        self.leaves.push((name, Leaf::Vector(tensor.clone())));
-        tensor
+    /// A tensor that keeps its gradient.
+    pub fn leaf<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
+        tensor.autodiff().require_grad()
     }
 
-    fn filter(&mut self, name: String) -> Tensor<4> {
-        let Array { shape, values } = self.parameters.get(&name);
-        let tensor = self.tensor(values.clone(), [shape[0], shape[1], shape[2], shape[3]]);
-        if !self.training {
-            return tensor;
+    fn is_frozen(&self, name: &str) -> bool {
+        self.resident.is_some_and(|resident| resident.holds(name))
+    }
+
+    fn value<const D: usize>(&mut self, name: &str) -> Tensor<D> {
+        if let Some((shape, tensor)) = self.resident.and_then(|resident| resident.0.get(name)) {
+            return tensor.clone().reshape(dims(shape));
         }
-        let tensor = tensor.require_grad();
-        self.leaves.push((name, Leaf::Filter(tensor.clone())));
-        tensor
+        let Array { shape, values } = self.parameters.get(name);
+        let shape: [usize; D] = dims(shape);
+        if let Some(known) = self.met.get(name) {
+            return known.clone().reshape(shape);
+        }
+        let mut tensor = self.tensor(values.clone(), [values.len()]);
+        if self.pass == Pass::Training && Parameters::is_trained(name) {
+            tensor = tensor.require_grad();
+            self.leaves.push((name.to_owned(), shape.to_vec(), tensor.clone()));
+        }
+        self.met.insert(name.to_owned(), tensor.clone());
+        tensor.reshape(shape)
+    }
+
+    /// Whether anything that is not frozen was asked for.
+    pub fn has_met_parameters(&self) -> bool {
+        !self.met.is_empty()
     }
 
     /// Parameter → gradient, for every parameter that this pass touched and that has one.
     pub fn gradients(&self, gradients: &Gradients) -> Parameters {
         let values = |data: TensorData| data.try_to_vec::<f32>().expect("gradients are f32");
-        let one = |(name, leaf): &(String, Leaf)| {
-            let (shape, data) = match leaf {
-                Leaf::Vector(leaf) => (leaf.dims().to_vec(), leaf.grad(gradients)?.into_data()),
-                Leaf::Filter(leaf) => (leaf.dims().to_vec(), leaf.grad(gradients)?.into_data()),
-            };
-            Some((name.clone(), Array { shape, values: values(data) }))
+        let one = |(name, shape, leaf): &(String, Vec<usize>, Tensor<1>)| {
+            let data = leaf.grad(gradients)?.into_data();
+            Some((name.clone(), Array { shape: shape.clone(), values: values(data) }))
         };
         Parameters(self.leaves.iter().filter_map(one).collect())
     }
@@ -97,6 +149,12 @@ impl<'a> Forward<'a> {
     }
 }
 
+/// # Panics
+/// If the parameter has another rank: the network was walked with parameters that are not its own.
+fn dims<const D: usize>(shape: &[usize]) -> [usize; D] {
+    shape.try_into().unwrap_or_else(|_| panic!("{shape:?} is not of rank {D}"))
+}
+
 impl Net for Forward<'_> {
     type Value = Tensor<4>;
 
@@ -109,26 +167,35 @@ impl Net for Forward<'_> {
         let [batch, channels, height, width] = x.dims();
         let groups = if spec.depthwise { channels } else { 1 };
         let attributes = ConvAttributes { stride: spec.stride, pads: spec.pads(height, width), groups };
-        let weight = self.filter(format!("{name}.weight"));
+        let weight = self.value(&format!("{name}.weight"));
         let x = ops::conv2d(x.clone(), weight, attributes);
         let (eps, relu6) = match spec.after {
             After::Bias => {
-                let bias = self.vector(format!("{name}.bias"));
+                let bias: Tensor<1> = self.value(&format!("{name}.bias"));
                 return x + bias.reshape([1, spec.filters, 1, 1]);
             }
             After::Norm { eps } => (eps, false),
             After::NormRelu6 { eps } => (eps, true),
         };
-        let (gamma, beta) = (self.vector(format!("{name}.gamma")), self.vector(format!("{name}.beta")));
-        let statistics = if self.training {
+        let gamma = self.value(&format!("{name}.gamma"));
+        let beta = self.value(&format!("{name}.beta"));
+        let running = self.pass == Pass::Inference || self.is_frozen(&format!("{name}.mean"));
+        let statistics = if running {
+            let mean: Tensor<1> = self.value(&format!("{name}.mean"));
+            let variance: Tensor<1> = self.value(&format!("{name}.variance"));
+            if self.pass == Pass::Training {
+                // As constants of the batch they would get the gradient of its statistics.
+                let one = |value: Tensor<1>| value.reshape([1, spec.filters, 1, 1]);
+                let scale = one(gamma) / (one(variance) + eps).sqrt();
+                let x = (x - one(mean)) * scale + one(beta);
+                return if relu6 { relu(x.clone()) - relu(x - 6.0) } else { x };
+            }
+            Tensor::stack(vec![mean, variance], 0)
+        } else {
             let statistics = ops::batch_statistics(x.clone());
             let [_, _, height, width] = x.dims();
             self.statistics.push((name.to_owned(), statistics.clone(), batch * height * width));
             statistics
-        } else {
-            let mean = self.vector(format!("{name}.mean"));
-            let variance = self.vector(format!("{name}.variance"));
-            Tensor::stack(vec![mean, variance], 0)
         };
         ops::batch_norm(x, statistics, gamma, beta, NormAttributes { eps, relu6 })
     }
@@ -145,47 +212,142 @@ impl Net for Forward<'_> {
         max_pool2d(x.clone(), MaxPoolOptions::new([2, 2]))
     }
 
-    /// Two products with fixed matrices: burn's GPU backends have no backward for interpolation.
     fn enlarge(&mut self, _: &str, x: &Tensor<4>, factor: usize) -> Tensor<4> {
-        let [batch, channels, height, width] = x.dims();
-        let across = self.tensor(bilinear_matrix(width, factor), [width, width * factor]);
-        let down = self.tensor(bilinear_matrix(height, factor), [height, height * factor]);
-        let x = x.clone().reshape([batch * channels * height, width]).matmul(across);
-        let x = x.reshape([batch * channels, height, width * factor]).swap_dims(1, 2);
-        let x = x.reshape([batch * channels * width * factor, height]).matmul(down);
-        x.reshape([batch * channels, width * factor, height * factor]).swap_dims(1, 2).reshape([
-            batch,
-            channels,
-            height * factor,
-            width * factor,
-        ])
+        let [_, _, height, width] = x.dims();
+        resize::resize(x.clone(), [height * factor, width * factor], Resize::Bilinear)
     }
 
-    fn channel_gate(&mut self, name: &str, x: &Tensor<4>, kernel: usize) -> Tensor<4> {
+    fn channel_gate(&mut self, name: &str, x: &Tensor<4>, gate: Gate) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
-        let weight = self.vector(format!("{name}.weight"));
         let mean =
             x.clone().reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels]);
-        let side = kernel / 2;
-        let zeros = Tensor::<2>::zeros([batch, side], &self.device);
-        let padded = Tensor::cat(vec![zeros.clone(), mean, zeros], 1);
-        let shifted = |tap: usize| padded.clone().slice([0..batch, tap..tap + channels]);
-        let one = |tap: usize| shifted(tap) * weight.clone().slice(tap..tap + 1).reshape([1, 1]);
-        let sum = (1..kernel).fold(one(0), |sum, tap| sum + one(tap));
+        let sum = match gate {
+            Gate::Eca { kernel } => {
+                let weight: Tensor<1> = self.value(&format!("{name}.weight"));
+                let zeros = self.tensor(vec![0.0; batch * (kernel / 2)], [batch, kernel / 2]);
+                let padded = Tensor::cat(vec![zeros.clone(), mean, zeros], 1);
+                let shifted = |tap: usize| padded.clone().slice([0..batch, tap..tap + channels]);
+                let one = |tap: usize| shifted(tap) * weight.clone().slice(tap..tap + 1).reshape([1, 1]);
+                (1..kernel).fold(one(0), |sum, tap| sum + one(tap))
+            }
+            Gate::SqueezeExcite { .. } => {
+                let mut layer = |x, part: &str| {
+                    let weight: Tensor<2> = self.value(&format!("{name}.{part}.weight"));
+                    linear(x, weight.transpose(), Some(self.value(&format!("{name}.{part}.bias"))))
+                };
+                let narrow: Tensor<2> = layer(mean, "squeeze");
+                layer(relu(narrow.clone()) - relu(narrow - 6.0), "excite")
+            }
+        };
         x.clone() * sigmoid(sum).reshape([batch, channels, 1, 1])
     }
 }
 
-/// `[side, side · factor]`: column `o` holds what output `o` takes from each input, half-pixel centres, edges
-/// repeated.
-pub fn bilinear_matrix(side: usize, factor: usize) -> Vec<f32> {
-    let out = side * factor;
-    let mut matrix = vec![0.0; side * out];
-    for o in 0..out {
-        let at = ((o as f32 + 0.5) / factor as f32 - 0.5).clamp(0.0, (side - 1) as f32);
-        let (low, share) = (at as usize, at.fract());
-        matrix[low * out + o] += 1.0 - share;
-        matrix[(low + 1).min(side - 1) * out + o] += share;
+impl TokenNet for Forward<'_> {
+    fn patches(&mut self, name: &str, x: &Tensor<4>, spec: PatchSpec) -> Tensor<4> {
+        let attributes = ConvAttributes { stride: spec.stride, pads: [spec.pad; 4], groups: 1 };
+        let weight = self.value(&format!("{name}.weight"));
+        let bias: Tensor<1> = self.value(&format!("{name}.bias"));
+        let x = ops::conv2d(x.clone(), weight, attributes).permute([0, 2, 3, 1]);
+        x + bias.reshape([1, 1, 1, spec.filters])
     }
-    matrix
+
+    fn position(&mut self, name: &str, x: &Tensor<4>, spec: PositionSpec) -> Tensor<4> {
+        let [_, height, width, _] = x.dims();
+        let background: Tensor<4> = self.value(&format!("{name}pos_embed"));
+        let window: Tensor<4> = self.value(&format!("{name}pos_embed_window"));
+        let background = resize::resize(background, [height, width], Resize::Bicubic);
+        let repeated = window.repeat(&[1, 1, height / spec.window, width / spec.window]);
+        x.clone() + (background + repeated).permute([0, 2, 3, 1])
+    }
+
+    fn layer_norm(&mut self, name: &str, x: &Tensor<4>) -> Tensor<4> {
+        let (gamma, beta) = (self.value(&format!("{name}.weight")), self.value(&format!("{name}.bias")));
+        layer_norm(x.clone(), gamma, Some(beta), LAYER_NORM_EPS)
+    }
+
+    fn linear(&mut self, name: &str, x: &Tensor<4>, outputs: usize, _: bool) -> Tensor<4> {
+        let weight: Tensor<2> = self.value(&format!("{name}.weight"));
+        let bias = self.value(&format!("{name}.bias"));
+        let [batch, height, width, channels] = x.dims();
+        let x = x.clone().reshape([batch * height * width, channels]);
+        linear(x, weight.transpose(), Some(bias)).reshape([batch, height, width, outputs])
+    }
+
+    fn gelu(&mut self, x: &Tensor<4>) -> Tensor<4> {
+        gelu(x.clone())
+    }
+
+    fn attention(&mut self, qkv: &Tensor<4>, AttentionSpec { heads, window, pool }: AttentionSpec) -> Tensor<4> {
+        let [batch, height, width, values] = qkv.dims();
+        let channels = values / 3;
+        let [rows, columns] = window.map_or([height, width], |window| [window; 2]);
+        let (down, across) = (height / rows, width / columns);
+        let windows = batch * down * across;
+        // [windows, rows, columns, values]
+        let parted = qkv
+            .clone()
+            .reshape([batch, down, rows, across, columns, values])
+            .swap_dims(2, 3)
+            .reshape([windows, rows, columns, values]);
+        let part = |i: usize| parted.clone().slice([0..windows, 0..rows, 0..columns, i * channels..(i + 1) * channels]);
+        let by_head = |x: Tensor<4>| {
+            let [_, rows, columns, _] = x.dims();
+            x.reshape([windows, rows * columns, heads, channels / heads]).swap_dims(1, 2)
+        };
+        let query = if pool { self.halve(&part(0)) } else { part(0) };
+        let [_, rows, columns, _] = query.dims();
+        let out = attention(
+            by_head(query),
+            by_head(part(1)),
+            by_head(part(2)),
+            None,
+            None,
+            AttentionModuleOptions::default(),
+        );
+        out.swap_dims(1, 2)
+            .reshape([batch, down, across, rows, columns, channels])
+            .swap_dims(2, 3)
+            .reshape([batch, down * rows, across * columns, channels])
+    }
+
+    fn pad(&mut self, x: &Tensor<4>, height: usize, width: usize) -> Tensor<4> {
+        let [_, from_height, from_width, _] = x.dims();
+        if (from_height, from_width) == (height, width) {
+            return x.clone();
+        }
+        let pads = [(0, 0), (0, height - from_height), (0, width - from_width), (0, 0)];
+        x.clone().pad(pads, PadMode::Constant(0.0))
+    }
+
+    fn crop(&mut self, x: &Tensor<4>, height: usize, width: usize) -> Tensor<4> {
+        let [batch, from_height, from_width, channels] = x.dims();
+        if (from_height, from_width) == (height, width) {
+            return x.clone();
+        }
+        x.clone().slice([0..batch, 0..height, 0..width, 0..channels])
+    }
+
+    fn halve(&mut self, x: &Tensor<4>) -> Tensor<4> {
+        let map = x.clone().permute([0, 3, 1, 2]);
+        max_pool2d(map, MaxPoolOptions::new([2, 2])).permute([0, 2, 3, 1])
+    }
+
+    fn shrink(&mut self, x: &Tensor<4>, factor: usize) -> Tensor<4> {
+        if factor == 1 {
+            return x.clone();
+        }
+        let options = AvgPoolOptions::new([factor; 2]);
+        avg_pool2d(x.clone().permute([0, 3, 1, 2]), options).permute([0, 2, 3, 1])
+    }
+
+    fn map(&mut self, x: &Tensor<4>) -> Tensor<4> {
+        x.clone().permute([0, 3, 1, 2])
+    }
+
+    fn high_frequencies(&mut self, x: &Tensor<4>, share: f32) -> Tensor<4> {
+        let [_, _, height, width] = x.dims();
+        let filter = |side: usize| self.tensor(resize::low_pass(side, share), [side, side]);
+        x.clone() - along_both(x.clone(), filter(height), filter(width))
+    }
 }

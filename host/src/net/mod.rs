@@ -2,17 +2,24 @@
 //!
 //! A network is a function over a [`Net`]: [`shapes::Shapes`] walks it to learn which parameters it has,
 //! [`forward::Forward`] to compute it, [`fold::Fold`] to write it as an inference graph with batch norm folded away.
+//! Transformers need a [`TokenNet`], which the cart's engine is not: they are walked in the first two ways only.
 
+pub mod cost;
 pub mod decoder;
-pub mod efficientnet;
+pub mod encoder;
 pub mod fold;
 pub mod forward;
 pub mod parameters;
+pub mod prompts;
+pub mod resize;
+pub mod segmenter;
 pub mod shapes;
 pub mod student;
 
 pub use parameters::Parameters;
 
+#[cfg(test)]
+mod gradient_tests;
 #[cfg(test)]
 mod tests;
 
@@ -65,7 +72,80 @@ pub trait Net {
     fn max_pool(&mut self, name: &str, x: &Self::Value) -> Self::Value;
     /// Bilinear enlargement by a whole factor, half-pixel centres.
     fn enlarge(&mut self, name: &str, x: &Self::Value, factor: usize) -> Self::Value;
-    /// Efficient channel attention (Wang et al., CVPR 2020): `x · sigmoid(conv1d(mean over the plane))`, the
-    /// one-dimensional convolution running over neighbouring channels, `kernel` (odd) of them.
-    fn channel_gate(&mut self, name: &str, x: &Self::Value, kernel: usize) -> Self::Value;
+    /// Channel attention: `x · sigmoid(f(mean over the plane))`, `f` as `gate` says.
+    fn channel_gate(&mut self, name: &str, x: &Self::Value, gate: Gate) -> Self::Value;
+}
+
+/// How channel attention makes weights of the channels' means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// A one-dimensional convolution over `kernel` (odd) neighbouring channels (Wang et al., CVPR 2020).
+    Eca { kernel: usize },
+    /// Two layers, ReLU6 between them, through `channels / reduction` values (after Hu et al., CVPR 2018, who have
+    /// ReLU).
+    SqueezeExcite { reduction: usize },
+}
+
+impl Gate {
+    /// Values between the two layers of squeeze-and-excite.
+    fn narrow(channels: usize, reduction: usize) -> usize {
+        (channels / reduction).max(1)
+    }
+}
+
+/// What a transformer is built from besides. Its values are tokens in their places, `[N, H, W, C]`, of which
+/// [`Net::shape`] gives `[H, W, C]`; `map` and `tokens` lead from one kind of value to the other. Parameters are named
+/// and laid out as PyTorch does.
+pub trait TokenNet: Net {
+    /// A k×k convolution with a bias over a map, `pad` zeros on every side. Gives tokens.
+    fn patches(&mut self, name: &str, x: &Self::Value, spec: PatchSpec) -> Self::Value;
+    /// Adds the position embedding `pos_embed` `[1, C, b, b]`, brought to the tokens' size bicubically, and
+    /// `pos_embed_window` `[1, C, w, w]`, repeated over them; both below `name`.
+    fn position(&mut self, name: &str, x: &Self::Value, spec: PositionSpec) -> Self::Value;
+    /// Over the channels; eps 1e-6.
+    fn layer_norm(&mut self, name: &str, x: &Self::Value) -> Self::Value;
+    /// `x · weightᵀ + bias`, `weight [outputs, C]`. Without `random` a fresh one is zero.
+    fn linear(&mut self, name: &str, x: &Self::Value, outputs: usize, random: bool) -> Self::Value;
+    /// By the error function, as PyTorch's default.
+    fn gelu(&mut self, x: &Self::Value) -> Self::Value;
+    /// Scaled dot-product attention of `[N, H, W, 3·C]`, query, key and value one after the other, each split into
+    /// heads.
+    fn attention(&mut self, qkv: &Self::Value, spec: AttentionSpec) -> Self::Value;
+    /// Zero tokens at the bottom and right.
+    fn pad(&mut self, x: &Self::Value, height: usize, width: usize) -> Self::Value;
+    /// The top left tokens.
+    fn crop(&mut self, x: &Self::Value, height: usize, width: usize) -> Self::Value;
+    /// The largest of 2×2, stride 2.
+    fn halve(&mut self, x: &Self::Value) -> Self::Value;
+    /// The mean of `factor × factor`.
+    fn shrink(&mut self, x: &Self::Value, factor: usize) -> Self::Value;
+    /// Tokens `[N, H, W, C]` as a map `[N, C, H, W]`.
+    fn map(&mut self, x: &Self::Value) -> Self::Value;
+    /// What is left of a map's planes without their low frequencies: those within the middle `share` of the spectrum
+    /// along both axes.
+    fn high_frequencies(&mut self, x: &Self::Value, share: f32) -> Self::Value;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PatchSpec {
+    pub filters: usize,
+    pub kernel: usize,
+    pub stride: usize,
+    pub pad: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PositionSpec {
+    pub background: [usize; 2],
+    pub window: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionSpec {
+    pub heads: usize,
+    /// Tokens along a window's side, of which the tokens must be whole multiples; all of them see each other if
+    /// `None`.
+    pub window: Option<usize>,
+    /// Whether queries are pooled 2×2, which halves the tokens' sides.
+    pub pool: bool,
 }

@@ -1,26 +1,32 @@
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::decoder::DecoderConfig;
 use super::fold::Fold;
-use super::forward::Forward;
-use super::shapes::Shapes;
-use super::student::{StudentConfig, student, student_supervised};
+use super::forward::{Forward, Pass};
+use super::segmenter::{Segmenter, SegmenterConfig};
+use super::student::student;
 use super::*;
 use crate::graph::execute;
+use crate::net::decoder::{Attention, Mix, Skips};
 
-fn small() -> StudentConfig {
-    let decoder = DecoderConfig { branch_channels: 4, level_channels: 6, attention_kernel: 3, finest: 1 };
-    StudentConfig { input_side: 64, decoder }
+fn small() -> SegmenterConfig {
+    let decoder = DecoderConfig { branch_channels: 4, level_channels: 6, ..DecoderConfig::default() };
+    SegmenterConfig { input_side: 64, decoder, ..SegmenterConfig::default() }
+}
+
+fn input(net: &Forward, mut pixels: Vec<f32>, shape: [usize; 4]) -> Tensor<4> {
+    let normalisation = Segmenter::new(&small()).unwrap().normalisation();
+    normalisation.apply(&mut pixels, shape[2] * shape[3]);
+    net.tensor(pixels, shape)
 }
 
 /// Random parameters with statistics that are not those of a fresh network.
-fn parameters(config: &StudentConfig) -> Parameters {
+fn parameters(config: &SegmenterConfig) -> Parameters {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
-    let mut shapes = Shapes::new(&mut rng);
-    student_supervised(&mut shapes, &[3, config.input_side, config.input_side], config);
-    let mut parameters = shapes.parameters;
+    let shapes = Segmenter::new(config).unwrap().shapes(config.input_side);
+    let mut parameters = shapes.fresh(&mut rng, |_| true);
     for (name, array) in &mut parameters.0 {
         for value in &mut array.values {
             match name.rsplit('.').next() {
@@ -33,53 +39,70 @@ fn parameters(config: &StudentConfig) -> Parameters {
     parameters
 }
 
+/// The decoder in every form that the cart can be given.
+fn forms() -> Vec<SegmenterConfig> {
+    let small = small();
+    let with = |change: &dyn Fn(&mut DecoderConfig)| {
+        let mut config = small.clone();
+        change(&mut config.decoder);
+        config
+    };
+    vec![
+        with(&|_| {}),
+        with(&|d| d.attention = Attention::None),
+        with(&|d| (d.attention, d.attention_reduction) = (Attention::SqueezeExcite, 2)),
+        with(&|d| (d.mix, d.skips) = (Mix::Dense, Skips::Neighbours)),
+    ]
+}
+
 #[test]
 fn the_folded_graph_computes_what_the_network_computes() {
-    let config = small();
-    let side = config.input_side;
-    let parameters = parameters(&config);
-    let graph = Fold::graph(&parameters, side, |net, input| student(net, input, &config));
-    graph.validate().unwrap();
+    for config in forms() {
+        let side = config.input_side;
+        let parameters = parameters(&config);
+        let graph = Fold::graph(&parameters, side, |net, input| student(net, input, &config.decoder));
+        graph.validate().unwrap();
 
-    let mut rng = ChaCha8Rng::seed_from_u64(8);
-    let pixels: Vec<u8> = (0..3 * side * side).map(|_| rng.random()).collect();
-    let input: Vec<f32> = pixels.iter().map(|p| *p as f32).collect();
-    let mut net = Forward::inference(&parameters, &Device::flex());
-    let x = net.input(input.clone(), [1, 3, side, side]);
-    let logits = student(&mut net, &x, &config);
-    assert_eq!(logits.dims(), [1, 1, side / 4, side / 4]);
-    let logits = logits.into_data().try_to_vec::<f32>().unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(8);
+        let pixels: Vec<u8> = (0..3 * side * side).map(|_| rng.random()).collect();
+        let mut net = Forward::inference(&parameters, &Device::flex());
+        let x = input(&net, pixels.iter().map(|p| *p as f32).collect(), [1, 3, side, side]);
+        let logits = Segmenter::new(&config).unwrap().logits(&mut net, &x);
+        assert_eq!(logits.dims(), [1, 1, side / 4, side / 4]);
+        let logits = logits.into_data().try_to_vec::<f32>().unwrap();
 
-    let interleaved: Vec<u8> =
-        (0..side * side).flat_map(|i| [0, 1, 2].map(|c| pixels[c * side * side + i])).collect();
-    let input = execute::input_from_pixels(side, &interleaved).unwrap();
-    let folded = execute::run(&graph, input, |_, _| {}).unwrap().data;
-    let scale = logits.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
-    for (a, b) in logits.iter().zip(&folded) {
-        assert!((a - b).abs() < 1e-3 * scale, "{a} {b}");
+        let interleaved: Vec<u8> =
+            (0..side * side).flat_map(|i| [0, 1, 2].map(|c| pixels[c * side * side + i])).collect();
+        let input = execute::input_from_pixels(side, &interleaved).unwrap();
+        let folded = execute::run(&graph, input, |_, _| {}).unwrap().data;
+        let scale = logits.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
+        for (a, b) in logits.iter().zip(&folded) {
+            assert!((a - b).abs() < 1e-3 * scale, "{config:?}: {a} {b}");
+        }
     }
 }
 
 #[test]
 fn every_trained_value_gets_a_gradient() {
-    let config = small();
-    let side = config.input_side;
-    let parameters = parameters(&config);
-    let mut net = Forward::training(&parameters, &Device::flex());
-    let mut rng = ChaCha8Rng::seed_from_u64(9);
-    let pixels = (0..2 * 3 * side * side).map(|_| rng.random_range(0.0..255.0)).collect();
-    let x = net.input(pixels, [2, 3, side, side]);
-    let depths = student_supervised(&mut net, &x, &config);
-    let sum = depths.into_iter().map(|logits| logits.square().sum()).reduce(|a, b| a + b).unwrap();
-    let gradients = net.gradients(&sum.backward());
-    for name in parameters.0.keys().filter(|name| Parameters::is_trained(name)) {
-        let gradient = gradients.0.get(name).unwrap_or_else(|| panic!("{name} has no gradient"));
-        assert_eq!(gradient.shape, parameters.get(name).shape, "{name}");
-        assert!(gradient.values.iter().all(|g| g.is_finite()), "{name}");
-        assert!(gradient.values.iter().any(|g| *g != 0.0), "{name}");
+    for config in forms() {
+        let side = config.input_side;
+        let parameters = parameters(&config);
+        let mut net = Forward::new(&parameters, None, &Device::flex(), Pass::Training);
+        let mut rng = ChaCha8Rng::seed_from_u64(9);
+        let pixels = (0..2 * 3 * side * side).map(|_| rng.random_range(0.0..255.0)).collect();
+        let x = input(&net, pixels, [2, 3, side, side]);
+        let depths = Segmenter::new(&config).unwrap().supervised(&mut net, &x);
+        let sum = depths.into_iter().map(|logits| logits.square().sum()).reduce(|a, b| a + b).unwrap();
+        let gradients = net.gradients(&sum.backward());
+        for name in parameters.0.keys().filter(|name| Parameters::is_trained(name)) {
+            let gradient = gradients.0.get(name).unwrap_or_else(|| panic!("{name} has no gradient"));
+            assert_eq!(gradient.shape, parameters.get(name).shape, "{name}");
+            assert!(gradient.values.iter().all(|g| g.is_finite()), "{name}");
+            assert!(gradient.values.iter().any(|g| *g != 0.0), "{name}");
+        }
+        let statistics = net.batch_statistics();
+        assert_eq!(statistics.0.len(), parameters.0.keys().filter(|n| !Parameters::is_trained(n)).count());
     }
-    let statistics = net.batch_statistics();
-    assert_eq!(statistics.0.len(), parameters.0.keys().filter(|n| !Parameters::is_trained(n)).count());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::data::cache::Cached;
 
 /// `pixels [N, 3, S, S]`, `targets` and `weights [N, S, S]`.
 pub struct Batch {
+    pub side: usize,
     pub pixels: Vec<f32>,
     pub targets: Vec<f32>,
     pub weights: Vec<f32>,
@@ -24,6 +25,7 @@ impl Batch {
     pub fn of(examples: &[Example], side: usize) -> Self {
         let weights = examples.iter().flat_map(|e| boundary_weights(&e.target, side)).collect();
         Batch {
+            side,
             pixels: examples.iter().flat_map(|e| e.pixels.iter().copied()).collect(),
             targets: examples.iter().flat_map(|e| e.target.iter().copied()).collect(),
             weights,
@@ -32,10 +34,11 @@ impl Batch {
     }
 }
 
-/// Samples a step draws from, and how.
+/// Samples that batches are drawn from, and how.
 pub struct Plan {
     pub samples: Arc<Vec<Cached>>,
-    pub side: usize,
+    /// The sides of which each batch has one, drawn at random.
+    pub sides: Vec<usize>,
     pub batch: usize,
     pub augmentation: Augmentation,
     pub seed: u64,
@@ -43,36 +46,40 @@ pub struct Plan {
 
 impl Plan {
     /// Whole batches of an epoch; what is left over waits for the next shuffle.
-    pub fn steps_per_epoch(&self) -> usize {
+    pub fn batches_per_epoch(&self) -> usize {
         (self.samples.len() / self.batch).max(1)
     }
 
-    /// Batch number `step`. Depends on nothing but the plan and the number, so a resumed run meets the same ones.
-    pub fn batch(&self, step: u64) -> Batch {
-        let steps = self.steps_per_epoch() as u64;
-        let (epoch, first) = (step / steps, (step % steps) as usize * self.batch);
+    /// Batch number `number`. Depends on nothing but the plan and the number, so a resumed run meets the same ones.
+    pub fn batch(&self, number: u64) -> Batch {
+        let batches = self.batches_per_epoch() as u64;
+        let (epoch, first) = (number / batches, (number % batches) as usize * self.batch);
         let mut order: Vec<usize> = (0..self.samples.len()).collect();
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         let mut seeds =
-            ChaCha8Rng::seed_from_u64(self.seed.wrapping_add(step.wrapping_mul(0xd134_2543_de82_ef95)));
+            ChaCha8Rng::seed_from_u64(self.seed.wrapping_add(number.wrapping_mul(0xd134_2543_de82_ef95)));
         let drawn: Vec<(usize, u64)> =
             order.iter().cycle().skip(first).take(self.batch).map(|i| (*i, seeds.random())).collect();
+        let side = match self.sides[..] {
+            [side] => side,
+            _ => self.sides[seeds.random_range(0..self.sides.len())],
+        };
         let examples: Vec<Example> = drawn
             .into_par_iter()
             .map(|(i, seed)| {
                 let mut rng = ChaCha8Rng::seed_from_u64(seed);
-                augment(&self.samples[i], self.side, &self.augmentation, &mut rng)
+                augment(&self.samples[i], side, &self.augmentation, &mut rng)
             })
             .collect();
-        Batch::of(&examples, self.side)
+        Batch::of(&examples, side)
     }
 
     /// Batches `from..to` in order, two of them made ahead.
     pub fn stream(self: Arc<Self>, from: u64, to: u64) -> Receiver<Batch> {
         let (sender, receiver) = sync_channel(2);
         std::thread::spawn(move || {
-            for step in from..to {
-                if sender.send(self.batch(step)).is_err() {
+            for number in from..to {
+                if sender.send(self.batch(number)).is_err() {
                     return;
                 }
             }

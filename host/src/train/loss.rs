@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::net::forward::bilinear_matrix;
+use crate::net::resize::Resize;
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -58,7 +58,7 @@ pub fn segmentation_loss(
     weighting: BceWeighting,
 ) -> (f32, Vec<f32>) {
     let batch = targets.len() / (side * side);
-    let matrix = bilinear_matrix(low, side / low);
+    let matrix = Resize::Bilinear.matrix(low, side);
     let taps = sparse_columns(&matrix, low, side);
     let mut gradient = vec![0.0; logits.len()];
     let losses: Vec<f32> = gradient

@@ -1,8 +1,12 @@
 //! Training: what is learned from what, step by step, resumable at any of them.
 
+pub mod backward;
 pub mod batches;
+pub mod config;
 pub mod curve;
 pub mod loss;
 pub mod optimizer;
+pub mod material;
 pub mod preview;
+pub mod state;
 pub mod trainer;

@@ -18,6 +18,8 @@ pub struct OptimizerConfig {
     pub weight_decay: f32,
     /// Share of the steps in which the rate climbs.
     pub warm_up: f32,
+    /// What is left of the highest rate at the end.
+    pub least_rate: f32,
     /// Largest norm of the whole gradient.
     pub clip_norm: f32,
     /// Decay of the moving average of weights a step.
@@ -31,6 +33,7 @@ impl Default for OptimizerConfig {
             rate: 2e-3,
             weight_decay: 1e-2,
             warm_up: 0.1,
+            least_rate: 0.0,
             clip_norm: 5.0,
             average_decay: 0.998,
         }
@@ -38,13 +41,14 @@ impl Default for OptimizerConfig {
 }
 
 impl OptimizerConfig {
-    /// Climbs linearly, then falls along a cosine to nothing. `progress` in 0..1.
+    /// Climbs linearly, then falls along a cosine. `progress` in 0..1.
     pub fn schedule(&self, progress: f32) -> f32 {
         if progress < self.warm_up {
             (progress / self.warm_up).max(0.02)
         } else {
             let fall = (progress - self.warm_up) / (1.0 - self.warm_up);
-            0.5 * (1.0 + (std::f32::consts::PI * fall).cos())
+            let share = 0.5 * (1.0 + (std::f32::consts::PI * fall).cos());
+            self.least_rate + (1.0 - self.least_rate) * share
         }
     }
 }

@@ -9,7 +9,8 @@ use super::batches::Batch;
 use crate::files;
 
 /// Writes a sheet of the batch's pictures, the edge of each target in green.
-pub fn write(path: &Path, batch: &Batch, side: usize) -> Result<()> {
+pub fn write(path: &Path, batch: &Batch) -> Result<()> {
+    let side = batch.side;
     let columns = (batch.size as f64).sqrt().ceil() as usize;
     let rows = batch.size.div_ceil(columns);
     let mut sheet = RgbImage::new((columns * side) as u32, (rows * side) as u32);

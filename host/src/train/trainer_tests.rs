@@ -2,7 +2,12 @@ use polyp_edge::capture::synthetic::Colon;
 use polyp_edge::fault::{Exit, exit_of};
 
 use super::*;
+use crate::data::augment::Augmentation;
 use crate::net::decoder::DecoderConfig;
+use crate::net::encoder::{EncoderKind, is_encoders};
+use crate::net::prompts::Prompts;
+use crate::net::segmenter::{EncoderConfig, SegmenterConfig};
+use crate::train::optimizer::OptimizerConfig;
 
 /// A data folder of rendered frames: ten with a polyp, six without.
 fn data() -> tempfile::TempDir {
@@ -35,46 +40,133 @@ fn data() -> tempfile::TempDir {
 }
 
 fn config(epochs: u64) -> TrainConfig {
-    let decoder = DecoderConfig { branch_channels: 4, level_channels: 6, attention_kernel: 3, finest: 1 };
+    let decoder = DecoderConfig { branch_channels: 4, level_channels: 6, ..DecoderConfig::default() };
+    let encoder = EncoderConfig { weights: PathBuf::new(), ..EncoderConfig::default() };
     TrainConfig {
         epochs,
         batch: 4,
         rendered: 2,
-        encoder_weights: PathBuf::new(),
-        student: StudentConfig { input_side: 64, decoder },
+        network: SegmenterConfig { input_side: 64, encoder, decoder, ..SegmenterConfig::default() },
         ..Default::default()
     }
 }
 
 fn run(folder: &Path, data: &Path, config: TrainConfig, stop_after: Option<u64>) -> Run {
     let (folder, data) = (folder.to_path_buf(), data.to_path_buf());
-    Run { folder, data, config, resume: true, stop_after, checkpoint_every: 1 }
+    Run { folder, data, config, device: Device::flex(), resume: true, stop_after, checkpoint_every: 1 }
+}
+
+/// Hiera with frozen random weights, prompts and decoder learned.
+fn frozen(epochs: u64) -> TrainConfig {
+    let plain = config(epochs);
+    let decoder = DecoderConfig { finest: 0, ..plain.network.decoder };
+    let encoder = EncoderConfig { kind: EncoderKind::HieraMini, weights: PathBuf::new(), frozen: true };
+    let network = SegmenterConfig { encoder, decoder, prompts: Prompts::default(), ..plain.network };
+    TrainConfig { network, ..plain }
 }
 
 #[test]
 fn a_run_cut_off_and_resumed_is_the_run_that_was_not() {
     let data = data();
-    let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let config = config(2);
-    train(&run(whole.path(), data.path(), config.clone(), None)).unwrap().unwrap();
-    for stop in [1, 4, u64::MAX] {
-        train(&run(parts.path(), data.path(), config.clone(), Some(stop))).unwrap();
-    }
-    let load = |folder: &Path| parameters::load(&folder.join("checkpoint.safetensors")).unwrap();
-    let ((whole_sets, whole_notes), (sets, notes)) = (load(whole.path()), load(parts.path()));
-    assert_eq!(whole_notes, notes);
-    for (set, parameters) in &whole_sets {
-        for (name, array) in &parameters.0 {
-            assert_eq!(array, sets[set].get(name), "{set}/{name}");
+    let several =
+        TrainConfig { accumulate: 2, batch: 2, scales: vec![1.0, 1.5], checkpoint_links: 3, ..frozen(2) };
+    for config in [config(2), several] {
+        let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        assert_eq!(train(&run(whole.path(), data.path(), config.clone(), None)).unwrap().len(), 2);
+        for stop in [1, 4, u64::MAX] {
+            train(&run(parts.path(), data.path(), config.clone(), Some(stop))).unwrap();
+        }
+        for file in [CHECKPOINT, BEST] {
+            let load = |folder: &Path| parameters::load(&folder.join(file)).unwrap();
+            let ((whole_sets, whole_notes), (sets, notes)) = (load(whole.path()), load(parts.path()));
+            assert_eq!(whole_notes, notes);
+            for (set, parameters) in &whole_sets {
+                for (name, array) in &parameters.0 {
+                    assert_eq!(array, sets[set].get(name), "{set}/{name}");
+                }
+            }
+        }
+        let point = |folder: &Path| curve::read(folder).unwrap().last().copied().unwrap();
+        assert_eq!(point(whole.path()).held_back_dice, point(parts.path()).held_back_dice);
+        assert_eq!(point(whole.path()).loss, point(parts.path()).loss);
+        for file in ["curve.png", "examples.png", "config.toml", "held-back.txt"] {
+            assert!(whole.path().join(file).is_file(), "{file}");
+        }
+        let read = TrainConfig::load(&whole.path().join("config.toml"), &TrainConfig::default()).unwrap();
+        assert_eq!(read, config);
+        match config.network.encoder.kind {
+            EncoderKind::EfficientnetLite0 => graph_of_checkpoint(whole.path()).unwrap().validate().unwrap(),
+            _ => assert_eq!(exit_of(&graph_of_checkpoint(whole.path()).unwrap_err()), Exit::Usage),
         }
     }
-    let point = |folder: &Path| curve::read(folder).unwrap().last().copied().unwrap();
-    assert_eq!(point(whole.path()).held_back_dice, point(parts.path()).held_back_dice);
-    for file in ["curve.png", "examples.png", "config.toml", "held-back.txt", "graph.safetensors"] {
-        assert!(whole.path().join(file).is_file(), "{file}");
+}
+
+#[test]
+fn frozen_means_frozen() {
+    let (data, folder) = (data(), tempfile::tempdir().unwrap());
+    let config = TrainConfig { batch: 2, rendered: 0, ..frozen(50) };
+    let (segmenter, device) = (config.segmenter().unwrap(), Device::flex());
+    let Start { resident, parameters: fresh, encoder } =
+        Start::new(&config, &segmenter, data.path(), &device).unwrap();
+    let before = resident.download();
+    assert!(before.0.keys().all(|name| is_encoders(name)) && before.0.len() > 50);
+    let mut state = State::fresh(fresh.clone(), encoder);
+    let material = Material::load(&config, folder.path(), data.path()).unwrap();
+    let plan = Plan {
+        samples: Arc::new(material.train),
+        sides: config.sides(),
+        batch: config.batch,
+        augmentation: config.augmentation,
+        seed: config.seed,
+    };
+    let batches = Arc::new(plan).stream(0, 50);
+    let setting = Setting { segmenter: &segmenter, config: &config, resident: &resident, device: &device };
+    (0..50).for_each(|i| drop(step(&mut state, &batches, &setting, i as f32 / 100.0).unwrap()));
+    assert_eq!(resident.download(), before);
+    for (name, array) in &state.parameters.0 {
+        assert_ne!(array, fresh.get(name), "{name} has not moved");
     }
-    assert_eq!(TrainConfig::load(&whole.path().join("config.toml")).unwrap(), config);
-    graph_of_checkpoint(whole.path()).unwrap().validate().unwrap();
+
+    // Neither does a run's folder hold any of it, and it remembers to which encoder it belongs.
+    train(&run(folder.path(), data.path(), config.clone(), Some(15))).unwrap();
+    let (sets, notes) = parameters::load(&folder.path().join(CHECKPOINT)).unwrap();
+    assert_eq!((notes["step"].as_str(), notes["encoder"].as_str()), ("15", "random:1"));
+    for (set, parameters) in &sets {
+        assert!(parameters.0.keys().all(|name| !is_encoders(name)), "{set}");
+        assert!(parameters.0.keys().any(|name| name.starts_with("prompt.")), "{set}");
+    }
+    let size = std::fs::metadata(folder.path().join(BEST)).unwrap().len();
+    let learned = fresh.count() as u64;
+    assert!(size < 4 * learned + 20_000, "{size} bytes for {learned} values");
+
+    let other = TrainConfig { seed: 2, ..config };
+    let error = train(&run(folder.path(), data.path(), other, Some(60))).unwrap_err();
+    assert!(error.to_string().contains("random:1, not random:2"), "{error}");
+    assert_eq!(exit_of(&error), Exit::Data);
+}
+
+#[test]
+fn training_ends_when_nothing_gets_better() {
+    let point = |epoch: u64, held_back_dice| Point {
+        epoch,
+        steps: epoch,
+        loss: 1.0,
+        held_back_dice,
+        held_back_false: 0.0,
+        rate: 1e-3,
+        seconds: 1.0,
+    };
+    let points: Vec<Point> =
+        [0.1, 0.5, 0.4, 0.5].iter().enumerate().map(|(i, d)| point(i as u64, *d)).collect();
+    assert!(has_stalled(&points, 2) && !has_stalled(&points, 3) && !has_stalled(&points, 0));
+    assert!(!has_stalled(&points[..2], 1) && !has_stalled(&[], 1));
+
+    let (data, folder) = (data(), tempfile::tempdir().unwrap());
+    let optimizer = OptimizerConfig { encoder_rate: 1e-12, rate: 1e-12, ..Default::default() };
+    let config = TrainConfig { patience: 2, rendered: 0, optimizer, ..frozen(30) };
+    let points = train(&run(folder.path(), data.path(), config.clone(), None)).unwrap();
+    assert!((3..30).contains(&points.len()), "{}", points.len());
+    assert_eq!(train(&run(folder.path(), data.path(), config, None)).unwrap(), points);
 }
 
 #[test]
@@ -94,11 +186,12 @@ fn what_is_wrong_is_named() {
     for (text, expected) in [("epoch = 3", "epoch"), ("batch = 1", "batch"), ("epochs = \"many\"", "c.toml")]
     {
         std::fs::write(&path, text).unwrap();
-        let error = TrainConfig::load(&path).unwrap_err();
+        let error = TrainConfig::load(&path, &TrainConfig::default()).unwrap_err();
         assert_eq!(exit_of(&error), Exit::Configuration);
         assert!(format!("{error:#}").contains(expected), "{error:#}");
     }
-    let missing = TrainConfig { encoder_weights: "nowhere.safetensors".into(), ..config(1) };
+    let mut missing = config(1);
+    missing.network.encoder.weights = "nowhere.safetensors".into();
     let error = train(&run(folder.path(), data.path(), missing, None)).unwrap_err();
     assert!(format!("{error:#}").contains("nowhere.safetensors") && exit_of(&error) == Exit::Io, "{error:#}");
 

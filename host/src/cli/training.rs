@@ -1,0 +1,75 @@
+//! What `finetune` and `distill` share: options of a training run.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use burn::tensor::Device;
+use polyp_edge::fault::Fault;
+
+use crate::data::lists::data_folder;
+use crate::train::config::TrainConfig;
+use crate::train::curve::Point;
+use crate::train::trainer::{Run, train};
+
+#[derive(clap::Args)]
+pub struct Training {
+    /// The run's folder: checkpoints, curve, held-back lists.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Training configuration (TOML); what it leaves out keeps its default.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Go on from the folder's checkpoint, with the folder's configuration unless --config is given.
+    #[arg(long)]
+    pub resume: bool,
+    #[arg(long)]
+    pub epochs: Option<u64>,
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Stop after so many steps in all, leaving a checkpoint.
+    #[arg(long)]
+    pub stop_after: Option<u64>,
+    /// Steps between checkpoints within an epoch.
+    #[arg(long, default_value_t = 50)]
+    pub checkpoint_every: u64,
+}
+
+impl Training {
+    /// The configuration: the file's, or the resumed run's, or `base`.
+    pub fn configuration(&self, base: &TrainConfig) -> Result<TrainConfig> {
+        let own = self.out.join("config.toml");
+        let mut config = match &self.config {
+            Some(path) => TrainConfig::load(path, base)?,
+            None if self.resume && own.exists() => TrainConfig::load(&own, base)?,
+            None => base.clone(),
+        };
+        config.epochs = self.epochs.unwrap_or(config.epochs);
+        config.seed = self.seed.unwrap_or(config.seed);
+        config.check().map_err(Fault::configuration)?;
+        log::debug!("configuration:\n{}", toml::to_string(&config)?.trim_end());
+        Ok(config)
+    }
+
+    /// Trains, and says what came of it.
+    pub fn run(self, config: TrainConfig, device: Device) -> Result<Vec<Point>> {
+        let (resume, stop_after, checkpoint_every) = (self.resume, self.stop_after, self.checkpoint_every);
+        let (folder, data) = (self.out, data_folder()?);
+        let points = train(&Run { folder, data, config, device, resume, stop_after, checkpoint_every })?;
+        match points.last() {
+            Some(point) => println!(
+                "{} epochs: loss {:.4}, held-back Dice {:.4}, polyp-free frames lit {:.3}",
+                point.epoch + 1,
+                point.loss,
+                point.held_back_dice,
+                point.held_back_false,
+            ),
+            None => println!("no epoch finished yet; go on with --resume"),
+        }
+        Ok(points)
+    }
+}
+
+/// The graph's place in a run's folder.
+pub fn graph_file(folder: &Path) -> PathBuf {
+    folder.join("graph.safetensors")
+}

@@ -1,0 +1,176 @@
+//! Encoders: what turns a picture into features of four or five scales. Each is a chain of links, so that training can
+//! keep what lies between two of them and compute the rest again.
+//!
+//! To add one: a file with an [`Encoder`], and its variant in [`EncoderKind`].
+
+pub mod checkpoint;
+pub mod efficientnet;
+pub mod hiera;
+
+use std::path::Path;
+
+use anyhow::Result;
+use polyp_edge::fault::Fault;
+use serde::{Deserialize, Serialize};
+
+use super::parameters::Parameters;
+use super::prompts::Prompts;
+use super::shapes::Shapes;
+use super::TokenNet;
+use checkpoint::Checkpoint;
+use efficientnet::EfficientNet;
+use hiera::Hiera;
+
+/// A chain of links from the picture to the coarsest feature.
+pub trait Encoder {
+    /// Links of the chain.
+    fn links(&self) -> usize;
+    /// Computes link `k` of `x`, which is what link `k − 1` gave, or the input map for the first.
+    fn link<N: TokenNet>(&self, net: &mut N, k: usize, input: &N::Value, x: &N::Value) -> N::Value;
+    /// The links after which a feature leaves, fine to coarse, each half the size of the one before.
+    fn taps(&self) -> &[usize];
+    /// What link `k` gave, as a map `[N, C, H, W]`.
+    fn feature<N: TokenNet>(&self, net: &mut N, x: &N::Value) -> N::Value;
+    /// Pixels between two values of the finest feature.
+    fn finest_stride(&self) -> usize;
+    fn normalisation(&self) -> Normalisation;
+    /// The name in a published file of a parameter `encoder.…` of ours; it may stand behind `published_prefix`.
+    fn published_key(&self, name: &str) -> String;
+    fn published_prefix(&self) -> &'static str;
+    /// Whether a published file may hold this key besides: parts of the model that are not the encoder.
+    fn is_other_part(&self, key: &str) -> bool;
+}
+
+/// From raw pixels to what the encoder was trained on: `(pixel − mean) / deviation` for each channel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Normalisation {
+    pub mean: [f32; 3],
+    pub deviation: [f32; 3],
+}
+
+impl Normalisation {
+    /// `pixels [N, 3, H, W]`, `plane` = H · W.
+    pub fn apply(&self, pixels: &mut [f32], plane: usize) {
+        for (i, plane) in pixels.chunks_exact_mut(plane.max(1)).enumerate() {
+            let (mean, deviation) = (self.mean[i % 3], self.deviation[i % 3]);
+            plane.iter_mut().for_each(|value| *value = (*value - mean) / deviation);
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EncoderKind {
+    EfficientnetLite0,
+    HieraTiny,
+    HieraSmall,
+    HieraBasePlus,
+    HieraLarge,
+    /// The reduced trunk of tests: 24 channels, seven blocks.
+    HieraMini,
+}
+
+/// Any of the encoders.
+#[derive(Clone, Debug)]
+pub enum AnyEncoder {
+    EfficientNet(EfficientNet),
+    Hiera(Hiera),
+}
+
+impl EncoderKind {
+    /// The encoder, with `prompts` before its blocks.
+    pub fn build(self, prompts: &Prompts) -> Result<AnyEncoder, String> {
+        let config = match self {
+            EncoderKind::EfficientnetLite0 => {
+                return match prompts.is_none() {
+                    true => Ok(AnyEncoder::EfficientNet(EfficientNet)),
+                    false => Err("efficientnet-lite0 has no transformer blocks to put prompts before; \
+                                  set prompts.form = \"none\""
+                        .to_owned()),
+                };
+            }
+            EncoderKind::HieraTiny => hiera::TINY,
+            EncoderKind::HieraSmall => hiera::SMALL,
+            EncoderKind::HieraBasePlus => hiera::BASE_PLUS,
+            EncoderKind::HieraLarge => hiera::LARGE,
+            EncoderKind::HieraMini => hiera::MINI,
+        };
+        Ok(AnyEncoder::Hiera(Hiera::new(config, prompts.clone())?))
+    }
+
+    /// As configurations name it.
+    pub fn word(self) -> String {
+        toml::Value::try_from(self).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+}
+
+macro_rules! each {
+    ($self:expr, $encoder:ident => $body:expr) => {
+        match $self {
+            AnyEncoder::EfficientNet($encoder) => $body,
+            AnyEncoder::Hiera($encoder) => $body,
+        }
+    };
+}
+
+impl Encoder for AnyEncoder {
+    fn links(&self) -> usize {
+        each!(self, encoder => encoder.links())
+    }
+    fn link<N: TokenNet>(&self, net: &mut N, k: usize, input: &N::Value, x: &N::Value) -> N::Value {
+        each!(self, encoder => encoder.link(net, k, input, x))
+    }
+    fn taps(&self) -> &[usize] {
+        each!(self, encoder => encoder.taps())
+    }
+    fn feature<N: TokenNet>(&self, net: &mut N, x: &N::Value) -> N::Value {
+        each!(self, encoder => encoder.feature(net, x))
+    }
+    fn finest_stride(&self) -> usize {
+        each!(self, encoder => encoder.finest_stride())
+    }
+    fn normalisation(&self) -> Normalisation {
+        each!(self, encoder => encoder.normalisation())
+    }
+    fn published_key(&self, name: &str) -> String {
+        each!(self, encoder => encoder.published_key(name))
+    }
+    fn published_prefix(&self) -> &'static str {
+        each!(self, encoder => encoder.published_prefix())
+    }
+    fn is_other_part(&self, key: &str) -> bool {
+        each!(self, encoder => encoder.is_other_part(key))
+    }
+}
+
+/// All features of an input map `[N, 3, H, W]`.
+pub fn encode<N: TokenNet>(encoder: &impl Encoder, net: &mut N, input: &N::Value) -> Vec<N::Value> {
+    let mut x = input.clone();
+    let mut features = Vec::new();
+    for k in 0..encoder.links() {
+        x = encoder.link(net, k, input, &x);
+        if encoder.taps().contains(&k) {
+            features.push(encoder.feature(net, &x));
+        }
+    }
+    features
+}
+
+/// Whether a parameter is the encoder's own, as against prompts and decoder.
+pub fn is_encoders(name: &str) -> bool {
+    name.starts_with("encoder.")
+}
+
+/// Reads every `encoder.…` value of `shapes` from a published file (`.pt` or safetensors). Each key that is missing, of
+/// another shape, or in the trunk and not known, is named.
+pub fn load(encoder: &impl Encoder, shapes: &Shapes, path: &Path) -> Result<Parameters> {
+    let checkpoint = Checkpoint::open(path)?;
+    let wanted: Vec<_> = shapes
+        .shapes()
+        .filter(|(name, _)| is_encoders(name))
+        .map(|(name, shape)| (name.to_owned(), encoder.published_key(name), shape.to_vec()))
+        .collect();
+    checkpoint
+        .take(&wanted, encoder.published_prefix(), |key| encoder.is_other_part(key))
+        .map_err(|why| Fault::data(format!("{} is not this encoder's: {why}", path.display())))
+}

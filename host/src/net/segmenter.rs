@@ -1,0 +1,117 @@
+//! A whole network: encoder, prompts, decoder, a head for each decoder level.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::decoder::{self, DecoderConfig};
+use super::encoder::{self, AnyEncoder, Encoder, EncoderKind, Normalisation};
+use super::prompts::Prompts;
+use super::shapes::Shapes;
+use super::{After, ConvSpec, Net, TokenNet};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SegmenterConfig {
+    /// Pixels along each side of the input; a multiple of 32.
+    pub input_side: usize,
+    pub encoder: EncoderConfig,
+    pub prompts: Prompts,
+    pub decoder: DecoderConfig,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EncoderConfig {
+    pub kind: EncoderKind,
+    /// Published weights (`.pt` or `.safetensors`), relative to the data folder; empty to start from random ones.
+    pub weights: PathBuf,
+    /// Whether training leaves the encoder as it is.
+    pub frozen: bool,
+}
+
+impl Default for EncoderConfig {
+    fn default() -> Self {
+        EncoderConfig {
+            kind: EncoderKind::EfficientnetLite0,
+            weights: "weights/efficientnet_lite0.safetensors".into(),
+            frozen: false,
+        }
+    }
+}
+
+impl Default for SegmenterConfig {
+    /// The student.
+    fn default() -> Self {
+        SegmenterConfig {
+            input_side: 224,
+            encoder: EncoderConfig::default(),
+            prompts: Prompts::none(),
+            decoder: DecoderConfig::default(),
+        }
+    }
+}
+
+/// A network that a configuration describes.
+#[derive(Clone, Debug)]
+pub struct Segmenter {
+    pub encoder: AnyEncoder,
+    pub decoder: DecoderConfig,
+}
+
+impl Segmenter {
+    /// The reason, in the configuration's words, if there is no such network.
+    pub fn new(config: &SegmenterConfig) -> Result<Self, String> {
+        if config.input_side < 32 || !config.input_side.is_multiple_of(32) {
+            return Err("input_side must be a multiple of 32".to_owned());
+        }
+        let encoder = config.encoder.kind.build(&config.prompts)?;
+        config.decoder.check(encoder.taps().len())?;
+        Ok(Segmenter { encoder, decoder: config.decoder })
+    }
+
+    pub fn normalisation(&self) -> Normalisation {
+        self.encoder.normalisation()
+    }
+
+    /// How many logits maps [`Segmenter::supervised`] gives.
+    pub fn depths(&self) -> usize {
+        self.decoder.levels(self.encoder.taps().len())
+    }
+
+    /// Every parameter, met with a square input of `side` pixels.
+    pub fn shapes(&self, side: usize) -> Shapes {
+        let mut shapes = Shapes::default();
+        self.supervised(&mut shapes, &[3, side, side]);
+        shapes
+    }
+
+    /// Logits `[N, 1, H, W]` of the finest level, of an input map `[N, 3, S, S]`.
+    pub fn logits<N: TokenNet>(&self, net: &mut N, input: &N::Value) -> N::Value {
+        let features = encoder::encode(&self.encoder, net, input);
+        finest(net, &features, &self.decoder)
+    }
+
+    /// Logits of every level, finest first, for deep supervision.
+    pub fn supervised<N: TokenNet>(&self, net: &mut N, input: &N::Value) -> Vec<N::Value> {
+        let features = encoder::encode(&self.encoder, net, input);
+        depths(net, &features, &self.decoder)
+    }
+}
+
+/// Logits of the finest level, of an encoder's features.
+pub fn finest<N: Net>(net: &mut N, features: &[N::Value], config: &DecoderConfig) -> N::Value {
+    let levels = decoder::decode(net, features, config);
+    head(net, levels.len() - 1, &levels)
+}
+
+/// Logits of every level, finest first, of an encoder's features.
+pub fn depths<N: Net>(net: &mut N, features: &[N::Value], config: &DecoderConfig) -> Vec<N::Value> {
+    let levels = decoder::decode(net, features, config);
+    (1..levels.len()).rev().map(|level| head(net, level, &levels)).collect()
+}
+
+fn head<N: Net>(net: &mut N, level: usize, levels: &[N::Value]) -> N::Value {
+    let spec = ConvSpec { filters: 1, kernel: 3, stride: 1, depthwise: false, after: After::Bias };
+    net.conv(&format!("head{level}"), &levels[level], spec)
+}

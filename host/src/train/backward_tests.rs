@@ -1,0 +1,87 @@
+use burn::tensor::Device;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::data::augment::Example;
+use crate::net::decoder::DecoderConfig;
+use crate::net::encoder::EncoderKind;
+use crate::net::prompts::{Form, Prompts};
+use crate::net::segmenter::{EncoderConfig, SegmenterConfig};
+use crate::train::state::Start;
+
+fn batch(side: usize) -> Batch {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let examples: Vec<Example> = (0..2)
+        .map(|_| Example {
+            pixels: (0..3 * side * side).map(|_| rng.random_range(0..256) as f32).collect(),
+            target: (0..side * side).map(|i| f32::from(i % side > 20 && i / side < 30)).collect(),
+        })
+        .collect();
+    Batch::of(&examples, side)
+}
+
+fn config(kind: EncoderKind, frozen: bool, prompts: Prompts) -> TrainConfig {
+    let hiera = kind != EncoderKind::EfficientnetLite0;
+    let decoder = DecoderConfig {
+        branch_channels: 4,
+        level_channels: 6,
+        finest: if hiera { 0 } else { 1 },
+        ..DecoderConfig::default()
+    };
+    let encoder = EncoderConfig { kind, weights: Default::default(), frozen };
+    TrainConfig {
+        network: SegmenterConfig { input_side: 64, encoder, prompts, decoder },
+        ..TrainConfig::default()
+    }
+}
+
+/// However little is kept, the gradients are those of a pass that keeps everything.
+#[test]
+fn pieces_give_the_gradients_of_the_whole() {
+    let late = Prompts { blocks: vec![4, 6], identity_start: false, ..Prompts::default() };
+    let everywhere = Prompts { identity_start: false, ..Prompts::default() };
+    let edges = Prompts { form: Form::HighFrequency, ..everywhere.clone() };
+    let cases = [
+        (EncoderKind::EfficientnetLite0, false, Prompts::none()),
+        (EncoderKind::EfficientnetLite0, true, Prompts::none()),
+        (EncoderKind::HieraMini, true, Prompts::none()),
+        (EncoderKind::HieraMini, true, late),
+        (EncoderKind::HieraMini, true, edges),
+        (EncoderKind::HieraMini, false, everywhere),
+    ];
+    let device = Device::flex();
+    for (kind, frozen, prompts) in cases {
+        let mut config = config(kind, frozen, prompts);
+        config.check().unwrap();
+        let segmenter = config.segmenter().unwrap();
+        let start = Start::new(&config, &segmenter, std::path::Path::new("."), &device).unwrap();
+        let mut outcomes = Vec::new();
+        for links in [0, 1, 3, 100] {
+            config.checkpoint_links = links;
+            let setting =
+                Setting { segmenter: &segmenter, config: &config, resident: &start.resident, device: &device };
+            outcomes.push(setting.batch(&start.parameters, &batch(64)).unwrap());
+        }
+        let whole = outcomes.remove(0);
+        let learned = start.parameters.0.keys().filter(|name| Parameters::is_trained(name)).count();
+        assert_eq!(whole.gradients.0.len(), learned, "{kind:?}");
+        for pieces in outcomes {
+            assert!((pieces.loss - whole.loss).abs() < 1e-5);
+            assert_eq!(
+                pieces.gradients.0.keys().collect::<Vec<_>>(),
+                whole.gradients.0.keys().collect::<Vec<_>>()
+            );
+            for (name, gradient) in &whole.gradients.0 {
+                let scale = gradient.values.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
+                let ours = pieces.gradients.get(name).values.iter();
+                let off = ours.zip(&gradient.values).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+                assert!(off < 1e-3 * scale, "{kind:?} {name}: {off} of {scale}");
+            }
+            assert_eq!(
+                pieces.statistics.0.keys().collect::<Vec<_>>(),
+                whole.statistics.0.keys().collect::<Vec<_>>()
+            );
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What a training run is made of: `config.toml` in its folder.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use polyp_edge::fault::Fault;
+use serde::{Deserialize, Serialize};
+
+use super::loss::BceWeighting;
+use super::optimizer::OptimizerConfig;
+use crate::data::augment::Augmentation;
+use crate::files;
+use crate::net::decoder::{Attention, DecoderConfig, Mix};
+use crate::net::encoder::EncoderKind;
+use crate::net::prompts::Prompts;
+use crate::net::segmenter::{EncoderConfig, Segmenter, SegmenterConfig};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    pub seed: u64,
+    pub epochs: u64,
+    /// Pictures that go through the network at once.
+    pub batch: usize,
+    /// Batches whose gradients make one step.
+    pub accumulate: usize,
+    /// Input sizes, as shares of `input_side`, that batches are drawn from at random; rounded to multiples of 32.
+    pub scales: Vec<f32>,
+    /// Lists of frames with polyps, and without; a tenth of each is held back.
+    pub lists: Vec<PathBuf>,
+    pub negative_lists: Vec<PathBuf>,
+    /// Frames of the rendered endoscope in the mix.
+    pub rendered: usize,
+    /// Whether pictures are cut to the endoscope's field of view first, as the cart does.
+    pub crop: bool,
+    pub bce: BceWeighting,
+    /// Weights of the loss at each depth, finest first.
+    pub depth_weights: Vec<f32>,
+    /// Epochs without a better held-back Dice after which training ends; 0 for never.
+    pub patience: u64,
+    /// Links of the encoder between two values that are kept for the backward pass; what lies between is computed
+    /// again. 0 keeps everything.
+    pub checkpoint_links: usize,
+    /// Lists that `finetune` scores when it is done.
+    pub evaluate: Vec<PathBuf>,
+    pub network: SegmenterConfig,
+    pub optimizer: OptimizerConfig,
+    pub augmentation: Augmentation,
+}
+
+impl Default for TrainConfig {
+    /// The student's.
+    fn default() -> Self {
+        TrainConfig {
+            seed: 1,
+            epochs: 12,
+            batch: 16,
+            accumulate: 1,
+            scales: vec![1.0],
+            lists: vec!["train".into()],
+            negative_lists: vec!["negative-train".into()],
+            rendered: 200,
+            crop: true,
+            bce: BceWeighting::Boundary,
+            depth_weights: vec![1.0, 0.5, 0.25],
+            patience: 0,
+            checkpoint_links: 0,
+            evaluate: Vec::new(),
+            network: SegmenterConfig::default(),
+            optimizer: OptimizerConfig::default(),
+            augmentation: Augmentation::default(),
+        }
+    }
+}
+
+impl TrainConfig {
+    /// What `finetune` does unless told otherwise: the field's recipe (SAM2-UNet, Xiong et al. 2024) on SAM 2.1's
+    /// largest trunk, with the decoder of this project.
+    pub fn teacher() -> Self {
+        TrainConfig {
+            epochs: 20,
+            batch: 12,
+            scales: vec![1.0, 1.25],
+            negative_lists: Vec::new(),
+            rendered: 0,
+            crop: false,
+            depth_weights: vec![1.0, 1.0, 1.0],
+            checkpoint_links: 4,
+            evaluate: ["test-kvasir", "test-clinicdb", "unseen-colondb"].map(PathBuf::from).to_vec(),
+            network: SegmenterConfig {
+                input_side: 352,
+                encoder: EncoderConfig {
+                    kind: EncoderKind::HieraLarge,
+                    weights: "weights/sam2.1_hiera_large.pt".into(),
+                    frozen: true,
+                },
+                prompts: Prompts::default(),
+                decoder: DecoderConfig {
+                    branch_channels: 64,
+                    level_channels: 128,
+                    mix: Mix::Dense,
+                    attention: Attention::SqueezeExcite,
+                    finest: 0,
+                    ..DecoderConfig::default()
+                },
+            },
+            optimizer: OptimizerConfig {
+                encoder_rate: 1e-5,
+                rate: 1e-3,
+                weight_decay: 5e-4,
+                warm_up: 0.0,
+                least_rate: 1e-4,
+                clip_norm: 5.0,
+                average_decay: 0.99,
+            },
+            augmentation: Augmentation { mirror: 0.5, flip: 0.5, ..Augmentation::none() },
+            ..TrainConfig::default()
+        }
+    }
+
+    /// Reads and checks a configuration over `base`; unknown keys and values out of range are exit code 78.
+    pub fn load(path: &Path, base: &TrainConfig) -> Result<Self> {
+        let text = files::read_text(path)?;
+        let wrong = |why: String| Fault::configuration(format!("{}: {}", path.display(), why.trim()));
+        let mut merged = toml::Table::try_from(base)?;
+        let own: toml::Table = toml::from_str(&text).map_err(|e| wrong(e.message().to_owned()))?;
+        merge(&mut merged, own);
+        let config: TrainConfig = merged.try_into().map_err(|e: toml::de::Error| wrong(e.message().to_owned()))?;
+        config.check().map_err(wrong)?;
+        Ok(config)
+    }
+
+    /// The network, or why there is none.
+    pub fn segmenter(&self) -> Result<Segmenter, String> {
+        Segmenter::new(&self.network)
+    }
+
+    pub fn check(&self) -> Result<(), String> {
+        let o = &self.optimizer;
+        let segmenter = self.segmenter()?;
+        let depths = segmenter.depths();
+        let rules = [
+            (self.epochs > 0, "epochs must be at least 1"),
+            (self.batch > 1, "batch must be at least 2: batch norm needs several pictures"),
+            (self.accumulate > 0, "accumulate must be at least 1"),
+            (!self.scales.is_empty(), "scales must hold at least one share"),
+            (self.scales.iter().all(|s| (0.25..=4.0).contains(s)), "scales must lie in [0.25, 4]"),
+            (!self.lists.is_empty(), "lists must name at least one list"),
+            (self.depth_weights.iter().all(|w| *w >= 0.0), "depth_weights must not be below 0"),
+            (o.rate > 0.0 && o.encoder_rate > 0.0, "rates must be over 0"),
+            ((0.0..1.0).contains(&o.warm_up), "warm_up must lie in [0, 1)"),
+            ((0.0..=1.0).contains(&o.least_rate), "least_rate must lie in [0, 1]"),
+            ((0.0..1.0).contains(&o.average_decay), "average_decay must lie in [0, 1)"),
+            (o.clip_norm > 0.0, "clip_norm must be over 0"),
+        ];
+        if let Some((_, why)) = rules.iter().find(|(holds, _)| !holds) {
+            return Err((*why).to_owned());
+        }
+        match self.depth_weights.len() == depths {
+            true => Ok(()),
+            false => Err(format!("depth_weights needs {depths} weights, one a decoder level")),
+        }
+    }
+
+    /// The sides that batches are drawn from.
+    pub fn sides(&self) -> Vec<usize> {
+        let side = self.network.input_side as f32;
+        self.scales.iter().map(|scale| ((scale * side / 32.0).round() as usize).max(1) * 32).collect()
+    }
+}
+
+/// Values of `over` replace those of `base`; tables are merged.
+fn merge(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => merge(base, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}

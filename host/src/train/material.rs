@@ -1,0 +1,48 @@
+//! What is learned from, and what is held back to choose by.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::config::TrainConfig;
+use crate::data::cache::{self, Cached};
+use crate::data::lists::{self, Sample};
+use crate::data::split::hold_back;
+use crate::files;
+
+pub struct Material {
+    pub train: Vec<Cached>,
+    pub held: Vec<Cached>,
+}
+
+impl Material {
+    /// Reads every picture; writes the names of those held back into the run's folder.
+    pub fn load(config: &TrainConfig, folder: &Path, data: &Path) -> Result<Self> {
+        let read = |paths: &[PathBuf]| -> Result<Vec<Sample>> {
+            let lists = paths.iter().map(|list| lists::read_list(list, data)).collect::<Result<Vec<_>>>()?;
+            Ok(lists.into_iter().flatten().collect())
+        };
+        let (mut train, mut held) = hold_back(read(&config.lists)?);
+        let (negatives, held_negatives) = hold_back(read(&config.negative_lists)?);
+        for (name, samples) in [("held-back", &held), ("held-back-negative", &held_negatives)] {
+            let text: String = samples.iter().map(|sample| format!("{}\n", sample.name)).collect();
+            files::write_whole(&folder.join(format!("{name}.txt")), text.as_bytes())?;
+        }
+        log::info!(
+            "{} frames with polyps and {} without to learn from; {} and {} held back",
+            train.len(),
+            negatives.len(),
+            held.len(),
+            held_negatives.len()
+        );
+        train.extend(negatives);
+        held.extend(held_negatives);
+        let side = config.network.input_side;
+        let largest = config.sides().into_iter().max().unwrap_or(side);
+        // Room for scaling up without going soft.
+        let roomy = largest * if config.augmentation.log_scale > 0.0 { 5 } else { 4 } / 4;
+        let mut cached = cache::load(&train, roomy, config.crop)?;
+        cached.extend(cache::render(config.rendered, roomy, config.seed)?);
+        Ok(Material { train: cached, held: cache::load(&held, side, config.crop)? })
+    }
+}

@@ -1,0 +1,121 @@
+//! Everything that changes from step to step, and its checkpoint.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use polyp_edge::fault::Fault;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use sha2::{Digest, Sha256};
+
+use super::config::TrainConfig;
+use super::optimizer::AdamW;
+use crate::files;
+use crate::net::encoder::{self, is_encoders};
+use crate::net::forward::Resident;
+use crate::net::segmenter::Segmenter;
+use crate::net::{Parameters, parameters};
+
+/// The file in a run's folder.
+pub const CHECKPOINT: &str = "checkpoint.safetensors";
+
+pub struct State {
+    pub step: u64,
+    /// What is trained, and running statistics; not a frozen encoder.
+    pub parameters: Parameters,
+    pub averaged: Parameters,
+    pub adam: AdamW,
+    /// Of the encoder that the rest belongs to; see [`Start`].
+    pub encoder: String,
+}
+
+/// Where training begins.
+pub struct Start {
+    /// The frozen encoder's values, on the device; nothing if the encoder is trained.
+    pub resident: Resident,
+    /// Everything else.
+    pub parameters: Parameters,
+    /// `sha256:…` of the encoder's file, or `random:SEED`.
+    pub encoder: String,
+}
+
+impl Start {
+    /// Fresh values, the encoder's from its published file where the configuration names one.
+    pub fn new(config: &TrainConfig, segmenter: &Segmenter, data: &Path, device: &Device) -> Result<Self> {
+        let shapes = segmenter.shapes(config.network.input_side);
+        let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
+        let own = &config.network.encoder;
+        let published = !own.weights.as_os_str().is_empty();
+        let (pretrained, encoder) = match published {
+            true => {
+                let path = data.join(&own.weights);
+                (encoder::load(&segmenter.encoder, &shapes, &path)?, digest(&path)?)
+            }
+            false => (Parameters::default(), format!("random:{}", config.seed)),
+        };
+        let mut all = shapes.fresh(&mut rng, |name| !(published && own.frozen && is_encoders(name)));
+        all.0.extend(pretrained.0);
+        let (frozen, parameters) = all.0.into_iter().partition(|(name, _)| own.frozen && is_encoders(name));
+        let resident = Resident::upload(&Parameters(frozen), device);
+        Ok(Start { resident, parameters: Parameters(parameters), encoder })
+    }
+}
+
+/// `sha256:…` of a file.
+fn digest(path: &Path) -> Result<String> {
+    Ok(format!("sha256:{:x}", Sha256::digest(files::read(path)?)))
+}
+
+impl State {
+    pub fn fresh(parameters: Parameters, encoder: String) -> Self {
+        let adam = AdamW::new(&parameters);
+        State { step: 0, averaged: parameters.clone(), parameters, adam, encoder }
+    }
+
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let sets = [
+            ("parameters", &self.parameters),
+            ("averaged", &self.averaged),
+            ("first", &self.adam.first),
+            ("second", &self.adam.second),
+        ];
+        let notes = BTreeMap::from([
+            ("step".to_owned(), self.step.to_string()),
+            ("encoder".to_owned(), self.encoder.clone()),
+        ]);
+        parameters::save(&folder.join(CHECKPOINT), &sets, notes)
+    }
+
+    pub fn restore(&mut self, path: &Path) -> Result<()> {
+        let (mut sets, notes) = parameters::load(path)?;
+        let damaged = |what: &str| Fault::data(format!("{} has no {what}", path.display()));
+        must_be_of(path, &notes, &self.encoder)?;
+        let fields = [
+            ("parameters", &mut self.parameters),
+            ("averaged", &mut self.averaged),
+            ("first", &mut self.adam.first),
+            ("second", &mut self.adam.second),
+        ];
+        for (name, field) in fields {
+            let found = sets.remove(name).ok_or_else(|| damaged(name))?;
+            field.replace_with(found).with_context(|| path.display().to_string())?;
+        }
+        self.step = notes.get("step").and_then(|s| s.parse().ok()).ok_or_else(|| damaged("step"))?;
+        Ok(())
+    }
+}
+
+/// Refuses a file of ours whose values were trained with another encoder.
+pub fn must_be_of(path: &Path, notes: &BTreeMap<String, String>, encoder: &str) -> Result<()> {
+    match notes.get("encoder") {
+        Some(theirs) if theirs == encoder => Ok(()),
+        theirs => Err(Fault::data(format!(
+            "{} belongs to the encoder {}, not {encoder}; name the file that it was trained with in \
+             network.encoder.weights",
+            path.display(),
+            theirs.map_or("of an older version", String::as_str)
+        ))),
+    }
+}
