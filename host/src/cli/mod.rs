@@ -5,6 +5,7 @@ pub mod distill;
 pub mod evaluate;
 pub mod export;
 pub mod graph;
+pub mod measure;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ enum Verb {
     Calibrate(calibrate::Arguments),
     Export(export::Arguments),
     Evaluate(evaluate::Arguments),
+    Measure(measure::Arguments),
     Graph(graph::Arguments),
 }
 
@@ -36,6 +38,7 @@ pub fn main() -> ExitCode {
         Verb::Calibrate(arguments) => calibrate::run(arguments),
         Verb::Export(arguments) => export::run(arguments),
         Verb::Evaluate(arguments) => evaluate::run(arguments),
+        Verb::Measure(arguments) => measure::run(arguments),
         Verb::Graph(arguments) => graph::run(arguments),
     };
     match outcome {
