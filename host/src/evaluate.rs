@@ -17,6 +17,7 @@ use polyp_edge::frame::{Frame, Rect};
 use polyp_edge::preprocess::Preprocessor;
 use tract_onnx::prelude::*;
 
+use crate::data::bad;
 use crate::data::lists::Sample;
 use crate::metrics::{FrameScore, Overlap};
 
@@ -226,7 +227,7 @@ pub fn in_parallel<T: Sync, S, R: Send>(
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Scores a list; `label` stands before the progress bar.
+/// Scores a list; `label` stands before the progress bar. Samples that cannot be read are one error for all of them.
 pub fn score_list<P: Predictor>(
     label: &str,
     samples: &[Sample],
@@ -243,11 +244,11 @@ pub fn score_list<P: Predictor>(
         |scorer, sample| {
             let score = scorer.score(sample).with_context(|| sample.name.clone());
             bar.inc(1);
-            score
+            Ok(score)
         },
     );
     bar.finish_and_clear();
-    scores
+    bad::none(scores?)
 }
 
 /// The name under which a list's scores are kept: its file's stem.

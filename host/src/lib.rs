@@ -15,6 +15,7 @@
 //! | [`onnx`] | graphs as ONNX files, float and int8 |
 //! | [`bundle`], [`card`] | model bundles and their model cards |
 //! | [`evaluate`], [`metrics`] | scores of a model on lists, as the cart runs it |
+//! | [`measures`] | the field's six measures, of any folder of predicted maps |
 //! | [`files`] | reading and writing, nothing half-written |
 //! | [`cli`] | one file a verb |
 

@@ -56,7 +56,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         factorial: arguments.factorial,
         checkpoint_every: arguments.checkpoint_every,
     };
-    let rows = ablate(&plan, |folder, config| score(folder, &config.evaluate, &device, None))?;
+    let rows = ablate(&plan, |folder, config| Ok(score(folder, &config.evaluate, &device, None)?.lists))?;
     print!("{}", markdown(&rows));
     Ok(())
 }

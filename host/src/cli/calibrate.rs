@@ -10,6 +10,7 @@ use polyp_edge::preprocess::Preprocessor;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 
+use crate::data::bad;
 use crate::data::lists::{Sample, data_folder, read_list};
 use crate::data::split::hold_back;
 use crate::evaluate::{Cart, Predictor, default_threads, in_parallel, progress_bar};
@@ -187,11 +188,11 @@ fn prepare(label: &str, samples: &[Sample], side: usize, threads: usize) -> anyh
         || Ok(Preprocessor::new(side)),
         |preprocessor, sample| {
             bar.inc(1);
-            held_back::prepare(sample, preprocessor)
+            Ok(held_back::prepare(sample, preprocessor))
         },
     );
     bar.finish_and_clear();
-    frames
+    bad::none(frames?)
 }
 
 /// Frames for the ranges: a quarter without polyps, or as many as there are.

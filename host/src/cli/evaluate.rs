@@ -8,7 +8,7 @@ use polyp_edge::fault::Fault;
 use serde::Serialize;
 
 use crate::data::lists::{data_folder, read_list};
-use super::finetune;
+use super::{finetune, measure};
 use crate::evaluate::{Cart, Float, default_threads, list_name, score_list};
 use crate::{device, files};
 use crate::metrics::Summary;
@@ -89,10 +89,10 @@ struct ImageRow<'a> {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(run) = &arguments.run {
         let device = device::open(device::parse(&arguments.device)?)?;
-        let lists = finetune::score(run, &arguments.lists, &device, arguments.maps.as_deref())?;
+        let report = finetune::score(run, &arguments.lists, &device, arguments.maps.as_deref())?;
         match arguments.json {
-            true => println!("{}", serde_json::to_string(&finetune::Scores { schema: 1, lists })?),
-            false => finetune::print_table(&run.display().to_string(), &lists),
+            true => println!("{}", serde_json::to_string(&report)?),
+            false => measure::print_table(&report),
         }
         return Ok(());
     }

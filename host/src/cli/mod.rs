@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod export;
 pub mod finetune;
 pub mod graph;
+pub mod measure;
 pub mod training;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ enum Verb {
     Calibrate(calibrate::Arguments),
     Export(export::Arguments),
     Evaluate(evaluate::Arguments),
+    Measure(measure::Arguments),
     Graph(graph::Arguments),
 }
 
@@ -46,6 +48,7 @@ pub fn main() -> ExitCode {
         Verb::Calibrate(arguments) => calibrate::run(arguments),
         Verb::Export(arguments) => export::run(arguments),
         Verb::Evaluate(arguments) => evaluate::run(arguments),
+        Verb::Measure(arguments) => measure::run(arguments),
         Verb::Graph(arguments) => graph::run(arguments),
     };
     match outcome {

@@ -7,6 +7,7 @@ use polyp_edge::frame::{Frame, Rect};
 use polyp_edge::preprocess::Preprocessor;
 use rayon::prelude::*;
 
+use super::bad;
 use super::lists::Sample;
 
 /// A square picture with its mask.
@@ -18,17 +19,15 @@ pub struct Cached {
     pub mask: Vec<u8>,
 }
 
-/// Reads every sample at `side` pixels, cut to the endoscope's field of view if `crop`. The first one that cannot be
-/// read is the error.
+/// Reads every sample at `side` pixels, cut to the endoscope's field of view if `crop`. Those that cannot be read are one
+/// error for all of them.
 pub fn load(samples: &[Sample], side: usize, crop: bool) -> Result<Vec<Cached>> {
-    samples
-        .par_iter()
-        .map(|sample| {
-            let frame = sample.read_image()?;
-            let mask = sample.read_mask(frame.width_px(), frame.height_px())?;
-            square(&sample.name, &frame, &mask, side, crop)
-        })
-        .collect()
+    let read = |sample: &Sample| {
+        let frame = sample.read_image()?;
+        let mask = sample.read_mask(frame.width_px(), frame.height_px())?;
+        square(&sample.name, &frame, &mask, side, crop)
+    };
+    bad::none(samples.par_iter().map(read).collect())
 }
 
 /// Rendered frames, each of a colon of its own.
@@ -68,4 +67,45 @@ fn shrink_mask(
     let mut out = vec![0; 3 * side * side];
     preprocessor.prepare(&grey, crop, &mut out)?;
     Ok(out.chunks_exact(3).map(|pixel| pixel[0]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polyp_edge::fault::{Exit, exit_of};
+
+    #[test]
+    fn all_bad_samples_are_found_before_the_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        image::RgbImage::from_pixel(64, 64, image::Rgb([90, 40, 30])).save(path("picture.png")).unwrap();
+        image::GrayImage::new(64, 64).save(path("dark.png")).unwrap();
+        image::GrayImage::new(60, 64).save(path("narrow.png")).unwrap();
+        image::GrayImage::from_pixel(64, 64, image::Luma([99])).save(path("soft.png")).unwrap();
+        std::fs::write(path("broken.png"), b"no picture").unwrap();
+        let sample = |image: &str, mask: &str| Sample {
+            name: format!("set/{mask}"),
+            image: path(image),
+            mask: Some(path(mask)),
+        };
+        let good = sample("picture.png", "dark.png");
+        assert_eq!(load(std::slice::from_ref(&good), 32).unwrap()[0].mask, vec![0; 32 * 32]);
+        let samples = [
+            sample("picture.png", "narrow.png"),
+            good,
+            sample("picture.png", "soft.png"),
+            sample("broken.png", "dark.png"),
+            sample("picture.png", "none.png"),
+        ];
+        let error = load(&samples, 32, true).err().unwrap();
+        let said = error.to_string();
+        assert!(said.starts_with("4 of 5 samples cannot be used: "), "{said}");
+        for what in ["narrow.png is 60 × 64", "soft.png is soft: 100.0 %", "broken.png does not", "none.png"]
+        {
+            assert!(said.contains(what), "{what}: {said}");
+        }
+        assert_eq!(exit_of(&error), Exit::Data);
+        let error = load(&samples[4..], 32, true).err().unwrap();
+        assert_eq!(exit_of(&error), Exit::Io);
+    }
 }

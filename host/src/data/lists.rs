@@ -3,11 +3,14 @@
 //! Under the data folder, `dataset/images/stem.{jpg,png}` is a picture and `dataset/masks/stem.png` its mask. A data set
 //! without a `masks` folder holds frames without a polyp.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use polyp_edge::fault::Fault;
 use polyp_edge::frame::Frame;
 
+use super::bad;
+use super::mask::Mask;
 use crate::files;
 
 /// A picture with its truth.
@@ -33,7 +36,8 @@ pub fn data_folder() -> anyhow::Result<PathBuf> {
 }
 
 /// Reads a list file. A bare name such as `test-kvasir` or `test-kvasir.txt` that is no file here means the one in
-/// `splits/` of the data folder.
+/// `splits/` of the data folder. Lines that name no sample, missing files and lines that stand there twice are one error
+/// for all of them.
 pub fn read_list(list: &Path, data: &Path) -> anyhow::Result<Vec<Sample>> {
     let split = data.join("splits").join(list);
     let candidates = [list.to_path_buf(), split.clone(), split.with_extension("txt")];
@@ -45,15 +49,18 @@ pub fn read_list(list: &Path, data: &Path) -> anyhow::Result<Vec<Sample>> {
         ))
     })?;
     let text = files::read_text(path)?;
-    let samples = text
-        .lines()
-        .enumerate()
-        .map(|(number, line)| (number, line.trim()))
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-        .map(|(number, line)| {
-            sample(line, data).map_err(|error| error.context(format!("{}:{}", path.display(), number + 1)))
-        })
-        .collect::<anyhow::Result<Vec<Sample>>>()?;
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+    let lines: Vec<(usize, &str)> =
+        lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect();
+    let mut seen = HashMap::new();
+    let samples = lines.into_iter().map(|(number, name)| {
+        let sample = match seen.insert(name, number) {
+            Some(before) => Err(Fault::data(format!("{name} again, as on line {before}"))),
+            None => sample(name, data),
+        };
+        sample.map_err(|error| error.context(format!("line {number}")))
+    });
+    let samples = bad::none(samples.collect()).map_err(|error| error.context(path.display().to_string()))?;
     match samples.is_empty() {
         true => Err(Fault::data(format!("list {} is empty", path.display()))),
         false => Ok(samples),
@@ -91,27 +98,40 @@ impl Sample {
             .ok_or_else(|| Fault::data(format!("{} has no pixels", self.image.display())))
     }
 
+    /// Width and height of the picture in pixels, from its head.
+    pub fn read_size(&self) -> anyhow::Result<(usize, usize)> {
+        let size = image::ImageReader::open(&self.image)
+            .and_then(image::ImageReader::with_guessed_format)
+            .map_err(|error| Fault::io(format!("cannot read {}: {error}", self.image.display())))?
+            .into_dimensions();
+        let (width, height) = size.map_err(|error| undecodable(&self.image, &error))?;
+        Ok((width as usize, height as usize))
+    }
+
     /// `[height_px, width_px] u8`, 255 where the polyp is, else 0; all 0 without a mask file. Another size than the
-    /// picture's is exit code 65.
+    /// picture's, and what [`Mask::read`] refuses, is exit code 65.
     pub fn read_mask(&self, width_px: usize, height_px: usize) -> anyhow::Result<Vec<u8>> {
         let Some(path) = &self.mask else { return Ok(vec![0; width_px * height_px]) };
-        let mask = decode(path)?.into_luma8();
-        if (mask.width() as usize, mask.height() as usize) != (width_px, height_px) {
+        let mask = Mask::read(path)?;
+        if (mask.width_px, mask.height_px) != (width_px, height_px) {
             return Err(Fault::data(format!(
                 "mask {} is {} × {}, its picture {width_px} × {height_px}",
                 path.display(),
-                mask.width(),
-                mask.height()
+                mask.width_px,
+                mask.height_px
             )));
         }
-        Ok(mask.into_raw().into_iter().map(|value| if value >= 128 { 255 } else { 0 }).collect())
+        Ok(mask.pixels)
     }
 }
 
-fn decode(path: &Path) -> anyhow::Result<image::DynamicImage> {
-    let bytes = files::read(path)?;
-    image::load_from_memory(&bytes)
-        .map_err(|error| Fault::data(format!("{} does not decode: {error}", path.display())))
+/// An image of any kind; one that does not decode is exit code 65.
+pub(crate) fn decode(path: &Path) -> anyhow::Result<image::DynamicImage> {
+    image::load_from_memory(&files::read(path)?).map_err(|error| undecodable(path, &error))
+}
+
+fn undecodable(path: &Path, error: &image::ImageError) -> anyhow::Error {
+    Fault::data(format!("{} does not decode: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -157,5 +177,40 @@ mod tests {
         assert_eq!(exit_of(&read_list(Path::new("nobody"), data.path()).unwrap_err()), Exit::Io);
         let error = sample("a/one", data.path()).unwrap().read_mask(5, 3).unwrap_err();
         assert_eq!(exit_of(&error), Exit::Data);
+    }
+
+    #[test]
+    fn every_bad_line_of_a_list_is_counted() {
+        let data = data_set();
+        let list = data.path().join("splits/bad.txt");
+        let read = |text: &str| {
+            std::fs::write(&list, text).unwrap();
+            read_list(Path::new("bad"), data.path())
+        };
+        let error = read("a/one\na/two\nnegative/none\na/three\n").unwrap_err();
+        let said = format!("{error:#}");
+        assert!(said.contains("bad.txt: 2 of 4 samples"), "{said}");
+        assert!(said.contains("line 2: no mask") && said.contains("line 4: no picture three.jpg"), "{said}");
+        assert_eq!(exit_of(&error), Exit::Io);
+        let error = read("a/one\n\nnegative/none\na/one\nb\n").unwrap_err();
+        let said = format!("{error:#}");
+        assert!(said.contains("2 of 4") && said.contains("line 4: a/one again, as on line 1"), "{said}");
+        assert_eq!(exit_of(&error), Exit::Data);
+        assert_eq!(exit_of(&read("# nothing\n\n").unwrap_err()), Exit::Data);
+        assert_eq!(exit_of(&read("").unwrap_err()), Exit::Data);
+        let many: String = (0..9).map(|n| format!("a/{n}\n")).collect();
+        let said = format!("{:#}", read(&many).unwrap_err());
+        assert!(said.contains("9 of 9") && said.ends_with("and 4 more") && !said.contains('\n'), "{said}");
+    }
+
+    #[test]
+    fn a_pictures_size_is_read_from_its_head() {
+        let data = data_set();
+        let sample = sample("a/one", data.path()).unwrap();
+        assert_eq!(sample.read_size().unwrap(), (4, 3));
+        std::fs::write(&sample.image, b"no picture").unwrap();
+        assert_eq!(exit_of(&sample.read_size().unwrap_err()), Exit::Data);
+        std::fs::remove_file(&sample.image).unwrap();
+        assert_eq!(exit_of(&sample.read_size().unwrap_err()), Exit::Io);
     }
 }

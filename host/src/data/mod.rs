@@ -1,6 +1,8 @@
 //! Data sets on disk and what training makes of them.
 
 pub mod augment;
+pub mod bad;
 pub mod cache;
 pub mod lists;
+pub mod mask;
 pub mod split;
