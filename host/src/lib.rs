@@ -5,6 +5,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`data`] | lists of images and masks on disk, and what training makes of them |
+//! | [`device`] | where training computes: CPU, CUDA, Vulkan; what a machine lacks for it, and whether a device is right |
 //! | [`ops`] | training operations as burn extensions, with their CPU kernels |
 //! | [`net`] | networks, described once: encoder, decoder, student |
 //! | [`train`] | loss, optimiser, batches, the training run |
@@ -20,6 +21,7 @@ pub mod bundle;
 pub mod card;
 pub mod cli;
 pub mod data;
+pub mod device;
 pub mod evaluate;
 pub mod files;
 pub mod graph;

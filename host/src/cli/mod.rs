@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 pub mod calibrate;
+pub mod device;
 pub mod distill;
 pub mod evaluate;
 pub mod export;
@@ -26,6 +27,7 @@ enum Verb {
     Export(export::Arguments),
     Evaluate(evaluate::Arguments),
     Graph(graph::Arguments),
+    Device(device::Arguments),
 }
 
 /// Parses the command line, runs the verb, and says how it ended.
@@ -37,6 +39,7 @@ pub fn main() -> ExitCode {
         Verb::Export(arguments) => export::run(arguments),
         Verb::Evaluate(arguments) => evaluate::run(arguments),
         Verb::Graph(arguments) => graph::run(arguments),
+        Verb::Device(arguments) => device::run(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
