@@ -5,6 +5,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`data`] | lists of images and masks on disk, and what training makes of them |
+//! | [`device`] | where training computes: CPU, CUDA, Vulkan; what a machine lacks for it, and whether a device is right |
 //! | [`ops`] | training operations as burn extensions, with their CPU kernels |
 //! | [`net`] | networks, described once: encoders, prompts, decoder |
 //! | [`train`] | loss, optimiser, batches, the training run |

@@ -3,6 +3,7 @@
 pub mod ablate;
 pub mod calibrate;
 pub mod cost;
+pub mod device;
 pub mod distill;
 pub mod evaluate;
 pub mod export;
@@ -35,6 +36,7 @@ enum Verb {
     Evaluate(evaluate::Arguments),
     Measure(measure::Arguments),
     Graph(graph::Arguments),
+    Device(device::Arguments),
 }
 
 /// Parses the command line, runs the verb, and says how it ended.
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
         Verb::Evaluate(arguments) => evaluate::run(arguments),
         Verb::Measure(arguments) => measure::run(arguments),
         Verb::Graph(arguments) => graph::run(arguments),
+        Verb::Device(arguments) => device::run(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,12 +1,16 @@
 //! Training operations that burn composes slowly on the CPU, as backend extensions: convolution with asymmetric
-//! padding, and batch normalisation fused with its statistics' gradient and ReLU6.
+//! padding, and batch normalisation fused with its statistics' gradient and ReLU6. On other devices they are composed
+//! of burn's own.
 
 mod autodiff;
+mod composed;
 mod flex;
 pub mod kernels;
 
 use burn::backend::{Backend, Dispatch, backend_extension, tensor::FloatTensor};
 use burn::tensor::Tensor;
+
+use crate::device::is_cpu;
 
 /// Attributes of a convolution, see [`kernels::Geometry`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,17 +78,23 @@ pub trait TrainingGradients: TrainingOps {
 
 /// `x [N, C, H, W] * weight [F, C / groups, k, k]` → `[N, F, H', W']`; `groups` is 1 or `C`.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, attributes: ConvAttributes) -> Tensor<4> {
+    if !is_cpu(&x.device()) {
+        return composed::conv2d(x, weight, attributes);
+    }
     Tensor::from_dispatch(Dispatch::conv2d_padded(x.into_dispatch(), weight.into_dispatch(), attributes))
 }
 
 /// `[2, C]`: each channel's mean and biased variance over the batch. Carries no gradient: [`batch_norm`] accounts
 /// for it.
 pub fn batch_statistics(x: Tensor<4>) -> Tensor<2> {
+    if !is_cpu(&x.device()) {
+        return composed::batch_statistics(x);
+    }
     Tensor::from_dispatch(Dispatch::batch_statistics(x.into_dispatch()))
 }
 
-/// `gamma · (x − mean) / √(variance + eps) + beta`, then ReLU6 if asked for. `statistics` must be those of `x`: the
-/// gradient takes them as functions of it.
+/// `gamma · (x − mean) / √(variance + eps) + beta`, then ReLU6 if asked for. On an autodiff device `statistics` must be
+/// those of `x`: the gradient takes them as functions of it.
 pub fn batch_norm(
     x: Tensor<4>,
     statistics: Tensor<2>,
@@ -92,6 +102,9 @@ pub fn batch_norm(
     beta: Tensor<1>,
     attributes: NormAttributes,
 ) -> Tensor<4> {
+    if !is_cpu(&x.device()) {
+        return composed::batch_norm(x, statistics, gamma, beta, attributes);
+    }
     Tensor::from_dispatch(Dispatch::batch_norm_act(
         x.into_dispatch(),
         statistics.into_dispatch(),

@@ -1,0 +1,54 @@
+//! The training operations from burn's own, for devices that our kernels do not run on.
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+use burn::tensor::module;
+use burn::tensor::ops::{ConvOptions, PadMode};
+
+use super::{ConvAttributes, NormAttributes};
+
+/// Uneven padding is made beforehand: GPU backends' gradients are at home with even padding.
+pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, attributes: ConvAttributes) -> Tensor<4> {
+    let ConvAttributes { stride, pads: [top, left, bottom, right], groups } = attributes;
+    let options = |pads| ConvOptions::new([stride; 2], pads, [1, 1], groups);
+    if (top, left) == (bottom, right) {
+        return module::conv2d(x, weight, None, options([top, left]));
+    }
+    let x = x.pad((left, right, top, bottom), PadMode::Constant(0.0));
+    module::conv2d(x, weight, None, options([0, 0]))
+}
+
+pub fn batch_statistics(x: Tensor<4>) -> Tensor<2> {
+    let x = x.detach();
+    let channels = x.dims()[1];
+    let mean = x.clone().mean_dims(&[0, 2, 3]);
+    let variance = (x - mean.clone()).square().mean_dims(&[0, 2, 3]);
+    Tensor::cat(vec![mean.reshape([1, channels]), variance.reshape([1, channels])], 0)
+}
+
+/// Where gradients are wanted, burn takes the statistics from `x` anew, in one operation that knows their gradient.
+pub fn batch_norm(
+    x: Tensor<4>,
+    statistics: Tensor<2>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    attributes: NormAttributes,
+) -> Tensor<4> {
+    let eps = f64::from(attributes.eps);
+    let out = if x.device().is_autodiff() {
+        module::batch_norm_train(x, gamma, beta, eps).output
+    } else {
+        let channels = x.dims()[1];
+        let row = |n: usize| statistics.clone().slice(n..n + 1).reshape([channels]);
+        module::batch_norm(x, gamma, beta, row(0), row(1), eps)
+    };
+    match attributes.relu6 {
+        true => relu6(out),
+        false => out,
+    }
+}
+
+/// As a difference: its gradient is 0 from 6 on, and clamp's mask is slow.
+fn relu6(x: Tensor<4>) -> Tensor<4> {
+    relu(x.clone()) - relu(x - 6.0)
+}
