@@ -4,8 +4,16 @@ use burn::tensor::activation::{gelu, sigmoid, softmax};
 use burn::tensor::module::{attention, layer_norm, linear, max_pool2d};
 use burn::tensor::ops::{MaxPoolOptions, PadMode};
 use burn::tensor::{Tensor, TensorData};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
+use crate::net::decoder::{Attention, DecoderConfig, decode};
+use crate::net::encoder::Encoder;
+use crate::net::encoder::hiera::{Hiera, MINI};
+use crate::net::forward::{Forward, Pass};
+use crate::net::prompts::{Form, Prompts};
 use crate::net::resize::{Resize, resize};
+use crate::net::shapes::Shapes;
 use crate::ops::{self, ConvAttributes, NormAttributes};
 
 /// One layer: its inputs and weights, and what it makes of them.
@@ -117,6 +125,53 @@ fn gate(x: Tensor<4>, weight: Tensor<1>) -> Tensor<4> {
     };
     let sum = (1..taps).fold(one(0), |sum, tap| sum + one(tap));
     x * sigmoid(sum).reshape([batch, channels, 1, 1])
+}
+
+/// Fresh values of a network that `walk` walks, and a pass over them whose only differentiated values are its inputs'.
+fn walked(x: &Tensor<4>, walk: impl Fn(&mut Shapes), compute: impl Fn(&mut Forward) -> Tensor<4>) -> Tensor<1> {
+    let mut shapes = Shapes::default();
+    walk(&mut shapes);
+    let parameters = shapes.fresh(&mut ChaCha8Rng::seed_from_u64(1), |_| true);
+    let device = x.device().without_autodiff();
+    flat(compute(&mut Forward::new(&parameters, None, &device, Pass::Batch)))
+}
+
+/// A block of the reduced trunk with its prompt: tokens `[N, H, W, C]`, then the picture for prompts that look at it.
+fn block(inputs: &Inputs, form: Form, link: usize) -> Tensor<1> {
+    let prompts = Prompts { form, identity_start: false, ..Prompts::default() };
+    let hiera = Hiera::new(MINI, prompts).unwrap_or_else(|why| panic!("{why}"));
+    let x = inputs.tensor::<4>(0);
+    // An adapter does not look at it.
+    let picture = inputs.tensor::<4>(inputs.shapes.len() - 1);
+    let ([_, height, width, channels], [_, _, rows, columns]) = (x.dims(), picture.dims());
+    let walk = |net: &mut Shapes| {
+        hiera.link(net, link, &[3, rows, columns], &[height, width, channels]);
+    };
+    walked(&x, walk, |net| hiera.link(net, link, &picture, &x))
+}
+
+/// Two levels of the decoder over three features.
+fn levels(inputs: &Inputs, attention: Attention) -> Tensor<1> {
+    let config = DecoderConfig {
+        branch_channels: 6,
+        level_channels: 10,
+        attention,
+        attention_reduction: 2,
+        finest: 0,
+        ..DecoderConfig::default()
+    };
+    let features = [0, 1, 2].map(|n| inputs.tensor::<4>(n));
+    let extents = [0, 1, 2].map(|n| {
+        let [_, channels, height, width] = features[n].dims();
+        [channels, height, width]
+    });
+    let walk = |net: &mut Shapes| {
+        decode(net, &extents, &config);
+    };
+    walked(&features[0], walk, |net| {
+        let levels = decode(net, &features, &config);
+        levels.last().unwrap_or(&features[0]).clone()
+    })
 }
 
 /// Training's layers. To add one, add its line: the comparison, its test and `polyp-host device --compare` take it up.
@@ -313,5 +368,35 @@ pub const LAYERS: &[Layer] = &[
             let gradient = Tensor::from_data(TensorData::new(gradient, [2, 1, 28, 28]), &x.device());
             (x * gradient).sum()
         },
+    },
+    Layer {
+        name: "Hiera block, padded windows, pooled queries",
+        kind: Kind::Products,
+        inputs: &[around(&[2, 20, 20, 24])],
+        compute: |inputs| block(inputs, Form::Adapter, 2),
+    },
+    Layer {
+        name: "Hiera block, global",
+        kind: Kind::Products,
+        inputs: &[around(&[2, 6, 6, 96])],
+        compute: |inputs| block(inputs, Form::Adapter, 5),
+    },
+    Layer {
+        name: "Hiera block, high-frequency prompt",
+        kind: Kind::Products,
+        inputs: &[around(&[2, 12, 12, 48]), around(&[2, 3, 96, 96])],
+        compute: |inputs| block(inputs, Form::HighFrequency, 3),
+    },
+    Layer {
+        name: "decoder, ECA",
+        kind: Kind::Products,
+        inputs: &[around(&[3, 8, 16, 16]), around(&[3, 12, 8, 8]), around(&[3, 16, 4, 4])],
+        compute: |inputs| levels(inputs, Attention::Eca),
+    },
+    Layer {
+        name: "decoder, squeeze-excite",
+        kind: Kind::Products,
+        inputs: &[around(&[3, 8, 16, 16]), around(&[3, 12, 8, 8]), around(&[3, 16, 4, 4])],
+        compute: |inputs| levels(inputs, Attention::SqueezeExcite),
     },
 ];

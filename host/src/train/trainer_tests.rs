@@ -201,3 +201,48 @@ fn what_is_wrong_is_named() {
     let again = Run { resume: false, ..run(folder.path(), data.path(), config(1), None) };
     assert_eq!(exit_of(&train(&again).unwrap_err()), Exit::Usage);
 }
+
+#[test]
+fn a_random_trunk_overfits_sixteen_real_pictures() {
+    let Ok(data) = crate::data::lists::data_folder() else {
+        eprintln!("skipped: no data folder; set POLYP_DATA to it");
+        return;
+    };
+    let list = crate::data::lists::read_list(Path::new("train"), &data).unwrap();
+    let samples: Vec<_> = list.into_iter().step_by(90).take(16).collect();
+    let plain = frozen(1);
+    let decoder = DecoderConfig { branch_channels: 12, level_channels: 24, ..plain.network.decoder };
+    let config = TrainConfig {
+        batch: 8,
+        network: SegmenterConfig { input_side: 96, decoder, ..plain.network },
+        augmentation: Augmentation::none(),
+        optimizer: OptimizerConfig { rate: 5e-3, weight_decay: 0.0, average_decay: 0.9, ..Default::default() },
+        ..plain
+    };
+    let (segmenter, device) = (config.segmenter().unwrap(), Device::flex());
+    let start = Start::new(&config, &segmenter, &data, &device).unwrap();
+    let mut state = State::fresh(start.parameters, start.encoder);
+    let samples = Arc::new(crate::data::cache::load(&samples, 96, true).unwrap());
+    let plan = Plan {
+        samples: samples.clone(),
+        sides: config.sides(),
+        batch: config.batch,
+        augmentation: config.augmentation,
+        seed: config.seed,
+    };
+    let setting =
+        Setting { segmenter: &segmenter, config: &config, resident: &start.resident, device: &device };
+    let steps = 400;
+    let batches = Arc::new(plan).stream(0, steps);
+    for i in 0..steps {
+        step(&mut state, &batches, &setting, i as f32 / steps as f32).unwrap();
+        if i % 50 == 49 {
+            let (dice, _) = validate(&setting, &state.averaged, &samples);
+            eprintln!("{} steps: Dice {dice:.4}", i + 1);
+            if dice > 0.95 {
+                return;
+            }
+        }
+    }
+    panic!("Dice stayed under 0.95");
+}
