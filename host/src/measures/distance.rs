@@ -39,20 +39,20 @@ impl Nearest {
 
 /// For each pixel the row of the nearest mask pixel in its column, the upper of two; `None` in an empty column.
 fn nearest_in_column(mask: &[bool], width: usize) -> Vec<Option<usize>> {
-    let height = mask.len() / width;
     let mut rows = vec![None; mask.len()];
-    for x in 0..width {
-        let mut last = None;
-        for y in 0..height {
-            last = if mask[y * width + x] { Some(y) } else { last };
-            rows[y * width + x] = last;
+    let mut last = vec![None; width];
+    for (y, (rows, mask)) in rows.chunks_exact_mut(width).zip(mask.chunks_exact(width)).enumerate() {
+        for ((row, last), &polyp) in rows.iter_mut().zip(&mut last).zip(mask) {
+            *last = if polyp { Some(y) } else { *last };
+            *row = *last;
         }
-        let mut next = None;
-        for y in (0..height).rev() {
-            next = if mask[y * width + x] { Some(y) } else { next };
-            let row = &mut rows[y * width + x];
-            *row = match (*row, next) {
-                (Some(above), Some(below)) if below - y < y - above => next,
+    }
+    let mut next: Vec<Option<usize>> = vec![None; width];
+    for (y, (rows, mask)) in rows.chunks_exact_mut(width).zip(mask.chunks_exact(width)).enumerate().rev() {
+        for ((row, next), &polyp) in rows.iter_mut().zip(&mut next).zip(mask) {
+            *next = if polyp { Some(y) } else { *next };
+            *row = match (*row, *next) {
+                (Some(above), Some(below)) if below - y < y - above => Some(below),
                 (None, next) => next,
                 (above, _) => above,
             };
