@@ -187,7 +187,8 @@ fn one(
         checkpoint_every: plan.checkpoint_every,
     })?;
     let measures = score(folder, &config)?;
-    let figures = |value: fn(&Measures) -> f64| measures.iter().map(|(name, m)| (name.clone(), value(m))).collect();
+    let figures =
+        |value: fn(&Measures) -> f64| measures.iter().map(|(name, m)| (name.clone(), value(m))).collect();
     let outcome = Outcome {
         schema: 1,
         held_back_dice: points.iter().map(|point| point.held_back_dice).fold(0.0, f64::max),
@@ -231,7 +232,8 @@ pub fn markdown(rows: &[Row]) -> String {
     };
     let (variants, figures) = (unique(|row| &row.variant), unique(|row| &row.figure));
     let join = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-    let mut text = join([vec!["variant".to_owned()], figures.iter().map(|f| f.to_string()).collect()].concat());
+    let mut text =
+        join([vec!["variant".to_owned()], figures.iter().map(|f| f.to_string()).collect()].concat());
     text += &format!("|{}\n", "---|".repeat(figures.len() + 1));
     for variant in variants {
         let cell = |figure: &&String| {

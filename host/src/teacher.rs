@@ -36,7 +36,8 @@ impl Teacher {
     pub fn open(run: &Path, data: &Path, device: &Device) -> Result<Self> {
         let path = if run.is_dir() { run.join(BEST) } else { run.to_path_buf() };
         let (mut sets, notes) = parameters::load(&path)?;
-        let damaged = |what: &str| Fault::data(format!("{} has no {what}; was it made by finetune?", path.display()));
+        let damaged =
+            |what: &str| Fault::data(format!("{} has no {what}; was it made by finetune?", path.display()));
         let text = notes.get("config").ok_or_else(|| damaged("configuration"))?;
         let config: TrainConfig = toml::from_str(text)
             .map_err(|e| Fault::data(format!("{}: its configuration: {}", path.display(), e.message())))?;
@@ -159,7 +160,8 @@ pub fn measure(teacher: &Teacher, name: &str, samples: &[Sample], maps: Option<&
 /// A grey PNG, 255 for certain.
 fn write_map(path: &Path, map: &[f32], width: usize, height: usize) -> Result<()> {
     let grey = map.iter().map(|p| (255.0 * p).round() as u8).collect();
-    let picture = image::GrayImage::from_raw(width as u32, height as u32, grey).context("a map without pixels")?;
+    let picture =
+        image::GrayImage::from_raw(width as u32, height as u32, grey).context("a map without pixels")?;
     let mut png = std::io::Cursor::new(Vec::new());
     picture.write_to(&mut png, image::ImageFormat::Png)?;
     files::write_whole(path, &png.into_inner())

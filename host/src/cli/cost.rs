@@ -74,13 +74,16 @@ pub fn run(arguments: Arguments) -> Result<()> {
         report.learned_parameters as f64 / 1e6,
         report.forward_multiply_adds_per_picture as f64 / 1e9,
     );
-    println!("{:<18} {:>22} {:>16} {:>14}", "checkpoint_links", "multiply-adds a step", "activations", "on the device");
+    println!(
+        "{:<18} {:>22} {:>16} {:>14}",
+        "checkpoint_links", "multiply-adds a step", "activations", "on the device"
+    );
     for row in &report.rows {
         let gib = |bytes: u64| format!("{:.2} GiB", bytes as f64 / (1u64 << 30) as f64);
         println!(
-            "{:<18} {:>20.1} T {:>16} {:>14}",
+            "{:<18} {:>20.0} G {:>16} {:>14}",
             row.checkpoint_links,
-            row.step_multiply_adds as f64 / 1e12,
+            row.step_multiply_adds as f64 / 1e9,
             gib(row.activation_bytes),
             gib(row.device_bytes)
         );
@@ -110,10 +113,14 @@ fn estimate(config: &TrainConfig) -> Result<Report, String> {
         let encoder = forward + back * links.learning_multiply_adds() + again;
         Row {
             checkpoint_links: every,
-            step_multiply_adds: batch * config.accumulate as u64 * (encoder + 3 * links.decoder.multiply_adds),
+            step_multiply_adds: batch
+                * config.accumulate as u64
+                * (encoder + 3 * links.decoder.multiply_adds),
             activation_bytes,
             // Learned values and their gradients.
-            device_bytes: activation_bytes + parameters + 4 * if frozen { others } else { encoders + others } as u64,
+            device_bytes: activation_bytes
+                + parameters
+                + 4 * if frozen { others } else { encoders + others } as u64,
         }
     });
     Ok(Report {
@@ -184,7 +191,10 @@ impl Links {
     /// Values kept at the worst moment, and multiply-adds that are done again, with every `every`th link kept.
     fn kept(&self, every: usize) -> (u64, u64) {
         let learning = |from: usize, to: usize| {
-            self.links[from.max(self.first_learning).min(to)..to].iter().map(|link| link.cost.kept).sum::<u64>()
+            self.links[from.max(self.first_learning).min(to)..to]
+                .iter()
+                .map(|link| link.cost.kept)
+                .sum::<u64>()
         };
         let count = self.links.len();
         if every == 0 {

@@ -7,11 +7,11 @@ use polyp_edge::bundle::Bundle;
 use polyp_edge::fault::Fault;
 use serde::Serialize;
 
-use crate::data::lists::{data_folder, read_list};
 use super::{finetune, measure};
+use crate::data::lists::{data_folder, read_list};
 use crate::evaluate::{Cart, Float, default_threads, list_name, score_list};
-use crate::{device, files};
 use crate::metrics::Summary;
+use crate::{device, files};
 
 /// Scores a bundle on lists of images, as the cart runs it, or a teacher by the field's measures.
 ///

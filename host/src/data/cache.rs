@@ -89,7 +89,7 @@ mod tests {
             mask: Some(path(mask)),
         };
         let good = sample("picture.png", "dark.png");
-        assert_eq!(load(std::slice::from_ref(&good), 32).unwrap()[0].mask, vec![0; 32 * 32]);
+        assert_eq!(load(std::slice::from_ref(&good), 32, true).unwrap()[0].mask, vec![0; 32 * 32]);
         let samples = [
             sample("picture.png", "narrow.png"),
             good,

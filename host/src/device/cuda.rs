@@ -180,7 +180,7 @@ fn driver() -> Result<Driver, NoDriver> {
 fn nvrtc() -> Option<Version> {
     // SAFETY: as above; the signature is that of nvrtc.h.
     unsafe {
-        let library = NVRTC.iter().find_map(|name| Library::new(name).ok())?;
+        let library = NVRTC.iter().find_map(|name| Library::new(*name).ok())?;
         let version =
             library.get::<unsafe extern "C" fn(*mut c_int, *mut c_int) -> c_int>(b"nvrtcVersion\0").ok()?;
         let (mut major, mut minor) = (0, 0);

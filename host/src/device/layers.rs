@@ -66,7 +66,7 @@ impl Inputs {
 }
 
 fn flat<const D: usize>(x: Tensor<D>) -> Tensor<1> {
-    let length = x.dims().iter().product();
+    let length: usize = x.dims().iter().product();
     x.reshape([length])
 }
 
@@ -128,7 +128,11 @@ fn gate(x: Tensor<4>, weight: Tensor<1>) -> Tensor<4> {
 }
 
 /// Fresh values of a network that `walk` walks, and a pass over them whose only differentiated values are its inputs'.
-fn walked(x: &Tensor<4>, walk: impl Fn(&mut Shapes), compute: impl Fn(&mut Forward) -> Tensor<4>) -> Tensor<1> {
+fn walked(
+    x: &Tensor<4>,
+    walk: impl Fn(&mut Shapes),
+    compute: impl Fn(&mut Forward) -> Tensor<4>,
+) -> Tensor<1> {
     let mut shapes = Shapes::default();
     walk(&mut shapes);
     let parameters = shapes.fresh(&mut ChaCha8Rng::seed_from_u64(1), |_| true);

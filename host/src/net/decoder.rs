@@ -86,7 +86,10 @@ impl DecoderConfig {
             return Err("channels must be at least 1".to_owned());
         }
         if self.levels(features) == 0 {
-            return Err(format!("finest must be at most {}: the encoder has {features} features", features - 2));
+            return Err(format!(
+                "finest must be at most {}: the encoder has {features} features",
+                features - 2
+            ));
         }
         Ok(())
     }

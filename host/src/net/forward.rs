@@ -278,7 +278,11 @@ impl TokenNet for Forward<'_> {
         gelu(x.clone())
     }
 
-    fn attention(&mut self, qkv: &Tensor<4>, AttentionSpec { heads, window, pool }: AttentionSpec) -> Tensor<4> {
+    fn attention(
+        &mut self,
+        qkv: &Tensor<4>,
+        AttentionSpec { heads, window, pool }: AttentionSpec,
+    ) -> Tensor<4> {
         let [batch, height, width, values] = qkv.dims();
         let channels = values / 3;
         let [rows, columns] = window.map_or([height, width], |window| [window; 2]);
@@ -290,7 +294,9 @@ impl TokenNet for Forward<'_> {
             .reshape([batch, down, rows, across, columns, values])
             .swap_dims(2, 3)
             .reshape([windows, rows, columns, values]);
-        let part = |i: usize| parted.clone().slice([0..windows, 0..rows, 0..columns, i * channels..(i + 1) * channels]);
+        let part = |i: usize| {
+            parted.clone().slice([0..windows, 0..rows, 0..columns, i * channels..(i + 1) * channels])
+        };
         let by_head = |x: Tensor<4>| {
             let [_, rows, columns, _] = x.dims();
             x.reshape([windows, rows * columns, heads, channels / heads]).swap_dims(1, 2)
@@ -305,10 +311,12 @@ impl TokenNet for Forward<'_> {
             None,
             AttentionModuleOptions::default(),
         );
-        out.swap_dims(1, 2)
-            .reshape([batch, down, across, rows, columns, channels])
-            .swap_dims(2, 3)
-            .reshape([batch, down * rows, across * columns, channels])
+        out.swap_dims(1, 2).reshape([batch, down, across, rows, columns, channels]).swap_dims(2, 3).reshape([
+            batch,
+            down * rows,
+            across * columns,
+            channels,
+        ])
     }
 
     fn pad(&mut self, x: &Tensor<4>, height: usize, width: usize) -> Tensor<4> {

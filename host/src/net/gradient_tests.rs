@@ -15,7 +15,12 @@ use super::*;
 
 /// Walks a network and checks `Σ output · probe` differentiated towards its parameters and its input, each along random
 /// directions: `(f(x + εd) − f(x − εd)) / 2ε` in f64 against `⟨gradient, d⟩`.
-fn check(name: &str, input: [usize; 4], network: impl Fn(&mut Forward, &Tensor<4>) -> Tensor<4>, shapes: &Shapes) {
+fn check(
+    name: &str,
+    input: [usize; 4],
+    network: impl Fn(&mut Forward, &Tensor<4>) -> Tensor<4>,
+    shapes: &Shapes,
+) {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let parameters = shapes.fresh(&mut rng, |_| true);
     // Not what layers begin with: zeros would hide what lies behind them.
@@ -26,14 +31,13 @@ fn check(name: &str, input: [usize; 4], network: impl Fn(&mut Forward, &Tensor<4
     let mut parameters =
         Parameters(parameters.0.iter().map(|(name, array)| (name.clone(), draw(array))).collect());
     parameters.0.insert("x".to_owned(), draw(&Array::zeros(&input)));
-    let device = Device::flex();
-    let run = |parameters: &Parameters, pass: Pass| {
-        let net = Forward::new(parameters, None, &device, pass);
+    fn run<'a>(parameters: &'a Parameters, input: [usize; 4], pass: Pass) -> (Forward<'a>, Tensor<4>) {
+        let net = Forward::new(parameters, None, &Device::flex(), pass);
         let x = net.tensor(parameters.get("x").values.clone(), input);
         let x = if pass == Pass::Training { net.leaf(x) } else { x };
         (net, x)
-    };
-    let (mut net, x) = run(&parameters, Pass::Training);
+    }
+    let (mut net, x) = run(&parameters, input, Pass::Training);
     let out = network(&mut net, &x);
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     let count: usize = out.dims().iter().product();
@@ -44,7 +48,7 @@ fn check(name: &str, input: [usize; 4], network: impl Fn(&mut Forward, &Tensor<4
     let towards_x = x.grad(&found).unwrap().into_data().try_to_vec::<f32>().unwrap();
     gradients.0.insert("x".to_owned(), Array { shape: input.to_vec(), values: towards_x });
     let value = |parameters: &Parameters| -> f64 {
-        let (mut net, x) = run(parameters, Pass::Batch);
+        let (mut net, x) = run(parameters, input, Pass::Batch);
         let out = network(&mut net, &x).into_data().try_to_vec::<f32>().unwrap();
         out.iter().zip(&probe).map(|(a, b)| *a as f64 * *b as f64).sum()
     };
@@ -116,7 +120,8 @@ fn prompts_change_nothing_at_first_unless_asked_to() {
                 let input = net.tensor(pixels.clone(), [1, 3, 64, 64]);
                 encoder::encode(encoder, &mut net, &input).pop().unwrap().into_data()
             };
-            let same = run(&plain).try_to_vec::<f32>().unwrap() == run(&prompted).try_to_vec::<f32>().unwrap();
+            let same =
+                run(&plain).try_to_vec::<f32>().unwrap() == run(&prompted).try_to_vec::<f32>().unwrap();
             assert_eq!(same, identity_start, "{form:?}");
         }
     }
@@ -147,8 +152,14 @@ fn attention_in_padded_windows() {
 
 #[test]
 fn resizing_and_the_position_embedding() {
-    for (method, size) in [(Resize::Bilinear, [9, 10]), (Resize::Bicubic, [9, 10]), (Resize::Bicubic, [3, 2])] {
-        check(&format!("{method:?}"), [1, 2, 5, 4], |_, x| resize(x.clone(), size, method), &Shapes::default());
+    for (method, size) in [(Resize::Bilinear, [9, 10]), (Resize::Bicubic, [9, 10]), (Resize::Bicubic, [3, 2])]
+    {
+        check(
+            &format!("{method:?}"),
+            [1, 2, 5, 4],
+            |_, x| resize(x.clone(), size, method),
+            &Shapes::default(),
+        );
     }
     fn embedded<N: TokenNet>(net: &mut N, x: &N::Value) -> N::Value {
         let tokens = net.patches("embed", x, PatchSpec { filters: 4, kernel: 3, stride: 1, pad: 1 });
@@ -162,7 +173,8 @@ fn resizing_and_the_position_embedding() {
 
 #[test]
 fn a_whole_trunk_with_prompts_where_the_trunk_is_frozen() {
-    let encoder = Hiera::new(MINI, Prompts { width: 4, identity_start: false, ..Prompts::default() }).unwrap();
+    let encoder =
+        Hiera::new(MINI, Prompts { width: 4, identity_start: false, ..Prompts::default() }).unwrap();
     let shapes = walked([3, 64, 64], |net, x| {
         encoder::encode(&encoder, net, x);
     });
@@ -173,7 +185,8 @@ fn a_whole_trunk_with_prompts_where_the_trunk_is_frozen() {
     let resident = Resident::upload(&Parameters(frozen.into_iter().collect()), &device);
     let learned = Parameters(learned.into_iter().collect());
     let mut net = Forward::new(&learned, Some(&resident), &device, Pass::Training);
-    let input = net.tensor((0..3 * 64 * 64).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect(), [1, 3, 64, 64]);
+    let input =
+        net.tensor((0..3 * 64 * 64).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect(), [1, 3, 64, 64]);
     let features = encoder::encode(&encoder, &mut net, &input);
     assert_eq!(encoder.taps().len(), features.len());
     let sum = features.into_iter().map(|f| f.square().mean()).reduce(|a, b| a + b).unwrap();

@@ -103,11 +103,13 @@ mod tests {
     #[test]
     fn matrices_do_what_burn_does() {
         let x = Tensor::<4>::random([2, 3, 7, 9], Distribution::Uniform(-1.0, 1.0), &Device::flex());
-        let pairs = [(Resize::Bilinear, InterpolateMode::Bilinear), (Resize::Bicubic, InterpolateMode::Bicubic)];
+        let pairs =
+            [(Resize::Bilinear, InterpolateMode::Bilinear), (Resize::Bicubic, InterpolateMode::Bicubic)];
         for (method, mode) in pairs {
             for size in [[14, 18], [5, 4], [7, 20], [88, 88]] {
                 let ours = resize(x.clone(), size, method);
-                let options = InterpolateOptions::new(mode.clone()).with_align_corners(false).with_output_size(size);
+                let options =
+                    InterpolateOptions::new(mode.clone()).with_align_corners(false).with_output_size(size);
                 let theirs = interpolate(x.clone(), options);
                 let difference = (ours - theirs).abs().max().into_scalar::<f32>();
                 assert!(difference < 1e-5, "{method:?} {size:?}: {difference}");

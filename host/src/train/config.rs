@@ -125,7 +125,8 @@ impl TrainConfig {
         let mut merged = toml::Table::try_from(base)?;
         let own: toml::Table = toml::from_str(&text).map_err(|e| wrong(e.message().to_owned()))?;
         merge(&mut merged, own);
-        let config: TrainConfig = merged.try_into().map_err(|e: toml::de::Error| wrong(e.message().to_owned()))?;
+        let config: TrainConfig =
+            merged.try_into().map_err(|e: toml::de::Error| wrong(e.message().to_owned()))?;
         config.check().map_err(wrong)?;
         Ok(config)
     }

@@ -104,7 +104,7 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
         losses.push(loss as f64);
         bar.set_message(format!("loss {loss:.3}"));
         bar.inc(1);
-        let ends_epoch = state.step % per_epoch == 0;
+        let ends_epoch = state.step.is_multiple_of(per_epoch);
         if ends_epoch {
             let (dice, lit) = validate(&setting, &state.averaged, &material.held);
             let point = Point {
@@ -136,7 +136,8 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
             curve::write(folder, &points)?;
         }
         let stalled = ends_epoch && has_stalled(&points, config.patience);
-        if ends_epoch || stalled || state.step % run.checkpoint_every.max(1) == 0 || state.step == end {
+        let checkpoint_is_due = state.step.is_multiple_of(run.checkpoint_every.max(1)) || state.step == end;
+        if ends_epoch || checkpoint_is_due {
             state.save(folder)?;
         }
         if stalled {
@@ -174,8 +175,7 @@ fn export(segmenter: &Segmenter, parameters: &Parameters, config: &TrainConfig) 
     let exportable = matches!(segmenter.encoder, AnyEncoder::EfficientNet(_))
         && !config.network.encoder.frozen
         && segmenter.decoder.finest == 1;
-    exportable
-        .then(|| Fold::graph(parameters, side, |net, input| student(net, input, &segmenter.decoder)))
+    exportable.then(|| Fold::graph(parameters, side, |net, input| student(net, input, &segmenter.decoder)))
 }
 
 /// The averaged weights of a run's checkpoint as an inference graph.
@@ -230,8 +230,7 @@ fn validate(setting: &Setting, parameters: &Parameters, held: &[Cached]) -> (f64
         let examples: Vec<_> = samples.iter().map(|sample| plain(sample, side)).collect();
         let mut batch = Batch::of(&examples, side);
         setting.segmenter.normalisation().apply(&mut batch.pixels, side * side);
-        let mut net =
-            Forward::new(parameters, Some(setting.resident), setting.device, Pass::Inference);
+        let mut net = Forward::new(parameters, Some(setting.resident), setting.device, Pass::Inference);
         let input = net.tensor(batch.pixels, [batch.size, 3, side, side]);
         let logits = setting.segmenter.logits(&mut net, &input);
         let factor = side / logits.dims()[2];

@@ -121,7 +121,9 @@ fn frozen_means_frozen() {
     };
     let batches = Arc::new(plan).stream(0, 50);
     let setting = Setting { segmenter: &segmenter, config: &config, resident: &resident, device: &device };
-    (0..50).for_each(|i| drop(step(&mut state, &batches, &setting, i as f32 / 100.0).unwrap()));
+    for i in 0..50 {
+        step(&mut state, &batches, &setting, i as f32 / 100.0).unwrap();
+    }
     assert_eq!(resident.download(), before);
     for (name, array) in &state.parameters.0 {
         assert_ne!(array, fresh.get(name), "{name} has not moved");
@@ -216,7 +218,12 @@ fn a_random_trunk_overfits_sixteen_real_pictures() {
         batch: 8,
         network: SegmenterConfig { input_side: 96, decoder, ..plain.network },
         augmentation: Augmentation::none(),
-        optimizer: OptimizerConfig { rate: 5e-3, weight_decay: 0.0, average_decay: 0.9, ..Default::default() },
+        optimizer: OptimizerConfig {
+            rate: 5e-3,
+            weight_decay: 0.0,
+            average_decay: 0.9,
+            ..Default::default()
+        },
         ..plain
     };
     let (segmenter, device) = (config.segmenter().unwrap(), Device::flex());

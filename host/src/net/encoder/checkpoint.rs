@@ -102,7 +102,9 @@ impl Checkpoint {
                 Some(entry) if entry.shape != *shape => {
                     misshapen.push(format!("{key} is {:?}, not {shape:?}", entry.shape));
                 }
-                Some(Entry { kind: None, .. }) => misshapen.push(format!("{key} holds no floating-point values")),
+                Some(Entry { kind: None, .. }) => {
+                    misshapen.push(format!("{key} holds no floating-point values"))
+                }
                 Some(entry) => found.push((name, entry)),
             }
         }
@@ -142,12 +144,16 @@ impl Checkpoint {
     }
 }
 
+/// The first keys in a line; all of them in the log if there are more.
 fn complain(what: &str, keys: &[String]) -> String {
-    let more = match keys.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("{} {what}: {}{more}", keys.len(), keys[..keys.len().min(NAMED)].join(", "))
+    let named = keys[..keys.len().min(NAMED)].join(", ");
+    match keys.len().saturating_sub(NAMED) {
+        0 => format!("{} {what}: {named}", keys.len()),
+        more => {
+            keys.iter().for_each(|key| log::error!("{what}: {key}"));
+            format!("{} {what}: {named} and {more} more, named above", keys.len())
+        }
+    }
 }
 
 impl Kind {

@@ -32,8 +32,7 @@ pub const TINY: HieraConfig = HieraConfig {
     background: [7, 7],
     windows: WINDOWS,
 };
-pub const SMALL: HieraConfig =
-    HieraConfig { stages: [1, 2, 11, 2], global: &[7, 10, 13], ..TINY };
+pub const SMALL: HieraConfig = HieraConfig { stages: [1, 2, 11, 2], global: &[7, 10, 13], ..TINY };
 pub const BASE_PLUS: HieraConfig = HieraConfig {
     channels: 112,
     heads: 2,
@@ -51,8 +50,7 @@ pub const LARGE: HieraConfig = HieraConfig {
     windows: [8, 4, 16, 8],
 };
 /// Small enough for tests, with every kind of block in it.
-pub const MINI: HieraConfig =
-    HieraConfig { channels: 24, stages: [1, 2, 3, 1], global: &[4, 5], ..TINY };
+pub const MINI: HieraConfig = HieraConfig { channels: 24, stages: [1, 2, 3, 1], global: &[4, 5], ..TINY };
 
 /// The prefix of the trunk's keys in Meta's files.
 pub const TRUNK: &str = "image_encoder.trunk.";
