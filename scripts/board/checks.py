@@ -299,20 +299,26 @@ def flat(board):
     board.running = None
     live(board)
     moves(board, "before the wait")
-    first = settled(board)
-    for _ in range(2):
-        board.machine.must("kill -HUP $(cat /run/polyp.pid)")
-        time.sleep(2)
-    moves(board, "after reloads")
-    again = settled(board)
-    if again["fds"] > first["fds"] or again["kib"] > first["kib"] + 4096:
-        raise Failed(f"{first} became {again} after reloads")
+    loaded = settled(board)
+    # What threads left behind by a reload have freed may stay with the allocator, once.
+    rounds = [reloaded(board, number) for number in (1, 2, 3)]
+    if rounds[2]["fds"] > loaded["fds"] or rounds[2]["kib"] > rounds[0]["kib"] + 4096:
+        raise Failed(f"{loaded} became {rounds} with each two reloads")
     time.sleep(12)
     board.must_run()
     last = usage(board)
-    if last["fds"] > again["fds"] or last["kib"] > again["kib"] + 1024:
-        raise Failed(f"{again} became {last}")
-    return f"{last['kib'] / 1024:.1f} MiB resident, {last['fds']} files; {first['kib'] / 1024:.1f} MiB before two reloads"
+    if last["fds"] > rounds[2]["fds"] or last["kib"] > rounds[2]["kib"] + 1024:
+        raise Failed(f"{rounds[2]} became {last}")
+    resident = ", ".join(f"{round['kib'] / 1024:.1f}" for round in [loaded, *rounds])
+    return f"{resident} MiB resident, two reloads between each; {last['fds']} files"
+
+
+def reloaded(board, number):
+    for _ in range(2):
+        board.machine.must("kill -HUP $(cat /run/polyp.pid)")
+        time.sleep(2)
+    moves(board, f"after reloads {number}")
+    return settled(board)
 
 
 def settled(board, within_s=180):

@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return not_understood(&error),
+        Err(error) => return not_understood("polyp-edge", &error),
     };
     let outcome = match arguments.verb {
         Verb::Run(arguments) => run::run(&arguments),
@@ -73,8 +73,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Help and version as they are; an error as one line, exit 2.
-fn not_understood(error: &clap::Error) -> ExitCode {
+/// What a program says of arguments that it did not take: help and version as they are; an error as one line, exit 2.
+pub fn not_understood(program: &str, error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
     let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if asked || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
@@ -86,7 +86,7 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
     let line = lines.collect::<Vec<_>>().join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
-    eprintln!("polyp-edge: {line}; see polyp-edge --help");
+    eprintln!("{program}: {line}; see {program} --help");
     ExitCode::from(Exit::Usage as u8)
 }
 

@@ -42,7 +42,11 @@ enum Verb {
 /// Parses the command line, runs the verb, and says how it ended.
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    let outcome = match Arguments::parse().verb {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return polyp_edge::cli::not_understood("polyp-host", &error),
+    };
+    let outcome = match arguments.verb {
         Verb::Finetune(arguments) => finetune::run(arguments),
         Verb::Ablate(arguments) => ablate::run(arguments),
         Verb::Cost(arguments) => cost::run(arguments),

@@ -51,6 +51,13 @@ impl Start {
         let (pretrained, encoder) = match published {
             true => {
                 let path = data.join(&own.weights);
+                if !path.is_file() {
+                    return Err(Fault::io(format!(
+                        "no weights for {} at {}; put the published file there, or name it in network.encoder.weights",
+                        own.kind.word(),
+                        path.display()
+                    )));
+                }
                 (encoder::load(&segmenter.encoder, &shapes, &path)?, digest(&path)?)
             }
             false => (Parameters::default(), format!("random:{}", config.seed)),

@@ -56,14 +56,14 @@ pub struct Run {
 pub fn train(run: &Run) -> Result<Vec<Point>> {
     let (config, folder, device) = (&run.config, &run.folder, &run.device);
     let segmenter = config.segmenter().map_err(Fault::configuration)?;
-    std::fs::create_dir_all(folder)
-        .map_err(|error| Fault::io(format!("cannot make {}: {error}", folder.display())))?;
     let checkpoint = folder.join(CHECKPOINT);
     if checkpoint.exists() && !run.resume {
         let why = format!("{} holds a run; go on with --resume or name another folder", folder.display());
         return Err(Fault::usage(why));
     }
     let start = Start::new(config, &segmenter, &run.data, device)?;
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Fault::io(format!("cannot make {}: {error}", folder.display())))?;
     let mut state = State::fresh(start.parameters, start.encoder);
     let mut points = Vec::new();
     if checkpoint.exists() {
