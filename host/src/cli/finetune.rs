@@ -37,7 +37,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let device = device::open(device::parse(&arguments.device)?)?;
     let (folder, stopped) = (arguments.training.out.clone(), arguments.training.stop_after.is_some());
     let points = arguments.training.run(config.clone(), device.clone())?;
-    if points.is_empty() || stopped {
+    if points.is_empty() || stopped || config.evaluate.is_empty() {
         return Ok(());
     }
     let report = score(&folder, &config.evaluate, &device, None)?;
