@@ -1,5 +1,5 @@
 //! Our Hiera against Meta's own code, on the fixtures of the data folder's `golden/`, and its key tables; skipped, and
-//! said so, where there is none.
+//! said so, where there is none. `POLYP_DEVICE` names another device than the CPU.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use burn::tensor::{Device, Tensor};
 use polyp_edge::fault::{Exit, exit_of};
 use polyp_host::data::lists::data_folder;
+use polyp_host::device;
 use polyp_host::net::encoder::hiera::{BASE_PLUS, Hiera, HieraConfig, LARGE, MINI, SMALL, TINY};
 use polyp_host::net::encoder::{self, Encoder};
 use polyp_host::net::forward::{Forward, Pass, Resident};
@@ -21,6 +22,11 @@ fn golden() -> Option<PathBuf> {
         eprintln!("skipped: no golden/ in the data folder; set POLYP_DATA to it");
     }
     folder
+}
+
+fn device() -> Device {
+    let name = std::env::var("POLYP_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+    device::open(device::parse(&name).unwrap()).unwrap()
 }
 
 fn hiera(config: HieraConfig) -> Hiera {
@@ -54,7 +60,7 @@ const MINI_B: HieraConfig = HieraConfig {
 fn differences(encoder: &Hiera, parameters: &Parameters, io: &SafeTensors, side: usize) -> Vec<f32> {
     let tensor = |name: &str| array_of(&io.tensor(name).unwrap()).unwrap();
     let x = tensor(&format!("x{side}"));
-    let device = Device::flex();
+    let device = device();
     let resident = Resident::upload(parameters, &device);
     let nothing = Parameters::default();
     let mut net = Forward::new(&nothing, Some(&resident), &device, Pass::Inference);
