@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use burn::tensor::activation::{gelu, relu, sigmoid};
+use burn::tensor::activation::{gelu, sigmoid};
 use burn::tensor::module::{attention, avg_pool2d, layer_norm, linear, max_pool2d};
 use burn::tensor::ops::{AttentionModuleOptions, AvgPoolOptions, MaxPoolOptions, PadMode};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
@@ -188,7 +188,7 @@ impl Net for Forward<'_> {
                 let one = |value: Tensor<1>| value.reshape([1, spec.filters, 1, 1]);
                 let scale = one(gamma) / (one(variance) + eps).sqrt();
                 let x = (x - one(mean)) * scale + one(beta);
-                return if relu6 { relu(x.clone()) - relu(x - 6.0) } else { x };
+                return if relu6 { ops::relu6(x) } else { x };
             }
             Tensor::stack(vec![mean, variance], 0)
         } else {
@@ -236,7 +236,7 @@ impl Net for Forward<'_> {
                     linear(x, weight.transpose(), Some(self.value(&format!("{name}.{part}.bias"))))
                 };
                 let narrow: Tensor<2> = layer(mean, "squeeze");
-                layer(relu(narrow.clone()) - relu(narrow - 6.0), "excite")
+                layer(ops::relu6(narrow), "excite")
             }
         };
         x.clone() * sigmoid(sum).reshape([batch, channels, 1, 1])

@@ -1,11 +1,10 @@
 //! The training operations from burn's own, for devices that our kernels do not run on.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 use burn::tensor::module;
 use burn::tensor::ops::{ConvOptions, PadMode};
 
-use super::{ConvAttributes, NormAttributes};
+use super::{ConvAttributes, NormAttributes, relu6};
 
 /// Uneven padding is made beforehand: GPU backends' gradients are at home with even padding.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, attributes: ConvAttributes) -> Tensor<4> {
@@ -46,9 +45,4 @@ pub fn batch_norm(
         true => relu6(out),
         false => out,
     }
-}
-
-/// As a difference: its gradient is 0 from 6 on, and clamp's mask is slow.
-fn relu6(x: Tensor<4>) -> Tensor<4> {
-    relu(x.clone()) - relu(x - 6.0)
 }

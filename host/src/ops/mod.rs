@@ -9,6 +9,7 @@ pub mod kernels;
 
 use burn::backend::{Backend, Dispatch, backend_extension, tensor::FloatTensor};
 use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
 
 use crate::device::is_cpu;
 
@@ -112,6 +113,11 @@ pub fn batch_norm(
         beta.into_dispatch(),
         attributes,
     ))
+}
+
+/// As a difference: its gradient is 0 from 6 on, and clamp's mask is slow.
+pub fn relu6<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    relu(x.clone()) - relu(x - 6.0)
 }
 
 #[cfg(test)]
