@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use burn::tensor::Device;
 use burn::tensor::activation::sigmoid;
+use burn::tensor::{Device, Tensor};
 use indicatif::{ProgressBar, ProgressStyle};
 use polyp_edge::fault::Fault;
 use polyp_edge::field_of_view;
@@ -17,8 +17,9 @@ use crate::files;
 use crate::measures::{Accumulator, FrameMeasures, Map, Measures};
 use crate::net::forward::{Forward, Pass, Resident};
 use crate::net::parameters::{self, Parameters};
-use crate::net::resize::Resize;
-use crate::net::segmenter::Segmenter;
+use crate::net::resize::{Resize, resize};
+use crate::net::segmenter::{self, Segmenter};
+use crate::net::{decoder, encoder};
 use crate::train::config::TrainConfig;
 use crate::train::state::{Start, must_be_of};
 use crate::train::trainer::BEST;
@@ -94,6 +95,34 @@ impl Teacher {
         let probabilities = sigmoid(logits).into_data().try_to_vec::<f32>().context("logits are f32")?;
         let maps = probabilities.chunks_exact(low * low).zip(frames.iter().zip(crops));
         Ok(maps.map(|(map, (frame, crop))| place(map, low, frame, crop)).collect())
+    }
+}
+
+/// What a teacher makes of a batch.
+pub struct Seen {
+    /// `[N, low, low]`
+    pub logits: Vec<f32>,
+    pub low: usize,
+    /// What [`decoder::decode`] gives.
+    pub levels: Vec<Tensor<4>>,
+}
+
+impl Teacher {
+    /// Looks at `pixels [size, 3, side, side]`, 0 to 255, brought to the size that the network knows.
+    pub fn see(&self, pixels: &[f32], size: usize, side: usize) -> Result<Seen> {
+        let mut pixels = pixels.to_vec();
+        self.segmenter.normalisation().apply(&mut pixels, side * side);
+        let nothing = Parameters::default();
+        let mut net = Forward::new(&nothing, Some(&self.resident), &self.device, Pass::Inference);
+        let mut input = net.tensor(pixels, [size, 3, side, side]);
+        if side != self.side() {
+            input = resize(input, [self.side(); 2], Resize::Bilinear);
+        }
+        let features = encoder::encode(&self.segmenter.encoder, &mut net, &input);
+        let levels = decoder::decode(&mut net, &features, &self.segmenter.decoder);
+        let logits = segmenter::heads(&mut net, &levels).into_iter().next().context("no level has a head")?;
+        let low = logits.dims()[2];
+        Ok(Seen { logits: logits.into_data().try_to_vec::<f32>().context("logits are f32")?, low, levels })
     }
 }
 

@@ -7,6 +7,7 @@ use polyp_edge::fault::Fault;
 use serde::Serialize;
 
 use crate::net::cost::Cost;
+use crate::net::decoder::decode;
 use crate::net::encoder::{Encoder, is_encoders};
 use crate::net::segmenter::{self, Segmenter};
 use crate::train::config::TrainConfig;
@@ -93,7 +94,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
 
 fn estimate(config: &TrainConfig) -> Result<Report, String> {
     let segmenter = config.segmenter()?;
-    let side = config.sides().into_iter().max().unwrap_or(config.network.input_side);
+    let side = config.largest_side();
     let shapes = segmenter.shapes(side);
     let count = |encoders: bool| {
         let of = shapes.shapes().filter(|(name, _)| is_encoders(name) == encoders);
@@ -173,7 +174,8 @@ impl Links {
             links.push(Link { cost, enters });
         }
         let mut decoder = Cost::default();
-        segmenter::depths(&mut decoder, &features, &segmenter.decoder);
+        let levels = decode(&mut decoder, &features, &segmenter.decoder);
+        segmenter::heads(&mut decoder, &levels);
         let widest = links.iter().map(|link| link.cost.widest).chain([decoder.widest]).max().unwrap_or(0);
         let features = features.iter().map(|f| f.iter().product::<usize>() as u64).sum();
         Links { links, decoder, features, widest, first_learning }

@@ -3,10 +3,10 @@
 use burn::tensor::Device;
 use polyp_edge::fault::Fault;
 
-use super::training::{Training, graph_file};
+use super::training::Training;
 use crate::net::encoder::EncoderKind;
 use crate::train::config::TrainConfig;
-use crate::train::trainer::graph_of_checkpoint;
+use crate::train::trainer::{GRAPH, export_checkpoint};
 
 /// Trains the student network from labelled frames. Its folder holds the float graph for `calibrate` and `export`.
 #[derive(clap::Args)]
@@ -20,9 +20,9 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let training = arguments.training;
-    let graph = graph_file(&training.out);
+    let graph = training.out.join(GRAPH);
     if arguments.graph_only {
-        graph_of_checkpoint(&training.out)?.save(&graph)?;
+        export_checkpoint(&training.out)?;
         println!("{}", graph.display());
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! What `finetune` and `distill` share: options of a training run.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use burn::tensor::Device;
@@ -67,9 +67,4 @@ impl Training {
         }
         Ok(points)
     }
-}
-
-/// The graph's place in a run's folder.
-pub fn graph_file(folder: &Path) -> PathBuf {
-    folder.join("graph.safetensors")
 }

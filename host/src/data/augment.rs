@@ -4,7 +4,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::cache::Cached;
+use super::cache::{Cached, LARGEST_TEACHER_LOGIT, TeacherView};
 
 /// How far each change may go; 0 switches it off. Factors are drawn from `1 ± value`, scale from `e^±value`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct Augmentation {
     pub log_scale: f32,
     /// Share of the side.
     pub shift: f32,
+    /// Probability that only a part of the picture fills the view, 0.4 to 0.8 of its sides, wherever it lies: with the
+    /// polyp, with a piece of it, or with mucosa alone.
+    pub zoom: f32,
     /// Probabilities of mirroring left to right, and of turning upside down.
     pub mirror: f32,
     pub flip: f32,
@@ -36,6 +39,7 @@ impl Default for Augmentation {
             rotation: std::f32::consts::PI,
             log_scale: 0.35,
             shift: 0.2,
+            zoom: 0.2,
             mirror: 0.5,
             flip: 0.0,
             brightness: 0.3,
@@ -56,6 +60,7 @@ impl Augmentation {
             rotation: 0.0,
             log_scale: 0.0,
             shift: 0.0,
+            zoom: 0.0,
             mirror: 0.0,
             flip: 0.0,
             brightness: 0.0,
@@ -73,6 +78,10 @@ impl Augmentation {
 pub struct Example {
     pub pixels: Vec<f32>,
     pub target: Vec<f32>,
+    /// Whether the target is the truth.
+    pub labelled: bool,
+    /// A teacher's logits `[side, side]`, moved as the picture was; empty if none has looked.
+    pub teacher: Vec<f32>,
 }
 
 /// The picture as it is, resized; for validation.
@@ -112,7 +121,13 @@ impl Affine {
         let (mirror, flip) = (either(a.mirror), either(a.flip));
         let (sin, cos) = angle.sin_cos();
         let (sx, sy) = (stretch / scale * mirror, flip / (scale * stretch));
-        let shift = [2.0 * within(rng, a.shift), 2.0 * within(rng, a.shift)];
+        let mut shift = [2.0 * within(rng, a.shift), 2.0 * within(rng, a.shift)];
+        let (mut sx, mut sy) = (sx, sy);
+        if a.zoom > 0.0 && rng.random::<f32>() < a.zoom {
+            let share = rng.random_range(0.4..0.8f32);
+            (sx, sy) = (sx.signum() * share * stretch, sy.signum() * share / stretch);
+            shift = [within(rng, 1.0 - share), within(rng, 1.0 - share)];
+        }
         Affine([[cos * sx, -sin * sy, shift[0]], [sin * sx, cos * sy, shift[1]]])
     }
 }
@@ -122,7 +137,8 @@ fn within(rng: &mut ChaCha8Rng, reach: f32) -> f32 {
 }
 
 /// Bilinear; black and without polyp outside the picture.
-fn warp(sample: &Cached, side: usize, Affine([row_x, row_y]): Affine) -> Example {
+fn warp(sample: &Cached, side: usize, affine: Affine) -> Example {
+    let Affine([row_x, row_y]) = affine;
     let from = (sample.mask.len() as f64).sqrt().round() as usize;
     let plane = side * side;
     let (mut pixels, mut target) = (vec![0.0; 3 * plane], vec![0.0; plane]);
@@ -157,7 +173,29 @@ fn warp(sample: &Cached, side: usize, Affine([row_x, row_y]): Affine) -> Example
             target[y * side + x] = if covered >= 127.5 { 1.0 } else { 0.0 };
         }
     }
-    Example { pixels, target }
+    let teacher = sample.teacher.as_ref().map_or(Vec::new(), |view| warp_view(view, side, affine));
+    Example { pixels, target, labelled: sample.labelled, teacher }
+}
+
+/// A teacher's logits, bilinear; certainly no polyp outside the picture.
+fn warp_view(view: &TeacherView, side: usize, Affine([row_x, row_y]): Affine) -> Vec<f32> {
+    let from = view.side;
+    let place = |at: f32| (at + 1.0) / 2.0 * from as f32 - 0.5;
+    let centre = |i: usize| (2.0 * i as f32 + 1.0) / side as f32 - 1.0;
+    // A cell is as wide as several pixels: half of it beyond the outermost centres is still picture.
+    let inner = |at: f32| (-0.5..from as f32 - 0.5).contains(&at).then(|| at.clamp(0.0, from as f32 - 1.0));
+    let cells = (0..side * side).map(|i| {
+        let (u, v) = (centre(i % side), centre(i / side));
+        let x = inner(place(row_x[0] * u + row_x[1] * v + row_x[2]));
+        let y = inner(place(row_y[0] * u + row_y[1] * v + row_y[2]));
+        let (Some(x), Some(y)) = (x, y) else { return -LARGEST_TEACHER_LOGIT };
+        let (x0, y0) = (x as usize, y as usize);
+        let (x1, y1) = ((x0 + 1).min(from - 1), (y0 + 1).min(from - 1));
+        let (fx, fy) = (x.fract(), y.fract());
+        let along = |y: usize| view.logit(y * from + x0) * (1.0 - fx) + view.logit(y * from + x1) * fx;
+        along(y0) * (1.0 - fy) + along(y1) * fy
+    });
+    cells.collect()
 }
 
 /// Soft-edged, nearly white ellipses, as wet mucosa shows the lamp.
@@ -233,7 +271,7 @@ mod tests {
         };
         let mask: Vec<u8> = (0..side * side).map(|i| if inside(i) { 255 } else { 0 }).collect();
         let pixels = mask.iter().flat_map(|m| [*m / 2 + 60, 40, 30]).collect();
-        Cached { name: String::new(), pixels, mask }
+        Cached { name: String::new(), pixels, mask, labelled: true, teacher: None }
     }
 
     #[test]
@@ -249,14 +287,36 @@ mod tests {
     #[test]
     fn picture_and_mask_move_together() {
         let Augmentation { rotation, log_scale, shift, .. } = Augmentation::default();
-        let geometry = Augmentation { rotation, log_scale, shift, ..Augmentation::none() };
-        let sample = sample(64);
-        for seed in 0..20 {
+        let geometry = Augmentation { rotation, log_scale, shift, zoom: 0.5, ..Augmentation::none() };
+        let mut sample = sample(64);
+        // A teacher that is right, and sees a quarter as many cells along each side.
+        let cell = |i: usize| (i % 16 * 4 + 2) + (i / 16 * 4 + 2) * 64;
+        let logits: Vec<f32> = (0..256).map(|i| if sample.mask[cell(i)] > 0 { 6.0 } else { -6.0 }).collect();
+        sample.teacher = Some(TeacherView::of(&logits, 16));
+        for seed in 0..40 {
             let example = augment(&sample, 56, &geometry, &mut ChaCha8Rng::seed_from_u64(seed));
             let agree =
                 example.target.iter().zip(&example.pixels).filter(|(t, p)| (**t > 0.5) == (**p > 123.0));
             assert!(agree.count() * 100 > 97 * 56 * 56, "seed {seed}");
+            let agree =
+                example.target.iter().zip(&example.teacher).filter(|(t, z)| (**t > 0.5) == (**z > 0.0));
+            assert!(agree.count() * 100 > 92 * 56 * 56, "seed {seed}: teacher");
         }
+    }
+
+    #[test]
+    fn some_parts_show_no_polyp_and_some_do() {
+        let (mut sample, zoom) = (sample(64), Augmentation { zoom: 1.0, ..Augmentation::none() });
+        let corner = |i: usize| i % 64 < 16 && i / 64 < 16;
+        sample.mask.iter_mut().enumerate().for_each(|(i, mask)| *mask = if corner(i) { 255 } else { 0 });
+        let shows = |seed| {
+            let example = augment(&sample, 32, &zoom, &mut ChaCha8Rng::seed_from_u64(seed));
+            // Wherever the part lies, it is picture to its edges, where half a pixel may be missing.
+            assert!(example.pixels.iter().all(|value| *value >= 7.0));
+            example.target.contains(&1.0)
+        };
+        let with = (0..60).filter(|seed| shows(*seed)).count();
+        assert!((10..50).contains(&with), "{with}");
     }
 
     #[test]

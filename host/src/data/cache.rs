@@ -17,6 +17,35 @@ pub struct Cached {
     pub pixels: Vec<u8>,
     /// `[side, side] u8`: the share of each cell that is polyp, 255 for all of it.
     pub mask: Vec<u8>,
+    /// Whether the mask is the truth; without one it is empty.
+    pub labelled: bool,
+    /// What teachers say of the whole picture.
+    pub teacher: Option<TeacherView>,
+}
+
+/// Teachers' logits are kept within ± this: beyond it a probability is within 0.0003 of certainty.
+pub const LARGEST_TEACHER_LOGIT: f32 = 8.0;
+
+/// A map of logits in u8.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TeacherView {
+    pub side: usize,
+    /// `[side, side]`; 0 and 255 are ± [`LARGEST_TEACHER_LOGIT`].
+    pub stored: Vec<u8>,
+}
+
+impl TeacherView {
+    pub fn of(logits: &[f32], side: usize) -> Self {
+        let store = |logit: &f32| {
+            let share = (logit / LARGEST_TEACHER_LOGIT).clamp(-1.0, 1.0) * 0.5 + 0.5;
+            (share * 255.0).round() as u8
+        };
+        TeacherView { side, stored: logits.iter().map(store).collect() }
+    }
+
+    pub fn logit(&self, i: usize) -> f32 {
+        (f32::from(self.stored[i]) / 255.0 * 2.0 - 1.0) * LARGEST_TEACHER_LOGIT
+    }
 }
 
 /// Reads every sample at `side` pixels, cut to the endoscope's field of view if `crop`. Those that cannot be read are one
@@ -28,6 +57,14 @@ pub fn load(samples: &[Sample], side: usize, crop: bool) -> Result<Vec<Cached>> 
         square(&sample.name, &frame, &mask, side, crop)
     };
     bad::none(samples.par_iter().map(read).collect())
+}
+
+/// Reads samples whose masks are not to be looked at, if they have any.
+pub fn load_unlabelled(samples: Vec<Sample>, side: usize, crop: bool) -> Result<Vec<Cached>> {
+    let samples: Vec<Sample> = samples.into_iter().map(|sample| Sample { mask: None, ..sample }).collect();
+    let mut cached = load(&samples, side, crop)?;
+    cached.iter_mut().for_each(|sample| sample.labelled = false);
+    Ok(cached)
 }
 
 /// Rendered frames, each of a colon of its own.
@@ -51,7 +88,7 @@ fn square(name: &str, frame: &Frame, mask: &[u8], side: usize, crop: bool) -> Re
     let mut preprocessor = Preprocessor::new(side);
     preprocessor.prepare(frame, crop, &mut pixels).with_context(|| name.to_owned())?;
     let mask = shrink_mask(mask, frame, crop, side, &mut preprocessor).with_context(|| name.to_owned())?;
-    Ok(Cached { name: name.to_owned(), pixels, mask })
+    Ok(Cached { name: name.to_owned(), pixels, mask, labelled: true, teacher: None })
 }
 
 /// The mask through the very resize that the picture went through.

@@ -95,7 +95,8 @@ impl Segmenter {
     /// Logits of every level, finest first, for deep supervision.
     pub fn supervised<N: TokenNet>(&self, net: &mut N, input: &N::Value) -> Vec<N::Value> {
         let features = encoder::encode(&self.encoder, net, input);
-        depths(net, &features, &self.decoder)
+        let levels = decoder::decode(net, &features, &self.decoder);
+        heads(net, &levels)
     }
 }
 
@@ -105,10 +106,9 @@ pub fn finest<N: Net>(net: &mut N, features: &[N::Value], config: &DecoderConfig
     head(net, levels.len() - 1, &levels)
 }
 
-/// Logits of every level, finest first, of an encoder's features.
-pub fn depths<N: Net>(net: &mut N, features: &[N::Value], config: &DecoderConfig) -> Vec<N::Value> {
-    let levels = decoder::decode(net, features, config);
-    (1..levels.len()).rev().map(|level| head(net, level, &levels)).collect()
+/// Logits of every level that [`decoder::decode`] gave but the deepest, finest first.
+pub fn heads<N: Net>(net: &mut N, levels: &[N::Value]) -> Vec<N::Value> {
+    (1..levels.len()).rev().map(|level| head(net, level, levels)).collect()
 }
 
 fn head<N: Net>(net: &mut N, level: usize, levels: &[N::Value]) -> N::Value {

@@ -7,7 +7,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
-use super::{ConvAttributes, NormAttributes, TrainingGradients, TrainingOps};
+use super::{ConvAttributes, NormAttributes, Storing, TrainingGradients, TrainingOps};
 
 #[derive(Debug)]
 struct Conv;
@@ -39,6 +39,24 @@ impl<B: TrainingGradients> Backward<B, 3> for BatchNorm {
         let grad = grads.consume::<B>(&ops.node);
         let ([x, statistics, gamma, beta], attributes) = ops.state;
         let gradients = B::batch_norm_grad(grad, x, statistics, gamma, beta, attributes);
+        for (node, gradient) in ops.parents.into_iter().zip(gradients) {
+            if let Some(node) = node {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Store;
+
+impl<B: TrainingGradients> Backward<B, 3> for Store {
+    type State = ([FloatTensor<B>; 3], Storing);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let ([x, bias, step], storing) = ops.state;
+        let gradients = B::store_grad(grad, x, bias, step, storing);
         for (node, gradient) in ops.parents.into_iter().zip(gradients) {
             if let Some(node) = node {
                 grads.register::<B>(node.id, gradient);
@@ -80,6 +98,22 @@ impl<B: TrainingGradients, C: CheckpointStrategy> TrainingOps for Autodiff<B, C>
         let out = B::batch_norm_act(a, b, c, d, attributes);
         match BatchNorm.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((inputs, attributes), out),
+            OpsKind::UnTracked(prep) => prep.finish(out),
+        }
+    }
+
+    fn store(
+        x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        step: FloatTensor<Self>,
+        storing: Storing,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), bias.node(), step.node()];
+        let inputs = [x, bias, step].map(|tensor| tensor.into_primitive());
+        let [a, b, c] = inputs.clone();
+        let out = B::store(a, b, c, storing);
+        match Store.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((inputs, storing), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
     }

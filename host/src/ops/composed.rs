@@ -4,7 +4,8 @@ use burn::tensor::Tensor;
 use burn::tensor::module;
 use burn::tensor::ops::{ConvOptions, PadMode};
 
-use super::{ConvAttributes, NormAttributes, relu6};
+use super::kernels::store::FLOOR_MARGIN;
+use super::{ConvAttributes, NormAttributes, Storing, relu6};
 
 /// Uneven padding is made beforehand: GPU backends' gradients are at home with even padding.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, attributes: ConvAttributes) -> Tensor<4> {
@@ -45,4 +46,14 @@ pub fn batch_norm(
         true => relu6(out),
         false => out,
     }
+}
+
+pub fn store(x: Tensor<4>, bias: Tensor<1>, step: Tensor<1>, storing: Storing) -> Tensor<4> {
+    let (channels, zero_point) = (x.dims()[1], f32::from(storing.zero_point));
+    let step = step.reshape([1, 1, 1, 1]);
+    let inside =
+        ((x + bias.reshape([1, channels, 1, 1])) / step.clone()).clamp(-zero_point, 255.0 - zero_point);
+    let exact = inside.clone().detach();
+    let stored = if storing.floors { (exact.clone() + FLOOR_MARGIN).floor() } else { exact.clone().round() };
+    (inside + (stored - exact)) * step
 }

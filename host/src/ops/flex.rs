@@ -5,7 +5,7 @@ use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
 
 use super::kernels::{self, Geometry, batch_norm::Extent};
-use super::{ConvAttributes, NormAttributes, TrainingGradients, TrainingOps};
+use super::{ConvAttributes, NormAttributes, Storing, TrainingGradients, TrainingOps};
 
 fn contiguous(tensor: FlexTensor) -> FlexTensor {
     if tensor.as_slice::<f32>().is_some() { tensor } else { tensor.to_contiguous() }
@@ -78,6 +78,12 @@ impl TrainingOps for Flex {
         );
         tensor(out, dims(&x))
     }
+
+    fn store(x: FlexTensor, bias: FlexTensor, step: FlexTensor, storing: Storing) -> FlexTensor {
+        let [x, bias, step] = [x, bias, step].map(contiguous);
+        let out = kernels::store::forward(values(&x), values(&bias), values(&step)[0], storing, extent(&x));
+        tensor(out, dims(&x))
+    }
 }
 
 impl TrainingGradients for Flex {
@@ -124,5 +130,19 @@ impl TrainingGradients for Flex {
             e,
         );
         [tensor(dx, dims(&x)), tensor(dgamma, [e.channels]), tensor(dbeta, [e.channels])]
+    }
+
+    fn store_grad(
+        grad: FlexTensor,
+        x: FlexTensor,
+        bias: FlexTensor,
+        step: FlexTensor,
+        storing: Storing,
+    ) -> [FlexTensor; 3] {
+        let [grad, x, bias, step] = [grad, x, bias, step].map(contiguous);
+        let e = extent(&x);
+        let (dx, dbias, dstep) =
+            kernels::store::backward(values(&x), values(&bias), values(&step)[0], values(&grad), storing, e);
+        [tensor(dx, dims(&x)), tensor(dbias, [e.channels]), tensor(vec![dstep], [1])]
     }
 }

@@ -1,5 +1,5 @@
 //! Training operations that burn composes slowly on the CPU, as backend extensions: convolution with asymmetric
-//! padding, and batch normalisation fused with its statistics' gradient and ReLU6. On other devices they are composed
+//! padding, batch normalisation fused with its statistics' gradient and ReLU6, and fake quantisation. On other devices they are composed
 //! of burn's own.
 
 mod autodiff;
@@ -12,6 +12,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
 use crate::device::is_cpu;
+pub use kernels::store::Storing;
 
 /// Attributes of a convolution, see [`kernels::Geometry`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,13 @@ pub trait TrainingOps: Backend {
         beta: FloatTensor<Self>,
         attributes: NormAttributes,
     ) -> FloatTensor<Self>;
+
+    fn store(
+        x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        step: FloatTensor<Self>,
+        storing: Storing,
+    ) -> FloatTensor<Self>;
 }
 
 /// What the backward passes call on the backend below autodiff.
@@ -74,6 +82,15 @@ pub trait TrainingGradients: TrainingOps {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         attributes: NormAttributes,
+    ) -> [FloatTensor<Self>; 3];
+
+    /// Gradients towards `x`, `bias`, `step`.
+    fn store_grad(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        step: FloatTensor<Self>,
+        storing: Storing,
     ) -> [FloatTensor<Self>; 3];
 }
 
@@ -113,6 +130,16 @@ pub fn batch_norm(
         beta.into_dispatch(),
         attributes,
     ))
+}
+
+/// What is left of `x + bias` once stored in u8, `bias [C]`, one `step`: fake quantisation, straight through within the
+/// range.
+pub fn store(x: Tensor<4>, bias: Tensor<1>, step: Tensor<1>, storing: Storing) -> Tensor<4> {
+    if !is_cpu(&x.device()) {
+        return composed::store(x, bias, step, storing);
+    }
+    let out = Dispatch::store(x.into_dispatch(), bias.into_dispatch(), step.into_dispatch(), storing);
+    Tensor::from_dispatch(out)
 }
 
 /// As a difference: its gradient is 0 from 6 on, and clamp's mask is slow.

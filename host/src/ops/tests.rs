@@ -86,3 +86,29 @@ fn batch_norm_agrees_with_its_composition() {
         assert!(difference(&beta.grad(&ours).unwrap(), &beta.grad(&theirs).unwrap()) < 1e-4);
     }
 }
+
+/// Rounding as [`crate::quantize::Quantisation`] does it; gradients as the composition of burn's own operations.
+#[test]
+fn storing_is_quantising_and_its_gradients_are_those_of_its_composition() {
+    for (zero_point, floors) in [(0, false), (131, false), (90, true), (255, false)] {
+        let storing = Storing { zero_point, floors };
+        let (x, bias) = (random([3, 5, 6, 7]), random([5]));
+        let step = Tensor::<1>::from_data([0.0061f32], &device()).require_grad();
+        let ours = store(x.clone(), bias.clone(), step.clone(), storing);
+        let quantisation = crate::quantize::Quantisation { scale: 0.0061, zero_point };
+        let sum = (x.clone() + bias.clone().reshape([1, 5, 1, 1])).into_data().try_to_vec::<f32>().unwrap();
+        let stored = ours.to_data().try_to_vec::<f32>().unwrap();
+        for (value, stored) in sum.iter().zip(&stored) {
+            let expected = if floors { quantisation.floored(*value) } else { quantisation.rounded(*value) };
+            assert!((stored - expected).abs() < 1e-6, "{storing:?}: {value} {stored} {expected}");
+        }
+        let theirs = composed::store(x.clone(), bias.clone(), step.clone(), storing);
+        assert!(difference(&ours, &theirs) < 1e-5);
+        let probe = Tensor::random(ours.dims(), Distribution::Uniform(-1.0, 1.0), &device());
+        let ours = (ours * probe.clone()).sum().backward();
+        let theirs = (theirs * probe).sum().backward();
+        assert!(difference(&x.grad(&ours).unwrap(), &x.grad(&theirs).unwrap()) < 1e-5);
+        assert!(difference(&bias.grad(&ours).unwrap(), &bias.grad(&theirs).unwrap()) < 1e-4);
+        assert!(difference(&step.grad(&ours).unwrap(), &step.grad(&theirs).unwrap()) < 1e-4);
+    }
+}

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::Quantisation;
-use crate::graph::{Graph, INPUT, INPUT_SCALE, INPUT_ZERO_POINT, Op};
+use crate::graph::{Graph, INPUT, INPUT_SCALE, INPUT_ZERO_POINT, Node, Op};
 
 /// A concat's tensors share a scale if the widest range is at most so many times the narrowest.
 pub const LARGEST_CONCAT_RATIO: f32 = 2.0;
@@ -21,6 +21,26 @@ pub struct Groups {
 impl Groups {
     /// `range` gives the lowest and highest value seen of each tensor.
     pub fn new(graph: &Graph, range: impl Fn(&str) -> (f32, f32)) -> Groups {
+        Groups::joined(graph, |concat| {
+            let widths = concat.inputs.iter().map(|input| {
+                let (low, high) = range(input);
+                high.max(0.0) - low.min(0.0)
+            });
+            let (narrow, wide) =
+                widths.fold((f32::MAX, 0f32), |(narrow, wide), w| (narrow.min(w), wide.max(w)));
+            wide <= LARGEST_CONCAT_RATIO * narrow
+        })
+    }
+
+    /// The groups that led to these quantisations.
+    pub fn behind(graph: &Graph, tensors: &BTreeMap<String, Quantisation>) -> Groups {
+        Groups::joined(graph, |concat| {
+            concat.inputs.iter().all(|input| tensors.get(input) == tensors.get(&concat.name))
+        })
+    }
+
+    /// `is_copy` says of a concat whether its tensors share a scale.
+    fn joined(graph: &Graph, is_copy: impl Fn(&Node) -> bool) -> Groups {
         let names: Vec<&str> =
             std::iter::once(INPUT).chain(graph.nodes.iter().map(|node| node.name.as_str())).collect();
         let mut group: HashMap<&str, usize> =
@@ -37,14 +57,8 @@ impl Groups {
             }
         }
         for node in graph.nodes.iter().filter(|node| node.op == Op::Concat) {
-            let widths = node.inputs.iter().map(|input| {
-                let (low, high) = range(input);
-                high.max(0.0) - low.min(0.0)
-            });
-            let (narrow, wide) =
-                widths.fold((f32::MAX, 0f32), |(narrow, wide), w| (narrow.min(w), wide.max(w)));
             let from_pixels = node.inputs.iter().any(|input| input == INPUT);
-            if !from_pixels && wide <= LARGEST_CONCAT_RATIO * narrow {
+            if !from_pixels && is_copy(node) {
                 node.inputs.iter().for_each(|input| join(input, &node.name));
             }
         }

@@ -93,18 +93,43 @@ struct RangeRecord {
     zero_point: u8,
 }
 
+impl RangeRecord {
+    fn of(tensor: &str, quantisation: Quantisation, seen: Extremes) -> Self {
+        let Quantisation { scale, zero_point } = quantisation;
+        let tensor = tensor.to_owned();
+        RangeRecord { tensor, seen_low: seen.low, seen_high: seen.high, scale, zero_point }
+    }
+}
+
+/// Writes how each tensor is stored, as `ranges.csv` has it; what was seen is what can be stored.
+pub fn write_ranges(path: &Path, tensors: &BTreeMap<String, Quantisation>) -> anyhow::Result<()> {
+    let records = tensors.iter().map(|(tensor, quantisation)| {
+        let (low, high) = quantisation.bounds();
+        RangeRecord::of(tensor, *quantisation, Extremes { low, high })
+    });
+    files::write_whole(path, &table(records)?)
+}
+
+/// Reads a `ranges.csv`.
+pub fn read_ranges(path: &Path) -> anyhow::Result<BTreeMap<String, Quantisation>> {
+    let wrong = |what: String| Fault::data(format!("{}: {what}; calibrate again", path.display()));
+    let mut tensors = BTreeMap::new();
+    for record in csv::Reader::from_reader(&*files::read(path)?).into_deserialize() {
+        let record: RangeRecord = record.map_err(|error| wrong(error.to_string()))?;
+        if !record.scale.is_normal() || record.scale <= 0.0 {
+            return Err(wrong(format!("{} has scale {}", record.tensor, record.scale)));
+        }
+        let quantisation = Quantisation { scale: record.scale, zero_point: record.zero_point };
+        tensors.insert(record.tensor, quantisation);
+    }
+    Ok(tensors)
+}
+
 impl Calibration {
     /// Writes the folder, replacing an earlier calibration of the same name.
     pub fn save(&self, folder: &Path, evidence: &Evidence) -> anyhow::Result<()> {
         let ranges = self.tensors.iter().map(|(tensor, quantisation)| {
-            let seen = evidence.extremes.get(tensor).copied().unwrap_or_default();
-            RangeRecord {
-                tensor: tensor.clone(),
-                seen_low: seen.low,
-                seen_high: seen.high,
-                scale: quantisation.scale,
-                zero_point: quantisation.zero_point,
-            }
+            RangeRecord::of(tensor, *quantisation, evidence.extremes.get(tensor).copied().unwrap_or_default())
         });
         let mut corrections = String::new();
         for (node, values) in &self.corrections {
@@ -133,15 +158,7 @@ impl Calibration {
         if recipe.format != FORMAT {
             return Err(wrong(RECIPE, format!("format {} is not {FORMAT}", recipe.format)));
         }
-        let mut tensors = BTreeMap::new();
-        for record in csv::Reader::from_reader(&*files::read(&folder.join(RANGES))?).into_deserialize() {
-            let record: RangeRecord = record.map_err(|error| wrong(RANGES, error.to_string()))?;
-            if !record.scale.is_normal() || record.scale <= 0.0 {
-                return Err(wrong(RANGES, format!("{} has scale {}", record.tensor, record.scale)));
-            }
-            let quantisation = Quantisation { scale: record.scale, zero_point: record.zero_point };
-            tensors.insert(record.tensor, quantisation);
-        }
+        let tensors = read_ranges(&folder.join(RANGES))?;
         let mut corrections = BTreeMap::new();
         for line in files::read_text(&folder.join(CORRECTIONS))?.lines() {
             let mut cells = line.split(',');

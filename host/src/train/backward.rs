@@ -1,23 +1,25 @@
 //! One batch forward and back: loss, gradients, statistics; with everything kept between, or with only every few links
 //! of the encoder kept and the rest computed again (activation checkpointing, Chen et al. 2016).
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::tensor::{Device, Tensor};
 
 use super::batches::Batch;
 use super::config::TrainConfig;
-use super::loss::segmentation_loss;
-use crate::net::encoder::Encoder;
+use super::distillation::Teachers;
+use super::learner::{Learner, Logits, Outcome};
+use super::objective::descend;
+use super::trainer::GRAPH;
+use crate::graph::Graph;
+use crate::net::decoder;
+use crate::net::encoder::{self, AnyEncoder, Encoder};
+use crate::net::fold::Fold;
 use crate::net::forward::{Forward, Pass, Resident};
 use crate::net::parameters::{Array, Parameters};
 use crate::net::segmenter::{self, Segmenter};
-
-/// What a batch came to.
-pub struct Outcome {
-    pub loss: f32,
-    pub gradients: Parameters,
-    pub statistics: Parameters,
-}
+use crate::net::student::student;
 
 /// What does not change from batch to batch.
 pub struct Setting<'a> {
@@ -25,7 +27,45 @@ pub struct Setting<'a> {
     pub config: &'a TrainConfig,
     /// The frozen encoder's values, on the device.
     pub resident: &'a Resident,
+    /// Whose features are to be matched, if any.
+    pub teachers: Option<&'a Teachers>,
     pub device: &'a Device,
+}
+
+impl Learner for Setting<'_> {
+    fn batch(&self, parameters: &Parameters, batch: &Batch) -> Result<Outcome> {
+        let (pixels, shape) = self.input(batch);
+        match self.config.checkpoint_links {
+            0 => self.whole(parameters, batch, pixels, shape),
+            links => self.in_pieces(parameters, batch, pixels, shape, links),
+        }
+    }
+
+    fn logits(&self, parameters: &Parameters, batch: &Batch) -> Result<Logits> {
+        let (pixels, shape) = self.input(batch);
+        let mut net = self.pass(parameters, Pass::Inference);
+        let input = net.tensor(pixels, shape);
+        let logits = self.segmenter.logits(&mut net, &input);
+        let low = logits.dims()[2];
+        Ok(Logits { values: logits.into_data().try_to_vec::<f32>().context("logits are f32")?, low })
+    }
+
+    fn export(&self, parameters: &Parameters, folder: &Path) -> Result<()> {
+        match graph(self.segmenter, parameters, self.config) {
+            Some(graph) => graph.save(&folder.join(GRAPH)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The weights as an inference graph; `None` for a network that the cart cannot run.
+pub fn graph(segmenter: &Segmenter, parameters: &Parameters, config: &TrainConfig) -> Option<Graph> {
+    let side = config.network.input_side;
+    // A graph's logits are at stride 4.
+    let exportable = matches!(segmenter.encoder, AnyEncoder::EfficientNet(_))
+        && !config.network.encoder.frozen
+        && segmenter.decoder.finest == 1;
+    exportable.then(|| Fold::graph(parameters, side, |net, input| student(net, input, &segmenter.decoder)))
 }
 
 impl Setting<'_> {
@@ -33,15 +73,15 @@ impl Setting<'_> {
         Forward::new(parameters, Some(self.resident), self.device, pass)
     }
 
-    /// Loss and gradients of a batch.
-    pub fn batch(&self, parameters: &Parameters, batch: &Batch) -> Result<Outcome> {
+    fn input(&self, batch: &Batch) -> (Vec<f32>, [usize; 4]) {
         let mut pixels = batch.pixels.clone();
         self.segmenter.normalisation().apply(&mut pixels, batch.side * batch.side);
-        let shape = [batch.size, 3, batch.side, batch.side];
-        match self.config.checkpoint_links {
-            0 => self.whole(parameters, batch, pixels, shape),
-            links => self.in_pieces(parameters, batch, pixels, shape, links),
-        }
+        (pixels, [batch.size, 3, batch.side, batch.side])
+    }
+
+    /// How far the decoder's levels are from the teachers', as a loss.
+    fn beside(&self, levels: &[Tensor<4>], batch: &Batch) -> Result<Option<Tensor<1>>> {
+        self.teachers.map(|teachers| teachers.features(levels, batch)).transpose()
     }
 
     fn whole(
@@ -53,8 +93,10 @@ impl Setting<'_> {
     ) -> Result<Outcome> {
         let mut net = self.pass(parameters, Pass::Training);
         let input = net.tensor(pixels, shape);
-        let depths = self.segmenter.supervised(&mut net, &input);
-        let (loss, gradients) = self.descend(&net, depths, batch)?;
+        let features = encoder::encode(&self.segmenter.encoder, &mut net, &input);
+        let levels = decoder::decode(&mut net, &features, &self.segmenter.decoder);
+        let depths = segmenter::heads(&mut net, &levels);
+        let (loss, gradients) = descend(depths, batch, self.config, self.beside(&levels, batch)?)?;
         Ok(Outcome { loss, gradients: net.gradients(&gradients), statistics: net.batch_statistics() })
     }
 
@@ -86,8 +128,9 @@ impl Setting<'_> {
         }
         let mut above = self.pass(parameters, Pass::Training);
         let features: Vec<Tensor<4>> = features.into_iter().map(|feature| above.leaf(feature)).collect();
-        let depths = segmenter::depths(&mut above, &features, &self.segmenter.decoder);
-        let (loss, found) = self.descend(&above, depths, batch)?;
+        let levels = decoder::decode(&mut above, &features, &self.segmenter.decoder);
+        let depths = segmenter::heads(&mut above, &levels);
+        let (loss, found) = descend(depths, batch, self.config, self.beside(&levels, batch)?)?;
         let mut gradients = above.gradients(&found);
         let mut statistics = below.batch_statistics();
         statistics.0.extend(above.batch_statistics().0);
@@ -127,33 +170,6 @@ impl Setting<'_> {
             end = from;
         }
         Ok(Outcome { loss, gradients, statistics })
-    }
-
-    /// The loss over all depths, and the backward pass from it.
-    fn descend(&self, net: &Forward, depths: Vec<Tensor<4>>, batch: &Batch) -> Result<(f32, Gradients)> {
-        let mut total = 0.0;
-        // The loss enters the graph as its own linearisation: the gradient of Σ logits · g is g.
-        let mut proxy: Option<Tensor<1>> = None;
-        for (logits, weight) in depths.into_iter().zip(&self.config.depth_weights) {
-            let shape = logits.dims();
-            let values = logits.to_data().try_to_vec::<f32>().context("logits are f32")?;
-            let (loss, mut gradient) = segmentation_loss(
-                &values,
-                shape[2],
-                &batch.targets,
-                &batch.weights,
-                batch.side,
-                self.config.bce,
-            );
-            total += weight * loss;
-            gradient.iter_mut().for_each(|g| *g *= weight);
-            let part = (logits * net.tensor(gradient, shape)).sum();
-            proxy = Some(match proxy {
-                Some(sum) => sum + part,
-                None => part,
-            });
-        }
-        Ok((total, proxy.context("the network has no outputs")?.backward()))
     }
 }
 

@@ -16,6 +16,8 @@ fn batch(side: usize) -> Batch {
         .map(|_| Example {
             pixels: (0..3 * side * side).map(|_| rng.random_range(0..256) as f32).collect(),
             target: (0..side * side).map(|i| f32::from(i % side > 20 && i / side < 30)).collect(),
+            labelled: true,
+            teacher: Vec::new(),
         })
         .collect();
     Batch::of(&examples, side)
@@ -60,6 +62,7 @@ fn pieces_give_the_gradients_of_the_whole() {
         for links in [0, 1, 3, 100] {
             config.checkpoint_links = links;
             let setting = Setting {
+                teachers: None,
                 segmenter: &segmenter,
                 config: &config,
                 resident: &start.resident,

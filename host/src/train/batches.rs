@@ -8,6 +8,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::config::TrainConfig;
 use super::loss::boundary_weights;
 use crate::data::augment::{Augmentation, Example, augment};
 use crate::data::cache::Cached;
@@ -18,6 +19,10 @@ pub struct Batch {
     pub pixels: Vec<f32>,
     pub targets: Vec<f32>,
     pub weights: Vec<f32>,
+    /// Whether the target of each picture is the truth.
+    pub labelled: Vec<bool>,
+    /// Logits that teachers give, `[N, S, S]`; empty without teachers.
+    pub teacher: Vec<f32>,
     pub size: usize,
 }
 
@@ -29,22 +34,42 @@ impl Batch {
             pixels: examples.iter().flat_map(|e| e.pixels.iter().copied()).collect(),
             targets: examples.iter().flat_map(|e| e.target.iter().copied()).collect(),
             weights,
+            labelled: examples.iter().map(|e| e.labelled).collect(),
+            teacher: examples.iter().flat_map(|e| e.teacher.iter().copied()).collect(),
             size: examples.len(),
         }
+    }
+
+    /// Boundary weights of other targets than the batch's own, `[N, S, S]`.
+    pub fn weights_of(&self, targets: &[f32]) -> Vec<f32> {
+        let plane = self.side * self.side;
+        let each: Vec<Vec<f32>> =
+            targets.par_chunks(plane).map(|target| boundary_weights(target, self.side)).collect();
+        each.concat()
     }
 }
 
 /// Samples that batches are drawn from, and how.
 pub struct Plan {
     pub samples: Arc<Vec<Cached>>,
-    /// The sides of which each batch has one, drawn at random.
-    pub sides: Vec<usize>,
+    /// For each epoch the sides of which a batch has one, drawn at random; the last ones serve all later epochs.
+    pub sides: Vec<Vec<usize>>,
     pub batch: usize,
     pub augmentation: Augmentation,
     pub seed: u64,
 }
 
 impl Plan {
+    pub fn new(config: &TrainConfig, samples: Arc<Vec<Cached>>) -> Self {
+        Plan {
+            samples,
+            sides: (0..config.epochs).map(|epoch| config.sides(epoch)).collect(),
+            batch: config.batch,
+            augmentation: config.augmentation,
+            seed: config.seed,
+        }
+    }
+
     /// Whole batches of an epoch; what is left over waits for the next shuffle.
     pub fn batches_per_epoch(&self) -> usize {
         (self.samples.len() / self.batch).max(1)
@@ -60,9 +85,10 @@ impl Plan {
             ChaCha8Rng::seed_from_u64(self.seed.wrapping_add(number.wrapping_mul(0xd134_2543_de82_ef95)));
         let drawn: Vec<(usize, u64)> =
             order.iter().cycle().skip(first).take(self.batch).map(|i| (*i, seeds.random())).collect();
-        let side = match self.sides[..] {
+        let sides = &self.sides[(epoch as usize).min(self.sides.len() - 1)];
+        let side = match sides[..] {
             [side] => side,
-            _ => self.sides[seeds.random_range(0..self.sides.len())],
+            _ => sides[seeds.random_range(0..sides.len())],
         };
         let examples: Vec<Example> = drawn
             .into_par_iter()

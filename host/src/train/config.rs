@@ -26,9 +26,15 @@ pub struct TrainConfig {
     pub accumulate: usize,
     /// Input sizes, as shares of `input_side`, that batches are drawn from at random; rounded to multiples of 32.
     pub scales: Vec<f32>,
+    /// What the sizes are multiplied by in the first epoch; it grows evenly to 1 over `grow_until` of the epochs
+    /// (progressive resizing, as in EfficientNetV2, Tan and Le 2021).
+    pub grow_from: f32,
+    pub grow_until: f32,
     /// Lists of frames with polyps, and without; a tenth of each is held back.
     pub lists: Vec<PathBuf>,
     pub negative_lists: Vec<PathBuf>,
+    /// Lists of frames of which nothing is known but what teachers say; none is held back.
+    pub unlabelled_lists: Vec<PathBuf>,
     /// Frames of the rendered endoscope in the mix.
     pub rendered: usize,
     /// Whether pictures are cut to the endoscope's field of view first, as the cart does.
@@ -46,6 +52,61 @@ pub struct TrainConfig {
     pub network: SegmenterConfig,
     pub optimizer: OptimizerConfig,
     pub augmentation: Augmentation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<Distillation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantised: Option<Quantised>,
+}
+
+/// What teachers add to the loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Distillation {
+    /// Runs of `finetune` or `distill`; of several the mean is taken. A network's own run makes it its own teacher.
+    pub teachers: Vec<PathBuf>,
+    /// Weight of the truth, where there is one.
+    pub truth: f32,
+    /// Weight of teachers' masks, as probabilities, in the truth's loss.
+    pub soft: f32,
+    /// Weight of likeness to teachers' logits at `temperature`.
+    pub logits: f32,
+    pub temperature: f32,
+    /// Weight of likeness to the first teacher's decoder levels: where they are strong.
+    pub features: f32,
+    /// Whether teachers look at each picture once, whole and mirrored, and what they say is kept in the run's folder;
+    /// else they look at each batch as the student does.
+    pub cached: bool,
+}
+
+impl Default for Distillation {
+    fn default() -> Self {
+        Distillation {
+            teachers: Vec::new(),
+            truth: 1.0,
+            soft: 0.5,
+            logits: 0.5,
+            temperature: 2.0,
+            features: 0.0,
+            cached: true,
+        }
+    }
+}
+
+/// Quantisation-aware training of a folded graph, which then takes the place of `network`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quantised {
+    /// A run's `graph.safetensors`.
+    pub graph: PathBuf,
+    /// What `calibrate` made of it: where ranges start.
+    pub calibration: PathBuf,
+    /// Whether ranges are learned, or stay as they were observed.
+    #[serde(default = "yes")]
+    pub learn_ranges: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Default for TrainConfig {
@@ -57,8 +118,11 @@ impl Default for TrainConfig {
             batch: 16,
             accumulate: 1,
             scales: vec![1.0],
+            grow_from: 1.0,
+            grow_until: 0.7,
             lists: vec!["train".into()],
             negative_lists: vec!["negative-train".into()],
+            unlabelled_lists: Vec::new(),
             rendered: 200,
             crop: true,
             bce: BceWeighting::Boundary,
@@ -69,6 +133,8 @@ impl Default for TrainConfig {
             network: SegmenterConfig::default(),
             optimizer: OptimizerConfig::default(),
             augmentation: Augmentation::default(),
+            distillation: None,
+            quantised: None,
         }
     }
 }
@@ -146,6 +212,8 @@ impl TrainConfig {
             (self.accumulate > 0, "accumulate must be at least 1"),
             (!self.scales.is_empty(), "scales must hold at least one share"),
             (self.scales.iter().all(|s| (0.25..=4.0).contains(s)), "scales must lie in [0.25, 4]"),
+            ((0.25..=1.0).contains(&self.grow_from), "grow_from must lie in [0.25, 1]"),
+            (self.grow_until > 0.0 && self.grow_until <= 1.0, "grow_until must lie in (0, 1]"),
             (!self.lists.is_empty(), "lists must name at least one list"),
             (self.depth_weights.iter().all(|w| *w >= 0.0), "depth_weights must not be below 0"),
             (o.rate > 0.0 && o.encoder_rate > 0.0, "rates must be over 0"),
@@ -154,7 +222,28 @@ impl TrainConfig {
             ((0.0..1.0).contains(&o.average_decay), "average_decay must lie in [0, 1)"),
             (o.clip_norm > 0.0, "clip_norm must be over 0"),
         ];
-        if let Some((_, why)) = rules.iter().find(|(holds, _)| !holds) {
+        let distillation = self.distillation.clone().unwrap_or_default();
+        let d = &distillation;
+        let taught = self.distillation.is_some();
+        let weights = [d.truth, d.soft, d.logits, d.features];
+        let of_distillation = [
+            (!taught || !d.teachers.is_empty(), "distillation.teachers must name at least one run"),
+            (weights.iter().all(|w| *w >= 0.0), "distillation's weights must not be below 0"),
+            (
+                d.truth + d.soft + d.logits > 0.0,
+                "one of distillation's truth, soft and logits must be over 0",
+            ),
+            (d.temperature > 0.0, "distillation.temperature must be over 0"),
+            (
+                self.unlabelled_lists.is_empty() || taught && d.soft + d.logits > 0.0,
+                "unlabelled_lists need distillation with soft or logits over 0",
+            ),
+            (
+                d.features == 0.0 || self.quantised.is_none(),
+                "distillation.features must be 0 in quantisation-aware training: a folded graph has no levels",
+            ),
+        ];
+        if let Some((_, why)) = rules.iter().chain(&of_distillation).find(|(holds, _)| !holds) {
             return Err((*why).to_owned());
         }
         match self.depth_weights.len() == depths {
@@ -163,10 +252,16 @@ impl TrainConfig {
         }
     }
 
-    /// The sides that batches are drawn from.
-    pub fn sides(&self) -> Vec<usize> {
-        let side = self.network.input_side as f32;
+    /// The sides that an epoch's batches are drawn from.
+    pub fn sides(&self, epoch: u64) -> Vec<usize> {
+        let grown = (epoch as f32 / (self.grow_until * self.epochs as f32)).min(1.0);
+        let side = self.network.input_side as f32 * (self.grow_from + (1.0 - self.grow_from) * grown);
         self.scales.iter().map(|scale| ((scale * side / 32.0).round() as usize).max(1) * 32).collect()
+    }
+
+    /// The largest side of any batch.
+    pub fn largest_side(&self) -> usize {
+        self.sides(self.epochs).into_iter().max().unwrap_or(self.network.input_side)
     }
 }
 

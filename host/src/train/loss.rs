@@ -47,33 +47,101 @@ fn box_mean(values: &[f32], side: usize, radius: usize) -> Vec<f32> {
     out
 }
 
+/// What logits are compared with: `[N, S, S]` each.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    /// Probabilities of polyp; 0 or 1 where it is the truth.
+    pub values: &'a [f32],
+    /// See [`boundary_weights`].
+    pub weights: &'a [f32],
+    /// How much each of the N pictures counts; 1 if `None`.
+    pub shares: Option<&'a [f32]>,
+}
+
 /// Loss of a batch and its gradient. `logits [N, 1, h, h]` are enlarged bilinearly to the targets' `[N, S, S]`; the
 /// loss is the mean over pictures.
 pub fn segmentation_loss(
     logits: &[f32],
     low: usize,
-    targets: &[f32],
-    weights: &[f32],
+    target: Target,
     side: usize,
     weighting: BceWeighting,
 ) -> (f32, Vec<f32>) {
-    let batch = targets.len() / (side * side);
-    let matrix = Resize::Bilinear.matrix(low, side);
-    let taps = sparse_columns(&matrix, low, side);
+    enlarged_loss(logits, low, side, |picture, logits| {
+        let share = target.shares.map_or(1.0, |shares| shares[picture]);
+        if share == 0.0 {
+            return (0.0, vec![0.0; side * side]);
+        }
+        let plane = picture * side * side..(picture + 1) * side * side;
+        let (loss, mut towards) =
+            picture_loss(logits, &target.values[plane.clone()], &target.weights[plane], weighting);
+        towards.iter_mut().for_each(|g| *g *= share);
+        (share * loss, towards)
+    })
+}
+
+/// Binary cross-entropy between what `logits [N, 1, h, h]` and a teacher's `[N, S, S]` say at a temperature, times its
+/// square, which keeps gradients the same size (Hinton et al., 2015); the teacher's own entropy taken off, so that it is 0
+/// where both say the same.
+pub fn likeness_loss(
+    logits: &[f32],
+    low: usize,
+    teacher: &[f32],
+    side: usize,
+    temperature: f32,
+) -> (f32, Vec<f32>) {
+    let plane = side * side;
+    enlarged_loss(logits, low, side, |picture, logits| {
+        let mut sum = 0.0f64;
+        let teacher = &teacher[picture * plane..][..plane];
+        let towards = logits.iter().zip(teacher).map(|(z, t)| {
+            let (z, t) = (z / temperature, t / temperature);
+            let (p, q) = (sigmoid(z), sigmoid(t));
+            let entropy = |z: f32| z.max(0.0) - z * q + (-z.abs()).exp().ln_1p();
+            sum += (entropy(z) - entropy(t)) as f64;
+            temperature * (p - q) / plane as f32
+        });
+        let towards = towards.collect();
+        ((temperature * temperature) * (sum / plane as f64) as f32, towards)
+    })
+}
+
+fn sigmoid(z: f32) -> f32 {
+    let small = (-z.abs()).exp();
+    if z >= 0.0 { 1.0 / (1.0 + small) } else { small / (1.0 + small) }
+}
+
+/// The mean of `f(picture, its enlarged logits)` and the gradient, which `f` gives towards the enlarged ones.
+fn enlarged_loss(
+    logits: &[f32],
+    low: usize,
+    side: usize,
+    f: impl Fn(usize, &[f32]) -> (f32, Vec<f32>) + Sync,
+) -> (f32, Vec<f32>) {
+    let batch = logits.len() / (low * low);
+    let taps = taps(low, side);
     let mut gradient = vec![0.0; logits.len()];
     let losses: Vec<f32> = gradient
         .par_chunks_mut(low * low)
         .zip(logits.par_chunks(low * low))
-        .zip(targets.par_chunks(side * side).zip(weights.par_chunks(side * side)))
-        .map(|((gradient, logits), (target, weight))| {
-            let enlarged = enlarge(logits, low, side, &taps);
-            let (loss, towards) = picture_loss(&enlarged, target, weight, weighting);
+        .enumerate()
+        .map(|(picture, (gradient, logits))| {
+            let (loss, towards) = f(picture, &enlarge(logits, low, side, &taps));
             reduce(&towards, low, side, &taps, gradient);
             gradient.iter_mut().for_each(|g| *g /= batch as f32);
             loss
         })
         .collect();
     (losses.iter().sum::<f32>() / batch as f32, gradient)
+}
+
+/// One picture's logits enlarged bilinearly.
+pub fn enlarged(logits: &[f32], low: usize, side: usize) -> Vec<f32> {
+    enlarge(logits, low, side, &taps(low, side))
+}
+
+fn taps(low: usize, side: usize) -> Vec<(usize, f32, f32)> {
+    sparse_columns(&Resize::Bilinear.matrix(low, side), low, side)
 }
 
 /// Each output's two inputs and their shares.
@@ -125,9 +193,8 @@ fn picture_loss(logits: &[f32], target: &[f32], weight: &[f32], weighting: BceWe
     let (mut bce, mut intersection, mut union) = (0.0f64, 0.0f64, 0.0f64);
     let mut probabilities = Vec::with_capacity(logits.len());
     for ((z, t), w) in logits.iter().zip(target).zip(weight) {
-        let small = (-z.abs()).exp();
-        let p = if *z >= 0.0 { 1.0 / (1.0 + small) } else { small / (1.0 + small) };
-        let entropy = z.max(0.0) - z * t + small.ln_1p();
+        let p = sigmoid(*z);
+        let entropy = z.max(0.0) - z * t + (-z.abs()).exp().ln_1p();
         bce += match weighting {
             BceWeighting::Boundary => (w * entropy / total) as f64,
             BceWeighting::Plain => (entropy / count) as f64,
@@ -158,6 +225,9 @@ mod tests {
 
     use super::*;
 
+    /// A loss and its gradient.
+    type Slope = (f32, Vec<f32>);
+
     #[test]
     fn the_gradient_is_the_loss_differentiated() {
         let (low, side, batch) = (4, 16, 2);
@@ -166,8 +236,7 @@ mod tests {
         let targets: Vec<f32> =
             (0..batch * side * side).map(|i| (i % side > 6 && i < 200) as u8 as f32).collect();
         let weights: Vec<f32> = targets.chunks(side * side).flat_map(|t| boundary_weights(t, side)).collect();
-        for weighting in [BceWeighting::Boundary, BceWeighting::Plain] {
-            let loss = |logits: &[f32]| segmentation_loss(logits, low, &targets, &weights, side, weighting);
+        let check = |loss: &dyn Fn(&[f32]) -> Slope| {
             let (_, gradient) = loss(&logits);
             for i in 0..logits.len() {
                 let mut moved = logits.clone();
@@ -175,9 +244,34 @@ mod tests {
                 let above = loss(&moved).0;
                 moved[i] -= 0.04;
                 let slope = (above - loss(&moved).0) / 0.04;
-                assert!((slope - gradient[i]).abs() < 2e-4, "{weighting:?} {i}: {slope} {}", gradient[i]);
+                assert!((slope - gradient[i]).abs() < 2e-4, "{i}: {slope} {}", gradient[i]);
+            }
+        };
+        let soft: Vec<f32> = targets.iter().map(|t| 0.2 + 0.7 * t).collect();
+        for weighting in [BceWeighting::Boundary, BceWeighting::Plain] {
+            for (values, shares) in [(&targets, None), (&targets, Some(&[0.3, 1.0][..])), (&soft, None)] {
+                let target = Target { values, weights: &weights, shares };
+                check(&|logits| segmentation_loss(logits, low, target, side, weighting));
             }
         }
+        let teacher: Vec<f32> = targets.iter().map(|t| 5.0 * t - 2.0).collect();
+        for temperature in [1.0, 3.0] {
+            check(&|logits| likeness_loss(logits, low, &teacher, side, temperature));
+        }
+        let own: Vec<f32> = logits.chunks(low * low).flat_map(|z| enlarged(z, low, side)).collect();
+        let (loss, gradient) = likeness_loss(&logits, low, &own, side, 2.0);
+        assert!(loss.abs() < 1e-6 && gradient.iter().all(|g| g.abs() < 1e-6));
+    }
+
+    #[test]
+    fn a_picture_without_truth_counts_nothing() {
+        let (low, side) = (4, 16);
+        let logits: Vec<f32> = (0..2 * low * low).map(|i| i as f32 / 8.0 - 2.0).collect();
+        let (values, weights) = (vec![1.0; 2 * side * side], vec![1.0; 2 * side * side]);
+        let target = Target { values: &values, weights: &weights, shares: Some(&[1.0, 0.0]) };
+        let (_, gradient) = segmentation_loss(&logits, low, target, side, BceWeighting::Plain);
+        assert!(gradient[..low * low].iter().all(|g| *g != 0.0));
+        assert!(gradient[low * low..].iter().all(|g| *g == 0.0));
     }
 
     #[test]

@@ -38,10 +38,11 @@ impl Material {
         train.extend(negatives);
         held.extend(held_negatives);
         let side = config.network.input_side;
-        let largest = config.sides().into_iter().max().unwrap_or(side);
+        let largest = config.largest_side();
         // Room for scaling up without going soft.
         let roomy = largest * if config.augmentation.log_scale > 0.0 { 5 } else { 4 } / 4;
         let mut cached = cache::load(&train, roomy, config.crop)?;
+        cached.extend(cache::load_unlabelled(read(&config.unlabelled_lists)?, roomy, config.crop)?);
         cached.extend(cache::render(config.rendered, roomy, config.seed)?);
         Ok(Material { train: cached, held: cache::load(&held, side, config.crop)? })
     }

@@ -12,10 +12,14 @@ use burn::tensor::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 use polyp_edge::fault::Fault;
 
-use super::backward::{self, Setting};
+use super::backward::{self, Setting, graph};
 use super::batches::{Batch, Plan};
 use super::config::TrainConfig;
 use super::curve::{self, Point};
+use super::distillation::Teachers;
+use super::folded::Folded;
+use super::learner::Learner;
+use super::loss::enlarged;
 use super::material::Material;
 use super::optimizer::{average, blend};
 use super::preview;
@@ -24,15 +28,13 @@ use crate::data::augment::plain;
 use crate::data::cache::Cached;
 use crate::files;
 use crate::graph::Graph;
-use crate::net::encoder::AnyEncoder;
-use crate::net::fold::Fold;
-use crate::net::forward::{Forward, Pass};
-use crate::net::segmenter::Segmenter;
-use crate::net::student::student;
-use crate::net::{Net, Parameters, parameters};
+use crate::net::{Parameters, parameters};
 
 /// Weights are averaged, statistics blended: share of the old running statistic that each step keeps.
 const STATISTICS_DECAY: f32 = 0.9;
+
+/// The file of a run's newest averaged weights as an inference graph.
+pub const GRAPH: &str = "graph.safetensors";
 
 /// The file of a run's best epoch.
 pub const BEST: &str = "best.safetensors";
@@ -54,31 +56,54 @@ pub struct Run {
 
 /// Trains until the configured epochs are done or nothing gets better. Gives every finished epoch.
 pub fn train(run: &Run) -> Result<Vec<Point>> {
-    let (config, folder, device) = (&run.config, &run.folder, &run.device);
+    let (folder, device) = (&run.folder, &run.device);
+    let mut config = run.config.clone();
+    if let Some(quantised) = &config.quantised {
+        config.network.input_side = Graph::load(&quantised.graph)?.input_side;
+    }
+    let config = &config;
     let segmenter = config.segmenter().map_err(Fault::configuration)?;
     let checkpoint = folder.join(CHECKPOINT);
     if checkpoint.exists() && !run.resume {
         let why = format!("{} holds a run; go on with --resume or name another folder", folder.display());
         return Err(Fault::usage(why));
     }
-    let start = Start::new(config, &segmenter, &run.data, device)?;
+    let teachers =
+        config.distillation.as_ref().map(|own| Teachers::open(own, &run.data, device)).transpose()?;
+    let resident;
+    let (learner, parameters, origin): (Box<dyn Learner>, _, _) = match &config.quantised {
+        Some(quantised) => {
+            let (folded, parameters, origin) = Folded::open(quantised, config, device)?;
+            (Box::new(folded), parameters, origin)
+        }
+        None => {
+            let start = Start::new(config, &segmenter, &run.data, device)?;
+            resident = start.resident;
+            let features = config.distillation.as_ref().is_some_and(|own| own.features > 0.0);
+            let teachers = teachers.as_ref().filter(|_| features);
+            let setting = Setting { segmenter: &segmenter, config, resident: &resident, teachers, device };
+            (Box::new(setting), start.parameters, start.encoder)
+        }
+    };
     std::fs::create_dir_all(folder)
         .map_err(|error| Fault::io(format!("cannot make {}: {error}", folder.display())))?;
-    let mut state = State::fresh(start.parameters, start.encoder);
+    let mut state = State::fresh(parameters, origin);
     let mut points = Vec::new();
     if checkpoint.exists() {
         state.restore(&checkpoint)?;
         points = curve::read(folder)?;
     }
     files::write_whole(&folder.join("config.toml"), toml::to_string(config)?.as_bytes())?;
-    let material = Material::load(config, folder, &run.data)?;
-    let plan = Arc::new(Plan {
-        samples: Arc::new(material.train),
-        sides: config.sides(),
-        batch: config.batch,
-        augmentation: config.augmentation,
-        seed: config.seed,
-    });
+    let mut material = Material::load(config, folder, &run.data)?;
+    let looks_once = config.distillation.as_ref().is_some_and(|own| own.cached);
+    let watching = match teachers.as_ref() {
+        Some(teachers) if looks_once => {
+            teachers.look_at_all(&mut material.train, folder)?;
+            None
+        }
+        teachers => teachers,
+    };
+    let plan = Arc::new(Plan::new(config, Arc::new(material.train)));
     let accumulate = config.accumulate as u64;
     preview::write(&folder.join("examples.png"), &plan.batch(state.step * accumulate))?;
     let per_epoch = (plan.batches_per_epoch() as u64 / accumulate).max(1);
@@ -95,18 +120,17 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
         "{bar:30} step {pos}/{len} · {elapsed} gone, {eta} left · {msg}",
     )?);
     bar.reset_eta();
-    let setting = Setting { segmenter: &segmenter, config, resident: &start.resident, device };
     let batches = plan.clone().stream(state.step * accumulate, end * accumulate);
     let (mut losses, mut started) = (Vec::new(), Instant::now());
     while state.step < end {
         let progress = state.step as f32 / total as f32;
-        let loss = step(&mut state, &batches, &setting, progress)?;
+        let loss = step(&mut state, &batches, &*learner, watching, config, progress)?;
         losses.push(loss as f64);
         bar.set_message(format!("loss {loss:.3}"));
         bar.inc(1);
         let ends_epoch = state.step.is_multiple_of(per_epoch);
         if ends_epoch {
-            let (dice, lit) = validate(&setting, &state.averaged, &material.held);
+            let (dice, lit) = validate(&*learner, &state.averaged, &material.held, config)?;
             let point = Point {
                 epoch: state.step / per_epoch - 1,
                 steps: state.step,
@@ -130,9 +154,7 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
             if is_best {
                 save_best(folder, &state, config)?;
             }
-            if let Some(graph) = export(&segmenter, &state.averaged, config) {
-                graph.save(&folder.join("graph.safetensors"))?;
-            }
+            learner.export(&state.averaged, folder)?;
             curve::write(folder, &points)?;
         }
         let stalled = ends_epoch && has_stalled(&points, config.patience);
@@ -168,40 +190,39 @@ fn save_best(folder: &Path, state: &State, config: &TrainConfig) -> Result<()> {
     parameters::save(&folder.join(BEST), &[("averaged", &state.averaged)], notes)
 }
 
-/// The averaged weights as an inference graph; `None` for a network that the cart cannot run.
-fn export(segmenter: &Segmenter, parameters: &Parameters, config: &TrainConfig) -> Option<Graph> {
-    let side = config.network.input_side;
-    // A graph's logits are at stride 4.
-    let exportable = matches!(segmenter.encoder, AnyEncoder::EfficientNet(_))
-        && !config.network.encoder.frozen
-        && segmenter.decoder.finest == 1;
-    exportable.then(|| Fold::graph(parameters, side, |net, input| student(net, input, &segmenter.decoder)))
-}
-
-/// The averaged weights of a run's checkpoint as an inference graph.
-pub fn graph_of_checkpoint(folder: &Path) -> Result<Graph> {
+/// Writes what [`train`] would have written of a run's checkpoint at the end of an epoch.
+pub fn export_checkpoint(folder: &Path) -> Result<()> {
     let config = TrainConfig::load(&folder.join("config.toml"), &TrainConfig::default())?;
-    let segmenter = config.segmenter().map_err(Fault::configuration)?;
     let path = folder.join(CHECKPOINT);
     let (mut sets, _) = parameters::load(&path)?;
     let missing = || Fault::data(format!("{} has no averaged weights", path.display()));
     let averaged = sets.remove("averaged").ok_or_else(missing)?;
-    export(&segmenter, &averaged, &config).ok_or_else(|| {
+    if let Some(quantised) = &config.quantised {
+        let device = Device::flex();
+        return Folded::open(quantised, &config, &device)?.0.export(&averaged, folder);
+    }
+    let segmenter = config.segmenter().map_err(Fault::configuration)?;
+    let graph = graph(&segmenter, &averaged, &config).ok_or_else(|| {
         Fault::usage(format!("{} holds no network that a cart can run; distil it first", folder.display()))
-    })
+    })?;
+    graph.save(&folder.join(GRAPH))
 }
 
 fn step(
     state: &mut State,
     batches: &std::sync::mpsc::Receiver<Batch>,
-    setting: &Setting,
+    learner: &dyn Learner,
+    watching: Option<&Teachers>,
+    config: &TrainConfig,
     progress: f32,
 ) -> Result<f32> {
-    let config = setting.config;
     let (mut total, mut gradients) = (0.0, Parameters::default());
     for _ in 0..config.accumulate {
-        let batch = batches.recv().context("the thread that makes batches has ended")?;
-        let outcome = setting.batch(&state.parameters, &batch)?;
+        let mut batch = batches.recv().context("the thread that makes batches has ended")?;
+        if let Some(teachers) = watching {
+            batch.teacher = teachers.look(&batch)?;
+        }
+        let outcome = learner.batch(&state.parameters, &batch)?;
         total += outcome.loss / config.accumulate as f32;
         backward::add(&mut gradients, outcome.gradients);
         blend(&mut state.parameters, &outcome.statistics, STATISTICS_DECAY);
@@ -223,19 +244,22 @@ fn step(
 }
 
 /// Mean Dice of frames with a polyp, and the share of those without that show anything.
-fn validate(setting: &Setting, parameters: &Parameters, held: &[Cached]) -> (f64, f64) {
-    let side = setting.config.network.input_side;
+fn validate(
+    learner: &dyn Learner,
+    parameters: &Parameters,
+    held: &[Cached],
+    config: &TrainConfig,
+) -> Result<(f64, f64)> {
+    let side = config.network.input_side;
     let (mut dice, mut lit, mut with, mut without) = (0.0, 0.0, 0.0f64, 0.0f64);
-    for samples in held.chunks(setting.config.batch) {
+    for samples in held.chunks(config.batch) {
         let examples: Vec<_> = samples.iter().map(|sample| plain(sample, side)).collect();
-        let mut batch = Batch::of(&examples, side);
-        setting.segmenter.normalisation().apply(&mut batch.pixels, side * side);
-        let mut net = Forward::new(parameters, Some(setting.resident), setting.device, Pass::Inference);
-        let input = net.tensor(batch.pixels, [batch.size, 3, side, side]);
-        let logits = setting.segmenter.logits(&mut net, &input);
-        let factor = side / logits.dims()[2];
-        let logits = net.enlarge("", &logits, factor).into_data().try_to_vec::<f32>().unwrap_or_default();
-        for (logits, target) in logits.chunks(side * side).zip(batch.targets.chunks(side * side)) {
+        let batch = Batch::of(&examples, side);
+        let logits = learner.logits(parameters, &batch)?;
+        let low = logits.low;
+        let maps = logits.values.chunks(low * low);
+        for (logits, target) in maps.zip(batch.targets.chunks(side * side)) {
+            let logits = enlarged(logits, low, side);
             let truth = target.iter().filter(|t| **t > 0.5).count();
             let found = logits.iter().filter(|z| **z >= 0.0).count();
             let both = logits.iter().zip(target).filter(|(z, t)| **z >= 0.0 && **t > 0.5).count();
@@ -248,7 +272,7 @@ fn validate(setting: &Setting, parameters: &Parameters, held: &[Cached]) -> (f64
             }
         }
     }
-    (dice / with.max(1.0), lit / without.max(1.0))
+    Ok((dice / with.max(1.0), lit / without.max(1.0)))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::net::decoder::DecoderConfig;
 use crate::net::encoder::{EncoderKind, is_encoders};
 use crate::net::prompts::Prompts;
 use crate::net::segmenter::{EncoderConfig, SegmenterConfig};
+use crate::train::config::Distillation;
 use crate::train::optimizer::OptimizerConfig;
 
 /// A data folder of rendered frames: ten with a polyp, six without.
@@ -95,10 +96,69 @@ fn a_run_cut_off_and_resumed_is_the_run_that_was_not() {
         let read = TrainConfig::load(&whole.path().join("config.toml"), &TrainConfig::default()).unwrap();
         assert_eq!(read, config);
         match config.network.encoder.kind {
-            EncoderKind::EfficientnetLite0 => graph_of_checkpoint(whole.path()).unwrap().validate().unwrap(),
-            _ => assert_eq!(exit_of(&graph_of_checkpoint(whole.path()).unwrap_err()), Exit::Usage),
+            EncoderKind::EfficientnetLite0 => {
+                let graph = |folder: &Path| Graph::load(&folder.join(GRAPH)).unwrap();
+                let written = graph(whole.path());
+                written.validate().unwrap();
+                export_checkpoint(whole.path()).unwrap();
+                assert_eq!(graph(whole.path()), written);
+            }
+            _ => assert_eq!(exit_of(&export_checkpoint(whole.path()).unwrap_err()), Exit::Usage),
         }
     }
+}
+
+/// Teachers that look once, at every batch, and at features; a picture without a label among the others.
+#[test]
+fn a_student_of_teachers_is_resumed_too() {
+    let (data, teacher) = (data(), tempfile::tempdir().unwrap());
+    train(&run(teacher.path(), data.path(), config(1), None)).unwrap();
+    let hiera = tempfile::tempdir().unwrap();
+    train(&run(hiera.path(), data.path(), frozen(1), None)).unwrap();
+    std::fs::write(data.path().join("splits/more.txt"), "polyps/f0\npolyps/f25\n").unwrap();
+    for name in ["f0", "f25"] {
+        let picture = data.path().join(format!("polyps/images/{name}.png"));
+        image::RgbImage::from_pixel(96, 80, image::Rgb([90, 40, 30])).save(picture).unwrap();
+        let mask = data.path().join(format!("polyps/masks/{name}.png"));
+        image::GrayImage::new(96, 80).save(mask).unwrap();
+    }
+    for (cached, features) in [(true, 0.0), (false, 0.5)] {
+        let teachers = vec![teacher.path().to_path_buf(), hiera.path().to_path_buf()];
+        let distillation = Distillation { teachers, features, cached, ..Distillation::default() };
+        let config = TrainConfig {
+            distillation: Some(distillation),
+            unlabelled_lists: vec!["more".into()],
+            ..config(2)
+        };
+        let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        train(&run(whole.path(), data.path(), config.clone(), None)).unwrap();
+        for stop in [2, u64::MAX] {
+            train(&run(parts.path(), data.path(), config.clone(), Some(stop))).unwrap();
+        }
+        let load = |folder: &Path| parameters::load(&folder.join(CHECKPOINT)).unwrap();
+        assert_eq!(load(whole.path()), load(parts.path()));
+        assert_eq!(whole.path().join("teachers.safetensors").is_file(), cached);
+        let plain = tempfile::tempdir().unwrap();
+        let alone = TrainConfig { distillation: None, unlabelled_lists: Vec::new(), ..config };
+        train(&run(plain.path(), data.path(), alone, None)).unwrap();
+        assert_ne!(load(plain.path()).0["parameters"], load(whole.path()).0["parameters"]);
+    }
+}
+
+/// A student that does nothing but what its teacher does comes close to it.
+#[test]
+fn a_student_learns_from_its_teacher_alone() {
+    let (data, folder) = (data(), tempfile::tempdir().unwrap());
+    let teacher =
+        TrainConfig { optimizer: OptimizerConfig { rate: 1e-2, ..Default::default() }, ..config(6) };
+    train(&run(folder.path(), data.path(), teacher.clone(), None)).unwrap();
+    let teachers = vec![folder.path().to_path_buf()];
+    let own = Distillation { teachers, truth: 0.0, soft: 0.0, logits: 1.0, ..Distillation::default() };
+    let student =
+        TrainConfig { distillation: Some(own), seed: 2, augmentation: Augmentation::none(), ..teacher };
+    let points = train(&run(tempfile::tempdir().unwrap().path(), data.path(), student, None)).unwrap();
+    let (first, last) = (points.first().unwrap().loss, points.last().unwrap().loss);
+    assert!(last < 0.5 * first, "{first} {last}");
 }
 
 #[test]
@@ -112,17 +172,17 @@ fn frozen_means_frozen() {
     assert!(before.0.keys().all(|name| is_encoders(name)) && before.0.len() > 50);
     let mut state = State::fresh(fresh.clone(), encoder);
     let material = Material::load(&config, folder.path(), data.path()).unwrap();
-    let plan = Plan {
-        samples: Arc::new(material.train),
-        sides: config.sides(),
-        batch: config.batch,
-        augmentation: config.augmentation,
-        seed: config.seed,
-    };
+    let plan = Plan::new(&config, Arc::new(material.train));
     let batches = Arc::new(plan).stream(0, 50);
-    let setting = Setting { segmenter: &segmenter, config: &config, resident: &resident, device: &device };
+    let setting = Setting {
+        segmenter: &segmenter,
+        config: &config,
+        resident: &resident,
+        teachers: None,
+        device: &device,
+    };
     for i in 0..50 {
-        step(&mut state, &batches, &setting, i as f32 / 100.0).unwrap();
+        step(&mut state, &batches, &setting, None, &config, i as f32 / 100.0).unwrap();
     }
     assert_eq!(resident.download(), before);
     for (name, array) in &state.parameters.0 {
@@ -230,21 +290,20 @@ fn a_random_trunk_overfits_sixteen_real_pictures() {
     let start = Start::new(&config, &segmenter, &data, &device).unwrap();
     let mut state = State::fresh(start.parameters, start.encoder);
     let samples = Arc::new(crate::data::cache::load(&samples, 96, true).unwrap());
-    let plan = Plan {
-        samples: samples.clone(),
-        sides: config.sides(),
-        batch: config.batch,
-        augmentation: config.augmentation,
-        seed: config.seed,
+    let plan = Plan::new(&config, samples.clone());
+    let setting = Setting {
+        segmenter: &segmenter,
+        config: &config,
+        resident: &start.resident,
+        teachers: None,
+        device: &device,
     };
-    let setting =
-        Setting { segmenter: &segmenter, config: &config, resident: &start.resident, device: &device };
     let steps = 400;
     let batches = Arc::new(plan).stream(0, steps);
     for i in 0..steps {
-        step(&mut state, &batches, &setting, i as f32 / steps as f32).unwrap();
+        step(&mut state, &batches, &setting, None, &config, i as f32 / steps as f32).unwrap();
         if i % 50 == 49 {
-            let (dice, _) = validate(&setting, &state.averaged, &samples);
+            let (dice, _) = validate(&setting, &state.averaged, &samples, &config).unwrap();
             eprintln!("{} steps: Dice {dice:.4}", i + 1);
             if dice > 0.95 {
                 return;

@@ -1,7 +1,11 @@
 //! Batch normalisation with the activation that follows it, `[N, C, H, W]`.
 
+use std::mem::MaybeUninit;
+
 use multiversion::multiversion;
 use rayon::prelude::*;
+
+use super::written;
 
 const LANES: usize = 16;
 
@@ -47,13 +51,16 @@ pub fn forward(
     relu6: bool,
     e: Extent,
 ) -> Vec<f32> {
-    let mut out = vec![0.0; x.len()];
-    out.par_chunks_mut(e.plane).zip(x.par_chunks(e.plane)).enumerate().for_each(|(i, (out, x))| {
-        let c = i % e.channels;
-        let scale = gamma[c] / (statistics[e.channels + c] + eps).sqrt();
-        affine(x, out, scale, beta[c] - statistics[c] * scale, relu6);
-    });
-    out
+    written(
+        x.len(),
+        e.plane,
+        || (),
+        |_, i, out| {
+            let (c, x) = (i % e.channels, &x[i * e.plane..][..e.plane]);
+            let scale = gamma[c] / (statistics[e.channels + c] + eps).sqrt();
+            affine(x, out, scale, beta[c] - statistics[c] * scale, relu6);
+        },
+    )
 }
 
 /// Gradients towards `x`, `gamma` and `beta`; the statistics are taken as functions of `x`.
@@ -85,16 +92,23 @@ pub fn backward(
             (plain as f32, scaled as f32)
         })
         .collect();
-    let mut out = vec![0.0; x.len()];
-    out.par_chunks_mut(e.plane)
-        .zip(x.par_chunks(e.plane))
-        .zip(grad.par_chunks(e.plane))
-        .enumerate()
-        .for_each(|(i, ((out, x), grad))| {
-            let c = i % e.channels;
+    let out = written(
+        x.len(),
+        e.plane,
+        || (),
+        |_, i, out| {
+            let (c, plane) = (i % e.channels, i * e.plane..(i + 1) * e.plane);
             let count = e.count() as f32;
-            gradient(x, grad, out, normaliser(c), sums[c].0 / count, sums[c].1 / count);
-        });
+            gradient(
+                &x[plane.clone()],
+                &grad[plane],
+                out,
+                normaliser(c),
+                sums[c].0 / count,
+                sums[c].1 / count,
+            );
+        },
+    );
     (out, sums.iter().map(|s| s.1).collect(), sums.iter().map(|s| s.0).collect())
 }
 
@@ -146,11 +160,15 @@ fn sum_squared_from(x: &[f32], mean: f32) -> f32 {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-fn affine(x: &[f32], out: &mut [f32], scale: f32, shift: f32, relu6: bool) {
+fn affine(x: &[f32], out: &mut [MaybeUninit<f32>], scale: f32, shift: f32, relu6: bool) {
     if relu6 {
-        out.iter_mut().zip(x).for_each(|(out, x)| *out = (x * scale + shift).clamp(0.0, 6.0));
+        for (out, x) in out.iter_mut().zip(x) {
+            out.write((x * scale + shift).clamp(0.0, 6.0));
+        }
     } else {
-        out.iter_mut().zip(x).for_each(|(out, x)| *out = x * scale + shift);
+        for (out, x) in out.iter_mut().zip(x) {
+            out.write(x * scale + shift);
+        }
     }
 }
 
@@ -176,10 +194,17 @@ fn gradient_sums(x: &[f32], grad: &[f32], n: Normaliser) -> (f32, f32) {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-fn gradient(x: &[f32], grad: &[f32], out: &mut [f32], n: Normaliser, mean: f32, mean_scaled: f32) {
+fn gradient(
+    x: &[f32],
+    grad: &[f32],
+    out: &mut [MaybeUninit<f32>],
+    n: Normaliser,
+    mean: f32,
+    mean_scaled: f32,
+) {
     let scale = n.gamma * n.inverse;
     for ((out, x), grad) in out.iter_mut().zip(x).zip(grad) {
         let normalised = n.normalised(*x);
-        *out = scale * (n.through(normalised, *grad) - mean - normalised * mean_scaled);
+        out.write(scale * (n.through(normalised, *grad) - mean - normalised * mean_scaled));
     }
 }

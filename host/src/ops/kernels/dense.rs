@@ -2,26 +2,16 @@
 
 use rayon::prelude::*;
 
-use super::{Geometry, Operand, matmul, sum_over_batch};
+use super::{Geometry, Operand, matmul, matmul_new, sum_over_batch, written};
 
 pub fn forward(x: &[f32], weight: &[f32], g: &Geometry) -> Vec<f32> {
     assert_eq!(g.groups, 1, "grouped convolution that is not depthwise");
     let (inputs, outputs, rows) = (g.channels * g.in_plane(), g.filters * g.out_plane(), rows(g));
-    let mut out = vec![0.0; g.batch * outputs];
-    out.par_chunks_mut(outputs).zip(x.par_chunks(inputs)).for_each_init(
-        || vec![0.0; rows * g.out_plane()],
-        |columns, (out, x)| {
-            gather(x, columns, g);
-            matmul(
-                out,
-                Operand::Plain(weight),
-                Operand::Plain(columns),
-                [g.filters, g.out_plane(), rows],
-                false,
-            );
-        },
-    );
-    out
+    let columns = || vec![0.0; rows * g.out_plane()];
+    written(g.batch * outputs, outputs, columns, |columns, image, out| {
+        gather(&x[image * inputs..][..inputs], columns, g);
+        matmul_new(out, Operand::Plain(weight), Operand::Plain(columns), [g.filters, g.out_plane(), rows])
+    })
 }
 
 pub fn grad_input(grad: &[f32], weight: &[f32], g: &Geometry) -> Vec<f32> {
@@ -45,14 +35,14 @@ pub fn grad_input(grad: &[f32], weight: &[f32], g: &Geometry) -> Vec<f32> {
 
 pub fn grad_weight(grad: &[f32], x: &[f32], g: &Geometry) -> Vec<f32> {
     let (inputs, outputs, rows) = (g.channels * g.in_plane(), g.filters * g.out_plane(), rows(g));
-    sum_over_batch(g.batch, g.filters * rows, |image, sum| {
-        let mut columns = vec![0.0; rows * g.out_plane()];
-        gather(&x[image * inputs..][..inputs], &mut columns, g);
+    let columns = || vec![0.0; rows * g.out_plane()];
+    sum_over_batch(g.batch, g.filters * rows, columns, |columns, image, sum| {
+        gather(&x[image * inputs..][..inputs], columns, g);
         let grad = &grad[image * outputs..][..outputs];
         matmul(
             sum,
             Operand::Plain(grad),
-            Operand::Transposed(&columns),
+            Operand::Transposed(columns),
             [g.filters, rows, g.out_plane()],
             true,
         );
@@ -84,8 +74,8 @@ fn taps(g: &Geometry, mut f: impl FnMut(usize, usize, usize, usize)) {
     }
 }
 
+/// `columns` are zero where taps fall outside the image, and are left so: they serve image after image.
 fn gather(x: &[f32], columns: &mut [f32], g: &Geometry) {
-    columns.fill(0.0);
     taps(g, |row, output, input, run| {
         let columns = &mut columns[row * g.out_plane() + output..][..run];
         columns.iter_mut().zip(x[input..].iter().step_by(g.stride)).for_each(|(column, x)| *column = *x);

@@ -1,0 +1,33 @@
+//! What a run trains: a network of floats, or a folded graph that computes as the cart's engine does.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::batches::Batch;
+use crate::net::Parameters;
+
+/// What a batch came to.
+pub struct Outcome {
+    pub loss: f32,
+    pub gradients: Parameters,
+    /// Running statistics' values of this batch.
+    pub statistics: Parameters,
+}
+
+/// Logits of the finest level, `[N, low, low]`.
+pub struct Logits {
+    pub values: Vec<f32>,
+    pub low: usize,
+}
+
+pub trait Learner {
+    /// Loss and gradients of a batch.
+    fn batch(&self, parameters: &Parameters, batch: &Batch) -> Result<Outcome>;
+
+    /// What the network says of a batch's pictures once it is trained.
+    fn logits(&self, parameters: &Parameters, batch: &Batch) -> Result<Logits>;
+
+    /// Writes what later steps need besides the checkpoint, such as the inference graph.
+    fn export(&self, parameters: &Parameters, folder: &Path) -> Result<()>;
+}

@@ -1,0 +1,67 @@
+//! What the logits of a batch are to be: like the truth, like what teachers say, or both.
+
+use anyhow::{Context, Result};
+use burn::tensor::{Gradients, Tensor};
+
+use super::batches::Batch;
+use super::config::TrainConfig;
+use super::loss::{Target, likeness_loss, segmentation_loss};
+use crate::net::resize::constant;
+
+/// The loss over all depths, finest first, and the backward pass from it. `beside` is added to it.
+pub fn descend(
+    depths: Vec<Tensor<4>>,
+    batch: &Batch,
+    config: &TrainConfig,
+    beside: Option<Tensor<1>>,
+) -> Result<(f32, Gradients)> {
+    let mut total = match &beside {
+        Some(beside) => beside.to_data().try_to_vec::<f32>().context("losses are f32")?[0],
+        None => 0.0,
+    };
+    // The loss enters the graph as its own linearisation: the gradient of Σ logits · g is g.
+    let mut proxy = beside;
+    for (logits, weight) in depths.into_iter().zip(&config.depth_weights) {
+        let shape = logits.dims();
+        let values = logits.to_data().try_to_vec::<f32>().context("logits are f32")?;
+        let (loss, mut gradient) = loss(&values, shape[2], batch, config);
+        total += weight * loss;
+        gradient.iter_mut().for_each(|g| *g *= weight);
+        let part = (logits.clone() * constant(gradient, shape, &logits.device())).sum();
+        proxy = Some(match proxy {
+            Some(sum) => sum + part,
+            None => part,
+        });
+    }
+    Ok((total, proxy.context("the network has no outputs")?.backward()))
+}
+
+/// One depth's loss and its gradient towards its logits.
+fn loss(logits: &[f32], low: usize, batch: &Batch, config: &TrainConfig) -> (f32, Vec<f32>) {
+    let Some(distillation) = &config.distillation else {
+        let target = Target { values: &batch.targets, weights: &batch.weights, shares: None };
+        return segmentation_loss(logits, low, target, batch.side, config.bce);
+    };
+    let (mut total, mut gradient) = (0.0, vec![0.0; logits.len()]);
+    let mut add = |share: f32, (loss, towards): (f32, Vec<f32>)| {
+        total += share * loss;
+        gradient.iter_mut().zip(towards).for_each(|(sum, g)| *sum += share * g);
+    };
+    if distillation.truth > 0.0 {
+        let labelled: Vec<f32> = batch.labelled.iter().map(|labelled| f32::from(*labelled)).collect();
+        let target =
+            Target { values: &batch.targets, weights: &batch.weights, shares: Some(labelled.as_slice()) };
+        add(distillation.truth, segmentation_loss(logits, low, target, batch.side, config.bce));
+    }
+    if distillation.soft > 0.0 {
+        let soft: Vec<f32> = batch.teacher.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect();
+        let weights = batch.weights_of(&soft);
+        let target = Target { values: &soft, weights: &weights, shares: None };
+        add(distillation.soft, segmentation_loss(logits, low, target, batch.side, config.bce));
+    }
+    if distillation.logits > 0.0 {
+        let likeness = likeness_loss(logits, low, &batch.teacher, batch.side, distillation.temperature);
+        add(distillation.logits, likeness);
+    }
+    (total, gradient)
+}
