@@ -70,7 +70,11 @@ pub fn render(manifest: &Manifest, remarks: &[String]) -> String {
     card.push_str(
         "\nDice and IoU are means over the images of a list, of the mask that the cart's engine makes at the image's own \
          size. An image without a polyp on which nothing is marked counts 1. `at half` leaves out the rules for size and \
-         peak and takes a probability of 0.5. `false alarms` is the share of polyp-free frames with any region.\n\n\
+         peak and takes a probability of 0.5; `field's mDice` is the mean over 256 thresholds of maps stretched to 0…1, as papers \
+         print it. `dice of polyps` leaves polyp-free frames out; `missed` is the share of the frames with a polyp of which nothing was \
+         found, `false alarms` that of polyp-free frames with any region. Small polyps take under 2 % of the picture, large ones \
+         over 10 %. `polyp-host evaluate --failures FOLDER` draws the worst frames of a list; they are research data and not part of \
+         this bundle.\n\n\
          ## Limits\n\n\
          - Trained on still images that were chosen because they show a polyp well; flat, small or partly hidden polyps, \
          blur, residue and inflammation are rarer there than in an examination.\n\

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use polyp_edge::bundle::manifest::{Decision, FieldOfViewRule};
-use polyp_edge::detect::Detector;
+use polyp_edge::detect::{Detector, Regions};
 use polyp_edge::engine::{self, Engine};
 use polyp_edge::fault::Fault;
 use polyp_edge::field_of_view::{self, Mapping};
@@ -19,7 +19,9 @@ use tract_onnx::prelude::*;
 
 use crate::data::bad;
 use crate::data::lists::Sample;
+use crate::measures::{Accumulator, FrameMeasures, Map, Measures};
 use crate::metrics::{FrameScore, Overlap};
+use crate::teacher::{place, write_map};
 
 /// A network that turns `[S, S, 3] u8` pixels into quantised logits.
 pub trait Predictor {
@@ -165,15 +167,37 @@ impl<P: Predictor> Scorer<P> {
         Ok((&self.mask, regions))
     }
 
+    /// The regions that the cart would hand to its temporal gate.
+    pub fn regions(&mut self, frame: &Frame) -> anyhow::Result<Regions> {
+        let mapping = self.look(frame)?;
+        self.shown.detect(&self.logits, self.predictor.output_shape(), &mapping)
+    }
+
     pub fn score(&mut self, sample: &Sample) -> anyhow::Result<FrameScore> {
         let frame = sample.read_image()?;
         let truth = sample.read_mask(frame.width_px(), frame.height_px())?;
-        let (mask, regions) = self.mask(&frame)?;
-        let overlap = Overlap::of(&truth, mask);
-        let mapping = Mapping::new(crop(&frame, self.rule), self.predictor.side());
+        self.score_frame(&frame, &truth)
+    }
+
+    /// `truth [height_px, width_px]`
+    pub fn score_frame(&mut self, frame: &Frame, truth: &[u8]) -> anyhow::Result<FrameScore> {
+        let (mask, regions) = self.mask(frame)?;
+        let overlap = Overlap::of(truth, mask);
+        let mapping = Mapping::new(crop(frame, self.rule), self.predictor.side());
         let (shape, size) = (self.predictor.output_shape(), (frame.width_px(), frame.height_px()));
         self.at_half.mask(&self.logits, shape, &mapping, size, &mut self.mask)?;
-        Ok(FrameScore { overlap, at_half: Overlap::of(&truth, &self.mask), regions })
+        let frame_px = frame.width_px() * frame.height_px();
+        Ok(FrameScore { frame_px, overlap, at_half: Overlap::of(truth, &self.mask), regions })
+    }
+
+    /// The probability of polyp at every pixel, `[height_px, width_px]`; 0 outside the field of view.
+    pub fn probabilities(&mut self, frame: &Frame) -> anyhow::Result<Vec<f32>> {
+        self.look(frame)?;
+        let (scale, zero_point) = self.predictor.output_quantisation();
+        let probability =
+            |logit: &u8| 1.0 / (1.0 + (-scale * (f32::from(*logit) - f32::from(zero_point))).exp());
+        let map: Vec<f32> = self.logits.iter().map(probability).collect();
+        Ok(place(&map, self.predictor.output_shape()[0], frame, crop(frame, self.rule)))
     }
 
     /// Runs the network on a frame; its logits are kept.
@@ -249,6 +273,43 @@ pub fn score_list<P: Predictor>(
     );
     bar.finish_and_clear();
     bad::none(scores?)
+}
+
+/// Measures a list by the field's six measures, of maps of probabilities before any decision rule; writes each map as
+/// `maps/dataset/stem.png` if a folder is given.
+pub fn measure_list<P: Predictor>(
+    label: &str,
+    samples: &[Sample],
+    threads: usize,
+    make: impl Fn() -> anyhow::Result<P> + Sync,
+    rule: FieldOfViewRule,
+    maps: Option<&Path>,
+) -> anyhow::Result<Measures> {
+    let bar = progress_bar(label, samples.len());
+    let bare = Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 };
+    let measured = in_parallel(
+        samples,
+        threads,
+        || Scorer::new(make()?, &bare, rule),
+        |scorer, sample| {
+            bar.inc(1);
+            let mut measure = || -> anyhow::Result<FrameMeasures> {
+                let frame = sample.read_image()?;
+                let (width, height) = (frame.width_px(), frame.height_px());
+                let truth = sample.read_mask(width, height)?;
+                let map = scorer.probabilities(&frame)?;
+                if let Some(folder) = maps {
+                    write_map(&folder.join(format!("{}.png", sample.name)), &map, width, height)?;
+                }
+                FrameMeasures::of(Map::Probability(&map), &truth, width, height)
+            };
+            Ok(measure().with_context(|| sample.name.clone()))
+        },
+    );
+    bar.finish_and_clear();
+    let mut sums = Accumulator::default();
+    bad::none(measured?)?.iter().for_each(|frame| sums.add_frame(frame));
+    Ok(sums.finish())
 }
 
 /// The name under which a list's scores are kept: its file's stem.

@@ -16,7 +16,10 @@
 //! | [`onnx`] | graphs as ONNX files, float and int8 |
 //! | [`bundle`], [`card`] | model bundles and their model cards |
 //! | [`evaluate`], [`metrics`] | scores of a model on lists, as the cart runs it |
+//! | [`steadiness`] | flicker over a video, and the delay of the temporal gate |
+//! | [`failures`] | pictures of the worst frames |
 //! | [`measures`] | the field's six measures, of any folder of predicted maps |
+//! | [`plot`] | pictures of figures |
 //! | [`files`] | reading and writing, nothing half-written |
 //! | [`cli`] | one file a verb |
 
@@ -27,6 +30,7 @@ pub mod cli;
 pub mod data;
 pub mod device;
 pub mod evaluate;
+pub mod failures;
 pub mod files;
 pub mod graph;
 pub mod measures;
@@ -34,6 +38,8 @@ pub mod metrics;
 pub mod net;
 pub mod onnx;
 pub mod ops;
+pub mod plot;
 pub mod quantize;
+pub mod steadiness;
 pub mod teacher;
 pub mod train;

@@ -39,15 +39,60 @@ impl Overlap {
     }
 }
 
+/// Polyps by the share of the picture that they take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// Under 2 %.
+    Small,
+    /// From 2 % to 10 %.
+    Medium,
+    /// Over 10 %.
+    Large,
+}
+
+impl Size {
+    pub const ALL: [Size; 3] = [Size::Small, Size::Medium, Size::Large];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Size::Small => "small",
+            Size::Medium => "medium",
+            Size::Large => "large",
+        }
+    }
+}
+
 /// What one frame came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FrameScore {
+    /// All of the picture.
+    pub frame_px: usize,
     /// Of the mask that the cart would show.
     pub overlap: Overlap,
     /// Of the bare threshold 0.5, without rules for size and peak.
     pub at_half: Overlap,
     /// Regions that the cart would show.
     pub regions: usize,
+}
+
+impl FrameScore {
+    /// `None` without a polyp.
+    pub fn size(&self) -> Option<Size> {
+        let share = self.overlap.truth_px as f64 / self.frame_px.max(1) as f64;
+        match share {
+            0.0 => None,
+            share if share < 0.02 => Some(Size::Small),
+            share if share <= 0.1 => Some(Size::Medium),
+            _ => Some(Size::Large),
+        }
+    }
+}
+
+/// Mean Dice over frames with polyps of one size.
+pub fn dice_of(scores: &[FrameScore], size: Size) -> Option<f64> {
+    let dice: Vec<f64> =
+        scores.iter().filter(|score| score.size() == Some(size)).map(|score| score.overlap.dice()).collect();
+    (!dice.is_empty()).then(|| dice.iter().sum::<f64>() / dice.len() as f64)
 }
 
 /// Means over a list's frames.
@@ -66,6 +111,8 @@ pub struct Summary {
     pub polyp_free_with_region: usize,
     /// Frames with a polyp of which no pixel was found.
     pub missed: usize,
+    /// Mean Dice of the cart's mask over the frames with a polyp alone; 0 without any.
+    pub dice_of_polyps: f64,
 }
 
 impl Summary {
@@ -74,6 +121,7 @@ impl Summary {
             scores.iter().map(value).sum::<f64>() / scores.len().max(1) as f64
         };
         let free = |score: &&FrameScore| score.overlap.truth_px == 0;
+        let polyps: Vec<f64> = scores.iter().filter(|s| !free(s)).map(|s| s.overlap.dice()).collect();
         Summary {
             frames: scores.len(),
             dice: mean(&|score| score.overlap.dice()),
@@ -83,6 +131,7 @@ impl Summary {
             polyp_free: scores.iter().filter(free).count(),
             polyp_free_with_region: scores.iter().filter(free).filter(|score| score.regions > 0).count(),
             missed: scores.iter().filter(|score| !free(score) && score.overlap.both_px == 0).count(),
+            dice_of_polyps: polyps.iter().sum::<f64>() / polyps.len().max(1) as f64,
         }
     }
 
@@ -120,7 +169,7 @@ mod tests {
     fn a_summary_by_hand() {
         let score = |truth_px, predicted_px, both_px, regions| {
             let overlap = Overlap { truth_px, predicted_px, both_px };
-            FrameScore { overlap, at_half: overlap, regions }
+            FrameScore { frame_px: 100, overlap, at_half: overlap, regions }
         };
         let summary = Summary::of(&[
             score(4, 4, 4, 1),
@@ -134,6 +183,11 @@ mod tests {
         assert!((summary.iou - (1.0 + 2.0 / 6.0 + 0.0 + 1.0 + 0.0) / 5.0).abs() < 1e-12);
         assert_eq!((summary.polyp_free, summary.polyp_free_with_region, summary.missed), (2, 1, 1));
         assert_eq!(summary.false_alarm_share(), Some(0.5));
+        assert!((summary.dice_of_polyps - 0.5).abs() < 1e-12);
+        let sizes = [score(1, 1, 1, 1), score(10, 0, 0, 0), score(11, 11, 11, 1), score(0, 0, 0, 0)];
+        assert_eq!(sizes.map(|s| s.size()), [Some(Size::Small), Some(Size::Medium), Some(Size::Large), None]);
+        assert_eq!(dice_of(&sizes, Size::Medium), Some(0.0));
+        assert_eq!(dice_of(&sizes[..1], Size::Large), None);
         assert_eq!(Summary::of(&[score(4, 4, 4, 1)]).false_alarm_share(), None);
     }
 }

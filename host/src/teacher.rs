@@ -127,7 +127,7 @@ impl Teacher {
 }
 
 /// `map [low, low]` enlarged to `crop` in a picture that is 0 elsewhere.
-fn place(map: &[f32], low: usize, frame: &Frame, crop: Rect) -> Vec<f32> {
+pub(crate) fn place(map: &[f32], low: usize, frame: &Frame, crop: Rect) -> Vec<f32> {
     let (across, down) = (taps(low, crop.width), taps(low, crop.height));
     let mut out = vec![0.0; frame.width_px() * frame.height_px()];
     let rows = out.chunks_exact_mut(frame.width_px().max(1)).skip(crop.y);
@@ -187,7 +187,7 @@ pub fn measure(teacher: &Teacher, name: &str, samples: &[Sample], maps: Option<&
 }
 
 /// A grey PNG, 255 for certain.
-fn write_map(path: &Path, map: &[f32], width: usize, height: usize) -> Result<()> {
+pub(crate) fn write_map(path: &Path, map: &[f32], width: usize, height: usize) -> Result<()> {
     let grey = map.iter().map(|p| (255.0 * p).round() as u8).collect();
     let picture =
         image::GrayImage::from_raw(width as u32, height as u32, grey).context("a map without pixels")?;

@@ -163,6 +163,58 @@ fn a_graph_becomes_a_bundle_with_scores() {
     }
     let rows = std::fs::read_to_string(bench.path("images.csv")).unwrap();
     assert_eq!(rows.lines().count(), 1 + 2 * 24);
+    let told = &manifest.provenance.scores["polyps"];
+    assert!(told.contains_key("field's mDice") && told.contains_key("missed"), "{told:?}");
+    assert!(!manifest.provenance.scores["clean"].contains_key("missed"));
+}
+
+#[test]
+fn a_bundle_is_looked_at_from_other_sides() {
+    let bench = Bench::new();
+    bench.succeed(CALIBRATE);
+    let evidence = names(&bench.path("calibration"));
+    for file in ["equalisation.csv", "sensitivity.csv", "sensitivity.png"] {
+        assert!(evidence.iter().any(|name| name == file), "{file}: {evidence:?}");
+    }
+    let tried = std::fs::read_to_string(bench.path("calibration/calibration.toml")).unwrap();
+    assert!(tried.contains("[calibration_dice]") && tried.contains("\"entropy corrected\""), "{tried}");
+    bench.succeed(&format!("{EXPORT} --qdq qdq.onnx --qdq-symmetric symmetric.onnx"));
+    for file in ["qdq.onnx", "symmetric.onnx"] {
+        assert!(bench.path(file).metadata().unwrap().len() > 500, "{file}");
+    }
+
+    let line = "evaluate --model models/tiny --list polyps --maps maps --failures failures --worst 3";
+    bench.succeed(line);
+    assert_eq!(names(&bench.path("failures")), ["polyps-01.png", "polyps-02.png", "polyps-03.png"]);
+    assert_eq!(names(&bench.path("maps/rendered")).len(), 12);
+    assert!(bench.succeed("measure maps --list polyps").contains("polyps"));
+
+    let line = "robustness --model models/tiny --list polyps --json --out robustness";
+    let report: serde_json::Value = serde_json::from_str(&bench.succeed(line)).unwrap();
+    let disturbed = report["disturbed"].as_object().unwrap();
+    assert!(disturbed.len() == 8 && disturbed.values().all(|of| of.as_array().unwrap().len() == 5));
+    assert!((report["dice"].as_f64().unwrap() - dice(&bench, "polyps")).abs() < 1e-9);
+    assert_eq!(names(&bench.path("robustness")), ["robustness.csv", "robustness.png"]);
+
+    let line = "flicker --model models/tiny data/rendered/images --appear 1 --window 1 --json";
+    let report: serde_json::Value = serde_json::from_str(&bench.succeed(line)).unwrap();
+    let video = &report["videos"][0];
+    assert_eq!(video["frames"], 12);
+    assert_eq!(video["changes_found"], video["changes_shown"]);
+    bench.fail("flicker --model models/tiny nowhere", 74, "nowhere");
+
+    // Ranges from elsewhere: no search, decision rules only.
+    std::fs::copy(bench.path("calibration/ranges.csv"), bench.path("ranges.csv")).unwrap();
+    let trained = CALIBRATE.replace("--out calibration", "--out trained");
+    assert!(bench.succeed(&format!("{trained} --ranges ranges.csv")).contains("trained plain"));
+    std::fs::write(bench.path("short.csv"), "tensor,seen_low,seen_high,scale,zero_point\n").unwrap();
+    bench.fail(&format!("{trained} --ranges short.csv"), 65, "no range");
+}
+
+fn dice(bench: &Bench, list: &str) -> f64 {
+    let line = format!("evaluate --model models/tiny --list {list} --json");
+    let report: serde_json::Value = serde_json::from_str(&bench.succeed(&line)).unwrap();
+    report["lists"][list]["int8"]["dice"].as_f64().unwrap()
 }
 
 #[test]

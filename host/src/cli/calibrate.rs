@@ -15,13 +15,15 @@ use crate::data::lists::{Sample, data_folder, read_list};
 use crate::data::split::hold_back;
 use crate::evaluate::{Cart, Predictor, default_threads, in_parallel, progress_bar};
 use crate::graph::Graph;
+use crate::quantize::attempt::Frames;
 use crate::quantize::calibration::Statistics;
 use crate::quantize::decision::{self, Output, Seen, Truth, Wishes};
+use crate::quantize::equalise::Equalisation;
 use crate::quantize::held_back::{self, HeldBack};
 use crate::quantize::range::Observer;
-use crate::quantize::refine::{Refined, refine};
-use crate::quantize::store::{Calibration, Evidence, FORMAT, FrameRecord, Recipe};
-use crate::quantize::{Quantisation, QuantisedGraph};
+use crate::quantize::sensitivity::sensitivity;
+use crate::quantize::store::{Calibration, Evidence, FORMAT, FrameRecord, Recipe, read_ranges};
+use crate::quantize::{QuantisedGraph, attempt};
 use crate::{files, onnx};
 
 /// Finds scales, bias corrections and decision rules on the frames that training holds back.
@@ -47,9 +49,15 @@ pub struct Arguments {
     frames: usize,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// min-max, squared-error or percentile-SHARE; several are tried if none is named.
-    #[arg(long)]
+    /// min-max, squared-error, entropy or percentile-SHARE; all are tried if none is named.
+    #[arg(long, conflicts_with = "ranges")]
     observer: Option<String>,
+    /// Take these ranges, which quantisation-aware training ended with, and choose decision rules only.
+    #[arg(long, value_name = "FILE")]
+    ranges: Option<PathBuf>,
+    /// Calibration frames with polyps on which each node is quantised by itself to see what it costs; 0 for none.
+    #[arg(long, default_value_t = 16)]
+    sensitivity_frames: usize,
     /// At most this share of held-back polyp-free frames may show a region.
     #[arg(long, default_value_t = 0.12)]
     negative_share: f64,
@@ -60,13 +68,13 @@ pub struct Arguments {
     threads: Option<usize>,
 }
 
-/// One way of choosing scales, and what came of it.
-struct Attempt {
-    observer: Observer,
-    bias_correction: bool,
-    tensors: BTreeMap<String, Quantisation>,
-    refined: Refined,
-}
+const OBSERVERS: [Observer; 5] = [
+    Observer::MinMax,
+    Observer::Percentile(0.0001),
+    Observer::Percentile(0.001),
+    Observer::SquaredError,
+    Observer::Entropy,
+];
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let threads = arguments.threads.unwrap_or_else(default_threads).max(1);
@@ -86,40 +94,35 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let pixels: Vec<Vec<u8>> = chosen.iter().map(|frame| frame.pixels.clone()).collect();
     log::info!("{} frames for ranges, {} for decision rules", pixels.len(), polyps.len() + negatives.len());
 
-    let statistics = Statistics::gather(&graph, &pixels)?;
-    let observers = match &arguments.observer {
-        Some(name) => vec![name.parse()?],
-        None => vec![
-            Observer::MinMax,
-            Observer::Percentile(0.0001),
-            Observer::Percentile(0.001),
-            Observer::SquaredError,
-        ],
-    };
-    let mut tried = BTreeMap::new();
-    let mut best: Option<Attempt> = None;
-    let mut attempt = |observer: Observer, correct: bool, best: &mut Option<Attempt>| -> anyhow::Result<()> {
-        let tensors = statistics.quantisations(&graph, observer);
-        let refined = refine(&graph, &tensors, &pixels, correct)?;
-        let error = refined.probability_error;
-        log::info!("{observer}, bias correction {correct}: probability error {error:.3e}");
-        tried.insert(format!("{observer} {}", if correct { "corrected" } else { "plain" }), error);
-        if best.as_ref().is_none_or(|best| error < best.refined.probability_error) {
-            *best = Some(Attempt { observer, bias_correction: correct, tensors, refined });
+    let truths: Vec<&Truth> = chosen.iter().map(|frame| &frame.truth).collect();
+    let calibrating = Frames { pixels: &pixels, truths: &truths };
+    let attempts = match &arguments.ranges {
+        Some(path) => {
+            let tensors = read_ranges(path)?;
+            QuantisedGraph::new(&graph, tensors.clone(), &BTreeMap::new())?;
+            let statistics = Statistics::gather(&graph, &pixels)?;
+            let none = Equalisation::new();
+            vec![calibrating.attempt(&graph, &statistics, tensors, "trained".into(), false, none)?]
         }
-        Ok(())
+        None => {
+            let observers = match &arguments.observer {
+                Some(name) => vec![name.parse()?],
+                None => OBSERVERS.to_vec(),
+            };
+            calibrating.attempts(&graph, &observers)?
+        }
     };
-    for observer in observers {
-        attempt(observer, true, &mut best)?;
-    }
-    if let Some(observer) = best.as_ref().map(|best| best.observer) {
-        attempt(observer, false, &mut best)?;
-    }
-    let Some(Attempt { observer, bias_correction, tensors, refined }) = best else {
-        return Err(Fault::usage("no observer to try"));
+    let best = attempt::best(&attempts).ok_or_else(|| Fault::usage("no observer to try"))?;
+    let quantised = best.quantised(&graph)?;
+    let shows_polyp = |i: &usize| matches!(truths[*i], Truth::Polyp(_));
+    let few: Vec<usize> = (0..pixels.len()).filter(shows_polyp).take(arguments.sensitivity_frames).collect();
+    let alone = match few.is_empty() {
+        true => Vec::new(),
+        false => {
+            let pixels: Vec<Vec<u8>> = few.iter().map(|i| pixels[*i].clone()).collect();
+            sensitivity(&quantised, &pixels, &few.iter().map(|i| truths[*i]).collect::<Vec<_>>())?
+        }
     };
-
-    let quantised = QuantisedGraph::new(&graph, tensors, &refined.corrections)?;
     let model = onnx::quantised::to_onnx(&quantised)?;
     let wishes = Wishes { negative_share: arguments.negative_share, threshold: arguments.threshold };
     let (seen, output) = look(&model, polyps.iter().chain(&negatives), arguments.seed, threads)?;
@@ -136,8 +139,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let recipe = Recipe {
         format: FORMAT,
         graph_sha256: digest(&graph_bytes),
-        observer: observer.to_string(),
-        bias_correction,
+        observer: best.observer.clone(),
+        bias_correction: best.bias_correction,
+        equalised: !best.equalisation.is_empty(),
         seed: arguments.seed,
         calibration_frames: pixels.len(),
         held_back_polyp_frames: polyps.len(),
@@ -148,18 +152,29 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         held_back_negative_share: decision.negative_share,
         held_back_cut_outs: polyps.iter().filter(|frame| frame.cut_out.is_some()).count(),
         held_back_cut_out_share: decision.cut_out_share,
-        tried,
+        tried: attempts.iter().map(|of| (of.name(), of.refined.probability_error)).collect(),
+        calibration_dice: calibrating.dice_of_all(&attempts),
     };
     let frames = records(&chosen, polyps.iter().chain(&negatives));
-    let calibration = Calibration { recipe, tensors: quantised.tensors, corrections: refined.corrections };
-    let evidence =
-        Evidence { frames: &frames, extremes: &statistics.extremes, noise: &refined.noise, trials: &trials };
+    let calibration = Calibration {
+        recipe,
+        tensors: quantised.tensors,
+        corrections: best.refined.corrections.clone(),
+        equalisation: best.equalisation.clone(),
+    };
+    let evidence = Evidence {
+        frames: &frames,
+        extremes: &best.extremes,
+        noise: &best.refined.noise,
+        sensitivity: &alone,
+        trials: &trials,
+    };
     calibration.save(&arguments.out, &evidence)?;
     println!(
-        "{}: {observer}{}; threshold {}, smallest region {}, lowest peak {}: held-back Dice {:.3}, false alarms {:.1} %, \
+        "{}: {}; threshold {}, smallest region {}, lowest peak {}: held-back Dice {:.3}, false alarms {:.1} %, \
          on cut-outs {:.1} %",
         arguments.out.display(),
-        if bias_correction { " with bias correction" } else { "" },
+        best.name(),
         decision.threshold,
         decision.min_region_share,
         decision.min_peak,

@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::{finetune, measure};
 use crate::data::lists::{data_folder, read_list};
-use crate::evaluate::{Cart, Float, default_threads, list_name, score_list};
+use crate::evaluate::{Cart, Float, Scorer, default_threads, list_name, measure_list, score_list};
 use crate::metrics::Summary;
-use crate::{device, files};
+use crate::{device, failures, files};
 
 /// Scores a bundle on lists of images, as the cart runs it, or a teacher by the field's measures.
 ///
@@ -29,9 +29,16 @@ pub struct Arguments {
     /// With --run: where to compute: cpu, cuda[:N], vulkan[:N].
     #[arg(long, default_value = "cpu", conflicts_with = "model")]
     device: String,
-    /// With --run: also write each probability map, FOLDER/dataset/stem.png.
-    #[arg(long, value_name = "FOLDER", conflicts_with = "model")]
+    /// Also write each probability map, FOLDER/dataset/stem.png, for `measure`.
+    #[arg(long, value_name = "FOLDER")]
     maps: Option<PathBuf>,
+    /// Also draw the worst frames of each list, FOLDER/list-01.png and so on: the frame, and beside it the truth's edge in
+    /// green and the cart's in red.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "run")]
+    failures: Option<PathBuf>,
+    /// With --failures: frames of each list.
+    #[arg(long, default_value_t = 12)]
+    worst: usize,
     /// A list file, or the name of one in splits/ of the data folder. Repeat for more.
     #[arg(long = "list", required = true)]
     lists: Vec<PathBuf>,
@@ -138,6 +145,18 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             };
         let scores = score_list(&name, &samples, threads, || Cart::new(&onnx), decision, rule)?;
         let int8 = summarise("int8", &scores)?;
+        if let Some(folder) = &arguments.maps {
+            measure_list(&name, &samples, threads, || Cart::new(&onnx), rule, Some(folder))?;
+        }
+        if let Some(folder) = &arguments.failures {
+            let mut scorer = Scorer::new(Cart::new(&onnx)?, decision, rule)?;
+            for (rank, index) in failures::worst(&scores, arguments.worst).into_iter().enumerate() {
+                let frame = samples[index].read_image()?;
+                let truth = samples[index].read_mask(frame.width_px(), frame.height_px())?;
+                let path = folder.join(format!("{name}-{:02}.png", rank + 1));
+                failures::write(&path, &frame, &truth, scorer.mask(&frame)?.0)?;
+            }
+        }
         let f32 = match &float {
             Some(float) => {
                 let label = format!("{name} f32");

@@ -9,11 +9,12 @@ use polyp_edge::fault::Fault;
 
 use crate::bundle::{self, Description};
 use crate::data::lists::{data_folder, read_list};
-use crate::evaluate::{Cart, Float, default_threads, list_name, score_list};
+use crate::evaluate::{Cart, Float, default_threads, list_name, measure_list, score_list};
 use crate::graph::Graph;
-use crate::metrics::{FrameScore, Summary};
-use crate::quantize::QuantisedGraph;
+use crate::metrics::{FrameScore, Size, Summary, dice_of};
+use crate::onnx::qdq::Form;
 use crate::quantize::store::Calibration;
+use crate::quantize::{QuantisedGraph, equalise};
 use crate::{files, onnx};
 
 /// Quantises a graph with a calibration and writes the bundle.
@@ -37,6 +38,12 @@ pub struct Arguments {
     /// Also write the float network, outside the bundle.
     #[arg(long = "f32", value_name = "FILE")]
     float: Option<PathBuf>,
+    /// Also write the int8 network in QDQ form, with the bundle's scales, for onnxruntime, OpenVINO and others.
+    #[arg(long, value_name = "FILE")]
+    qdq: Option<PathBuf>,
+    /// Also write it in QDQ form with symmetric s8 activations, for TensorRT.
+    #[arg(long, value_name = "FILE")]
+    qdq_symmetric: Option<PathBuf>,
     /// A region is shown once it was seen in APPEAR of the last WINDOW frames.
     #[arg(long, default_value_t = 3)]
     appear: u32,
@@ -72,7 +79,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             arguments.graph.display()
         )));
     }
-    let quantised = QuantisedGraph::new(&graph, calibration.tensors.clone(), &calibration.corrections)?;
+    let equalised = equalise::apply(&graph, &calibration.equalisation);
+    let quantised = QuantisedGraph::new(&equalised, calibration.tensors.clone(), &calibration.corrections)?;
     let float = onnx::float::to_onnx(&graph)?;
     let provenance = Provenance {
         data: data_sets(&arguments.trained_on)?,
@@ -108,6 +116,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     bundle::write(&arguments.out, &quantised, &description)?;
     if let Some(path) = &arguments.float {
         files::write_whole(path, &float)?;
+    }
+    let forms = [(&arguments.qdq, Form::Unsigned), (&arguments.qdq_symmetric, Form::Symmetric)];
+    for (path, form) in forms {
+        if let Some(path) = path {
+            files::write_whole(path, &onnx::qdq::to_onnx(&quantised, form)?)?;
+        }
     }
     println!("{}: {} {}", arguments.out.display(), description.name, description.model_version);
     for (list, of_list) in &description.provenance.scores {
@@ -159,10 +173,15 @@ fn scores(
     for list in &arguments.lists {
         let (samples, name) = (read_list(list, &data)?, list_name(list));
         let int8 = score_list(&name, &samples, threads, || Cart::new(&model), decision, rule)?;
-        scores.insert(name.clone(), measures(&int8));
-        let name = format!("{name} f32");
         let f32 = score_list(&name, &samples, threads, || Float::new(float), decision, rule)?;
-        scores.insert(name, measures(&f32));
+        let field = measure_list(&name, &samples, threads, || Cart::new(&model), rule, None)?;
+        let mut of_int8 = measures(&int8);
+        if int8.iter().any(|score| score.overlap.truth_px > 0) {
+            // Without a polyp anywhere, the field's protocol has nothing to say.
+            of_int8.insert("field's mDice".into(), field.mean_dice);
+        }
+        scores.insert(format!("{name} f32"), measures(&f32));
+        scores.insert(name, of_int8);
     }
     Ok(scores)
 }
@@ -175,6 +194,16 @@ fn measures(scores: &[FrameScore]) -> BTreeMap<String, f64> {
         ("iou".to_string(), summary.iou),
         ("dice at half".to_string(), summary.dice_at_half),
     ]);
+    let polyps = summary.frames - summary.polyp_free;
+    if polyps > 0 && summary.polyp_free > 0 {
+        measures.insert("dice of polyps".into(), summary.dice_of_polyps);
+    }
+    if polyps > 0 {
+        measures.insert("missed".into(), summary.missed as f64 / polyps as f64);
+    }
+    for size in Size::ALL {
+        measures.extend(dice_of(scores, size).map(|dice| (format!("dice {}", size.word()), dice)));
+    }
     measures.extend(summary.false_alarm_share().map(|share| ("false alarms".to_string(), share)));
     measures
 }

@@ -8,8 +8,10 @@ pub mod distill;
 pub mod evaluate;
 pub mod export;
 pub mod finetune;
+pub mod flicker;
 pub mod graph;
 pub mod measure;
+pub mod robustness;
 pub mod training;
 
 use std::process::ExitCode;
@@ -35,6 +37,8 @@ enum Verb {
     Export(export::Arguments),
     Evaluate(evaluate::Arguments),
     Measure(measure::Arguments),
+    Robustness(robustness::Arguments),
+    Flicker(flicker::Arguments),
     Graph(graph::Arguments),
     Device(device::Arguments),
 }
@@ -55,6 +59,8 @@ pub fn main() -> ExitCode {
         Verb::Export(arguments) => export::run(arguments),
         Verb::Evaluate(arguments) => evaluate::run(arguments),
         Verb::Measure(arguments) => measure::run(arguments),
+        Verb::Robustness(arguments) => robustness::run(arguments),
+        Verb::Flicker(arguments) => flicker::run(arguments),
         Verb::Graph(arguments) => graph::run(arguments),
         Verb::Device(arguments) => device::run(arguments),
     };

@@ -3,6 +3,7 @@
 pub mod augment;
 pub mod bad;
 pub mod cache;
+pub mod disturb;
 pub mod lists;
 pub mod mask;
 pub mod split;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use polyp_edge::fault::Fault;
 
 use super::{Graph, INPUT, INPUT_SCALE, INPUT_ZERO_POINT, Node, Op, Shape, Tensor4};
+use crate::ops::kernels::{self, Geometry};
 
 /// Values of one `[1, C, H, W]` tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +103,32 @@ pub(crate) fn apply(node: &Node, inputs: &[&Activation]) -> anyhow::Result<Activ
     })
 }
 
+/// By training's kernels where they know the kind, else by [`convolve_plainly`].
 pub(crate) fn convolve(
+    input: &Activation,
+    weight: &Tensor4,
+    bias: &[f32],
+    stride: usize,
+    pads: [usize; 4],
+    groups: usize,
+) -> Activation {
+    let [filters, _, kernel, kernel_width] = weight.shape;
+    let Shape { channels, height, width } = input.shape;
+    let depthwise = groups > 1 && groups == channels && groups == filters && matches!(kernel, 3 | 5);
+    if kernel != kernel_width || !(groups == 1 || depthwise && stride <= 2) {
+        return convolve_plainly(input, weight, bias, stride, pads, groups);
+    }
+    let geometry = Geometry { batch: 1, channels, filters, height, width, kernel, stride, pads, groups };
+    let mut data = kernels::conv2d(&input.data, &weight.data, &geometry);
+    let shape = Shape { channels: filters, height: geometry.out_height(), width: geometry.out_width() };
+    for (plane, bias) in data.chunks_exact_mut(shape.area()).zip(bias) {
+        plane.iter_mut().for_each(|value| *value += bias);
+    }
+    Activation { shape, data }
+}
+
+/// The reference: every sum in the order of the weights.
+pub(crate) fn convolve_plainly(
     input: &Activation,
     weight: &Tensor4,
     bias: &[f32],

@@ -1,4 +1,4 @@
-use super::execute::{Activation, input_from_pixels, run};
+use super::execute::{Activation, convolve, convolve_plainly, input_from_pixels, run};
 use super::*;
 use rand::{Rng, SeedableRng};
 
@@ -100,6 +100,33 @@ fn a_convolution_by_hand() {
     let output = run(&graph, input, |_, _| {}).unwrap();
     assert_eq!(output.shape, Shape { channels: 1, height: 2, width: 2 });
     assert_eq!(output.data, [3.0 + 8.0 + 0.5, 9.0 + 0.5, 4.0 + 10.0 + 21.0 + 32.0 + 0.5, 6.0 + 27.0 + 0.5]);
+}
+
+#[test]
+fn fast_convolutions_are_the_plain_ones() {
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(4);
+    let mut values =
+        |count: usize| -> Vec<f32> { (0..count).map(|_| random.random_range(-1.0..1.0)).collect() };
+    for (channels, filters, kernel, stride, pads, groups) in [
+        (6, 9, 1, 1, [0; 4], 1),
+        (6, 6, 3, 2, [0, 0, 1, 1], 6),
+        (6, 6, 5, 1, [2; 4], 6),
+        (3, 8, 3, 2, [0, 0, 1, 1], 1),
+        (3, 3, 4, 4, [0; 4], 1),
+        (4, 8, 3, 1, [1; 4], 2),
+    ] {
+        let shape = Shape { channels, height: 12, width: 16 };
+        let input = Activation { shape, data: values(shape.len()) };
+        let shape = [filters, channels / groups, kernel, kernel];
+        let weight = Tensor4 { shape, data: values(shape.iter().product()) };
+        let bias = values(filters);
+        let fast = convolve(&input, &weight, &bias, stride, pads, groups);
+        let plain = convolve_plainly(&input, &weight, &bias, stride, pads, groups);
+        assert_eq!(fast.shape, plain.shape);
+        for (fast, plain) in fast.data.iter().zip(&plain.data) {
+            assert!((fast - plain).abs() < 1e-4, "{kernel} {groups}: {fast} {plain}");
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub mod float;
 pub mod proto;
+pub mod qdq;
 pub mod quantised;
 
 #[cfg(test)]

@@ -103,3 +103,37 @@ fn int8_onnx_in_onnxruntime_is_the_engine_and_the_simulation() {
         }
     }
 }
+
+/// The share of decisions at one half that are the cart's.
+fn agreement(logits: &[f32], cart: &[Vec<u8>], zero_point: u8) -> f64 {
+    let same = logits.iter().zip(cart.iter().flatten()).filter(|(z, q)| (**z >= 0.0) == (**q >= zero_point));
+    same.count() as f64 / logits.len() as f64
+}
+
+#[test]
+fn qdq_in_onnxruntime_decides_as_the_cart_does() {
+    let graph = every_op(13);
+    let statistics = Statistics::gather(&graph, &frames()).unwrap();
+    let tensors = statistics.quantisations(&graph, Observer::MinMax);
+    let refined = refine(&graph, &tensors, &frames(), true).unwrap();
+    let quantised = QuantisedGraph::new(&graph, tensors, &refined.corrections).unwrap();
+    let mut cart = Cart::new(&super::quantised::to_onnx(&quantised).unwrap()).unwrap();
+    let logits: Vec<Vec<u8>> = frames()
+        .iter()
+        .map(|pixels| {
+            let mut logits = Vec::new();
+            cart.predict(pixels, &mut logits).unwrap();
+            logits
+        })
+        .collect();
+    let zero_point = quantised.tensor(&graph.output).unwrap().zero_point;
+    // Resizing rounds to the nearest step here, down in the bundle; symmetric steps are twice as wide.
+    for (form, least) in [(super::qdq::Form::Unsigned, 0.97), (super::qdq::Form::Symmetric, 0.95)] {
+        let onnx = super::qdq::to_onnx(&quantised, form).unwrap();
+        let Some(bytes) = onnxruntime(&onnx, &frames()) else { return };
+        let found: Vec<f32> =
+            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let share = agreement(&found, &logits, zero_point);
+        assert!(share >= least, "{form:?}: {share}");
+    }
+}

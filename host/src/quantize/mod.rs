@@ -1,14 +1,18 @@
-//! Post-training quantisation: ranges, shared scales, int8 weights, bias correction.
+//! Post-training quantisation: ranges, shared scales, equalised channels, int8 weights, bias correction.
 //!
 //! Activations are u8 with one scale and zero point a tensor; weights s8, symmetric, one scale an output channel; biases
 //! i32 in units of input scale × weight scale. ReLU6 costs nothing: its output's range starts at 0 and saturation clips.
 
+pub mod attempt;
 pub mod calibration;
 pub mod decision;
+pub mod equalise;
 pub mod groups;
 pub mod held_back;
+pub mod quality;
 pub mod range;
 pub mod refine;
+pub mod sensitivity;
 pub mod store;
 pub mod weights;
 

@@ -16,6 +16,8 @@ pub enum Observer {
     Percentile(f64),
     /// Least squared error of rounding and clipping together.
     SquaredError,
+    /// Least divergence of the stored values' distribution from the values' (Migacz, GTC 2017).
+    Entropy,
 }
 
 impl fmt::Display for Observer {
@@ -24,6 +26,7 @@ impl fmt::Display for Observer {
             Observer::MinMax => write!(out, "min-max"),
             Observer::Percentile(share) => write!(out, "percentile-{share}"),
             Observer::SquaredError => write!(out, "squared-error"),
+            Observer::Entropy => write!(out, "entropy"),
         }
     }
 }
@@ -35,9 +38,10 @@ impl FromStr for Observer {
         match (text, share) {
             ("min-max", _) => Ok(Observer::MinMax),
             ("squared-error", _) => Ok(Observer::SquaredError),
+            ("entropy", _) => Ok(Observer::Entropy),
             (_, Some(share)) if (0.0..0.5).contains(&share) => Ok(Observer::Percentile(share)),
             _ => Err(Fault::usage(format!(
-                "no observer {text}: min-max, squared-error or percentile-SHARE with a share below 0.5"
+                "no observer {text}: min-max, squared-error, entropy or percentile-SHARE with a share below 0.5"
             ))),
         }
     }
@@ -96,6 +100,7 @@ impl Histogram {
             Observer::MinMax => (low, high),
             Observer::Percentile(share) => (self.below(share), self.below(1.0 - share)),
             Observer::SquaredError => self.least_error(),
+            Observer::Entropy => self.least_divergence(),
         };
         (low.min(0.0), high.max(0.0))
     }
@@ -136,6 +141,50 @@ impl Histogram {
             }
         }
         (best.1, best.2)
+    }
+
+    /// Both ends are drawn in alike: a tensor has one step.
+    fn least_divergence(&self) -> (f32, f32) {
+        let Extremes { low, high } = self.extremes;
+        let shares = (0..45).map(|step| 1.0 - 0.02 * step as f32);
+        let scored = shares.map(|share| (self.divergence(low * share, high * share), share));
+        let best = scored.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(1.0, |(_, share)| share);
+        (low * best, high * best)
+    }
+
+    /// Kullback-Leibler divergence between the values clipped to a range and the same through 256 steps, each of which
+    /// spreads what falls to it evenly over its bins that hold anything. Zeros are exact, and left out.
+    fn divergence(&self, low: f32, high: f32) -> f64 {
+        let (start, width) = (self.extremes.low, self.width());
+        let bin_of = |value: f32| (((value - start) / width) as usize).min(BINS - 1);
+        let (first, last) = (bin_of(low), bin_of(high - width * 0.5).max(bin_of(low)));
+        let mut kept: Vec<f64> = self.counts[first..=last].iter().map(|count| *count as f64).collect();
+        let zero = bin_of(0.0);
+        let is_zero = |bin: usize| low <= 0.0 && bin + first == zero;
+        let total = |counts: &[u64]| counts.iter().sum::<u64>() as f64;
+        let mut quantised = kept.clone();
+        let (below, beyond) = (total(&self.counts[..first]), total(&self.counts[last + 1..]));
+        let end = kept.len() - 1;
+        kept[0] += below;
+        kept[end] += beyond;
+        let step_of = |bin: usize| bin * 256 / (end + 1);
+        let mut bin = 0;
+        while bin <= end {
+            let next = (bin..=end).find(|other| step_of(*other) != step_of(bin)).unwrap_or(end + 1);
+            let filled = (bin..next).filter(|b| kept[*b] > 0.0 && !is_zero(*b)).count();
+            let sum: f64 = (bin..next).filter(|b| !is_zero(*b)).map(|b| quantised[b]).sum();
+            for b in (bin..next).filter(|b| !is_zero(*b)) {
+                quantised[b] = if kept[b] > 0.0 { sum / filled as f64 } else { 0.0 };
+            }
+            bin = next;
+        }
+        let sum = |values: &[f64]| -> f64 {
+            values.iter().enumerate().filter(|(b, _)| !is_zero(*b)).map(|(_, value)| value).sum()
+        };
+        let (of_kept, of_quantised) = (sum(&kept).max(1e-9), sum(&quantised).max(1e-9));
+        let parts = kept.iter().zip(&quantised).enumerate().filter(|(b, (p, _))| **p > 0.0 && !is_zero(*b));
+        // What was clipped into an empty step diverges most.
+        parts.map(|(_, (p, q))| (p / of_kept) * ((p / of_kept) / (q / of_quantised).max(1e-9)).ln()).sum()
     }
 
     /// Sum of squared errors: a twelfth of a squared step inside the range, the distance beyond it. Zeros are exact.

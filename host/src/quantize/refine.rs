@@ -16,8 +16,9 @@ pub struct Refined {
     pub noise: Vec<Noise>,
     /// Mean squared difference of the probabilities that float and quantised logits stand for.
     pub probability_error: f64,
-    /// The quantised logits, a frame each, as real values.
+    /// The quantised logits, a frame each, as real values; and the float network's.
     pub logits: Vec<Activation>,
+    pub float_logits: Vec<Activation>,
 }
 
 /// Signal-to-noise ratios of one node, in dB; higher is better.
@@ -52,6 +53,7 @@ pub fn refine(
         noise: Vec::new(),
         probability_error: 0.0,
         logits: Vec::new(),
+        float_logits: Vec::new(),
     };
     let input = |pixels: &Vec<u8>| {
         let float = input_from_pixels(graph.input_side, pixels)?;
@@ -112,7 +114,8 @@ pub fn refine(
         (sum + (probability(float) - probability(quantised)).powi(2), count + 1)
     });
     refined.probability_error = sum / count.max(1) as f64;
-    refined.logits = logits.into_iter().map(|pair| pair.quantised).collect();
+    (refined.logits, refined.float_logits) =
+        logits.into_iter().map(|pair| (pair.quantised, pair.float)).unzip();
     Ok(refined)
 }
 
@@ -185,6 +188,6 @@ fn weights_noise(node: &Node, weights: &QuantisedGraph) -> f64 {
     decibels(signal, noise)
 }
 
-fn decibels(signal: f64, noise: f64) -> f64 {
+pub(super) fn decibels(signal: f64, noise: f64) -> f64 {
     if noise == 0.0 { f64::INFINITY } else { 10.0 * (signal / noise).log10() }
 }

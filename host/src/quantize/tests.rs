@@ -68,7 +68,9 @@ fn observers_treat_an_outlier_each_in_its_way() {
     let (low, high) = histogram.range(Observer::SquaredError);
     // One outlier is worth less than finer steps for all the others, but not nothing.
     assert!(low == 0.0 && (10.0..49.0).contains(&high), "{high}");
-    for name in ["min-max", "squared-error", "percentile-0.001"] {
+    let (low, high) = histogram.range(Observer::Entropy);
+    assert!(low == 0.0 && (0.9..49.0).contains(&high), "{high}");
+    for name in ["min-max", "squared-error", "percentile-0.001", "entropy"] {
         assert_eq!(name.parse::<Observer>().unwrap().to_string(), name);
     }
     assert!("percentile-0.7".parse::<Observer>().is_err());
@@ -139,6 +141,7 @@ fn a_calibration_comes_back_from_its_folder() {
         graph_sha256: "0".repeat(64),
         observer: "squared-error".into(),
         bias_correction: true,
+        equalised: true,
         seed: 3,
         calibration_frames: 2,
         held_back_polyp_frames: 1,
@@ -150,17 +153,25 @@ fn a_calibration_comes_back_from_its_folder() {
         held_back_cut_outs: 1,
         held_back_cut_out_share: 0.4,
         tried: BTreeMap::from([("squared-error corrected".into(), refined.probability_error)]),
+        calibration_dice: BTreeMap::from([("float".into(), 0.9)]),
     };
-    let calibration = Calibration { recipe, tensors, corrections: refined.corrections };
+    let equalisation = BTreeMap::from([("depthwise".to_owned(), vec![1.5, 2.0])]);
+    let calibration = Calibration { recipe, tensors, corrections: refined.corrections, equalisation };
     let record = FrameRecord { name: "a/b".into(), sha256: "1".repeat(64), role: "both".into() };
-    let evidence =
-        Evidence { frames: &[record], extremes: &statistics.extremes, noise: &refined.noise, trials: &[] };
+    let evidence = Evidence {
+        frames: &[record],
+        extremes: &statistics.extremes,
+        noise: &refined.noise,
+        sensitivity: &[],
+        trials: &[],
+    };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("calibration");
     calibration.save(&path, &evidence).unwrap();
     let back = Calibration::load(&path).unwrap();
     assert_eq!(back.tensors, calibration.tensors);
     assert_eq!(back.corrections, calibration.corrections);
+    assert_eq!(back.equalisation, calibration.equalisation);
     assert_eq!(back.recipe.decision, decision);
 
     std::fs::write(path.join("ranges.csv"), "tensor,seen_low,seen_high,scale,zero_point\na,0,1,nan,0\n")
@@ -168,4 +179,61 @@ fn a_calibration_comes_back_from_its_folder() {
     let error = Calibration::load(&path).unwrap_err();
     assert_eq!(polyp_edge::fault::exit_of(&error), polyp_edge::fault::Exit::Data);
     assert!(error.to_string().contains("ranges.csv"), "{error}");
+}
+
+/// Equalised, a network says the same, and quantised it says it more exactly if its channels lay apart.
+#[test]
+fn equalising_changes_nothing_but_the_rounding() {
+    let mut graph = every_op(8);
+    // One channel of "stem" is far lower than the others; "depthwise" makes up for it. Nothing else reads it.
+    graph.nodes.retain(|node| node.name != "pooled" && node.name != "skip" && node.name != "sum");
+    for node in &mut graph.nodes {
+        node.inputs.iter_mut().filter(|input| *input == "sum").for_each(|input| *input = "project".into());
+        let Op::Conv { weight, bias, .. } = &mut node.op else { continue };
+        match node.name.as_str() {
+            "stem" => {
+                weight.data[..27].iter_mut().for_each(|w| *w *= 0.01);
+                bias[0] = 0.02;
+            }
+            "depthwise" => weight.data[..25].iter_mut().for_each(|w| *w *= 100.0),
+            _ => {}
+        }
+    }
+    let frames = frames(4);
+    let peaks = equalise::channel_peaks(&graph, &frames).unwrap();
+    let equalisation = equalise::find(&graph, &peaks);
+    assert!(equalisation["stem"][0] > 4.0 && !equalisation.contains_key("branch"), "{equalisation:?}");
+    let equalised = equalise::apply(&graph, &equalisation);
+    let error = |graph: &Graph| {
+        let statistics = Statistics::gather(graph, &frames).unwrap();
+        refine(graph, &statistics.quantisations(graph, Observer::MinMax), &frames, false).unwrap()
+    };
+    let (plain, even) = (error(&graph), error(&equalised));
+    for (a, b) in plain.float_logits.iter().zip(&even.float_logits) {
+        assert!(a.data.iter().zip(&b.data).all(|(a, b)| (a - b).abs() < 1e-3));
+    }
+    let of = |refined: &refine::Refined, name: &str| {
+        refined.noise.iter().find(|noise| noise.node == name).unwrap().total_db
+    };
+    assert!(of(&even, "depthwise") > of(&plain, "depthwise") + 3.0);
+}
+
+#[test]
+fn sensitivity_names_the_layer_that_suffers() {
+    let graph = every_op(9);
+    let frames = frames(3);
+    let mut tensors = Statistics::gather(&graph, &frames).unwrap().quantisations(&graph, Observer::MinMax);
+    // A layer with far too coarse a step.
+    tensors.get_mut("mixed").unwrap().scale *= 40.0;
+    let quantised = QuantisedGraph::new(&graph, tensors, &BTreeMap::new()).unwrap();
+    let truth = decision::Truth::Polyp(vec![255; decision::TRUTH_SIDE_PX * decision::TRUTH_SIDE_PX]);
+    let rows = sensitivity::sensitivity(&quantised, &frames, &[&truth, &truth, &truth]).unwrap();
+    assert_eq!(rows.len(), graph.nodes.len());
+    let worst = rows.iter().min_by(|a, b| a.logits_db.total_cmp(&b.logits_db)).unwrap();
+    assert_eq!(worst.node, "mixed");
+    assert!(rows.iter().all(|row| row.node == "mixed" || row.logits_db > worst.logits_db + 6.0), "{rows:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sensitivity.png");
+    sensitivity::draw(&path, &rows).unwrap();
+    assert!(image::open(path).unwrap().to_rgb8().pixels().filter(|p| p.0 == [0, 110, 120]).count() > 100);
 }

@@ -4,10 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use plotters::prelude::*;
-use plotters::style::{FontStyle, register_font};
 use serde::{Deserialize, Serialize};
 
-use crate::files;
+use crate::{files, plot};
 
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 540;
@@ -42,22 +41,13 @@ pub fn write(folder: &Path, points: &[Point]) -> Result<()> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     points.iter().try_for_each(|point| writer.serialize(point))?;
     files::write_whole(&folder.join("curve.csv"), &writer.into_inner().map_err(|e| anyhow!("{e}"))?)?;
-    let mut pixels = vec![0; 3 * WIDTH as usize * HEIGHT as usize];
-    draw(&mut pixels, points).map_err(|e| anyhow!("cannot draw the curve: {e}"))?;
-    let mut png = std::io::Cursor::new(Vec::new());
-    let colours = image::ExtendedColorType::Rgb8;
-    image::write_buffer_with_format(&mut png, &pixels, WIDTH, HEIGHT, colours, image::ImageFormat::Png)?;
-    files::write_whole(&folder.join("curve.png"), &png.into_inner())
+    files::write_whole(&folder.join("curve.png"), &plot::png(WIDTH, HEIGHT, |root| draw(root, points))?)
 }
 
-fn draw(pixels: &mut [u8], points: &[Point]) -> Result<(), Box<dyn std::error::Error>> {
-    register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
-        .map_err(|_| "the font is damaged")?;
-    let root = BitMapBackend::with_buffer(pixels, (WIDTH, HEIGHT)).into_drawing_area();
-    root.fill(&WHITE)?;
+fn draw(root: &plot::Area, points: &[Point]) -> plot::Drawn {
     let last = points.last().map_or(1.0, |p| p.epoch as f64 + 1.0);
     let highest = points.iter().map(|p| p.loss).fold(0.1, f64::max);
-    let mut chart = ChartBuilder::on(&root)
+    let mut chart = ChartBuilder::on(root)
         .margin(16)
         .caption("training", ("sans-serif", 22))
         .x_label_area_size(40)
@@ -100,7 +90,6 @@ fn draw(pixels: &mut [u8], points: &[Point]) -> Result<(), Box<dyn std::error::E
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK.mix(0.3))
         .draw()?;
-    root.present()?;
     Ok(())
 }
 

@@ -28,7 +28,7 @@ use crate::net::resize::{Resize, constant, resize};
 use crate::ops::{self, ConvAttributes, Storing};
 use crate::quantize::groups::Groups;
 use crate::quantize::store::{Calibration, write_ranges};
-use crate::quantize::{Quantisation, weights};
+use crate::quantize::{Quantisation, equalise, weights};
 
 /// The ranges that training ends with, for `calibrate --ranges`.
 pub const RANGES: &str = "ranges.csv";
@@ -76,6 +76,7 @@ impl<'a> Folded<'a> {
         config: &'a TrainConfig,
         device: &'a Device,
     ) -> Result<(Self, Parameters)> {
+        let graph = equalise::apply(&graph, &calibration.equalisation);
         let tensors = calibration.tensors.clone();
         for name in std::iter::once(INPUT).chain(graph.nodes.iter().map(|node| node.name.as_str())) {
             if !tensors.contains_key(name) {

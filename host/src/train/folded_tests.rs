@@ -21,6 +21,7 @@ pub fn calibration(graph: &Graph, frames: &[Vec<u8>]) -> Calibration {
         graph_sha256: String::new(),
         observer: "squared-error".into(),
         bias_correction: true,
+        equalised: false,
         seed: 1,
         calibration_frames: frames.len(),
         held_back_polyp_frames: 0,
@@ -36,8 +37,9 @@ pub fn calibration(graph: &Graph, frames: &[Vec<u8>]) -> Calibration {
         held_back_cut_outs: 0,
         held_back_cut_out_share: 0.0,
         tried: BTreeMap::new(),
+        calibration_dice: BTreeMap::new(),
     };
-    Calibration { recipe, tensors, corrections: refined.corrections }
+    Calibration { recipe, tensors, corrections: refined.corrections, equalisation: BTreeMap::new() }
 }
 
 fn batch(frames: &[Vec<u8>]) -> Batch {
