@@ -11,6 +11,7 @@
 //! | [`train`] | loss, optimiser, batches, the training run |
 //! | [`teacher`] | what `finetune` made, looking at pictures |
 //! | [`ablate`] | what the parts of a network are worth |
+//! | [`search`] | shapes of the student, what they find and what they cost |
 //! | [`graph`] | the contract between training and export: a float inference network |
 //! | [`quantize`] | ranges, shared scales, int8 weights, bias correction, decision rules |
 //! | [`onnx`] | graphs as ONNX files, float and int8 |
@@ -40,6 +41,7 @@ pub mod onnx;
 pub mod ops;
 pub mod plot;
 pub mod quantize;
+pub mod search;
 pub mod steadiness;
 pub mod teacher;
 pub mod train;

@@ -12,6 +12,7 @@ pub mod flicker;
 pub mod graph;
 pub mod measure;
 pub mod robustness;
+pub mod search;
 pub mod training;
 
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ enum Verb {
     Ablate(ablate::Arguments),
     Cost(cost::Arguments),
     Distill(distill::Arguments),
+    Search(search::Arguments),
     Calibrate(calibrate::Arguments),
     Export(export::Arguments),
     Evaluate(evaluate::Arguments),
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
         Verb::Ablate(arguments) => ablate::run(arguments),
         Verb::Cost(arguments) => cost::run(arguments),
         Verb::Distill(arguments) => distill::run(arguments),
+        Verb::Search(arguments) => search::run(arguments),
         Verb::Calibrate(arguments) => calibrate::run(arguments),
         Verb::Export(arguments) => export::run(arguments),
         Verb::Evaluate(arguments) => evaluate::run(arguments),

@@ -1,0 +1,401 @@
+//! Shapes of the student, each trained alike: what they find, and how long they take.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use plotters::prelude::*;
+use polyp_edge::bundle::manifest::{Decision, Gate, Provenance};
+use polyp_edge::engine::{Engine, Options};
+use polyp_edge::fault::{Exit, Fault};
+use polyp_edge::preprocess::Preprocessor;
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::{self, Description};
+use crate::data::bad;
+use crate::data::lists::read_list;
+use crate::data::split::hold_back;
+use crate::evaluate::{Cart, Predictor, in_parallel};
+use crate::graph::execute::Activation;
+use crate::graph::{Graph, Shape as TensorShape};
+use crate::net::decoder::Attention;
+use crate::quantize::QuantisedGraph;
+use crate::quantize::attempt::Frames;
+use crate::quantize::decision::Truth;
+use crate::quantize::held_back::{self, HeldBack};
+use crate::quantize::quality::{dice_at_half, mean};
+use crate::quantize::range::Observer;
+use crate::train::config::TrainConfig;
+use crate::train::trainer::{GRAPH, Run, train};
+use crate::{files, onnx, plot};
+
+/// What is varied: every combination is tried.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grid {
+    pub input_sides: Vec<usize>,
+    /// A level has twice as many.
+    pub branch_channels: Vec<usize>,
+    pub attention: Vec<Attention>,
+}
+
+impl Grid {
+    pub fn load(path: &Path) -> Result<Self> {
+        let wrong = |why: &str| Fault::configuration(format!("{}: {why}", path.display()));
+        let grid: Grid = toml::from_str(&files::read_text(path)?).map_err(|e| wrong(e.message()))?;
+        match grid.shapes().is_empty() {
+            true => Err(wrong("a list is empty")),
+            false => Ok(grid),
+        }
+    }
+
+    pub fn shapes(&self) -> Vec<Shape> {
+        let mut shapes = Vec::new();
+        for &input_side in &self.input_sides {
+            for &branch_channels in &self.branch_channels {
+                shapes.extend(self.attention.iter().map(|&attention| Shape {
+                    input_side,
+                    branch_channels,
+                    attention,
+                }));
+            }
+        }
+        shapes
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shape {
+    pub input_side: usize,
+    pub branch_channels: usize,
+    pub attention: Attention,
+}
+
+impl Shape {
+    /// The shape's folder.
+    pub fn word(&self) -> String {
+        let attention = match self.attention {
+            Attention::None => "none",
+            Attention::Eca => "eca",
+            Attention::SqueezeExcite => "squeeze-excite",
+        };
+        format!("{}-{}-{attention}", self.input_side, self.branch_channels)
+    }
+
+    pub fn apply(&self, base: &TrainConfig) -> TrainConfig {
+        let mut config = base.clone();
+        config.network.input_side = self.input_side;
+        config.network.decoder.branch_channels = self.branch_channels;
+        config.network.decoder.level_channels = 2 * self.branch_channels;
+        config.network.decoder.attention = self.attention;
+        config
+    }
+}
+
+/// A row of `search.csv`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    pub shape: String,
+    pub multiply_adds: u64,
+    /// Mean Dice at one half of the held-back frames with polyps, in int8, by the cart's engine.
+    pub dice: f64,
+    /// Time of the engine on this machine with one thread, as a multiple of the first shape's: the median over rounds in
+    /// which all shapes took turns, and the quartiles.
+    pub ratio: f64,
+    pub ratio_low: f64,
+    pub ratio_high: f64,
+    pub median_ms: f64,
+    /// With one thread on a Cortex-A76, as `--predict` says.
+    pub predicted_ms: Option<f64>,
+    /// Whether no other shape finds more in less time.
+    pub on_frontier: bool,
+}
+
+pub struct Plan {
+    pub folder: PathBuf,
+    pub data: PathBuf,
+    pub base: TrainConfig,
+    pub grid: Grid,
+    pub device: Device,
+    /// Called with a bundle; its output says `A frame: N ms with one thread`.
+    pub predict: Option<PathBuf>,
+    pub threads: usize,
+    /// Rounds of timing.
+    pub rounds: usize,
+}
+
+/// Trains what is not trained yet, then measures all shapes; writes `search.csv`, `search.md` and `search.png`.
+pub fn search(plan: &Plan) -> Result<Vec<Row>> {
+    let mut found = Vec::new();
+    for shape in plan.grid.shapes() {
+        let config = shape.apply(&plan.base);
+        config.check().map_err(|why| Fault::configuration(format!("{}: {why}", shape.word())))?;
+        log::info!("{}", shape.word());
+        train(&Run {
+            folder: plan.folder.join(shape.word()),
+            data: plan.data.clone(),
+            config: config.clone(),
+            device: plan.device.clone(),
+            resume: true,
+            stop_after: None,
+            checkpoint_every: 50,
+        })?;
+        found.push(judge(plan, &shape, &config)?);
+    }
+    time(&mut found, plan.rounds)?;
+    let mut rows: Vec<Row> = found.into_iter().map(|judged| judged.row).collect();
+    frontier(&mut rows);
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    rows.iter().try_for_each(|row| csv.serialize(row))?;
+    files::write_whole(&plan.folder.join("search.csv"), &csv.into_inner()?)?;
+    files::write_whole(&plan.folder.join("search.md"), markdown(&rows).as_bytes())?;
+    files::write_whole(&plan.folder.join("search.png"), &draw(&rows)?)?;
+    Ok(rows)
+}
+
+struct Judged {
+    row: Row,
+    engine: Engine,
+    pixels: Vec<u8>,
+}
+
+/// Quantises a trained shape, scores it on held-back frames, and writes its bundle for the prediction.
+fn judge(plan: &Plan, shape: &Shape, config: &TrainConfig) -> Result<Judged> {
+    let folder = plan.folder.join(shape.word());
+    let graph = Graph::load(&folder.join(GRAPH))?;
+    let mut samples = Vec::new();
+    for list in &config.lists {
+        samples.extend(hold_back(read_list(list, &plan.data)?).1);
+    }
+    let frames: Vec<HeldBack> = bad::none(in_parallel(
+        &samples,
+        plan.threads,
+        || Ok(Preprocessor::new(graph.input_side)),
+        |preprocessor, sample| Ok(held_back::prepare(sample, preprocessor)),
+    )?)?;
+    let few: Vec<&HeldBack> = frames.iter().step_by((frames.len() / 32).max(1)).collect();
+    let pixels: Vec<Vec<u8>> = few.iter().map(|frame| frame.pixels.clone()).collect();
+    let truths: Vec<&Truth> = few.iter().map(|frame| &frame.truth).collect();
+    let attempts = Frames { pixels: &pixels, truths: &truths }.attempts(&graph, &[Observer::SquaredError])?;
+    let first = attempts.first().context("nothing was tried")?;
+    let quantised = first.quantised(&graph)?;
+    let model = onnx::quantised::to_onnx(&quantised)?;
+    let logits = in_parallel(
+        &frames,
+        plan.threads,
+        || Cart::new(&model),
+        |cart, frame| {
+            let mut stored = Vec::new();
+            cart.predict(&frame.pixels, &mut stored)?;
+            let ([height, width, _], (scale, zero)) = (cart.output_shape(), cart.output_quantisation());
+            let data = stored.iter().map(|v| scale * (f32::from(*v) - f32::from(zero))).collect();
+            Ok(Activation { shape: TensorShape { channels: 1, height, width }, data })
+        },
+    )?;
+    let truths: Vec<&Truth> = frames.iter().map(|frame| &frame.truth).collect();
+    let dice = mean(&dice_at_half(&logits.iter().collect::<Vec<_>>(), &truths));
+    let predicted_ms = match &plan.predict {
+        Some(command) => Some(predict(command, &folder.join("bundle"), &quantised, &shape.word())?),
+        None => None,
+    };
+    let engine = Engine::from_onnx(&model, &Options::default())?;
+    let row = Row {
+        shape: shape.word(),
+        multiply_adds: engine.multiply_adds(),
+        dice,
+        ratio: 1.0,
+        ratio_low: 1.0,
+        ratio_high: 1.0,
+        median_ms: 0.0,
+        predicted_ms,
+        on_frontier: false,
+    };
+    let pixels = frames.into_iter().next().context("no frame is held back")?.pixels;
+    Ok(Judged { row, engine, pixels })
+}
+
+fn predict(command: &Path, folder: &Path, quantised: &QuantisedGraph, name: &str) -> Result<f64> {
+    let description = Description {
+        name: name.to_owned(),
+        model_version: "0.0.0".into(),
+        rollback_index: 1,
+        decision: Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 },
+        gate: Gate { appear: 3, window: 5 },
+        provenance: Provenance {
+            data: Vec::new(),
+            seeds: Vec::new(),
+            commit: String::new(),
+            scores: BTreeMap::new(),
+        },
+        remarks: Vec::new(),
+    };
+    bundle::write(folder, quantised, &description)?;
+    let failed = |why: String| Fault::new(Exit::Device, format!("{}: {why}", command.display()));
+    let output = Command::new(command).arg(folder).output().map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(failed(said.lines().last().unwrap_or("it failed without a word").to_owned()));
+    }
+    predicted(&String::from_utf8_lossy(&output.stdout))
+        .ok_or_else(|| failed("it says nothing of \"A frame: N ms with one thread\"".to_owned()))
+}
+
+/// N of `A frame: N ms with one thread`.
+fn predicted(text: &str) -> Option<f64> {
+    let rest = text.split_once("A frame: ")?.1;
+    rest.split_once(" ms with one thread")?.0.parse().ok()
+}
+
+/// All shapes take turns, so that what else the machine does falls on all of them.
+fn time(found: &mut [Judged], rounds: usize) -> Result<()> {
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); found.len()];
+    for _ in 0..rounds.max(1) {
+        for (judged, times) in found.iter_mut().zip(&mut times) {
+            let mut logits = vec![0; judged.engine.output_shape().iter().product()];
+            judged.engine.run(&judged.pixels, &mut logits)?;
+            let started = Instant::now();
+            judged.engine.run(&judged.pixels, &mut logits)?;
+            times.push(1e3 * started.elapsed().as_secs_f64());
+        }
+    }
+    let quantile = |values: &[f64], share: f64| {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        sorted[((sorted.len() - 1) as f64 * share).round() as usize]
+    };
+    let first = times.first().cloned().unwrap_or_default();
+    for (judged, times) in found.iter_mut().zip(&times) {
+        let ratios: Vec<f64> = times.iter().zip(&first).map(|(time, first)| time / first).collect();
+        let row = &mut judged.row;
+        row.median_ms = quantile(times, 0.5);
+        [row.ratio_low, row.ratio, row.ratio_high] = [0.25, 0.5, 0.75].map(|share| quantile(&ratios, share));
+    }
+    Ok(())
+}
+
+/// Predicted time where it is known, else this machine's.
+fn cost(row: &Row) -> f64 {
+    row.predicted_ms.unwrap_or(row.median_ms)
+}
+
+fn frontier(rows: &mut [Row]) {
+    let all: Vec<(f64, f64)> = rows.iter().map(|row| (cost(row), row.dice)).collect();
+    for (row, (own, dice)) in rows.iter_mut().zip(&all) {
+        let is_beaten =
+            all.iter().any(|(other, more)| (other < own && more >= dice) || (other <= own && more > dice));
+        row.on_frontier = !is_beaten;
+    }
+}
+
+pub fn markdown(rows: &[Row]) -> String {
+    let mut text = "| shape | multiply-adds | Dice, int8, held back | time, ratio (quartiles) | median here | Cortex-A76, predicted | \
+                    frontier |\n|---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for row in rows {
+        let predicted = row.predicted_ms.map_or("–".to_owned(), |ms| format!("{ms:.1} ms"));
+        text += &format!(
+            "| {} | {:.0} M | {:.4} | {:.2} ({:.2}–{:.2}) | {:.1} ms | {predicted} | {} |\n",
+            row.shape,
+            row.multiply_adds as f64 / 1e6,
+            row.dice,
+            row.ratio,
+            row.ratio_low,
+            row.ratio_high,
+            row.median_ms,
+            if row.on_frontier { "yes" } else { "" },
+        );
+    }
+    text
+}
+
+fn draw(rows: &[Row]) -> Result<Vec<u8>> {
+    let known = rows.iter().all(|row| row.predicted_ms.is_some());
+    let most = rows.iter().map(cost).fold(1e-3, f64::max);
+    let (low, high) =
+        rows.iter().fold((1f64, 0f64), |(low, high), row| (low.min(row.dice), high.max(row.dice)));
+    plot::png(960, 600, |root| {
+        let mut chart = ChartBuilder::on(root)
+            .margin(16)
+            .caption("shapes of the student", ("sans-serif", 22))
+            .x_label_area_size(40)
+            .y_label_area_size(64)
+            .build_cartesian_2d(0.0..most * 1.25, (low - 0.01)..(high + 0.01))?;
+        let across = if known { "ms on one Cortex-A76, predicted" } else { "ms here, one thread" };
+        chart
+            .configure_mesh()
+            .x_desc(across)
+            .y_desc("Dice, held back, int8")
+            .label_style(("sans-serif", 15))
+            .axis_desc_style(("sans-serif", 16))
+            .draw()?;
+        let mut best: Vec<(f64, f64)> =
+            rows.iter().filter(|row| row.on_frontier).map(|row| (cost(row), row.dice)).collect();
+        best.sort_by(|a, b| a.0.total_cmp(&b.0));
+        chart.draw_series(LineSeries::new(best, RGBColor(0, 128, 96).stroke_width(2)))?;
+        chart.draw_series(rows.iter().map(|row| {
+            let colour = if row.on_frontier { RGBColor(0, 128, 96) } else { RGBColor(140, 140, 140) };
+            EmptyElement::at((cost(row), row.dice))
+                + Circle::new((0, 0), 4, colour.filled())
+                + Text::new(row.shape.clone(), (7, -6), ("sans-serif", 13))
+        }))?;
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(shape: &str, predicted_ms: f64, dice: f64) -> Row {
+        Row {
+            shape: shape.into(),
+            multiply_adds: 1_000_000,
+            dice,
+            ratio: 1.0,
+            ratio_low: 0.9,
+            ratio_high: 1.1,
+            median_ms: 5.0,
+            predicted_ms: Some(predicted_ms),
+            on_frontier: false,
+        }
+    }
+
+    #[test]
+    fn the_frontier_is_what_nothing_beats() {
+        let mut rows =
+            [row("a", 10.0, 0.8), row("b", 12.0, 0.79), row("c", 20.0, 0.85), row("d", 20.0, 0.84)];
+        frontier(&mut rows);
+        assert_eq!(rows.clone().map(|row| row.on_frontier), [true, false, true, false]);
+        assert!(markdown(&rows).contains("| a | 1 M | 0.8000 | 1.00 (0.90–1.10) | 5.0 ms | 10.0 ms | yes |"));
+        let picture = image::load_from_memory(&draw(&rows).unwrap()).unwrap().to_rgb8();
+        assert!(picture.pixels().filter(|pixel| pixel.0 == [0, 128, 96]).count() > 100);
+    }
+
+    #[test]
+    fn every_combination_is_a_shape() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("grid.toml");
+        std::fs::write(
+            &path,
+            "input_sides = [224, 288]\nbranch_channels = [16]\nattention = [\"eca\", \"none\"]\n",
+        )
+        .unwrap();
+        let shapes = Grid::load(&path).unwrap().shapes();
+        let words: Vec<String> = shapes.iter().map(Shape::word).collect();
+        assert_eq!(words, ["224-16-eca", "224-16-none", "288-16-eca", "288-16-none"]);
+        let config = shapes[2].apply(&TrainConfig::default());
+        assert_eq!((config.network.input_side, config.network.decoder.level_channels), (288, 32));
+        std::fs::write(&path, "input_sides = []\nbranch_channels = [16]\nattention = [\"eca\"]\n").unwrap();
+        assert!(Grid::load(&path).is_err());
+    }
+
+    #[test]
+    fn a_prediction_is_read_from_its_sentence() {
+        let text = "# Predicted\n\n**A frame: 8.85 ms with one thread, 3.71 ms with three**, at 2.4 GHz.";
+        assert_eq!(predicted(text), Some(8.85));
+        assert_eq!(predicted("nothing"), None);
+    }
+}
