@@ -14,7 +14,7 @@ use crate::net::forward::{Forward, Pass};
 use crate::net::prompts::{Form, Prompts};
 use crate::net::resize::{Resize, resize};
 use crate::net::shapes::Shapes;
-use crate::ops::{self, ConvAttributes, NormAttributes};
+use crate::ops::{self, ConvAttributes, NormAttributes, Storing};
 
 /// One layer: its inputs and weights, and what it makes of them.
 pub struct Layer {
@@ -89,6 +89,11 @@ fn normalise_as_known(inputs: &Inputs, relu6: bool) -> Tensor<1> {
     let statistics = Tensor::stack(vec![inputs.tensor::<1>(3), inputs.tensor(4)], 0);
     let attributes = NormAttributes { eps: 1e-3, relu6 };
     flat(ops::batch_norm(inputs.tensor(0), statistics, inputs.tensor(1), inputs.tensor(2), attributes))
+}
+
+fn stored(inputs: &Inputs, floors: bool) -> Tensor<1> {
+    let storing = Storing { zero_point: 120, floors };
+    flat(ops::store(inputs.tensor(0), inputs.tensor(1), inputs.tensor(2), storing))
 }
 
 /// `[N, H, W, C]` → `[N · windows, side · side, C]`, zeros at the bottom and right.
@@ -251,6 +256,18 @@ pub const LAYERS: &[Layer] = &[
             between(0.2, 2.0, &[16]),
         ],
         compute: |inputs| normalise_as_known(inputs, true),
+    },
+    Layer {
+        name: "stored in u8, nearest",
+        kind: Kind::Elementwise,
+        inputs: &[around(&[2, 6, 12, 16]), around(&[6]), between(0.006, 0.007, &[1])],
+        compute: |inputs| stored(inputs, false),
+    },
+    Layer {
+        name: "stored in u8, rounded down",
+        kind: Kind::Elementwise,
+        inputs: &[around(&[2, 6, 12, 16]), around(&[6]), between(0.006, 0.007, &[1])],
+        compute: |inputs| stored(inputs, true),
     },
     Layer {
         name: "max-pool 2×2",

@@ -52,6 +52,10 @@ pub struct TrainConfig {
     pub network: SegmenterConfig,
     pub optimizer: OptimizerConfig,
     pub augmentation: Augmentation,
+    /// A run whose weights this one starts from, wherever name and shape are the same: another input size, another decoder
+    /// on the same encoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_from: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distillation: Option<Distillation>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,6 +137,7 @@ impl Default for TrainConfig {
             network: SegmenterConfig::default(),
             optimizer: OptimizerConfig::default(),
             augmentation: Augmentation::default(),
+            start_from: None,
             distillation: None,
             quantised: None,
         }

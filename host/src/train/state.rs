@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::config::TrainConfig;
 use super::optimizer::AdamW;
+use super::trainer::BEST;
 use crate::files;
 use crate::net::encoder::{self, is_encoders};
 use crate::net::forward::Resident;
@@ -64,9 +65,34 @@ impl Start {
         };
         let mut all = shapes.fresh(&mut rng, |name| !(published && own.frozen && is_encoders(name)));
         all.0.extend(pretrained.0);
+        if let Some(run) = &config.start_from {
+            take_over(&mut all, run)?;
+        }
         let (frozen, parameters) = all.0.into_iter().partition(|(name, _)| own.frozen && is_encoders(name));
         let resident = Resident::upload(&Parameters(frozen), device);
         Ok(Start { resident, parameters: Parameters(parameters), encoder })
+    }
+}
+
+/// Takes a run's averaged weights for every value of the same name and shape.
+fn take_over(parameters: &mut Parameters, run: &Path) -> Result<()> {
+    let path = if run.is_dir() { run.join(BEST) } else { run.to_path_buf() };
+    let (mut sets, _) = parameters::load(&path)?;
+    let unusable = |why: &str| Fault::data(format!("{}: {why}; start_from names a run", path.display()));
+    let theirs = sets.remove("averaged").ok_or_else(|| unusable("no averaged weights"))?;
+    let mut taken = 0;
+    for (name, array) in theirs.0 {
+        if let Some(own) = parameters.0.get_mut(&name).filter(|own| own.shape == array.shape) {
+            *own = array;
+            taken += 1;
+        }
+    }
+    match taken {
+        0 => Err(unusable("none of its values fits this network")),
+        _ => {
+            log::info!("{taken} of {} values start from {}", parameters.0.len(), path.display());
+            Ok(())
+        }
     }
 }
 

@@ -145,6 +145,41 @@ fn a_student_of_teachers_is_resumed_too() {
     }
 }
 
+/// Another input size and decoder on the same encoder: what fits is taken over.
+#[test]
+fn a_run_starts_from_another() {
+    let (data, first) = (data(), tempfile::tempdir().unwrap());
+    train(&run(first.path(), data.path(), config(1), None)).unwrap();
+    let best = parameters::load(&first.path().join(BEST)).unwrap().0.remove("averaged").unwrap();
+    let mut next = config(1);
+    next.start_from = Some(first.path().to_path_buf());
+    next.network.input_side = 96;
+    next.network.decoder.branch_channels = 6;
+    let device = Device::flex();
+    let start = Start::new(&next, &next.segmenter().unwrap(), data.path(), &device).unwrap();
+    let (mut same, mut other) = (0, 0);
+    for (name, array) in &start.parameters.0 {
+        if is_encoders(name) {
+            assert_eq!(array, best.get(name), "{name}");
+            same += 1;
+        } else if best.0.get(name) != Some(array) {
+            other += 1;
+        }
+    }
+    assert!(same > 100 && other > 5, "{same} {other}");
+    next.start_from = Some(data.path().join("splits"));
+    let error = Start::new(&next, &next.segmenter().unwrap(), data.path(), &device).err().unwrap();
+    assert_eq!(exit_of(&error), Exit::Io);
+}
+
+#[test]
+fn sizes_grow_to_the_whole() {
+    let growing = TrainConfig { grow_from: 0.5, grow_until: 0.5, ..config(10) };
+    let sides: Vec<usize> = (0..10).flat_map(|epoch| growing.sides(epoch)).collect();
+    assert_eq!(sides, [32, 32, 32, 64, 64, 64, 64, 64, 64, 64]);
+    assert_eq!((growing.largest_side(), config(10).sides(0)), (64, vec![64]));
+}
+
 /// A student that does nothing but what its teacher does comes close to it.
 #[test]
 fn a_student_learns_from_its_teacher_alone() {
