@@ -2,11 +2,8 @@
 
 use polyp_edge::bundle::manifest::Gate as GateSetting;
 use polyp_edge::detect::{Bounds, Region};
-use polyp_edge::track::{Gate, Rule, Shown};
+use polyp_edge::track::{Gate, MIN_OVERLAP, Rule, Shown};
 use serde::Serialize;
-
-/// Boxes that overlap by less (intersection over union) are different regions: the gate's own figure.
-const MIN_OVERLAP: f32 = 0.1;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Steadiness {
@@ -78,7 +75,7 @@ impl Observer {
         for bounds in &found {
             let known = self.open.iter_mut().filter(|sighting| sighting.last < now);
             let nearest = known
-                .map(|sighting| (overlap(&sighting.bounds, bounds), sighting))
+                .map(|sighting| (sighting.bounds.overlap(bounds), sighting))
                 .filter(|(shared, _)| *shared >= MIN_OVERLAP)
                 .max_by(|a, b| a.0.total_cmp(&b.0));
             match nearest {
@@ -89,7 +86,7 @@ impl Observer {
             }
         }
         for sighting in self.open.iter_mut().filter(|sighting| sighting.last == now && !sighting.shown) {
-            if shown.iter().any(|bounds| overlap(bounds, &sighting.bounds) >= MIN_OVERLAP) {
+            if shown.iter().any(|bounds| bounds.overlap(&sighting.bounds) >= MIN_OVERLAP) {
                 sighting.shown = true;
                 self.result.delays.push(now - sighting.first);
             }
@@ -119,23 +116,13 @@ fn changes(before: &[Bounds], now: &[Bounds]) -> usize {
     let mut free: Vec<&Bounds> = now.iter().collect();
     let mut gone = 0;
     for old in before {
-        let nearest =
-            (0..free.len()).max_by(|a, b| overlap(old, free[*a]).total_cmp(&overlap(old, free[*b])));
+        let nearest = (0..free.len()).max_by(|a, b| old.overlap(free[*a]).total_cmp(&old.overlap(free[*b])));
         match nearest {
-            Some(nearest) if overlap(old, free[nearest]) >= MIN_OVERLAP => drop(free.swap_remove(nearest)),
+            Some(nearest) if old.overlap(free[nearest]) >= MIN_OVERLAP => drop(free.swap_remove(nearest)),
             _ => gone += 1,
         }
     }
     gone + free.len()
-}
-
-/// Intersection over union.
-fn overlap(a: &Bounds, b: &Bounds) -> f32 {
-    let area = |bounds: &Bounds| (bounds.right - bounds.left) * (bounds.bottom - bounds.top);
-    let width = (a.right.min(b.right) - a.left.max(b.left)).max(0.0);
-    let height = (a.bottom.min(b.bottom) - a.top.max(b.top)).max(0.0);
-    let all = area(a) + area(b) - width * height;
-    if all > 0.0 { width * height / all } else { 0.0 }
 }
 
 #[cfg(test)]

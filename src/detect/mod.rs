@@ -44,6 +44,17 @@ pub struct Bounds {
     pub bottom: f32,
 }
 
+impl Bounds {
+    /// Intersection over union; 0 where both are empty.
+    pub fn overlap(&self, other: &Bounds) -> f32 {
+        let area = |bounds: &Bounds| (bounds.right - bounds.left) * (bounds.bottom - bounds.top);
+        let width = (self.right.min(other.right) - self.left.max(other.left)).max(0.0);
+        let height = (self.bottom.min(other.bottom) - self.top.max(other.top)).max(0.0);
+        let all = area(self) + area(other) - width * height;
+        if all > 0.0 { width * height / all } else { 0.0 }
+    }
+}
+
 /// The regions of one frame, largest first.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Regions {

@@ -8,7 +8,7 @@
 mod outline;
 
 use crate::bundle::manifest;
-use crate::detect::{Bounds, MAX_REGIONS, Region};
+use crate::detect::{MAX_REGIONS, Region};
 use crate::field_of_view::Point;
 
 use outline::Steadier;
@@ -16,7 +16,7 @@ use outline::Steadier;
 /// Regions followed at once: those of this frame and as many that are out of sight.
 const MAX_TRACKS: usize = 2 * MAX_REGIONS;
 /// Boxes that overlap by less than this (intersection over union) are different regions.
-const MIN_OVERLAP: f32 = 0.1;
+pub const MIN_OVERLAP: f32 = 0.1;
 
 /// When regions appear, how long they stay, and how still.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,7 +121,7 @@ impl Gate {
                 .tracks
                 .iter_mut()
                 .filter(|track| !track.taken && (track.seen != 0 || track.shown))
-                .map(|track| (overlap(&track.region.bounds, &region.bounds), track))
+                .map(|track| (track.region.bounds.overlap(&region.bounds), track))
                 .filter(|(shared, _)| *shared >= MIN_OVERLAP)
                 .max_by(|a, b| a.0.total_cmp(&b.0));
             let track = match nearest {
@@ -173,18 +173,10 @@ impl Region {
     }
 }
 
-/// Intersection over union.
-fn overlap(a: &Bounds, b: &Bounds) -> f32 {
-    let area = |bounds: &Bounds| (bounds.right - bounds.left) * (bounds.bottom - bounds.top);
-    let width = (a.right.min(b.right) - a.left.max(b.left)).max(0.0);
-    let height = (a.bottom.min(b.bottom) - a.top.max(b.top)).max(0.0);
-    let all = area(a) + area(b) - width * height;
-    if all > 0.0 { width * height / all } else { 0.0 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::Bounds;
 
     fn at(left: f32, top: f32, side: f32) -> Region {
         let bounds = Bounds { left, top, right: left + side, bottom: top + side };
