@@ -28,6 +28,9 @@ pub struct EncoderConfig {
     pub weights: PathBuf,
     /// Whether training leaves the encoder as it is.
     pub frozen: bool,
+    /// The first so many links of the encoder (the stem is the first, then a block each) stay as they are, their norms too;
+    /// the costliest ones to train, and the least peculiar to polyps.
+    pub frozen_links: usize,
 }
 
 impl Default for EncoderConfig {
@@ -36,6 +39,7 @@ impl Default for EncoderConfig {
             kind: EncoderKind::EfficientnetLite0,
             weights: "weights/efficientnet_lite0.safetensors".into(),
             frozen: false,
+            frozen_links: 0,
         }
     }
 }

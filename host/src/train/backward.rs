@@ -79,6 +79,42 @@ impl Setting<'_> {
         (pixels, [batch.size, 3, batch.side, batch.side])
     }
 
+    /// The encoder's features; links that are frozen keep nothing for gradients.
+    fn features(
+        &self,
+        parameters: &Parameters,
+        net: &mut Forward,
+        pixels: Vec<f32>,
+        shape: [usize; 4],
+    ) -> Vec<Tensor<4>> {
+        let encoder = &self.segmenter.encoder;
+        let frozen = self.config.network.encoder.frozen_links;
+        if frozen == 0 {
+            let input = net.tensor(pixels, shape);
+            return encoder::encode(encoder, net, &input);
+        }
+        let mut below = self.pass(parameters, Pass::Inference);
+        let mut input = below.tensor(pixels, shape);
+        let (mut x, mut features) = (input.clone(), Vec::new());
+        for k in 0..encoder.links() {
+            if k == frozen {
+                (x, input) = (x.autodiff(), input.autodiff());
+                features = features.into_iter().map(Tensor::autodiff).collect();
+            }
+            x = match k < frozen {
+                true => encoder.link(&mut below, k, &input, &x),
+                false => encoder.link(net, k, &input, &x),
+            };
+            if encoder.taps().contains(&k) {
+                features.push(match k < frozen {
+                    true => encoder.feature(&mut below, &x),
+                    false => encoder.feature(net, &x),
+                });
+            }
+        }
+        features
+    }
+
     /// How far the decoder's levels are from the teachers', as a loss.
     fn beside(&self, levels: &[Tensor<4>], batch: &Batch) -> Result<Option<Tensor<1>>> {
         self.teachers.map(|teachers| teachers.features(levels, batch)).transpose()
@@ -92,8 +128,7 @@ impl Setting<'_> {
         shape: [usize; 4],
     ) -> Result<Outcome> {
         let mut net = self.pass(parameters, Pass::Training);
-        let input = net.tensor(pixels, shape);
-        let features = encoder::encode(&self.segmenter.encoder, &mut net, &input);
+        let features = self.features(parameters, &mut net, pixels, shape);
         let levels = decoder::decode(&mut net, &features, &self.segmenter.decoder);
         let depths = segmenter::heads(&mut net, &levels);
         let (loss, gradients) = descend(depths, batch, self.config, self.beside(&levels, batch)?)?;

@@ -11,7 +11,7 @@ use super::optimizer::OptimizerConfig;
 use crate::data::augment::Augmentation;
 use crate::files;
 use crate::net::decoder::{Attention, DecoderConfig, Mix};
-use crate::net::encoder::EncoderKind;
+use crate::net::encoder::{Encoder, EncoderKind};
 use crate::net::prompts::Prompts;
 use crate::net::segmenter::{EncoderConfig, Segmenter, SegmenterConfig};
 
@@ -164,6 +164,7 @@ impl TrainConfig {
                     kind: EncoderKind::HieraLarge,
                     weights: "weights/sam2.1_hiera_large.pt".into(),
                     frozen: true,
+                    frozen_links: 0,
                 },
                 prompts: Prompts::default(),
                 decoder: DecoderConfig {
@@ -211,6 +212,7 @@ impl TrainConfig {
         let o = &self.optimizer;
         let segmenter = self.segmenter()?;
         let depths = segmenter.depths();
+        let (e, links) = (&self.network.encoder, segmenter.encoder.links());
         let rules = [
             (self.epochs > 0, "epochs must be at least 1"),
             (self.batch > 1, "batch must be at least 2: batch norm needs several pictures"),
@@ -225,6 +227,11 @@ impl TrainConfig {
             ((0.0..1.0).contains(&o.warm_up), "warm_up must lie in [0, 1)"),
             ((0.0..=1.0).contains(&o.least_rate), "least_rate must lie in [0, 1]"),
             ((0.0..1.0).contains(&o.average_decay), "average_decay must lie in [0, 1)"),
+            (
+                e.frozen_links == 0 || !e.frozen && self.checkpoint_links == 0,
+                "network.encoder.frozen_links needs an encoder that is not frozen, and checkpoint_links = 0",
+            ),
+            (e.frozen_links < links, "network.encoder.frozen_links must leave one link to train"),
             (o.clip_norm > 0.0, "clip_norm must be over 0"),
         ];
         let distillation = self.distillation.clone().unwrap_or_default();

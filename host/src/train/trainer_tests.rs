@@ -61,7 +61,12 @@ fn run(folder: &Path, data: &Path, config: TrainConfig, stop_after: Option<u64>)
 fn frozen(epochs: u64) -> TrainConfig {
     let plain = config(epochs);
     let decoder = DecoderConfig { finest: 0, ..plain.network.decoder };
-    let encoder = EncoderConfig { kind: EncoderKind::HieraMini, weights: PathBuf::new(), frozen: true };
+    let encoder = EncoderConfig {
+        kind: EncoderKind::HieraMini,
+        weights: PathBuf::new(),
+        frozen: true,
+        frozen_links: 0,
+    };
     let network = SegmenterConfig { encoder, decoder, prompts: Prompts::default(), ..plain.network };
     TrainConfig { network, ..plain }
 }
@@ -170,6 +175,28 @@ fn a_run_starts_from_another() {
     next.start_from = Some(data.path().join("splits"));
     let error = Start::new(&next, &next.segmenter().unwrap(), data.path(), &device).err().unwrap();
     assert_eq!(exit_of(&error), Exit::Io);
+}
+
+/// The first links of an encoder stay as they are to the bit, norms included; the others move.
+#[test]
+fn a_part_of_an_encoder_may_stay_frozen() {
+    let (data, folder) = (data(), tempfile::tempdir().unwrap());
+    let mut partly = config(2);
+    partly.network.encoder.frozen_links = 4;
+    let start = Start::new(&partly, &partly.segmenter().unwrap(), data.path(), &Device::flex()).unwrap();
+    train(&run(folder.path(), data.path(), partly.clone(), None)).unwrap();
+    let trained = parameters::load(&folder.path().join(CHECKPOINT)).unwrap().0.remove("parameters").unwrap();
+    let is_first =
+        |name: &str| ["stem.", "blocks.0.", "blocks.1.", "blocks.2."].iter().any(|part| name.contains(part));
+    let (mut first, mut others) = (0, 0);
+    for (name, array) in start.parameters.0.iter().filter(|(name, _)| is_encoders(name)) {
+        let same = trained.get(name) == array;
+        assert_eq!(same, is_first(name), "{name}");
+        *(if same { &mut first } else { &mut others }) += 1;
+    }
+    assert!(first > 30 && others > 100, "{first} {others}");
+    partly.network.encoder.frozen_links = 17;
+    assert!(partly.check().unwrap_err().contains("leave one link"));
 }
 
 #[test]
