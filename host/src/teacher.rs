@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 use indicatif::{ProgressBar, ProgressStyle};
 use polyp_edge::fault::Fault;
@@ -86,13 +85,8 @@ impl Teacher {
             pixels.extend((0..3).flat_map(|c| interleaved.iter().skip(c).step_by(3).map(|v| f32::from(*v))));
             crops.push(crop);
         }
-        self.segmenter.normalisation().apply(&mut pixels, plane);
-        let nothing = Parameters::default();
-        let mut net = Forward::new(&nothing, Some(&self.resident), &self.device, Pass::Inference);
-        let input = net.tensor(pixels, [frames.len(), 3, side, side]);
-        let logits = self.segmenter.logits(&mut net, &input);
-        let low = logits.dims()[2];
-        let probabilities = sigmoid(logits).into_data().try_to_vec::<f32>().context("logits are f32")?;
+        let Seen { logits, low, .. } = self.see(&pixels, frames.len(), side)?;
+        let probabilities: Vec<f32> = logits.iter().map(|z| 1.0 / (1.0 + (-z).exp())).collect();
         let maps = probabilities.chunks_exact(low * low).zip(frames.iter().zip(crops));
         Ok(maps.map(|(map, (frame, crop))| place(map, low, frame, crop)).collect())
     }

@@ -56,7 +56,8 @@ impl<'a> Folded<'a> {
         device: &'a Device,
     ) -> Result<(Self, Parameters, String)> {
         let bytes = files::read(&quantised.graph)?;
-        let (graph, sha256) = (Graph::load(&quantised.graph)?, digest(&bytes));
+        let sha256 = digest(&bytes);
+        let graph = Graph::from_bytes(&bytes).with_context(|| quantised.graph.display().to_string())?;
         let calibration = Calibration::load(&quantised.calibration)?;
         if calibration.recipe.graph_sha256 != sha256 {
             return Err(Fault::data(format!(
@@ -112,10 +113,6 @@ impl<'a> Folded<'a> {
             }
         }
         Ok((Folded { graph, tensors, ranges, limits, config, device }, parameters))
-    }
-
-    pub fn input_side(&self) -> usize {
-        self.graph.input_side
     }
 
     /// How each tensor is stored with these parameters.

@@ -19,12 +19,13 @@ pub fn descend(
         Some(beside) => beside.to_data().try_to_vec::<f32>().context("losses are f32")?[0],
         None => 0.0,
     };
+    let soft = Soft::of(batch, config);
     // The loss enters the graph as its own linearisation: the gradient of Σ logits · g is g.
     let mut proxy = beside;
     for (logits, weight) in depths.into_iter().zip(&config.depth_weights) {
         let shape = logits.dims();
         let values = logits.to_data().try_to_vec::<f32>().context("logits are f32")?;
-        let (loss, mut gradient) = loss(&values, shape[2], batch, config);
+        let (loss, mut gradient) = loss(&values, shape[2], batch, soft.as_ref(), config);
         total += weight * loss;
         gradient.iter_mut().for_each(|g| *g *= weight);
         let part = (logits.clone() * constant(gradient, shape, &logits.device())).sum();
@@ -36,8 +37,29 @@ pub fn descend(
     Ok((total, proxy.context("the network has no outputs")?.backward()))
 }
 
+/// Teachers' masks, which every depth is compared with.
+struct Soft {
+    values: Vec<f32>,
+    weights: Vec<f32>,
+}
+
+impl Soft {
+    /// `None` where they count nothing.
+    fn of(batch: &Batch, config: &TrainConfig) -> Option<Self> {
+        config.distillation.as_ref().filter(|own| own.soft > 0.0)?;
+        let values: Vec<f32> = batch.teacher.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect();
+        Some(Soft { weights: batch.weights_of(&values), values })
+    }
+}
+
 /// One depth's loss and its gradient towards its logits.
-fn loss(logits: &[f32], low: usize, batch: &Batch, config: &TrainConfig) -> (f32, Vec<f32>) {
+fn loss(
+    logits: &[f32],
+    low: usize,
+    batch: &Batch,
+    soft: Option<&Soft>,
+    config: &TrainConfig,
+) -> (f32, Vec<f32>) {
     let Some(distillation) = &config.distillation else {
         let target = Target { values: &batch.targets, weights: &batch.weights, shares: None };
         return segmentation_loss(logits, low, target, batch.side, config.bce);
@@ -53,10 +75,8 @@ fn loss(logits: &[f32], low: usize, batch: &Batch, config: &TrainConfig) -> (f32
             Target { values: &batch.targets, weights: &batch.weights, shares: Some(labelled.as_slice()) };
         add(distillation.truth, segmentation_loss(logits, low, target, batch.side, config.bce));
     }
-    if distillation.soft > 0.0 {
-        let soft: Vec<f32> = batch.teacher.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect();
-        let weights = batch.weights_of(&soft);
-        let target = Target { values: &soft, weights: &weights, shares: None };
+    if let Some(Soft { values, weights }) = soft {
+        let target = Target { values, weights, shares: None };
         add(distillation.soft, segmentation_loss(logits, low, target, batch.side, config.bce));
     }
     if distillation.logits > 0.0 {

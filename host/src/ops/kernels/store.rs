@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::batch_norm::Extent;
+use super::batch_norm::{Extent, sum};
 use super::written;
 
 /// Sums go by so many lanes.
@@ -117,14 +117,4 @@ fn step_sum(x: &[f32], grad: &[f32], bias: f32, step: f32, s: Storing) -> f32 {
     }
     let rest = xs.remainder().iter().zip(grads.remainder()).map(|(x, grad)| slope(*x) * grad);
     lanes.iter().sum::<f32>() + rest.sum::<f32>()
-}
-
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-fn sum(x: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    let mut chunks = x.chunks_exact(LANES);
-    for chunk in &mut chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane += x);
-    }
-    lanes.iter().sum::<f32>() + chunks.remainder().iter().sum::<f32>()
 }
