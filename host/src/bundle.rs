@@ -12,13 +12,21 @@ use polyp_edge::capture::synthetic::Colon;
 
 use crate::card;
 use crate::evaluate::{Cart, Scorer};
+use crate::failures::pair;
 use crate::files;
-use crate::graph::{INPUT, INPUT_SCALE, INPUT_ZERO_POINT};
+use crate::graph::{self, INPUT, INPUT_SCALE, INPUT_ZERO_POINT};
+use crate::metrics::Overlap;
 use crate::onnx;
 use crate::quantize::QuantisedGraph;
 
 const MODEL: &str = "model.onnx";
 const CARD: &str = "MODEL_CARD.md";
+/// The worst of rendered frames, as pictures for the card.
+pub const FAILURES: &str = "failures.jpg";
+const FAILURES_QUALITY: u8 = 88;
+/// Of so many frames with a polyp, of another patient than the golden ones.
+const FAILURES_SEARCH: usize = 48;
+const FAILURES_SEED: u64 = 2027;
 /// Rendered frames: width, height, patient, and the numbers of the frames that are looked through.
 const GOLDEN_SIZE_PX: (usize, usize) = (320, 256);
 const GOLDEN_SEED: u64 = 2026;
@@ -39,6 +47,8 @@ pub struct Description {
     pub provenance: Provenance,
     /// Paragraphs for the model card, in order.
     pub remarks: Vec<String>,
+    /// How many of the worst rendered frames are drawn for the model card.
+    pub failures: usize,
 }
 
 /// Writes the bundle `folder` whole or not at all, and opens it as a cart would. An earlier bundle there is replaced.
@@ -48,8 +58,13 @@ pub fn write(folder: &Path, quantised: &QuantisedGraph, description: &Descriptio
     let mut scorer = Scorer::new(Cart::new(&model)?, &description.decision, rule)?;
     let mut contents = BTreeMap::new();
     let golden = golden_frames(&mut scorer, &mut contents)?;
+    if description.failures > 0 {
+        contents.insert(FAILURES.into(), failures(&mut scorer, description.failures)?);
+    }
     let side = quantised.graph.input_side;
     let logits = quantised.tensor(&quantised.graph.output)?;
+    let shapes = graph::shape::shapes(&quantised.graph)?;
+    let shape = shapes.get(quantised.graph.output.as_str()).context("a graph has an output")?;
     let mut manifest = Manifest {
         format_version: FORMAT_VERSION,
         name: description.name.clone(),
@@ -64,7 +79,7 @@ pub fn write(folder: &Path, quantised: &QuantisedGraph, description: &Descriptio
         },
         output: TensorContract {
             name: quantised.graph.output.clone(),
-            shape: [1, 1, side / 4, side / 4],
+            shape: [1, 1, shape.height, shape.width],
             scale: logits.scale,
             zero_point: logits.zero_point,
         },
@@ -76,7 +91,8 @@ pub fn write(folder: &Path, quantised: &QuantisedGraph, description: &Descriptio
         files: BTreeMap::new(),
     };
     contents.insert(MODEL.into(), model);
-    contents.insert(CARD.into(), card::render(&manifest, &description.remarks).into_bytes());
+    let failures = contents.contains_key(FAILURES).then_some(FAILURES);
+    contents.insert(CARD.into(), card::render(&manifest, &description.remarks, failures).into_bytes());
     manifest.files = contents.iter().map(|(name, bytes)| (name.clone(), digest(bytes))).collect();
     files::write_folder(folder, MANIFEST, |folder| {
         for (name, bytes) in &contents {
@@ -116,6 +132,33 @@ fn golden_frames(
         golden.push(names);
     }
     Ok(golden)
+}
+
+/// The frames with the lowest Dice, one over the other, each with both edges beside it, as JPEG. Rendered ones: pictures of
+/// patients are nobody's to ship.
+fn failures(scorer: &mut Scorer<Cart>, count: usize) -> anyhow::Result<Vec<u8>> {
+    let (width, height) = GOLDEN_SIZE_PX;
+    let colon = Colon::new(width, height, FAILURES_SEED);
+    let with_polyp = |number: u64| {
+        let (frame, truth) = colon.render(number);
+        (truth.area_px() > width * height / 200).then_some((frame, truth))
+    };
+    let mut seen = Vec::new();
+    for (frame, truth) in (0..GOLDEN_SEARCH).step_by(GOLDEN_STEP).filter_map(with_polyp).take(FAILURES_SEARCH)
+    {
+        let (found, _) = scorer.mask(&frame)?;
+        let truth: Vec<u8> = truth.pixels.iter().map(|polyp| if *polyp > 0 { 255 } else { 0 }).collect();
+        seen.push((Overlap::of(&truth, found).dice(), frame, truth, found.to_vec()));
+    }
+    seen.sort_by(|a, b| a.0.total_cmp(&b.0));
+    seen.truncate(count);
+    let mut picture = image::RgbImage::new(2 * width as u32, (seen.len() * height) as u32);
+    for (row, (_, frame, truth, found)) in seen.iter().enumerate() {
+        image::imageops::replace(&mut picture, &pair(frame, truth, found), 0, (row * height) as i64);
+    }
+    let mut jpeg = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, FAILURES_QUALITY).encode_image(&picture)?;
+    Ok(jpeg)
 }
 
 fn png(

@@ -16,8 +16,8 @@ const DATA_SETS: [(&str, &str); 5] = [
     ("cp-child-negative", "CP-CHILD, colonoscopy frames without a polyp; CC BY 4.0 as far as known"),
 ];
 
-/// Markdown. `remarks` are paragraphs of their own.
-pub fn render(manifest: &Manifest, remarks: &[String]) -> String {
+/// Markdown. `remarks` are paragraphs of their own; `failures` is a picture in the bundle.
+pub fn render(manifest: &Manifest, remarks: &[String], failures: Option<&str>) -> String {
     let mut card = format!(
         "# {} {}\n\n**Not a medical device.** For research and development. It must not be used to diagnose, to decide \
          on a treatment, or in place of a trained person's eyes.\n\n",
@@ -73,9 +73,18 @@ pub fn render(manifest: &Manifest, remarks: &[String]) -> String {
          peak and takes a probability of 0.5; `field's mDice` is the mean over 256 thresholds of maps stretched to 0…1, as papers \
          print it. `dice of polyps` leaves polyp-free frames out; `missed` is the share of the frames with a polyp of which nothing was \
          found, `false alarms` that of polyp-free frames with any region. Small polyps take under 2 % of the picture, large ones \
-         over 10 %. `polyp-host evaluate --failures FOLDER` draws the worst frames of a list; they are research data and not part of \
-         this bundle.\n\n\
-         ## Limits\n\n\
+         over 10 %.\n\n",
+    );
+    if let Some(failures) = failures {
+        let _ = writeln!(
+            card,
+            "## Failures\n\nThe worst of a rendered patient's frames, Dice lowest first: the frame, and beside it the true edge in \
+             green and this model's in red. `polyp-host evaluate --failures FOLDER` draws the worst real ones of a list; those are \
+             research data and not part of this bundle.\n\n![The worst rendered frames]({failures})\n"
+        );
+    }
+    card.push_str(
+        "## Limits\n\n\
          - Trained on still images that were chosen because they show a polyp well; flat, small or partly hidden polyps, \
          blur, residue and inflammation are rarer there than in an examination.\n\
          - Few hospitals, few makers of endoscopes, mostly adults, mostly white light. Other hospitals' pictures score \
@@ -150,8 +159,11 @@ mod tests {
             "#,
         )
         .unwrap();
-        let card = render(&manifest, &["A remark.".into()]);
+        let card = render(&manifest, &["A remark.".into()], Some("failures.jpg"));
+        assert!(!render(&manifest, &[], None).contains("Failures"));
         for part in [
+            "(failures.jpg)",
+            "## Limits",
             "Not a medical device",
             "Simula",
             "| test-kvasir | 0.876 | 100 |",

@@ -24,6 +24,13 @@ pub fn worst(scores: &[FrameScore], count: usize) -> Vec<usize> {
 
 /// Writes the pair of pictures as PNG; masks `[height_px, width_px] u8`.
 pub fn write(path: &Path, frame: &Frame, truth: &[u8], found: &[u8]) -> anyhow::Result<()> {
+    let mut png = std::io::Cursor::new(Vec::new());
+    pair(frame, truth, found).write_to(&mut png, image::ImageFormat::Png)?;
+    files::write_whole(path, &png.into_inner())
+}
+
+/// The frame, and beside it the same with both edges.
+pub fn pair(frame: &Frame, truth: &[u8], found: &[u8]) -> image::RgbImage {
     let (width, height) = (frame.width_px(), frame.height_px());
     let mut picture = image::RgbImage::new(2 * width as u32, height as u32);
     let is_edge = |mask: &[u8], x: usize, y: usize| {
@@ -46,9 +53,7 @@ pub fn write(path: &Path, frame: &Frame, truth: &[u8], found: &[u8]) -> anyhow::
             picture.put_pixel((width + x) as u32, y as u32, image::Rgb(marked));
         }
     }
-    let mut png = std::io::Cursor::new(Vec::new());
-    picture.write_to(&mut png, image::ImageFormat::Png)?;
-    files::write_whole(path, &png.into_inner())
+    picture
 }
 
 #[cfg(test)]

@@ -95,7 +95,8 @@ impl Op {
 
 impl Graph {
     /// Checks what every consumer counts on: names unique, inputs known before their use, shapes that fit, finite
-    /// weights, an output `[1, 1, S / 4, S / 4]`.
+    /// weights, an output `[1, 1, S / stride, S / stride]`
+    /// with a stride of 2, 4, 8 or 16.
     pub fn validate(&self) -> anyhow::Result<()> {
         let shapes = shapes(self)?;
         for node in &self.nodes {
@@ -108,10 +109,14 @@ impl Graph {
             }
         }
         let logits = shapes.get(self.output.as_str()).copied();
-        let expected = Shape { channels: 1, height: self.input_side / 4, width: self.input_side / 4 };
-        if self.output == INPUT || logits != Some(expected) {
+        let fits = |shape: &Shape| {
+            let of_stride = |stride: usize| shape.height * stride == self.input_side;
+            shape.channels == 1 && shape.height == shape.width && [2, 4, 8, 16].into_iter().any(of_stride)
+        };
+        if self.output == INPUT || !logits.as_ref().is_some_and(fits) {
+            let side = self.input_side;
             return Err(Fault::data(format!(
-                "graph output {}: expected shape {expected}, found {logits:?}",
+                "graph output {}: expected one channel, 2, 4, 8 or 16 times smaller than {side} × {side}, found {logits:?}",
                 self.output
             )));
         }

@@ -21,7 +21,7 @@ use crate::data::split::hold_back;
 use crate::evaluate::{Cart, Predictor, in_parallel};
 use crate::graph::execute::Activation;
 use crate::graph::{Graph, Shape as TensorShape};
-use crate::net::decoder::Attention;
+use crate::net::decoder::{Attention, DecoderConfig};
 use crate::quantize::QuantisedGraph;
 use crate::quantize::attempt::Frames;
 use crate::quantize::decision::Truth;
@@ -32,20 +32,40 @@ use crate::train::config::TrainConfig;
 use crate::train::trainer::{GRAPH, Run, train};
 use crate::{files, onnx, plot};
 
-/// What is varied: every combination is tried.
+/// What is varied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grid {
     pub input_sides: Vec<usize>,
+    /// Shares of the encoder's published channels.
+    #[serde(default = "whole")]
+    pub widths: Vec<f32>,
     /// A level has twice as many.
     pub branch_channels: Vec<usize>,
     pub attention: Vec<Attention>,
+    /// Pixels between two logits: 2, 4, 8 or 16.
+    #[serde(default = "four")]
+    pub output_strides: Vec<usize>,
+    /// Only shapes that differ from the first values in one respect, instead of every combination.
+    #[serde(default)]
+    pub one_at_a_time: bool,
+}
+
+fn whole() -> Vec<f32> {
+    vec![1.0]
+}
+
+fn four() -> Vec<usize> {
+    vec![4]
 }
 
 impl Grid {
     pub fn load(path: &Path) -> Result<Self> {
         let wrong = |why: &str| Fault::configuration(format!("{}: {why}", path.display()));
         let grid: Grid = toml::from_str(&files::read_text(path)?).map_err(|e| wrong(e.message()))?;
+        if let Some(stride) = grid.output_strides.iter().find(|stride| ![2, 4, 8, 16].contains(*stride)) {
+            return Err(wrong(&format!("output_strides: {stride} is not 2, 4, 8 or 16")));
+        }
         match grid.shapes().is_empty() {
             true => Err(wrong("a list is empty")),
             false => Ok(grid),
@@ -53,25 +73,65 @@ impl Grid {
     }
 
     pub fn shapes(&self) -> Vec<Shape> {
-        let mut shapes = Vec::new();
-        for &input_side in &self.input_sides {
-            for &branch_channels in &self.branch_channels {
-                shapes.extend(self.attention.iter().map(|&attention| Shape {
-                    input_side,
-                    branch_channels,
-                    attention,
-                }));
-            }
+        let all: [(usize, Set); 5] = [
+            (self.input_sides.len(), &|shape, i| shape.input_side = self.input_sides[i]),
+            (self.widths.len(), &|shape, i| shape.width = self.widths[i]),
+            (self.branch_channels.len(), &|shape, i| shape.branch_channels = self.branch_channels[i]),
+            (self.attention.len(), &|shape, i| shape.attention = self.attention[i]),
+            (self.output_strides.len(), &|shape, i| shape.output_stride = self.output_strides[i]),
+        ];
+        if all.iter().any(|(values, _)| *values == 0) {
+            return Vec::new();
         }
-        shapes
+        if self.one_at_a_time {
+            let mut first = Shape::default();
+            all.iter().for_each(|(_, set)| set(&mut first, 0));
+            let others = all.iter().flat_map(|(values, set)| {
+                (1..*values).map(move |i| {
+                    let mut other = first;
+                    set(&mut other, i);
+                    other
+                })
+            });
+            return std::iter::once(first).chain(others).collect();
+        }
+        all.iter().fold(vec![Shape::default()], |shapes, (values, set)| {
+            let varied = |shape: &Shape| {
+                let shape = *shape;
+                (0..*values).map(move |i| {
+                    let mut varied = shape;
+                    set(&mut varied, i);
+                    varied
+                })
+            };
+            shapes.iter().flat_map(varied).collect()
+        })
     }
 }
+
+/// Gives a shape the value of this number in one of the grid's lists.
+type Set<'a> = &'a dyn Fn(&mut Shape, usize);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
     pub input_side: usize,
+    pub width: f32,
     pub branch_channels: usize,
     pub attention: Attention,
+    pub output_stride: usize,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        let decoder = DecoderConfig::default();
+        Shape {
+            input_side: 224,
+            width: 1.0,
+            branch_channels: decoder.branch_channels,
+            attention: decoder.attention,
+            output_stride: 4,
+        }
+    }
 }
 
 impl Shape {
@@ -82,7 +142,14 @@ impl Shape {
             Attention::Eca => "eca",
             Attention::SqueezeExcite => "squeeze-excite",
         };
-        format!("{}-{}-{attention}", self.input_side, self.branch_channels)
+        let mut word = format!("{}-{}-{attention}", self.input_side, self.branch_channels);
+        if self.width != 1.0 {
+            word += &format!("-width-{}", self.width);
+        }
+        if self.output_stride != 4 {
+            word += &format!("-stride-{}", self.output_stride);
+        }
+        word
     }
 
     pub fn apply(&self, base: &TrainConfig) -> TrainConfig {
@@ -91,6 +158,12 @@ impl Shape {
         config.network.decoder.branch_channels = self.branch_channels;
         config.network.decoder.level_channels = 2 * self.branch_channels;
         config.network.decoder.attention = self.attention;
+        config.network.encoder.width = self.width;
+        // The encoder's finest feature lies at stride 2.
+        config.network.decoder.finest = self.output_stride.ilog2() as usize - 1;
+        if let Ok(segmenter) = config.segmenter() {
+            config.depth_weights = (0..segmenter.depths()).map(|depth| 0.5f32.powi(depth as i32)).collect();
+        }
         config
     }
 }
@@ -231,6 +304,7 @@ fn predict(command: &Path, folder: &Path, quantised: &QuantisedGraph, name: &str
             scores: BTreeMap::new(),
         },
         remarks: Vec::new(),
+        failures: 0,
     };
     bundle::write(folder, quantised, &description)?;
     let failed = |why: String| Fault::new(Exit::Device, format!("{}: {why}", command.display()));
@@ -388,6 +462,26 @@ mod tests {
         assert_eq!(words, ["224-16-eca", "224-16-none", "288-16-eca", "288-16-none"]);
         let config = shapes[2].apply(&TrainConfig::default());
         assert_eq!((config.network.input_side, config.network.decoder.level_channels), (288, 32));
+        std::fs::write(
+            &path,
+            "input_sides = [224]\nbranch_channels = [16]\nattention = [\"eca\"]\nwidths = [1.0, 0.75]\noutput_strides = [4, 8]\n",
+        )
+        .unwrap();
+        let shapes = Grid::load(&path).unwrap().shapes();
+        let words: Vec<String> = shapes.iter().map(Shape::word).collect();
+        let expected =
+            ["224-16-eca", "224-16-eca-stride-8", "224-16-eca-width-0.75", "224-16-eca-width-0.75-stride-8"];
+        assert_eq!(words, expected);
+        let coarse = shapes[3].apply(&TrainConfig::default());
+        assert_eq!((coarse.network.decoder.finest, coarse.network.encoder.width), (2, 0.75));
+        assert_eq!((coarse.check(), coarse.depth_weights), (Ok(()), vec![1.0, 0.5]));
+        std::fs::write(
+            &path,
+            "one_at_a_time = true\ninput_sides = [256, 224]\nbranch_channels = [24, 16]\nattention = [\"eca\", \"none\"]\n",
+        )
+        .unwrap();
+        let words: Vec<String> = Grid::load(&path).unwrap().shapes().iter().map(Shape::word).collect();
+        assert_eq!(words, ["256-24-eca", "224-24-eca", "256-16-eca", "256-24-none"]);
         std::fs::write(&path, "input_sides = []\nbranch_channels = [16]\nattention = [\"eca\"]\n").unwrap();
         assert!(Grid::load(&path).is_err());
     }

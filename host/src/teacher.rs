@@ -14,11 +14,12 @@ use rayon::prelude::*;
 use crate::data::lists::Sample;
 use crate::files;
 use crate::measures::{Accumulator, FrameMeasures, Map, Measures};
+use crate::net::decoder;
+use crate::net::encoder::{self, Encoder};
 use crate::net::forward::{Forward, Pass, Resident};
 use crate::net::parameters::{self, Parameters};
 use crate::net::resize::{Resize, resize};
 use crate::net::segmenter::{self, Segmenter};
-use crate::net::{decoder, encoder};
 use crate::train::config::TrainConfig;
 use crate::train::state::{Start, must_be_of};
 use crate::train::trainer::BEST;
@@ -63,6 +64,11 @@ impl Teacher {
     /// Pixels along each side of what the network sees.
     pub fn side(&self) -> usize {
         self.config.network.input_side
+    }
+
+    /// Logits along each side of what it gives.
+    pub fn low(&self) -> usize {
+        self.side() / (self.segmenter.encoder.finest_stride() << self.segmenter.decoder.finest)
     }
 
     pub fn config(&self) -> &TrainConfig {

@@ -126,7 +126,10 @@ fn a_graph_becomes_a_bundle_with_scores() {
     bench.succeed(CALIBRATE);
     bench.succeed(EXPORT);
     assert_eq!(names(&bench.path("models")), ["tiny"]);
-    assert_eq!(names(&bench.path("models/tiny")), ["MODEL_CARD.md", "golden", "manifest.toml", "model.onnx"]);
+    let expected = ["MODEL_CARD.md", "failures.jpg", "golden", "manifest.toml", "model.onnx"];
+    assert_eq!(names(&bench.path("models/tiny")), expected);
+    let failures = image::open(bench.path("models/tiny/failures.jpg")).unwrap();
+    assert_eq!((failures.width(), failures.height()), (640, 3 * 256));
 
     let bundle = Bundle::open(&bench.path("models/tiny")).unwrap();
     let manifest = &bundle.manifest;
@@ -231,6 +234,7 @@ fn what_is_wrong_is_said_in_one_line() {
     other.nodes[3].inputs[0] = "other".into();
     other.save(&bench.path("other.safetensors")).unwrap();
     bench.fail(&EXPORT.replace("graph.s", "other.s"), 65, "another graph");
+    bench.fail(&format!("{EXPORT} --run nowhere"), 74, "nowhere");
     std::fs::create_dir_all(bench.path("models/tiny")).unwrap();
     std::fs::write(bench.path("models/tiny/notes.txt"), "mine").unwrap();
     bench.fail(EXPORT, 2, "models/tiny");

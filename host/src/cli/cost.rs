@@ -163,7 +163,8 @@ impl Links {
             true => encoder.links(),
             false => prompts.blocks.iter().min().map_or(1, |block| block + 1),
         };
-        let first_learning = if config.network.encoder.frozen { first_block } else { 0 };
+        let own = &config.network.encoder;
+        let first_learning = if own.frozen { first_block } else { own.frozen_links };
         for k in 0..encoder.links() {
             let mut cost = Cost::default();
             let enters = x.iter().product::<usize>() as u64;

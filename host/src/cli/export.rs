@@ -15,6 +15,8 @@ use crate::metrics::{FrameScore, Size, Summary, dice_of};
 use crate::onnx::qdq::Form;
 use crate::quantize::store::Calibration;
 use crate::quantize::{QuantisedGraph, equalise};
+use crate::train::config::TrainConfig;
+use crate::train::curve;
 use crate::{files, onnx};
 
 /// Quantises a graph with a calibration and writes the bundle.
@@ -52,9 +54,18 @@ pub struct Arguments {
     /// Lists that training saw, for the manifest.
     #[arg(long = "trained-on", default_values = ["train", "negative-train"])]
     trained_on: Vec<PathBuf>,
-    /// Seeds of the training, for the manifest.
+    /// Seeds of the training, for the manifest; those of the runs if not given.
     #[arg(long = "seed")]
     seeds: Vec<u64>,
+    /// Runs that led to this network, first to last: their epochs, seeds and hours go into the model card.
+    #[arg(long = "run", value_name = "FOLDER")]
+    runs: Vec<PathBuf>,
+    /// What the runs were computed on, for the model card.
+    #[arg(long, value_name = "TEXT")]
+    hardware: Option<String>,
+    /// How many of the worst rendered frames are drawn for the model card.
+    #[arg(long, default_value_t = 3)]
+    failures: usize,
     /// The commit of the programs, for the manifest; asked of git if not given.
     #[arg(long)]
     commit: Option<String>,
@@ -82,9 +93,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let equalised = equalise::apply(&graph, &calibration.equalisation);
     let quantised = QuantisedGraph::new(&equalised, calibration.tensors.clone(), &calibration.corrections)?;
     let float = onnx::float::to_onnx(&graph)?;
+    let runs = runs(&arguments)?;
     let provenance = Provenance {
         data: data_sets(&arguments.trained_on)?,
-        seeds: arguments.seeds.clone(),
+        seeds: runs.seeds,
         commit: arguments.commit.clone().unwrap_or_else(commit),
         scores: scores(&arguments, &quantised, &float, &calibration)?,
     };
@@ -111,7 +123,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         decision: recipe.decision,
         gate: Gate { appear: arguments.appear, window: arguments.window },
         provenance,
-        remarks: arguments.remarks.iter().cloned().chain([quantisation]).collect(),
+        remarks: arguments.remarks.iter().cloned().chain(runs.remark).chain([quantisation]).collect(),
+        failures: arguments.failures,
     };
     bundle::write(&arguments.out, &quantised, &description)?;
     if let Some(path) = &arguments.float {
@@ -143,6 +156,43 @@ fn data_sets(lists: &[PathBuf]) -> anyhow::Result<Vec<String>> {
         }
     }
     Ok(counts.into_iter().map(|(set, count)| format!("{set}: {count} frames")).collect())
+}
+
+/// What the runs say of themselves.
+struct Runs {
+    seeds: Vec<u64>,
+    remark: Option<String>,
+}
+
+fn runs(arguments: &Arguments) -> anyhow::Result<Runs> {
+    let (mut seeds, mut sentences) = (Vec::new(), Vec::new());
+    for folder in &arguments.runs {
+        let config = TrainConfig::load(&folder.join("config.toml"), &TrainConfig::default())?;
+        let points = curve::read(folder)?;
+        let last = points.last().ok_or_else(|| {
+            Fault::usage(format!("{} holds no run with a finished epoch", folder.display()))
+        })?;
+        let hours = points.iter().map(|point| point.seconds).sum::<f64>() / 3600.0;
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let kind = match (&config.quantised, &config.distillation) {
+            (Some(_), _) => "for int8",
+            (None, Some(_)) => "distilled",
+            (None, None) => "on masks",
+        };
+        sentences.push(format!(
+            "`{name}` ({kind}) {} epochs, {} steps, {hours:.1} hours, seed {}",
+            points.len(),
+            last.steps,
+            config.seed
+        ));
+        if !seeds.contains(&config.seed) {
+            seeds.push(config.seed);
+        }
+    }
+    let hardware = arguments.hardware.as_ref().map_or(String::new(), |text| format!(" on {text}"));
+    let remark = (!sentences.is_empty()).then(|| format!("Trained{hardware}: {}.", sentences.join("; ")));
+    let seeds = if arguments.seeds.is_empty() { seeds } else { arguments.seeds.clone() };
+    Ok(Runs { seeds, remark })
 }
 
 fn commit() -> String {

@@ -47,7 +47,11 @@ enum Verb {
 
 /// Parses the command line, runs the verb, and says how it ended.
 pub fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    env_logger::Builder::from_env(
+        env_logger::Env::default()
+            .default_filter_or("info,cubecl_runtime=warn,wgpu_hal=warn,wgpu_core=warn,naga=warn"),
+    )
+    .init();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return polyp_edge::cli::not_understood("polyp-host", &error),

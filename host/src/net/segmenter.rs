@@ -26,6 +26,8 @@ pub struct EncoderConfig {
     pub kind: EncoderKind,
     /// Published weights (`.pt` or `.safetensors`), relative to the data folder; empty to start from random ones.
     pub weights: PathBuf,
+    /// Share of the published channels, of EfficientNet-Lite0 alone: 0.25 to 1. Those with the largest norms stay.
+    pub width: f32,
     /// Whether training leaves the encoder as it is.
     pub frozen: bool,
     /// The first so many links of the encoder (the stem is the first, then a block each) stay as they are, their norms too;
@@ -38,6 +40,7 @@ impl Default for EncoderConfig {
         EncoderConfig {
             kind: EncoderKind::EfficientnetLite0,
             weights: "weights/efficientnet_lite0.safetensors".into(),
+            width: 1.0,
             frozen: false,
             frozen_links: 0,
         }
@@ -69,9 +72,14 @@ impl Segmenter {
         if config.input_side < 32 || !config.input_side.is_multiple_of(32) {
             return Err("input_side must be a multiple of 32".to_owned());
         }
-        let encoder = config.encoder.kind.build(&config.prompts)?;
+        let encoder = config.encoder.kind.build(config.encoder.width, &config.prompts)?;
         config.decoder.check(encoder.taps().len())?;
         Ok(Segmenter { encoder, decoder: config.decoder })
+    }
+
+    /// The same network on the encoder in its published width; `None` if this is it.
+    pub fn published(&self) -> Option<Segmenter> {
+        self.encoder.published().map(|encoder| Segmenter { encoder, decoder: self.decoder })
     }
 
     pub fn normalisation(&self) -> Normalisation {

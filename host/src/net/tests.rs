@@ -3,9 +3,12 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::decoder::DecoderConfig;
+use super::encoder::efficientnet::EfficientNet;
+use super::encoder::{self, EncoderKind};
 use super::fold::Fold;
 use super::forward::{Forward, Pass};
-use super::segmenter::{Segmenter, SegmenterConfig};
+use super::prompts::Prompts;
+use super::segmenter::{EncoderConfig, Segmenter, SegmenterConfig};
 use super::student::student;
 use super::*;
 use crate::graph::execute;
@@ -52,6 +55,9 @@ fn forms() -> Vec<SegmenterConfig> {
         with(&|d| d.attention = Attention::None),
         with(&|d| (d.attention, d.attention_reduction) = (Attention::SqueezeExcite, 2)),
         with(&|d| (d.mix, d.skips) = (Mix::Dense, Skips::Neighbours)),
+        with(&|d| d.finest = 0),
+        with(&|d| d.finest = 2),
+        SegmenterConfig { encoder: EncoderConfig { width: 0.5, ..small.encoder.clone() }, ..small.clone() },
     ]
 }
 
@@ -60,7 +66,9 @@ fn the_folded_graph_computes_what_the_network_computes() {
     for config in forms() {
         let side = config.input_side;
         let parameters = parameters(&config);
-        let graph = Fold::graph(&parameters, side, |net, input| student(net, input, &config.decoder));
+        let graph = Fold::graph(&parameters, side, |net, input| {
+            student(net, input, &EfficientNet::new(config.encoder.width), &config.decoder)
+        });
         graph.validate().unwrap();
 
         let mut rng = ChaCha8Rng::seed_from_u64(8);
@@ -68,7 +76,8 @@ fn the_folded_graph_computes_what_the_network_computes() {
         let mut net = Forward::inference(&parameters, &Device::flex());
         let x = input(&net, pixels.iter().map(|p| *p as f32).collect(), [1, 3, side, side]);
         let logits = Segmenter::new(&config).unwrap().logits(&mut net, &x);
-        assert_eq!(logits.dims(), [1, 1, side / 4, side / 4]);
+        let low = side / (2 << config.decoder.finest);
+        assert_eq!(logits.dims(), [1, 1, low, low]);
         let logits = logits.into_data().try_to_vec::<f32>().unwrap();
 
         let interleaved: Vec<u8> =
@@ -133,4 +142,47 @@ fn checkpoints_come_back_whole_or_not_at_all() {
     let mut other = own.clone();
     other.0.remove("head3.weight");
     assert!(own.clone().replace_with(other).unwrap_err().to_string().contains("head3.weight"));
+}
+
+/// Where the channels that go give nothing, a narrowed encoder computes what the published one does.
+#[test]
+fn a_narrowed_encoder_keeps_what_weighs() {
+    let published = small();
+    let narrow = SegmenterConfig {
+        encoder: EncoderConfig { width: 0.5, ..published.encoder.clone() },
+        ..published.clone()
+    };
+    let mut whole = parameters(&published);
+    for (name, array) in &mut whole.0 {
+        if name.starts_with("encoder.") && (name.ends_with(".gamma") || name.ends_with(".beta")) {
+            array.values.iter_mut().skip(1).step_by(2).for_each(|value| *value = 0.0);
+        }
+    }
+    let segmenter = Segmenter::new(&narrow).unwrap();
+    let narrowed = segmenter.encoder.narrowed(whole.clone());
+    let expected = segmenter.shapes(64);
+    let expected: Vec<_> = expected.shapes().filter(|(name, _)| name.starts_with("encoder.")).collect();
+    assert_eq!(narrowed.0.len(), expected.len());
+    for (name, shape) in expected {
+        assert_eq!(narrowed.get(name).shape, shape, "{name}");
+    }
+    // What each place of each feature adds up to, over channels in whatever order.
+    let sums = |config: &SegmenterConfig, parameters: &Parameters| -> Vec<f32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(9);
+        let mut net = Forward::inference(parameters, &Device::flex());
+        let pixels = (0..3 * 64 * 64).map(|_| rng.random_range(0.0..255.0)).collect();
+        let x = input(&net, pixels, [1, 3, 64, 64]);
+        let encoder = Segmenter::new(config).unwrap().encoder;
+        let features = encoder::encode(&encoder, &mut net, &x);
+        let one = |x: Tensor<4>| x.sum_dim(1).into_data().try_to_vec::<f32>().unwrap();
+        features.into_iter().flat_map(|x| [one(x.clone()), one(x.clone() * x)].concat()).collect()
+    };
+    let (whole, narrowed) = (sums(&published, &whole), sums(&narrow, &narrowed));
+    assert_eq!(whole.len(), narrowed.len());
+    let largest = whole.iter().fold(0f32, |m, v| m.max(v.abs()));
+    assert!(largest > 0.1 && whole.iter().zip(&narrowed).all(|(a, b)| (a - b).abs() < 1e-4 * largest));
+    assert!(Segmenter::new(&published).unwrap().published().is_none());
+    let refused = |width: f32, kind| EncoderKind::build(kind, width, &Prompts::none()).unwrap_err();
+    assert!(refused(0.1, EncoderKind::EfficientnetLite0).contains("[0.25, 1]"));
+    assert!(refused(0.5, EncoderKind::HieraTiny).contains("efficientnet-lite0 alone"));
 }

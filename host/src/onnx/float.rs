@@ -1,4 +1,4 @@
-//! The float graph as ONNX: pixels `[1, 3, S, S] u8` in, logits `[1, 1, S / 4, S / 4] f32` out.
+//! The float graph as ONNX: pixels `[1, 3, S, S] u8` in, logits `[1, 1, S / stride, S / stride] f32` out.
 
 use tract_onnx::pb::tensor_proto::DataType;
 

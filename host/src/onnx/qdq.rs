@@ -1,5 +1,5 @@
 //! The int8 network as ONNX in QDQ form, float operators between `QuantizeLinear` and `DequantizeLinear`, for runtimes that
-//! make their own int8 kernels of it: pixels `[1, 3, S, S] u8` in, logits `[1, 1, S / 4, S / 4] f32` out.
+//! make their own int8 kernels of it: pixels `[1, 3, S, S] u8` in, logits `[1, 1, S / stride, S / stride] f32` out.
 //!
 //! [`Form::Unsigned`] has the very scales and zero points of the bundle; onnxruntime and OpenVINO take it. TensorRT knows
 //! only symmetric s8 activations: [`Form::Symmetric`] stores each tensor with zero point 0 over the same range, which

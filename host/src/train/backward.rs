@@ -61,11 +61,10 @@ impl Learner for Setting<'_> {
 /// The weights as an inference graph; `None` for a network that the cart cannot run.
 pub fn graph(segmenter: &Segmenter, parameters: &Parameters, config: &TrainConfig) -> Option<Graph> {
     let side = config.network.input_side;
-    // A graph's logits are at stride 4.
-    let exportable = matches!(segmenter.encoder, AnyEncoder::EfficientNet(_))
-        && !config.network.encoder.frozen
-        && segmenter.decoder.finest == 1;
-    exportable.then(|| Fold::graph(parameters, side, |net, input| student(net, input, &segmenter.decoder)))
+    let AnyEncoder::EfficientNet(encoder) = &segmenter.encoder else { return None };
+    let exportable = !config.network.encoder.frozen;
+    exportable
+        .then(|| Fold::graph(parameters, side, |net, input| student(net, input, encoder, &segmenter.decoder)))
 }
 
 impl Setting<'_> {

@@ -31,7 +31,7 @@ fn config(kind: EncoderKind, frozen: bool, prompts: Prompts) -> TrainConfig {
         finest: if hiera { 0 } else { 1 },
         ..DecoderConfig::default()
     };
-    let encoder = EncoderConfig { kind, weights: Default::default(), frozen, frozen_links: 0 };
+    let encoder = EncoderConfig { kind, weights: Default::default(), frozen, ..Default::default() };
     TrainConfig {
         network: SegmenterConfig { input_side: 64, encoder, prompts, decoder },
         ..TrainConfig::default()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use rand::seq::SliceRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -57,11 +57,21 @@ pub struct Plan {
     pub batch: usize,
     pub augmentation: Augmentation,
     pub seed: u64,
+    /// Numbers of the samples with a polyp, or of which nothing is known.
+    always: Vec<usize>,
+    /// Numbers of those known to be free of polyps, and how many of them an epoch meets.
+    free: Vec<usize>,
+    free_per_epoch: usize,
 }
 
 impl Plan {
     pub fn new(config: &TrainConfig, samples: Arc<Vec<Cached>>) -> Self {
+        let is_free = |i: &usize| samples[*i].labelled && samples[*i].mask.iter().all(|share| *share == 0);
+        let (free, always): (Vec<usize>, Vec<usize>) = (0..samples.len()).partition(is_free);
         Plan {
+            free_per_epoch: config.negatives_per_epoch.map_or(free.len(), |most| most.min(free.len())),
+            free,
+            always,
             samples,
             sides: (0..config.epochs).map(|epoch| config.sides(epoch)).collect(),
             batch: config.batch,
@@ -72,15 +82,27 @@ impl Plan {
 
     /// Whole batches of an epoch; what is left over waits for the next shuffle.
     pub fn batches_per_epoch(&self) -> usize {
-        (self.samples.len() / self.batch).max(1)
+        ((self.always.len() + self.free_per_epoch) / self.batch).max(1)
+    }
+
+    /// The samples of an epoch, shuffled; frames without polyps drawn anew for each.
+    pub(super) fn order(&self, epoch: u64) -> Vec<usize> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut order: Vec<usize> = if self.free_per_epoch == self.free.len() {
+            (0..self.samples.len()).collect()
+        } else {
+            let free = self.free.choose_multiple(&mut rng, self.free_per_epoch);
+            self.always.iter().chain(free).copied().collect()
+        };
+        order.shuffle(&mut rng);
+        order
     }
 
     /// Batch number `number`. Depends on nothing but the plan and the number, so a resumed run meets the same ones.
     pub fn batch(&self, number: u64) -> Batch {
         let batches = self.batches_per_epoch() as u64;
         let (epoch, first) = (number / batches, (number % batches) as usize * self.batch);
-        let mut order: Vec<usize> = (0..self.samples.len()).collect();
-        order.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let order = self.order(epoch);
         let mut seeds =
             ChaCha8Rng::seed_from_u64(self.seed.wrapping_add(number.wrapping_mul(0xd134_2543_de82_ef95)));
         let drawn: Vec<(usize, u64)> =

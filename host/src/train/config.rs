@@ -33,6 +33,9 @@ pub struct TrainConfig {
     /// Lists of frames with polyps, and without; a tenth of each is held back.
     pub lists: Vec<PathBuf>,
     pub negative_lists: Vec<PathBuf>,
+    /// How many frames without polyps an epoch meets, drawn anew for each; all of them unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negatives_per_epoch: Option<usize>,
     /// Lists of frames of which nothing is known but what teachers say; none is held back.
     pub unlabelled_lists: Vec<PathBuf>,
     /// Frames of the rendered endoscope in the mix.
@@ -126,6 +129,7 @@ impl Default for TrainConfig {
             grow_until: 0.7,
             lists: vec!["train".into()],
             negative_lists: vec!["negative-train".into()],
+            negatives_per_epoch: None,
             unlabelled_lists: Vec::new(),
             rendered: 200,
             crop: true,
@@ -164,7 +168,7 @@ impl TrainConfig {
                     kind: EncoderKind::HieraLarge,
                     weights: "weights/sam2.1_hiera_large.pt".into(),
                     frozen: true,
-                    frozen_links: 0,
+                    ..EncoderConfig::default()
                 },
                 prompts: Prompts::default(),
                 decoder: DecoderConfig {

@@ -88,7 +88,7 @@ impl Teachers {
     fn views(&self, samples: &[Cached]) -> Result<Vec<TeacherView>> {
         let bar = ProgressBar::new(samples.len() as u64);
         bar.set_style(ProgressStyle::with_template("teachers look {bar:30} {pos}/{len}, {eta} left")?);
-        let low = self.all.iter().map(|teacher| teacher.side() / 4).max().unwrap_or(1);
+        let low = self.all.iter().map(Teacher::low).max().unwrap_or(1);
         let mut views = Vec::with_capacity(samples.len());
         for samples in samples.chunks(AT_ONCE) {
             let mut sums = vec![0.0; samples.len() * low * low];

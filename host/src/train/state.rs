@@ -59,14 +59,21 @@ impl Start {
                         path.display()
                     )));
                 }
-                (encoder::load(&segmenter.encoder, &shapes, &path)?, digest(&path)?)
+                let values = match segmenter.published() {
+                    Some(whole) => {
+                        let shapes = whole.shapes(config.network.input_side);
+                        segmenter.encoder.narrowed(encoder::load(&whole.encoder, &shapes, &path)?)
+                    }
+                    None => encoder::load(&segmenter.encoder, &shapes, &path)?,
+                };
+                (values, digest(&path)?)
             }
             false => (Parameters::default(), format!("random:{}", config.seed)),
         };
         let mut all = shapes.fresh(&mut rng, |name| !(published && own.frozen && is_encoders(name)));
         all.0.extend(pretrained.0);
         if let Some(run) = &config.start_from {
-            take_over(&mut all, run)?;
+            take_over(&mut all, segmenter, config.network.input_side, run)?;
         }
         let (frozen, parameters) = all.0.into_iter().partition(|(name, _)| own.frozen && is_encoders(name));
         let resident = Resident::upload(&Parameters(frozen), device);
@@ -74,12 +81,21 @@ impl Start {
     }
 }
 
-/// Takes a run's averaged weights for every value of the same name and shape.
-fn take_over(parameters: &mut Parameters, run: &Path) -> Result<()> {
+/// Takes a run's averaged weights for every value of the same name and shape; an encoder in its published width is
+/// narrowed first.
+fn take_over(parameters: &mut Parameters, segmenter: &Segmenter, side: usize, run: &Path) -> Result<()> {
     let path = if run.is_dir() { run.join(BEST) } else { run.to_path_buf() };
     let (mut sets, _) = parameters::load(&path)?;
     let unusable = |why: &str| Fault::data(format!("{}: {why}; start_from names a run", path.display()));
-    let theirs = sets.remove("averaged").ok_or_else(|| unusable("no averaged weights"))?;
+    let mut theirs = sets.remove("averaged").ok_or_else(|| unusable("no averaged weights"))?;
+    if let Some(whole) = segmenter.published() {
+        let shapes = whole.shapes(side);
+        let mut of_encoder = shapes.shapes().filter(|(name, _)| is_encoders(name));
+        if of_encoder.all(|(name, shape)| theirs.0.get(name).is_some_and(|array| array.shape == shape)) {
+            let narrowed = segmenter.encoder.narrowed(theirs.clone());
+            theirs.0.extend(narrowed.0);
+        }
+    }
     let mut taken = 0;
     for (name, array) in theirs.0 {
         if let Some(own) = parameters.0.get_mut(&name).filter(|own| own.shape == array.shape) {

@@ -96,7 +96,8 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
     files::write_whole(&folder.join("config.toml"), toml::to_string(config)?.as_bytes())?;
     let mut material = Material::load(config, folder, &run.data)?;
     let looks_once = config.distillation.as_ref().is_some_and(|own| own.cached);
-    let watching = match teachers.as_ref() {
+    let speaks = config.distillation.as_ref().is_some_and(|own| own.soft + own.logits > 0.0);
+    let watching = match teachers.as_ref().filter(|_| speaks) {
         Some(teachers) if looks_once => {
             teachers.look_at_all(&mut material.train, folder)?;
             None

@@ -65,7 +65,7 @@ fn frozen(epochs: u64) -> TrainConfig {
         kind: EncoderKind::HieraMini,
         weights: PathBuf::new(),
         frozen: true,
-        frozen_links: 0,
+        ..EncoderConfig::default()
     };
     let network = SegmenterConfig { encoder, decoder, prompts: Prompts::default(), ..plain.network };
     TrainConfig { network, ..plain }
@@ -113,7 +113,7 @@ fn a_run_cut_off_and_resumed_is_the_run_that_was_not() {
     }
 }
 
-/// Teachers that look once, at every batch, and at features; a picture without a label among the others.
+/// Teachers that look once, at every batch, at features, at features alone; a picture without a label among the others.
 #[test]
 fn a_student_of_teachers_is_resumed_too() {
     let (data, teacher) = (data(), tempfile::tempdir().unwrap());
@@ -127,12 +127,13 @@ fn a_student_of_teachers_is_resumed_too() {
         let mask = data.path().join(format!("polyps/masks/{name}.png"));
         image::GrayImage::new(96, 80).save(mask).unwrap();
     }
-    for (cached, features) in [(true, 0.0), (false, 0.5)] {
+    for (cached, features, logits) in [(true, 0.0, 0.5), (false, 0.5, 0.5), (true, 0.5, 0.0)] {
         let teachers = vec![teacher.path().to_path_buf(), hiera.path().to_path_buf()];
-        let distillation = Distillation { teachers, features, cached, ..Distillation::default() };
+        let distillation =
+            Distillation { teachers, features, cached, soft: logits, logits, ..Distillation::default() };
         let config = TrainConfig {
             distillation: Some(distillation),
-            unlabelled_lists: vec!["more".into()],
+            unlabelled_lists: if logits > 0.0 { vec!["more".into()] } else { Vec::new() },
             ..config(2)
         };
         let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -142,7 +143,7 @@ fn a_student_of_teachers_is_resumed_too() {
         }
         let load = |folder: &Path| parameters::load(&folder.join(CHECKPOINT)).unwrap();
         assert_eq!(load(whole.path()), load(parts.path()));
-        assert_eq!(whole.path().join("teachers.safetensors").is_file(), cached);
+        assert_eq!(whole.path().join("teachers.safetensors").is_file(), cached && logits > 0.0);
         let plain = tempfile::tempdir().unwrap();
         let alone = TrainConfig { distillation: None, unlabelled_lists: Vec::new(), ..config };
         train(&run(plain.path(), data.path(), alone, None)).unwrap();
@@ -172,6 +173,13 @@ fn a_run_starts_from_another() {
         }
     }
     assert!(same > 100 && other > 5, "{same} {other}");
+    // A narrower encoder takes the channels that weigh most.
+    let mut narrow = TrainConfig { start_from: next.start_from.clone(), ..config(1) };
+    narrow.network.encoder.width = 0.5;
+    let segmenter = narrow.segmenter().unwrap();
+    let start = Start::new(&narrow, &segmenter, data.path(), &device).unwrap();
+    let expected = segmenter.encoder.narrowed(best);
+    assert!(expected.0.iter().all(|(name, array)| start.parameters.get(name) == array));
     next.start_from = Some(data.path().join("splits"));
     let error = Start::new(&next, &next.segmenter().unwrap(), data.path(), &device).err().unwrap();
     assert_eq!(exit_of(&error), Exit::Io);
@@ -205,6 +213,37 @@ fn sizes_grow_to_the_whole() {
     let sides: Vec<usize> = (0..10).flat_map(|epoch| growing.sides(epoch)).collect();
     assert_eq!(sides, [32, 32, 32, 64, 64, 64, 64, 64, 64, 64]);
     assert_eq!((growing.largest_side(), config(10).sides(0)), (64, vec![64]));
+}
+
+/// Every epoch meets every frame with a polyp once, and so many of the others, other ones each time.
+#[test]
+fn an_epoch_meets_as_many_polyp_free_frames_as_asked() {
+    let sample = |name: &str, share: u8, labelled: bool| Cached {
+        name: name.to_owned(),
+        pixels: vec![0; 3],
+        mask: vec![share; 1],
+        labelled,
+        teacher: None,
+    };
+    let samples: Vec<Cached> = (0..20)
+        .map(|i| sample(&format!("polyp/{i}"), 255, true))
+        .chain((0..4).map(|i| sample(&format!("unlabelled/{i}"), 0, false)))
+        .chain((0..30).map(|i| sample(&format!("free/{i}"), 0, true)))
+        .collect();
+    let samples = Arc::new(samples);
+    let few = Plan::new(&TrainConfig { negatives_per_epoch: Some(6), ..config(3) }, samples.clone());
+    assert_eq!(few.batches_per_epoch(), 30 / 4);
+    let free = |epoch: u64| {
+        let mut order = few.order(epoch);
+        order.sort_unstable();
+        assert!(order.len() == 30 && order[..24].iter().copied().eq(0..24), "{order:?}");
+        order.split_off(24)
+    };
+    let epochs = [free(0), free(1), free(2)];
+    assert!(epochs.iter().all(|numbers| numbers.iter().all(|i| *i >= 24) && numbers.len() == 6));
+    assert!(epochs[0] != epochs[1] && epochs[1] != epochs[2] && epochs[0] == free(0));
+    let all = Plan::new(&config(3), samples);
+    assert_eq!((all.batches_per_epoch(), all.order(1).len()), (54 / 4, 54));
 }
 
 /// A student that does nothing but what its teacher does comes close to it.

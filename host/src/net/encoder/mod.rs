@@ -78,12 +78,18 @@ pub enum AnyEncoder {
 }
 
 impl EncoderKind {
-    /// The encoder, with `prompts` before its blocks.
-    pub fn build(self, prompts: &Prompts) -> Result<AnyEncoder, String> {
+    /// The encoder in `width` times its published channels, with `prompts` before its blocks.
+    pub fn build(self, width: f32, prompts: &Prompts) -> Result<AnyEncoder, String> {
+        if width != 1.0 && self != EncoderKind::EfficientnetLite0 {
+            return Err("network.encoder.width can be other than 1 for efficientnet-lite0 alone".to_owned());
+        }
+        if !(0.25..=1.0).contains(&width) {
+            return Err("network.encoder.width must lie in [0.25, 1]".to_owned());
+        }
         let config = match self {
             EncoderKind::EfficientnetLite0 => {
                 return match prompts.is_none() {
-                    true => Ok(AnyEncoder::EfficientNet(EfficientNet)),
+                    true => Ok(AnyEncoder::EfficientNet(EfficientNet::new(width))),
                     false => Err("efficientnet-lite0 has no transformer blocks to put prompts before; \
                                   set prompts.form = \"none\""
                         .to_owned()),
@@ -101,6 +107,26 @@ impl EncoderKind {
     /// As configurations name it.
     pub fn word(self) -> String {
         toml::Value::try_from(self).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+}
+
+impl AnyEncoder {
+    /// The same encoder in its published width, whose values [`AnyEncoder::narrowed`] takes; `None` if this is it.
+    pub fn published(&self) -> Option<AnyEncoder> {
+        match self {
+            AnyEncoder::EfficientNet(own) if *own != EfficientNet::new(1.0) => {
+                Some(AnyEncoder::EfficientNet(EfficientNet::new(1.0)))
+            }
+            _ => None,
+        }
+    }
+
+    /// This encoder's start, of the values of the published width.
+    pub fn narrowed(&self, published: Parameters) -> Parameters {
+        match self {
+            AnyEncoder::EfficientNet(own) => own.narrowed(&published),
+            AnyEncoder::Hiera(_) => published,
+        }
     }
 }
 
