@@ -22,7 +22,7 @@ use crate::quantize::equalise::Equalisation;
 use crate::quantize::held_back::{self, HeldBack};
 use crate::quantize::range::Observer;
 use crate::quantize::sensitivity::sensitivity;
-use crate::quantize::store::{Calibration, Evidence, FORMAT, FrameRecord, Recipe, read_ranges};
+use crate::quantize::store::{Calibration, Evidence, FORMAT, FrameRecord, Recipe, TRAINED, read_ranges};
 use crate::quantize::{QuantisedGraph, attempt};
 use crate::{files, onnx};
 
@@ -102,7 +102,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             QuantisedGraph::new(&graph, tensors.clone(), &BTreeMap::new())?;
             let statistics = Statistics::gather(&graph, &pixels)?;
             let none = Equalisation::new();
-            vec![calibrating.attempt(&graph, &statistics, tensors, "trained".into(), false, none)?]
+            vec![calibrating.attempt(&graph, &statistics, tensors, TRAINED.into(), false, none)?]
         }
         None => {
             let observers = match &arguments.observer {

@@ -13,7 +13,7 @@ use crate::evaluate::{Cart, Float, default_threads, list_name, measure_list, sco
 use crate::graph::Graph;
 use crate::metrics::{FrameScore, Size, Summary, dice_of};
 use crate::onnx::qdq::Form;
-use crate::quantize::store::Calibration;
+use crate::quantize::store::{Calibration, TRAINED};
 use crate::quantize::{QuantisedGraph, equalise};
 use crate::train::config::TrainConfig;
 use crate::train::curve;
@@ -101,13 +101,19 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         scores: scores(&arguments, &quantised, &float, &calibration)?,
     };
     let recipe = &calibration.recipe;
+    let how = match recipe.observer.as_str() {
+        TRAINED => "Trained for int8, its ranges with it".to_owned(),
+        observer => format!(
+            "Quantised after training on {} held-back frames of the training lists ({observer}{}{})",
+            recipe.calibration_frames,
+            if recipe.equalised { ", channels equalised" } else { "" },
+            if recipe.bias_correction { ", bias correction" } else { "" },
+        ),
+    };
     let quantisation = format!(
-        "Quantised after training on {} held-back frames of the training lists ({}{}); decision rules chosen on {} \
-         held-back frames with polyps, a disturbed copy of each, and {} without: Dice {:.3}, nothing found on {:.1} % of the former, \
-         regions on {:.1} % of the latter and on {:.1} % of {} polyp-free parts of frames with polyps.",
-        recipe.calibration_frames,
-        recipe.observer,
-        if recipe.bias_correction { ", bias correction" } else { "" },
+        "{how}; decision rules chosen on {} held-back frames with polyps, a disturbed copy of each, and {} without: Dice {:.3}, \
+         nothing found on {:.1} % of the former, regions on {:.1} % of the latter and on {:.1} % of {} polyp-free parts of frames \
+         with polyps.",
         recipe.held_back_polyp_frames,
         recipe.held_back_negative_frames,
         recipe.held_back_dice,

@@ -28,6 +28,8 @@ use super::sensitivity::{self, Sensitivity};
 use crate::files;
 
 pub const FORMAT: u32 = 1;
+/// The observer of a calibration whose ranges come from training for int8.
+pub const TRAINED: &str = "trained";
 const RECIPE: &str = "calibration.toml";
 const RANGES: &str = "ranges.csv";
 const EQUALISATION: &str = "equalisation.csv";
