@@ -8,14 +8,15 @@ use polyp_edge::bundle::manifest::{
     Decision, FORMAT_VERSION, FieldOfViewRule, Gate, Golden, Manifest, Provenance, TensorContract,
 };
 use polyp_edge::bundle::{Bundle, MANIFEST, digest};
+use polyp_edge::capture::Mask;
 use polyp_edge::capture::synthetic::Colon;
+use polyp_edge::frame::Frame;
 
 use crate::card;
 use crate::evaluate::{Cart, Scorer};
-use crate::failures::pair;
+use crate::failures;
 use crate::files;
 use crate::graph::{self, INPUT, INPUT_SCALE, INPUT_ZERO_POINT};
-use crate::metrics::Overlap;
 use crate::onnx;
 use crate::quantize::QuantisedGraph;
 
@@ -58,8 +59,8 @@ pub fn write(folder: &Path, quantised: &QuantisedGraph, description: &Descriptio
     let mut scorer = Scorer::new(Cart::new(&model)?, &description.decision, rule)?;
     let mut contents = BTreeMap::new();
     let golden = golden_frames(&mut scorer, &mut contents)?;
-    if description.failures > 0 {
-        contents.insert(FAILURES.into(), failures(&mut scorer, description.failures)?);
+    if let Some(jpeg) = failures(&mut scorer, description.failures)? {
+        contents.insert(FAILURES.into(), jpeg);
     }
     let side = quantised.graph.input_side;
     let logits = quantised.tensor(&quantised.graph.output)?;
@@ -134,31 +135,34 @@ fn golden_frames(
     Ok(golden)
 }
 
-/// The frames with the lowest Dice, one over the other, each with both edges beside it, as JPEG. Rendered ones: pictures of
-/// patients are nobody's to ship.
-fn failures(scorer: &mut Scorer<Cart>, count: usize) -> anyhow::Result<Vec<u8>> {
+/// The `count` worst frames of a rendered patient as JPEG; `None` if that is none. Pictures of patients are nobody's to ship.
+fn failures(scorer: &mut Scorer<Cart>, count: usize) -> anyhow::Result<Option<Vec<u8>>> {
+    if count == 0 {
+        return Ok(None);
+    }
     let (width, height) = GOLDEN_SIZE_PX;
     let colon = Colon::new(width, height, FAILURES_SEED);
-    let with_polyp = |number: u64| {
-        let (frame, truth) = colon.render(number);
-        (truth.area_px() > width * height / 200).then_some((frame, truth))
-    };
-    let mut seen = Vec::new();
-    for (frame, truth) in (0..GOLDEN_SEARCH).step_by(GOLDEN_STEP).filter_map(with_polyp).take(FAILURES_SEARCH)
-    {
-        let (found, _) = scorer.mask(&frame)?;
-        let truth: Vec<u8> = truth.pixels.iter().map(|polyp| if *polyp > 0 { 255 } else { 0 }).collect();
-        seen.push((Overlap::of(&truth, found).dice(), frame, truth, found.to_vec()));
-    }
-    seen.sort_by(|a, b| a.0.total_cmp(&b.0));
-    seen.truncate(count);
-    let mut picture = image::RgbImage::new(2 * width as u32, (seen.len() * height) as u32);
-    for (row, (_, frame, truth, found)) in seen.iter().enumerate() {
-        image::imageops::replace(&mut picture, &pair(frame, truth, found), 0, (row * height) as i64);
+    let shows_polyp = |(_, truth): &(Frame, Mask)| truth.area_px() > width * height / 200;
+    let frames = (0..GOLDEN_SEARCH).step_by(GOLDEN_STEP).map(|number| colon.render(number));
+    let frames: Vec<(Frame, Mask)> = frames.filter(shows_polyp).take(FAILURES_SEARCH).collect();
+    let scores: Vec<_> = frames
+        .iter()
+        .map(|(frame, truth)| scorer.score_frame(frame, &truth.pixels))
+        .collect::<anyhow::Result<_>>()?;
+    let pairs: Vec<_> = failures::worst(&scores, count)
+        .into_iter()
+        .map(|i| {
+            let (frame, truth) = &frames[i];
+            Ok(failures::pair(frame, &truth.pixels, scorer.mask(frame)?.0))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    if pairs.is_empty() {
+        return Ok(None);
     }
     let mut jpeg = Vec::new();
-    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, FAILURES_QUALITY).encode_image(&picture)?;
-    Ok(jpeg)
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, FAILURES_QUALITY)
+        .encode_image(&failures::sheet(&pairs))?;
+    Ok(Some(jpeg))
 }
 
 fn png(

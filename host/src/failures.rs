@@ -29,6 +29,16 @@ pub fn write(path: &Path, frame: &Frame, truth: &[u8], found: &[u8]) -> anyhow::
     files::write_whole(path, &png.into_inner())
 }
 
+/// Pairs of one size, one over the other.
+pub fn sheet(pairs: &[image::RgbImage]) -> image::RgbImage {
+    let (width, height) = pairs.first().map_or((0, 0), |pair| pair.dimensions());
+    let mut sheet = image::RgbImage::new(width, height * pairs.len() as u32);
+    for (row, pair) in pairs.iter().enumerate() {
+        image::imageops::replace(&mut sheet, pair, 0, row as i64 * i64::from(height));
+    }
+    sheet
+}
+
 /// The frame, and beside it the same with both edges.
 pub fn pair(frame: &Frame, truth: &[u8], found: &[u8]) -> image::RgbImage {
     let (width, height) = (frame.width_px(), frame.height_px());
@@ -87,5 +97,7 @@ mod tests {
         let count = |colour: [u8; 3]| picture.pixels().filter(|pixel| pixel.0 == colour).count();
         assert_eq!((count(TRUTH), count(FOUND)), (12, 12));
         assert!(picture.enumerate_pixels().all(|(x, _, pixel)| x >= 8 || pixel.0 == [100; 3]));
+        let sheet = sheet(&[image::RgbImage::new(16, 8), picture.clone()]);
+        assert_eq!((sheet.dimensions(), sheet.get_pixel(8, 11)), ((16, 16), picture.get_pixel(8, 3)));
     }
 }

@@ -95,8 +95,7 @@ impl Op {
 
 impl Graph {
     /// Checks what every consumer counts on: names unique, inputs known before their use, shapes that fit, finite
-    /// weights, an output `[1, 1, S / stride, S / stride]`
-    /// with a stride of 2, 4, 8 or 16.
+    /// weights, an output `[1, 1, S / stride, S / stride]` with a stride of 2, 4, 8 or 16.
     pub fn validate(&self) -> anyhow::Result<()> {
         let shapes = shapes(self)?;
         for node in &self.nodes {

@@ -83,28 +83,24 @@ impl Grid {
         if all.iter().any(|(values, _)| *values == 0) {
             return Vec::new();
         }
+        // A shape with each value of a list from number `from` on.
+        let varied = |shape: Shape, (values, set): (usize, Set), from: usize| -> Vec<Shape> {
+            let one = |i| {
+                let mut varied = shape;
+                set(&mut varied, i);
+                varied
+            };
+            (from..values).map(one).collect()
+        };
         if self.one_at_a_time {
             let mut first = Shape::default();
             all.iter().for_each(|(_, set)| set(&mut first, 0));
-            let others = all.iter().flat_map(|(values, set)| {
-                (1..*values).map(move |i| {
-                    let mut other = first;
-                    set(&mut other, i);
-                    other
-                })
-            });
-            return std::iter::once(first).chain(others).collect();
+            return std::iter::once(first)
+                .chain(all.iter().flat_map(|list| varied(first, *list, 1)))
+                .collect();
         }
-        all.iter().fold(vec![Shape::default()], |shapes, (values, set)| {
-            let varied = |shape: &Shape| {
-                let shape = *shape;
-                (0..*values).map(move |i| {
-                    let mut varied = shape;
-                    set(&mut varied, i);
-                    varied
-                })
-            };
-            shapes.iter().flat_map(varied).collect()
+        all.iter().fold(vec![Shape::default()], |shapes, list| {
+            shapes.into_iter().flat_map(|shape| varied(shape, *list, 0)).collect()
         })
     }
 }
@@ -161,8 +157,10 @@ impl Shape {
         config.network.encoder.width = self.width;
         // The encoder's finest feature lies at stride 2.
         config.network.decoder.finest = self.output_stride.ilog2() as usize - 1;
-        if let Ok(segmenter) = config.segmenter() {
-            config.depth_weights = (0..segmenter.depths()).map(|depth| 0.5f32.powi(depth as i32)).collect();
+        // Another stride has another number of levels; each weighs half of the finer one, as it does unless configured.
+        let depths = config.segmenter().map_or(0, |segmenter| segmenter.depths());
+        if config.depth_weights.len() != depths {
+            config.depth_weights = (0..depths).map(|depth| 0.5f32.powi(depth as i32)).collect();
         }
         config
     }
@@ -449,41 +447,33 @@ mod tests {
     }
 
     #[test]
-    fn every_combination_is_a_shape() {
+    fn every_combination_is_a_shape_or_one_thing_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("grid.toml");
-        std::fs::write(
-            &path,
-            "input_sides = [224, 288]\nbranch_channels = [16]\nattention = [\"eca\", \"none\"]\n",
-        )
-        .unwrap();
-        let shapes = Grid::load(&path).unwrap().shapes();
-        let words: Vec<String> = shapes.iter().map(Shape::word).collect();
-        assert_eq!(words, ["224-16-eca", "224-16-none", "288-16-eca", "288-16-none"]);
-        let config = shapes[2].apply(&TrainConfig::default());
+        let shapes = |more: &str| {
+            let text = format!(
+                "input_sides = [224, 288]\nbranch_channels = [16]\nattention = [\"eca\", \"none\"]\n{more}"
+            );
+            std::fs::write(&path, text).unwrap();
+            Grid::load(&path).map(|grid| grid.shapes())
+        };
+        let words = |more: &str| shapes(more).unwrap().iter().map(Shape::word).collect::<Vec<_>>();
+        assert_eq!(words(""), ["224-16-eca", "224-16-none", "288-16-eca", "288-16-none"]);
+        let config = shapes("").unwrap()[2].apply(&TrainConfig::default());
         assert_eq!((config.network.input_side, config.network.decoder.level_channels), (288, 32));
-        std::fs::write(
-            &path,
-            "input_sides = [224]\nbranch_channels = [16]\nattention = [\"eca\"]\nwidths = [1.0, 0.75]\noutput_strides = [4, 8]\n",
-        )
-        .unwrap();
-        let shapes = Grid::load(&path).unwrap().shapes();
-        let words: Vec<String> = shapes.iter().map(Shape::word).collect();
+        assert_eq!(config.depth_weights, TrainConfig::default().depth_weights);
+        let more = "widths = [1.0, 0.75]\noutput_strides = [4, 8]\n";
+        assert_eq!(shapes(more).unwrap().len(), 16);
+        let one_at_a_time = format!("one_at_a_time = true\n{more}");
         let expected =
-            ["224-16-eca", "224-16-eca-stride-8", "224-16-eca-width-0.75", "224-16-eca-width-0.75-stride-8"];
-        assert_eq!(words, expected);
-        let coarse = shapes[3].apply(&TrainConfig::default());
-        assert_eq!((coarse.network.decoder.finest, coarse.network.encoder.width), (2, 0.75));
-        assert_eq!((coarse.check(), coarse.depth_weights), (Ok(()), vec![1.0, 0.5]));
-        std::fs::write(
-            &path,
-            "one_at_a_time = true\ninput_sides = [256, 224]\nbranch_channels = [24, 16]\nattention = [\"eca\", \"none\"]\n",
-        )
-        .unwrap();
-        let words: Vec<String> = Grid::load(&path).unwrap().shapes().iter().map(Shape::word).collect();
-        assert_eq!(words, ["256-24-eca", "224-24-eca", "256-16-eca", "256-24-none"]);
-        std::fs::write(&path, "input_sides = []\nbranch_channels = [16]\nattention = [\"eca\"]\n").unwrap();
-        assert!(Grid::load(&path).is_err());
+            ["224-16-eca", "288-16-eca", "224-16-eca-width-0.75", "224-16-none", "224-16-eca-stride-8"];
+        assert_eq!(words(&one_at_a_time), expected);
+        let coarse = shapes(&one_at_a_time).unwrap()[4].apply(&TrainConfig::default());
+        assert_eq!((coarse.network.decoder.finest, coarse.check()), (2, Ok(())));
+        assert_eq!(coarse.depth_weights, [1.0, 0.5]);
+        let narrow = shapes(&one_at_a_time).unwrap()[2].apply(&TrainConfig::default());
+        assert_eq!(narrow.network.encoder.width, 0.75);
+        assert!(shapes("output_strides = [3]").is_err() && shapes("widths = []").is_err());
     }
 
     #[test]

@@ -11,15 +11,15 @@ use crate::evaluate::default_threads;
 use crate::search::{Grid, Plan, markdown, search};
 use crate::train::config::TrainConfig;
 
-/// Trains the student in every shape of a grid (input size, encoder and decoder width, attention, output stride) alike, and sets what each finds on
-/// held-back frames, in int8, against the time that it takes: a table (search.md, search.csv) and a plot (search.png).
-/// Goes on where it was cut off.
+/// Trains the student in every shape of a grid (input size, encoder and decoder width, attention, output stride) alike,
+/// and sets what each finds on held-back frames, in int8, against the time that it takes: a table (search.md,
+/// search.csv) and a plot (search.png). Goes on where it was cut off.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The search's folder: a run for each shape, and the results.
     #[arg(long)]
     out: PathBuf,
-    /// The grid (TOML): input_sides, branch_channels, attention; if asked for widths, output_strides.
+    /// The grid (TOML): input_sides, branch_channels, attention; optional: widths, output_strides, one_at_a_time.
     #[arg(long)]
     grid: PathBuf,
     /// Training configuration (TOML) over distill's defaults.

@@ -1,6 +1,5 @@
-//! The network that a cart runs: EfficientNet-Lite0's encoder, a narrow full-scale decoder, logits at
-//! the decoder's finest stride. It is a
-//! [`super::segmenter`] that can be exported.
+//! The network that a cart runs: EfficientNet-Lite0's encoder, a narrow full-scale decoder, logits at the
+//! decoder's finest stride. It is a [`super::segmenter`] that can be exported.
 
 use super::Net;
 use super::decoder::DecoderConfig;
