@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Compares the cart's engine with onnxruntime on a bundle's model, logit for logit, on the frames of a source.
 
-python3 scripts/oracle/compare.py BUNDLE SOURCE [--frames 50] [--program target/release/polyp-edge]
+python3 scripts/oracle/compare.py BUNDLE SOURCE [--frames 50] [--program target/release/polyp-edge] [--also FILE.onnx]...
 
 SOURCE is anything that `polyp-edge replay` takes: a folder of images, a video, `synthetic`. The frames take the cart's own way
-to the model. Exit code 1 if any byte differs.
+to the model. Exit code 1 if any byte differs. `--also` is a float or QDQ export of the same network, whose logits are floats: says
+how far it is from the engine, without a bound.
 """
 
 import argparse
@@ -19,12 +20,29 @@ import numpy as np
 from nets import exact_cpu, session
 
 
+def distance(manifest, inputs, ours, file):
+    """How far a float export is from the engine: decisions at the bundle's threshold, and logits in the engine's steps."""
+    output, threshold = manifest["output"], manifest["decision"]["threshold"]
+    logits = (ours.astype(np.float32) - output["zero_point"]) * np.float32(output["scale"])
+    oracle = session(file.read_bytes())
+    name = oracle.get_inputs()[0].name
+    theirs = np.stack([oracle.run(None, {name: np.ascontiguousarray(frame.transpose(2, 0, 1)[None])})[0].reshape(-1)
+                       for frame in inputs])
+    cut = np.log(threshold / (1 - threshold))
+    # The engine's logits end where u8 does.
+    low, high = ((edge - output["zero_point"]) * output["scale"] for edge in (0, 255))
+    steps = np.abs(np.clip(theirs, low, high) - logits) / output["scale"]
+    return (f"{np.mean((theirs >= cut) == (logits >= cut)):.4%} of decisions as the engine's, logits "
+            f"{steps.mean():.3f} steps apart in the mean, {steps.max():.2f} at most")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("bundle", type=pathlib.Path)
     parser.add_argument("source")
     parser.add_argument("--frames", type=int, default=50)
     parser.add_argument("--program", default="target/release/polyp-edge")
+    parser.add_argument("--also", type=pathlib.Path, action="append", default=[])
     arguments = parser.parse_args()
     if not exact_cpu():
         sys.exit("this CPU has no VNNI: onnxruntime's own int8 convolutions saturate here, so there is nothing to compare with")
@@ -44,6 +62,8 @@ def main():
     values = len(np.unique(ours)) if len(ours) else 0
     print(f"{arguments.bundle}: {differing} of {ours.size} logits differ on {len(inputs)} frames of {arguments.source}"
           f" ({values} different values)")
+    for file in arguments.also:
+        print(f"{file.name}: {distance(manifest, inputs, ours, file)}")
     sys.exit(0 if differing == 0 and len(inputs) else 1)
 
 
