@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use polyp_edge::bundle::digest;
+use polyp_edge::bundle::manifest::Decision;
+use polyp_edge::detect::Detector;
 use polyp_edge::fault::Fault;
+use polyp_edge::field_of_view::Mapping;
+use polyp_edge::frame::Rect;
 use polyp_edge::preprocess::Preprocessor;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -18,7 +22,9 @@ use crate::graph::Graph;
 use crate::quantize::attempt::Frames;
 use crate::quantize::calibration::Statistics;
 use crate::quantize::decision::{self, Output, Seen, Truth, Wishes};
+use crate::quantize::drift::{self, Drift};
 use crate::quantize::equalise::Equalisation;
+use crate::quantize::gate::{self, Clip, Kind};
 use crate::quantize::held_back::{self, HeldBack};
 use crate::quantize::range::Observer;
 use crate::quantize::sensitivity::sensitivity;
@@ -58,9 +64,13 @@ pub struct Arguments {
     /// Calibration frames with polyps on which each node is quantised by itself to see what it costs; 0 for none.
     #[arg(long, default_value_t = 16)]
     sensitivity_frames: usize,
-    /// At most this share of held-back polyp-free frames may show a region.
+    /// At most this share of held-back polyp-free frames may show a region, and of the seconds of video made of them.
     #[arg(long, default_value_t = 0.12)]
     negative_share: f64,
+    /// Frames with polyps that are made into a second of video each, to choose the temporal gate; and at most twice as many
+    /// without.
+    #[arg(long, default_value_t = 64)]
+    gate_frames: usize,
     /// Take this threshold instead of trying several.
     #[arg(long)]
     threshold: Option<f32>,
@@ -136,6 +146,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             decision.negative_share
         );
     }
+    let all = polyps.iter().chain(&negatives);
+    let clips = clips(&model, all, &decision.decision(), arguments.gate_frames, arguments.seed, threads)?;
+    let gates = gate::sweep(&clips);
+    let gate = gate::choose(&gates, wishes.negative_share).ok_or_else(|| Fault::usage("no gate to try"))?;
     let recipe = Recipe {
         format: FORMAT,
         graph_sha256: digest(&graph_bytes),
@@ -152,6 +166,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         held_back_negative_share: decision.negative_share,
         held_back_cut_outs: polyps.iter().filter(|frame| frame.cut_out.is_some()).count(),
         held_back_cut_out_share: decision.cut_out_share,
+        gate: (!clips.is_empty()).then_some(gate),
         tried: attempts.iter().map(|of| (of.name(), of.refined.probability_error)).collect(),
         calibration_dice: calibrating.dice_of_all(&attempts),
     };
@@ -168,11 +183,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         noise: &best.refined.noise,
         sensitivity: &alone,
         trials: &trials,
+        gates: &gates,
     };
     calibration.save(&arguments.out, &evidence)?;
     println!(
         "{}: {}; threshold {}, smallest region {}, lowest peak {}: held-back Dice {:.3}, false alarms {:.1} %, \
-         on cut-outs {:.1} %",
+         on cut-outs {:.1} %; shown if seen in {} of {} frames, {:.1} frames late",
         arguments.out.display(),
         best.name(),
         decision.threshold,
@@ -180,7 +196,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         decision.min_peak,
         decision.dice,
         100.0 * decision.negative_share,
-        100.0 * decision.cut_out_share
+        100.0 * decision.cut_out_share,
+        gate.appear,
+        gate.window,
+        gate.delay_frames
     );
     Ok(())
 }
@@ -259,6 +278,54 @@ fn look<'a>(
     );
     bar.finish_and_clear();
     Ok((seen?, output))
+}
+
+/// Runs the cart's engine on what a drifting camera sees of frames, as many of each kind.
+fn clips<'a>(
+    model: &[u8],
+    frames: impl Iterator<Item = &'a HeldBack>,
+    decision: &Decision,
+    count: usize,
+    seed: u64,
+    threads: usize,
+) -> anyhow::Result<Vec<Clip>> {
+    let mut stills = Vec::new();
+    for frame in frames {
+        let kind = if frame.polyp.is_some() { Kind::Polyp } else { Kind::Negative };
+        stills.push((kind, &frame.pixels, frame.polyp));
+        stills.extend(frame.cut_out.as_ref().map(|cut_out| (Kind::CutOut, cut_out, None)));
+    }
+    stills.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(seed));
+    let mut chosen = Vec::new();
+    for kind in [Kind::Polyp, Kind::Negative, Kind::CutOut] {
+        chosen.extend(stills.iter().filter(|(of, ..)| *of == kind).take(count).copied().zip(seed..));
+    }
+    let bar = progress_bar("temporal gate", chosen.len());
+    let clips = in_parallel(
+        &chosen,
+        threads,
+        || {
+            let cart = Cart::new(model)?;
+            let (scale, zero_point) = cart.output_quantisation();
+            Ok((Detector::new(decision, scale, zero_point)?, cart, Vec::new()))
+        },
+        |(detector, cart, logits), ((kind, still, polyp), seed)| {
+            let (side, shape) = (cart.side(), cart.output_shape());
+            let mapping = Mapping::new(Rect { x: 0, y: 0, width: side, height: side }, side);
+            let drift = Drift::new(*seed);
+            let mut frames = Vec::with_capacity(drift::FRAMES);
+            for number in 0..drift::FRAMES {
+                let view = drift.view(number);
+                cart.predict(&view.pixels(still, side), logits)?;
+                let regions = detector.detect(logits, shape, &mapping)?.list;
+                frames.push((regions, polyp.and_then(|polyp| view.bounds(&polyp, side))));
+            }
+            bar.inc(1);
+            Ok(Clip { kind: *kind, frames })
+        },
+    );
+    bar.finish_and_clear();
+    clips
 }
 
 /// One record a frame, by name.

@@ -19,6 +19,9 @@ use crate::train::config::TrainConfig;
 use crate::train::curve;
 use crate::{files, onnx};
 
+/// Of a calibration that tried none.
+const UNTRIED_GATE: Gate = Gate { appear: 3, window: 5 };
+
 /// Quantises a graph with a calibration and writes the bundle.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -46,11 +49,11 @@ pub struct Arguments {
     /// Also write it in QDQ form with symmetric s8 activations, for TensorRT.
     #[arg(long, value_name = "FILE")]
     qdq_symmetric: Option<PathBuf>,
-    /// A region is shown once it was seen in APPEAR of the last WINDOW frames.
-    #[arg(long, default_value_t = 3)]
-    appear: u32,
-    #[arg(long, default_value_t = 5)]
-    window: u32,
+    /// A region is shown once it was seen in APPEAR of the last WINDOW frames; as the calibration chose if not given.
+    #[arg(long, requires = "window")]
+    appear: Option<u32>,
+    #[arg(long, requires = "appear")]
+    window: Option<u32>,
     /// Lists that training saw, for the manifest.
     #[arg(long = "trained-on", default_values = ["train", "negative-train"])]
     trained_on: Vec<PathBuf>,
@@ -122,14 +125,38 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         100.0 * recipe.held_back_cut_out_share,
         recipe.held_back_cut_outs
     );
+    let chosen = recipe.gate.map_or(UNTRIED_GATE, |trial| trial.gate());
+    let gate = Gate {
+        appear: arguments.appear.unwrap_or(chosen.appear),
+        window: arguments.window.unwrap_or(chosen.window),
+    };
+    // What is not the gate that was tried has nothing to be said of it.
+    let tried = recipe.gate.filter(|trial| trial.gate() == gate).map(|trial| {
+        format!(
+            "The gate was chosen on seconds of video made of held-back frames, by a camera that drifts, and light and sharpness that \
+             change: anything shown in {:.1} % of polyp-free frames' seconds and in {:.1} % of polyp-free parts'; {:.1} % of the polyps \
+             found were never shown, the others {:.1} frames after they were found.",
+            100.0 * trial.negative_share,
+            100.0 * trial.cut_out_share,
+            100.0 * trial.withheld_share,
+            trial.delay_frames
+        )
+    });
     let description = Description {
         name: arguments.name.clone(),
         model_version: arguments.model_version.clone(),
         rollback_index: arguments.rollback_index,
         decision: recipe.decision,
-        gate: Gate { appear: arguments.appear, window: arguments.window },
+        gate,
         provenance,
-        remarks: arguments.remarks.iter().cloned().chain(runs.remark).chain([quantisation]).collect(),
+        remarks: arguments
+            .remarks
+            .iter()
+            .cloned()
+            .chain(runs.remark)
+            .chain([quantisation])
+            .chain(tried)
+            .collect(),
         failures: arguments.failures,
     };
     bundle::write(&arguments.out, &quantised, &description)?;

@@ -7,6 +7,7 @@
 
 use polyp_edge::bundle::digest;
 use polyp_edge::bundle::manifest::FieldOfViewRule;
+use polyp_edge::detect::Bounds;
 use polyp_edge::frame::{Frame, Rect};
 use polyp_edge::preprocess::Preprocessor;
 use rand::{Rng, SeedableRng};
@@ -30,6 +31,8 @@ pub struct HeldBack {
     /// `[S, S, 3] u8`
     pub pixels: Vec<u8>,
     pub truth: Truth,
+    /// Around the polyp, in shares of the field of view's sides.
+    pub polyp: Option<Bounds>,
     /// `[S, S, 3] u8`: the frame's largest part without a polyp, if it has a polyp and there is room beside it.
     pub cut_out: Option<Vec<u8>>,
 }
@@ -48,6 +51,7 @@ pub fn prepare(sample: &Sample, preprocessor: &mut Preprocessor) -> anyhow::Resu
         name: sample.name.clone(),
         sha256: digest(&files::read(&sample.image)?),
         pixels: stretch(crop)?,
+        polyp: polyp.map(|polyp| shares(polyp, crop)),
         cut_out: polyp.and_then(|polyp| beside(crop, polyp)).map(&mut stretch).transpose()?,
         truth: match polyp {
             Some(_) => Truth::Polyp(sample_mask(&mask, &frame, crop)),
@@ -78,6 +82,16 @@ fn bounds(mask: &[u8], frame: &Frame) -> Option<Rect> {
     let (top, bottom) =
         (polyp().map(|index| index / width).min()?, polyp().map(|index| index / width).max()?);
     Some(Rect { x: left, y: top, width: right + 1 - left, height: bottom + 1 - top })
+}
+
+fn shares(polyp: Rect, crop: Rect) -> Bounds {
+    let share = |at: usize, start: usize, length: usize| (at as f32 - start as f32) / length as f32;
+    Bounds {
+        left: share(polyp.x, crop.x, crop.width),
+        top: share(polyp.y, crop.y, crop.height),
+        right: share(polyp.x + polyp.width, crop.x, crop.width),
+        bottom: share(polyp.y + polyp.height, crop.y, crop.height),
+    }
 }
 
 /// The largest rectangle of the crop's proportions on one side of the polyp.
@@ -128,7 +142,7 @@ pub fn disturb(pixels: &[u8], side: usize, seed: u64) -> Vec<u8> {
 }
 
 /// Averages each pixel with its four neighbours; edges repeat.
-fn blurred(values: &[f32], side: usize) -> Vec<f32> {
+pub(super) fn blurred(values: &[f32], side: usize) -> Vec<f32> {
     let at =
         |x: usize, y: usize, channel: usize| values[3 * (y.min(side - 1) * side + x.min(side - 1)) + channel];
     let places =

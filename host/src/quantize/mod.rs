@@ -6,7 +6,9 @@
 pub mod attempt;
 pub mod calibration;
 pub mod decision;
+pub mod drift;
 pub mod equalise;
+pub mod gate;
 pub mod groups;
 pub mod held_back;
 pub mod quality;

@@ -10,6 +10,7 @@
 //! | `sensitivity.csv`, `.png` | what each node's quantisation costs by itself |
 //! | `noise.csv` | signal-to-noise ratios, node by node |
 //! | `decisions.csv` | every decision rule tried on the held-back frames |
+//! | `gates.csv` | every temporal gate tried on them |
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::Quantisation;
 use super::decision::Trial;
 use super::equalise::Equalisation;
+use super::gate;
 use super::range::Extremes;
 use super::refine::Noise;
 use super::sensitivity::{self, Sensitivity};
@@ -64,6 +66,8 @@ pub struct Recipe {
     pub held_back_cut_outs: usize,
     #[serde(default)]
     pub held_back_cut_out_share: f64,
+    /// The temporal gate, and what it came to on held-back frames. Older calibrations have none.
+    pub gate: Option<gate::Trial>,
     /// Mean squared error of the probabilities, by observer and bias correction.
     pub tried: BTreeMap<String, f64>,
     /// Mean Dice at one half over the calibration frames with polyps: in float, and of each way that was tried.
@@ -97,6 +101,7 @@ pub struct Evidence<'a> {
     pub noise: &'a [Noise],
     pub sensitivity: &'a [Sensitivity],
     pub trials: &'a [Trial],
+    pub gates: &'a [gate::Trial],
 }
 
 #[derive(Serialize, Deserialize)]
@@ -158,7 +163,8 @@ impl Calibration {
             }
             files::write_whole(&folder.join("frames.csv"), &table(evidence.frames.iter())?)?;
             files::write_whole(&folder.join("noise.csv"), &table(evidence.noise.iter())?)?;
-            files::write_whole(&folder.join("decisions.csv"), &table(evidence.trials.iter())?)
+            files::write_whole(&folder.join("decisions.csv"), &table(evidence.trials.iter())?)?;
+            files::write_whole(&folder.join("gates.csv"), &table(evidence.gates.iter())?)
         })
     }
 

@@ -151,6 +151,7 @@ fn a_calibration_comes_back_from_its_folder() {
         held_back_missed_share: 0.0,
         held_back_negative_share: 0.1,
         held_back_cut_outs: 1,
+        gate: None,
         held_back_cut_out_share: 0.4,
         tried: BTreeMap::from([("squared-error corrected".into(), refined.probability_error)]),
         calibration_dice: BTreeMap::from([("float".into(), 0.9)]),
@@ -164,6 +165,7 @@ fn a_calibration_comes_back_from_its_folder() {
         noise: &refined.noise,
         sensitivity: &[],
         trials: &[],
+        gates: &[],
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("calibration");

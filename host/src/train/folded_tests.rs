@@ -35,6 +35,7 @@ pub fn calibration(graph: &Graph, frames: &[Vec<u8>]) -> Calibration {
         held_back_missed_share: 0.0,
         held_back_negative_share: 0.0,
         held_back_cut_outs: 0,
+        gate: None,
         held_back_cut_out_share: 0.0,
         tried: BTreeMap::new(),
         calibration_dice: BTreeMap::new(),
