@@ -8,6 +8,7 @@ use polyp_edge::bundle::manifest;
 use polyp_edge::detect::{Bounds, Region};
 use polyp_edge::track::{Gate, MIN_OVERLAP, Rule, Shown};
 
+use super::decision::CUT_OUT_TOLERANCE;
 use super::drift::FRAMES;
 use crate::steadiness::Observer;
 
@@ -123,7 +124,6 @@ fn try_out(clips: &[Clip], setting: manifest::Gate) -> Trial {
 
 /// Figures are not known more closely than this: gates as good as the best to within it are chosen between by the next figure.
 const WITHHELD_TOLERANCE: f64 = 0.02;
-const CUT_OUT_TOLERANCE: f64 = 0.03;
 const CHANGES_TOLERANCE: f64 = 0.2;
 
 /// Among the gates under which at most this share of polyp-free seconds shows anything, those about as good as the best in polyps
