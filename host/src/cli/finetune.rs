@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use burn::tensor::Device;
 
 use super::measure::{Report, print_table};
@@ -34,6 +34,10 @@ pub fn run(arguments: Arguments) -> Result<()> {
         print!("{}", toml::to_string(&config)?);
         return Ok(());
     }
+    // Said now, not after hours of training.
+    let lists = data_folder()
+        .and_then(|data| config.evaluate.iter().try_for_each(|list| read_list(list, &data).map(drop)));
+    lists.context("of the lists to score at the end (`evaluate`; [] for none)")?;
     let device = device::open(device::parse(&arguments.device)?)?;
     let (folder, stopped) = (arguments.training.out.clone(), arguments.training.stop_after.is_some());
     let points = arguments.training.run(config.clone(), device.clone())?;
