@@ -59,6 +59,8 @@ pub struct TrainConfig {
     /// on the same encoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_from: Option<PathBuf>,
+    /// Of that run only the encoder's: decoders of any shape begin alike.
+    pub start_from_encoder: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distillation: Option<Distillation>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,6 +144,7 @@ impl Default for TrainConfig {
             optimizer: OptimizerConfig::default(),
             augmentation: Augmentation::default(),
             start_from: None,
+            start_from_encoder: false,
             distillation: None,
             quantised: None,
         }

@@ -73,7 +73,7 @@ impl Start {
         let mut all = shapes.fresh(&mut rng, |name| !(published && own.frozen && is_encoders(name)));
         all.0.extend(pretrained.0);
         if let Some(run) = &config.start_from {
-            take_over(&mut all, segmenter, config.network.input_side, run)?;
+            take_over(&mut all, segmenter, config, run)?;
         }
         let (frozen, parameters) = all.0.into_iter().partition(|(name, _)| own.frozen && is_encoders(name));
         let resident = Resident::upload(&Parameters(frozen), device);
@@ -83,13 +83,18 @@ impl Start {
 
 /// Takes a run's averaged weights for every value of the same name and shape; an encoder in its published width is
 /// narrowed first.
-fn take_over(parameters: &mut Parameters, segmenter: &Segmenter, side: usize, run: &Path) -> Result<()> {
+fn take_over(
+    parameters: &mut Parameters,
+    segmenter: &Segmenter,
+    config: &TrainConfig,
+    run: &Path,
+) -> Result<()> {
     let path = if run.is_dir() { run.join(BEST) } else { run.to_path_buf() };
     let (mut sets, _) = parameters::load(&path)?;
     let unusable = |why: &str| Fault::data(format!("{}: {why}; start_from names a run", path.display()));
     let mut theirs = sets.remove("averaged").ok_or_else(|| unusable("no averaged weights"))?;
     if let Some(whole) = segmenter.published() {
-        let shapes = whole.shapes(side);
+        let shapes = whole.shapes(config.network.input_side);
         let mut of_encoder = shapes.shapes().filter(|(name, _)| is_encoders(name));
         if of_encoder.all(|(name, shape)| theirs.0.get(name).is_some_and(|array| array.shape == shape)) {
             let narrowed = segmenter.encoder.narrowed(theirs.clone());
@@ -98,6 +103,9 @@ fn take_over(parameters: &mut Parameters, segmenter: &Segmenter, side: usize, ru
     }
     let mut taken = 0;
     for (name, array) in theirs.0 {
+        if config.start_from_encoder && !is_encoders(&name) {
+            continue;
+        }
         if let Some(own) = parameters.0.get_mut(&name).filter(|own| own.shape == array.shape) {
             *own = array;
             taken += 1;

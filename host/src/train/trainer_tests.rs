@@ -173,6 +173,26 @@ fn a_run_starts_from_another() {
         }
     }
     assert!(same > 100 && other > 5, "{same} {other}");
+    let start_of =
+        |next: &TrainConfig| Start::new(next, &next.segmenter().unwrap(), data.path(), &device).unwrap();
+    // Of the same shape throughout, and yet only the encoder.
+    let alone = TrainConfig { start_from: next.start_from.clone(), start_from_encoder: true, ..config(1) };
+    let taken = |name: &String, array| best.0.get(name) == Some(array);
+    let start = start_of(&alone);
+    let heads =
+        || start.parameters.0.iter().filter(|(name, _)| !is_encoders(name) && name.ends_with("weight"));
+    assert!(
+        start
+            .parameters
+            .0
+            .iter()
+            .filter(|(name, _)| is_encoders(name))
+            .all(|(name, array)| taken(name, array))
+    );
+    assert!(
+        heads().count() > 5
+            && heads().filter(|(name, array)| taken(name, array)).count() * 2 < heads().count()
+    );
     // A narrower encoder takes the channels that weigh most.
     let mut narrow = TrainConfig { start_from: next.start_from.clone(), ..config(1) };
     narrow.network.encoder.width = 0.5;
