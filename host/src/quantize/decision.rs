@@ -129,7 +129,7 @@ fn try_out(frames: &[Seen], output: Output, decision: Decision) -> anyhow::Resul
 /// chosen between by the next figure.
 const DICE_TOLERANCE: f64 = 0.005;
 const MISSED_TOLERANCE: f64 = 0.005;
-pub const CUT_OUT_TOLERANCE: f64 = 0.05;
+const CUT_OUT_TOLERANCE: f64 = 0.05;
 
 /// Among the trials that keep to the wished share of false alarms, those about as good as the best in Dice, of these
 /// in missed polyps, of these in marked cut-outs; and of what is left the mildest: the smallest region, then the lowest

@@ -8,7 +8,6 @@ use polyp_edge::bundle::manifest;
 use polyp_edge::detect::{Bounds, Region};
 use polyp_edge::track::{Gate, MIN_OVERLAP, Rule, Shown};
 
-use super::decision::CUT_OUT_TOLERANCE;
 use super::drift::FRAMES;
 use crate::steadiness::Observer;
 
@@ -124,10 +123,12 @@ fn try_out(clips: &[Clip], setting: manifest::Gate) -> Trial {
 
 /// Figures are not known more closely than this: gates as good as the best to within it are chosen between by the next figure.
 const WITHHELD_TOLERANCE: f64 = 0.02;
+/// Twice the standard error of the difference of two shares of some sixty cut-outs.
+const CUT_OUT_TOLERANCE: f64 = 0.1;
 const CHANGES_TOLERANCE: f64 = 0.2;
 
 /// Among the gates under which at most this share of polyp-free seconds shows anything, those about as good as the best in polyps
-/// withheld, of these in cut-outs marked, of these in changes; and of what is left the quickest. If no gate keeps to the
+/// withheld, of these in cut-outs marked, of these in changes; and of what is left the quickest, of equally quick ones the one that outlines most. If no gate keeps to the
 /// share, the one with the fewest alarms.
 pub fn choose(trials: &[Trial], negative_share: f64) -> Option<Trial> {
     let mut kept: Vec<Trial> =
@@ -146,7 +147,9 @@ pub fn choose(trials: &[Trial], negative_share: f64) -> Option<Trial> {
     keep(|trial| trial.withheld_share, WITHHELD_TOLERANCE);
     keep(|trial| trial.cut_out_share, CUT_OUT_TOLERANCE);
     keep(|trial| trial.changes_a_second, CHANGES_TOLERANCE);
-    kept.into_iter().min_by(|a, b| a.delay_frames.total_cmp(&b.delay_frames))
+    kept.into_iter().min_by(|a, b| {
+        a.delay_frames.total_cmp(&b.delay_frames).then(b.outlined_share.total_cmp(&a.outlined_share))
+    })
 }
 
 #[derive(Default)]
@@ -230,6 +233,8 @@ mod tests {
         let all = [alarming, lively, good, slow, blind];
         assert_eq!(choose(&all, 0.03), Some(good));
         assert_eq!(choose(&all, 0.01), Some(slow));
+        let outlining = Trial { window: 5, outlined_share: 0.9, ..good };
+        assert_eq!(choose(&[alarming, good, outlining, slow], 0.03), Some(outlining));
         assert_eq!(choose(&[alarming, trial(2, 0.1, 0.0, 0.0, 0.0, 1.0)], 0.01).unwrap().appear, 2);
         assert_eq!(choose(&[], 0.1), None);
     }
