@@ -306,7 +306,11 @@ fn predict(command: &Path, folder: &Path, quantised: &QuantisedGraph, name: &str
     };
     bundle::write(folder, quantised, &description)?;
     let failed = |why: String| Fault::new(Exit::Device, format!("{}: {why}", command.display()));
-    let output = Command::new(command).arg(folder).output().map_err(|error| failed(error.to_string()))?;
+    // The command may work in a folder of its own.
+    let output = Command::new(command)
+        .arg(std::path::absolute(folder)?)
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(failed(said.lines().last().unwrap_or("it failed without a word").to_owned()));
