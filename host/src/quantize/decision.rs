@@ -99,7 +99,7 @@ fn try_out(frames: &[Seen], output: Output, decision: Decision) -> anyhow::Resul
     let crop = Rect { x: 0, y: 0, width: TRUTH_SIDE_PX, height: TRUTH_SIDE_PX };
     let mapping = Mapping::new(crop, TRUTH_SIDE_PX);
     let mut dice = Vec::new();
-    let [mut missed, mut negatives, mut cut_outs] = <[Alarms; 3]>::default();
+    let [mut missed, mut negatives, mut cut_outs] = <[Share; 3]>::default();
     let mut mask = Vec::new();
     for Seen { logits, truth } in frames {
         let mut alarm = || anyhow::Ok(!detector.detect(logits, output.shape, &mapping)?.list.is_empty());
@@ -156,24 +156,25 @@ pub fn choose(trials: &[Trial], wishes: Wishes) -> Option<Trial> {
 }
 
 /// Leaves the trials whose figure lies within `tolerance` of the lowest.
-fn keep_lowest(trials: &mut Vec<Trial>, figure: impl Fn(&Trial) -> f64, tolerance: f64) {
+pub(super) fn keep_lowest<T>(trials: &mut Vec<T>, figure: impl Fn(&T) -> f64, tolerance: f64) {
     let lowest = trials.iter().map(&figure).fold(f64::INFINITY, f64::min);
     trials.retain(|trial| figure(trial) <= lowest + tolerance);
 }
 
+/// How often something held.
 #[derive(Default)]
-struct Alarms {
-    frames: usize,
-    alarms: usize,
+pub(super) struct Share {
+    of: usize,
+    count: usize,
 }
 
-impl Alarms {
-    fn count(&mut self, alarm: bool) {
-        self.frames += 1;
-        self.alarms += usize::from(alarm);
+impl Share {
+    pub(super) fn count(&mut self, holds: bool) {
+        self.of += 1;
+        self.count += usize::from(holds);
     }
-    fn share(&self) -> f64 {
-        self.alarms as f64 / self.frames.max(1) as f64
+    pub(super) fn share(&self) -> f64 {
+        self.count as f64 / self.of.max(1) as f64
     }
 }
 

@@ -8,6 +8,7 @@ use polyp_edge::bundle::manifest;
 use polyp_edge::detect::{Bounds, Region};
 use polyp_edge::track::{Gate, MIN_OVERLAP, Rule, Shown};
 
+use super::decision::{Share, keep_lowest};
 use super::drift::FRAMES;
 use crate::steadiness::Observer;
 
@@ -140,32 +141,12 @@ pub fn choose(trials: &[Trial], negative_share: f64) -> Option<Trial> {
             .min_by(|a, b| alarms(a).partial_cmp(&alarms(b)).unwrap_or(std::cmp::Ordering::Equal))
             .copied();
     }
-    let mut keep = |figure: fn(&Trial) -> f64, tolerance: f64| {
-        let lowest = kept.iter().map(figure).fold(f64::INFINITY, f64::min);
-        kept.retain(|trial| figure(trial) <= lowest + tolerance);
-    };
-    keep(|trial| trial.withheld_share, WITHHELD_TOLERANCE);
-    keep(|trial| trial.cut_out_share, CUT_OUT_TOLERANCE);
-    keep(|trial| trial.changes_a_second, CHANGES_TOLERANCE);
+    keep_lowest(&mut kept, |trial| trial.withheld_share, WITHHELD_TOLERANCE);
+    keep_lowest(&mut kept, |trial| trial.cut_out_share, CUT_OUT_TOLERANCE);
+    keep_lowest(&mut kept, |trial| trial.changes_a_second, CHANGES_TOLERANCE);
     kept.into_iter().min_by(|a, b| {
         a.delay_frames.total_cmp(&b.delay_frames).then(b.outlined_share.total_cmp(&a.outlined_share))
     })
-}
-
-#[derive(Default)]
-struct Share {
-    of: usize,
-    count: usize,
-}
-
-impl Share {
-    fn count(&mut self, holds: bool) {
-        self.of += 1;
-        self.count += usize::from(holds);
-    }
-    fn share(&self) -> f64 {
-        self.count as f64 / self.of.max(1) as f64
-    }
 }
 
 #[cfg(test)]
