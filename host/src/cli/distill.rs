@@ -1,6 +1,5 @@
 //! `polyp-host distill`: trains the student.
 
-use burn::tensor::Device;
 use polyp_edge::fault::Fault;
 
 use super::training::Training;
@@ -36,7 +35,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             network.decoder.finest
         )));
     }
-    training.run(config, Device::flex())?;
+    let device = training.device()?;
+    training.run(config, device)?;
     println!("graph in {}", graph.display());
     Ok(())
 }

@@ -10,9 +10,9 @@ use super::measure::{Report, print_table};
 use super::training::Training;
 use crate::data::lists::{data_folder, read_list};
 use crate::evaluate::list_name;
+use crate::files;
 use crate::teacher::{Teacher, measure};
 use crate::train::config::TrainConfig;
-use crate::{device, files};
 
 /// Trains a teacher: SAM 2's encoder, frozen, with learnable prompt layers and a full-scale decoder, or another encoder
 /// that the configuration names. When it is done, the best epoch is scored on the configured lists.
@@ -20,9 +20,6 @@ use crate::{device, files};
 pub struct Arguments {
     #[command(flatten)]
     training: Training,
-    /// Where to compute: cpu, cuda[:N], vulkan[:N].
-    #[arg(long, default_value = "cpu")]
-    device: String,
     /// Write the configuration that would be used, and train nothing.
     #[arg(long)]
     show_config: bool,
@@ -38,7 +35,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let lists = data_folder()
         .and_then(|data| config.evaluate.iter().try_for_each(|list| read_list(list, &data).map(drop)));
     lists.context("of the lists to score at the end (`evaluate`; [] for none)")?;
-    let device = device::open(device::parse(&arguments.device)?)?;
+    let device = arguments.training.device()?;
     let (folder, stopped) = (arguments.training.out.clone(), arguments.training.stop_after.is_some());
     let points = arguments.training.run(config.clone(), device.clone())?;
     if points.is_empty() || stopped || config.evaluate.is_empty() {

@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use polyp_edge::fault::Fault;
 
 use crate::data::lists::data_folder;
+use crate::device;
 use crate::train::config::TrainConfig;
 use crate::train::curve::Point;
 use crate::train::trainer::{Run, train};
@@ -32,9 +33,16 @@ pub struct Training {
     /// Steps between checkpoints within an epoch.
     #[arg(long, default_value_t = 50)]
     pub checkpoint_every: u64,
+    /// Where to compute: cpu, cuda[:N], vulkan[:N].
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
 }
 
 impl Training {
+    pub fn device(&self) -> Result<Device> {
+        device::open(device::parse(&self.device)?)
+    }
+
     /// The configuration: the file's, or the resumed run's, or `base`.
     pub fn configuration(&self, base: &TrainConfig) -> Result<TrainConfig> {
         let own = self.out.join("config.toml");

@@ -5,7 +5,7 @@ use libloading::Library;
 
 use super::{out_of_range, trial};
 
-pub const BUILT: bool = cfg!(feature = "vulkan-untuned");
+pub const BUILT: bool = cfg!(feature = "vulkan");
 
 const NO_LOADER: &str =
     "libvulkan.so.1 cannot be loaded; install it (Debian: libvulkan1) and the GPU's Vulkan driver";
@@ -41,7 +41,7 @@ fn adapters() -> Result<Vec<(Device, String)>, String> {
     }
 }
 
-#[cfg(feature = "vulkan-untuned")]
+#[cfg(feature = "vulkan")]
 fn enumerate() -> Vec<(Device, String)> {
     let named = |device: Device| {
         let name = device.identity().map_or_else(|| "unnamed".to_owned(), |identity| identity.name);
@@ -50,7 +50,7 @@ fn enumerate() -> Vec<(Device, String)> {
     Device::enumerate(burn::tensor::DeviceType::Vulkan).into_iter().map(named).collect()
 }
 
-#[cfg(not(feature = "vulkan-untuned"))]
+#[cfg(not(feature = "vulkan"))]
 fn enumerate() -> Vec<(Device, String)> {
     Vec::new()
 }

@@ -1,9 +1,9 @@
-//! Training operations that burn composes slowly on the CPU, as backend extensions: convolution with asymmetric
-//! padding, batch normalisation fused with its statistics' gradient and ReLU6, and fake quantisation. On other devices they are composed
-//! of burn's own.
+//! Training operations that burn composes slowly, as backend extensions for the CPU and for GPUs: convolution with
+//! asymmetric padding, batch normalisation fused with its statistics' gradient and ReLU6, and fake quantisation.
 
 mod autodiff;
-mod composed;
+#[cfg(feature = "gpu")]
+mod cube;
 mod flex;
 pub mod kernels;
 
@@ -11,7 +11,6 @@ use burn::backend::{Backend, Dispatch, backend_extension, tensor::FloatTensor};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
-use crate::device::is_cpu;
 pub use kernels::store::Storing;
 
 /// Attributes of a convolution, see [`kernels::Geometry`].
@@ -32,7 +31,7 @@ pub struct NormAttributes {
 }
 
 /// Forward operations, differentiable on an autodiff device.
-#[backend_extension(Flex, Autodiff)]
+#[backend_extension(Flex, Cube: cfg(feature = "gpu"), Autodiff)]
 pub trait TrainingOps: Backend {
     fn conv2d_padded(
         x: FloatTensor<Self>,
@@ -96,18 +95,12 @@ pub trait TrainingGradients: TrainingOps {
 
 /// `x [N, C, H, W] * weight [F, C / groups, k, k]` → `[N, F, H', W']`; `groups` is 1 or `C`.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, attributes: ConvAttributes) -> Tensor<4> {
-    if !is_cpu(&x.device()) {
-        return composed::conv2d(x, weight, attributes);
-    }
     Tensor::from_dispatch(Dispatch::conv2d_padded(x.into_dispatch(), weight.into_dispatch(), attributes))
 }
 
 /// `[2, C]`: each channel's mean and biased variance over the batch. Carries no gradient: [`batch_norm`] accounts
 /// for it.
 pub fn batch_statistics(x: Tensor<4>) -> Tensor<2> {
-    if !is_cpu(&x.device()) {
-        return composed::batch_statistics(x);
-    }
     Tensor::from_dispatch(Dispatch::batch_statistics(x.into_dispatch()))
 }
 
@@ -120,9 +113,6 @@ pub fn batch_norm(
     beta: Tensor<1>,
     attributes: NormAttributes,
 ) -> Tensor<4> {
-    if !is_cpu(&x.device()) {
-        return composed::batch_norm(x, statistics, gamma, beta, attributes);
-    }
     Tensor::from_dispatch(Dispatch::batch_norm_act(
         x.into_dispatch(),
         statistics.into_dispatch(),
@@ -135,9 +125,6 @@ pub fn batch_norm(
 /// What is left of `x + bias` once stored in u8, `bias [C]`, one `step`: fake quantisation, straight through within the
 /// range.
 pub fn store(x: Tensor<4>, bias: Tensor<1>, step: Tensor<1>, storing: Storing) -> Tensor<4> {
-    if !is_cpu(&x.device()) {
-        return composed::store(x, bias, step, storing);
-    }
     let out = Dispatch::store(x.into_dispatch(), bias.into_dispatch(), step.into_dispatch(), storing);
     Tensor::from_dispatch(out)
 }
