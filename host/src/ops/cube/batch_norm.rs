@@ -7,7 +7,7 @@ use burn_cubecl::ops::numeric::zeros;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::{NormAttributes, dims, empty, sharers, spread, total};
+use super::{NormAttributes, dims, empty, place, sharers, spread, total};
 
 /// `[2, C]`: each channel's mean, then its (biased) variance.
 pub fn statistics(x: CubeTensor) -> CubeTensor {
@@ -97,7 +97,7 @@ fn sums(x: &Tensor<f32>, from: &Tensor<f32>, parts: &mut Tensor<f32>, #[comptime
     let mut sum = 0.0f32;
     let mut pixel = ABSOLUTE_POS % threads;
     while pixel < pixels {
-        let value = x[(pixel / plane * channels + channel) * plane + pixel % plane] - start;
+        let value = x[place(pixel, channel, channels, plane)] - start;
         if comptime!(power == 2) {
             sum += value * value;
         } else {
@@ -160,7 +160,7 @@ fn gradient_sums(
     let mut scaled = 0.0f32;
     let mut pixel = ABSOLUTE_POS % threads;
     while pixel < pixels {
-        let at = (pixel / plane * channels + channel) * plane + pixel % plane;
+        let at = place(pixel, channel, channels, plane);
         let normalised = (x[at] - mean) * inverse;
         if open(g * normalised + b, relu6) {
             plain += grad[at];

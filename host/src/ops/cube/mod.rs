@@ -50,6 +50,12 @@ fn total(parts: CubeTensor) -> CubeTensor {
     CubeBackend::float_reshape(CubeBackend::float_sum_dim(parts, 1), [sums].into())
 }
 
+/// Where pixel `pixel` of a channel lies in `[N, C, H, W]`, counted through all images; `plane` is H · W.
+#[cube]
+fn place(pixel: usize, channel: usize, channels: usize, plane: usize) -> usize {
+    (pixel / plane * channels + channel) * plane + pixel % plane
+}
+
 impl TrainingOps for CubeBackend {
     fn conv2d_padded(x: CubeTensor, weight: CubeTensor, attributes: ConvAttributes) -> CubeTensor {
         convolution::forward(into_contiguous(x), into_contiguous(weight), attributes)

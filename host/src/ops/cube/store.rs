@@ -6,7 +6,7 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::{Storing, dims, empty, sharers, spread, total};
+use super::{Storing, dims, empty, place, sharers, spread, total};
 use crate::ops::kernels::store::FLOOR_MARGIN;
 
 pub fn forward(x: CubeTensor, bias: CubeTensor, step: CubeTensor, s: Storing) -> CubeTensor {
@@ -132,7 +132,7 @@ fn sums(
     let mut towards_step = 0.0f32;
     let mut pixel = ABSOLUTE_POS % threads;
     while pixel < pixels {
-        let at = (pixel / plane * channels + channel) * plane + pixel % plane;
+        let at = place(pixel, channel, channels, plane);
         let v = (x[at] + bias[channel]) / step[0];
         let mut slope = steps(v, zero_point, floors);
         if is_inside(v, zero_point) {
