@@ -24,6 +24,10 @@ use polyp_edge::fault::Fault;
 
 use crate::graph::{Graph, Op};
 
+/// Steps added before flooring: absorbs float error, and is smaller than any step that the weights of bilinear resizing
+/// make up to a factor of 16.
+pub const FLOOR_MARGIN: f32 = 2e-4;
+
 /// Real value = `scale` × (stored − `zero_point`).
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Quantisation {
@@ -55,10 +59,9 @@ impl Quantisation {
         self.real(self.quantise(value))
     }
 
-    /// As bilinear resizing of u8 rounds: to the next lower step. The margin absorbs float error, and is smaller than
-    /// any step of the weights up to a factor of 16.
+    /// As bilinear resizing of u8 rounds: to the next lower step.
     pub fn floored(self, value: f32) -> f32 {
-        let steps = (value / self.scale + f32::from(self.zero_point) + 2e-4).floor();
+        let steps = (value / self.scale + f32::from(self.zero_point) + FLOOR_MARGIN).floor();
         self.real(steps.clamp(0.0, 255.0) as u8)
     }
 

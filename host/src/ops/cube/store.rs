@@ -7,7 +7,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::{Storing, dims, empty, place, sharers, spread, total};
-use crate::ops::kernels::store::FLOOR_MARGIN;
+use crate::quantize::FLOOR_MARGIN;
 
 pub fn forward(x: CubeTensor, bias: CubeTensor, step: CubeTensor, s: Storing) -> CubeTensor {
     let shape: [usize; 4] = dims(&x);

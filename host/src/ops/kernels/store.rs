@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::batch_norm::{Extent, sum};
 use super::written;
+use crate::quantize::FLOOR_MARGIN;
 
 /// Sums go by so many lanes.
 const LANES: usize = 16;
@@ -18,9 +19,6 @@ pub struct Storing {
     /// To the next lower step, as bilinear resizing of u8 rounds, instead of the nearest (ties to even).
     pub floors: bool,
 }
-
-/// Absorbs float error before flooring; see [`crate::quantize::Quantisation::floored`].
-pub const FLOOR_MARGIN: f32 = 2e-4;
 
 pub fn forward(x: &[f32], bias: &[f32], step: f32, s: Storing, e: Extent) -> Vec<f32> {
     written(
