@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use plotters::prelude::*;
+use polyp_edge::bundle::digest;
 use polyp_edge::bundle::manifest::{Decision, Gate, Provenance};
 use polyp_edge::engine::{Engine, Options};
 use polyp_edge::fault::{Exit, Fault};
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::{self, Description};
 use crate::data::bad;
-use crate::data::lists::read_list;
+use crate::data::lists::{Sample, read_list};
 use crate::data::split::hold_back;
 use crate::evaluate::{Cart, Predictor, in_parallel};
 use crate::graph::execute::Activation;
@@ -233,16 +234,72 @@ struct Judged {
     pixels: Vec<u8>,
 }
 
-/// Quantises a trained shape, scores it on held-back frames, and writes its bundle for the prediction.
+/// What is known of a shape, beside its run, so that a search that is resumed need not judge it again.
+#[derive(Serialize, Deserialize)]
+struct Verdict {
+    /// sha256 of the run's graph and the held-back frames' names: what was judged.
+    of: String,
+    dice: f64,
+    predicted_ms: Option<f64>,
+}
+
+const VERDICT: &str = "verdict.json";
+const INT8: &str = "int8.onnx";
+
+/// Scores a trained shape in int8 on held-back frames and predicts its time, unless that is known.
 fn judge(plan: &Plan, shape: &Shape, config: &TrainConfig) -> Result<Judged> {
     let folder = plan.folder.join(shape.word());
-    let graph = Graph::load(&folder.join(GRAPH))?;
     let mut samples = Vec::new();
     for list in &config.lists {
         samples.extend(hold_back(read_list(list, &plan.data)?).1);
     }
+    let mut judged = files::read(&folder.join(GRAPH))?;
+    samples.iter().for_each(|sample| judged.extend(sample.name.bytes()));
+    let of = digest(&judged);
+    let (verdict, model) = match known(&folder, &of, plan.predict.is_some()) {
+        Some(known) => known,
+        None => {
+            let (dice, predicted_ms, model) = quantise_and_score(plan, &folder, &shape.word(), &samples)?;
+            let verdict = Verdict { of, dice, predicted_ms };
+            files::write_whole(&folder.join(INT8), &model)?;
+            files::write_whole(&folder.join(VERDICT), &serde_json::to_vec(&verdict)?)?;
+            (verdict, model)
+        }
+    };
+    let engine = Engine::from_onnx(&model, &Options::default())?;
+    let row = Row {
+        shape: shape.word(),
+        multiply_adds: engine.multiply_adds(),
+        dice: verdict.dice,
+        ratio: 1.0,
+        ratio_low: 1.0,
+        ratio_high: 1.0,
+        median_ms: 0.0,
+        predicted_ms: verdict.predicted_ms.filter(|_| plan.predict.is_some()),
+        on_frontier: false,
+    };
+    let first = samples.first().context("no frame is held back")?;
+    let pixels = held_back::prepare(first, &mut Preprocessor::new(config.network.input_side))?.pixels;
+    Ok(Judged { row, engine, pixels })
+}
+
+/// A verdict of these very weights and frames, with a prediction where one is wanted.
+fn known(folder: &Path, of: &str, with_prediction: bool) -> Option<(Verdict, Vec<u8>)> {
+    let verdict: Verdict = serde_json::from_slice(&std::fs::read(folder.join(VERDICT)).ok()?).ok()?;
+    let fits = verdict.of == of && (verdict.predicted_ms.is_some() || !with_prediction);
+    Some((verdict, std::fs::read(folder.join(INT8)).ok()?)).filter(|_| fits)
+}
+
+/// Held-back Dice at one half by the cart's engine, the predicted time, and the int8 model.
+fn quantise_and_score(
+    plan: &Plan,
+    folder: &Path,
+    name: &str,
+    samples: &[Sample],
+) -> Result<(f64, Option<f64>, Vec<u8>)> {
+    let graph = Graph::load(&folder.join(GRAPH))?;
     let frames: Vec<HeldBack> = bad::none(in_parallel(
-        &samples,
+        samples,
         plan.threads,
         || Ok(Preprocessor::new(graph.input_side)),
         |preprocessor, sample| Ok(held_back::prepare(sample, preprocessor)),
@@ -269,23 +326,10 @@ fn judge(plan: &Plan, shape: &Shape, config: &TrainConfig) -> Result<Judged> {
     let truths: Vec<&Truth> = frames.iter().map(|frame| &frame.truth).collect();
     let dice = mean(&dice_at_half(&logits.iter().collect::<Vec<_>>(), &truths));
     let predicted_ms = match &plan.predict {
-        Some(command) => Some(predict(command, &folder.join("bundle"), &quantised, &shape.word())?),
+        Some(command) => Some(predict(command, &folder.join("bundle"), &quantised, name)?),
         None => None,
     };
-    let engine = Engine::from_onnx(&model, &Options::default())?;
-    let row = Row {
-        shape: shape.word(),
-        multiply_adds: engine.multiply_adds(),
-        dice,
-        ratio: 1.0,
-        ratio_low: 1.0,
-        ratio_high: 1.0,
-        median_ms: 0.0,
-        predicted_ms,
-        on_frontier: false,
-    };
-    let pixels = frames.into_iter().next().context("no frame is held back")?.pixels;
-    Ok(Judged { row, engine, pixels })
+    Ok((dice, predicted_ms, model))
 }
 
 fn predict(command: &Path, folder: &Path, quantised: &QuantisedGraph, name: &str) -> Result<f64> {
@@ -478,6 +522,22 @@ mod tests {
         let narrow = shapes(&one_at_a_time).unwrap()[2].apply(&TrainConfig::default());
         assert_eq!(narrow.network.encoder.width, 0.75);
         assert!(shapes("output_strides = [3]").is_err() && shapes("widths = []").is_err());
+    }
+
+    #[test]
+    fn a_verdict_holds_for_what_was_judged() {
+        let folder = tempfile::tempdir().unwrap();
+        let known = |of: &str, with_prediction| {
+            known(folder.path(), of, with_prediction).map(|(verdict, model)| (verdict.dice, model))
+        };
+        assert_eq!(known("a", false), None);
+        let verdict = Verdict { of: "a".into(), dice: 0.81234567890123, predicted_ms: None };
+        files::write_whole(&folder.path().join(VERDICT), &serde_json::to_vec(&verdict).unwrap()).unwrap();
+        assert_eq!(known("a", false), None, "without the model");
+        files::write_whole(&folder.path().join(INT8), b"model").unwrap();
+        assert_eq!(known("a", false), Some((0.81234567890123, b"model".to_vec())));
+        assert_eq!(known("b", false), None, "other weights");
+        assert_eq!(known("a", true), None, "without a prediction");
     }
 
     #[test]
