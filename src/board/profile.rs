@@ -45,7 +45,7 @@ pub struct Camera {
 }
 
 /// Where the endoscope's picture sits in the camera's.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldOfView {
     pub rule: FieldOfViewRule,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The version of the manifest's own format that this program reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     pub format_version: u32,
@@ -70,14 +70,14 @@ pub struct Gate {
 }
 
 /// A frame and the mask (0/255, at the frame's size) that the engine must make of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Golden {
     pub frame: String,
     pub mask: String,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
     pub data: Vec<String>,

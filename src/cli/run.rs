@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::devices;
 use super::status::StatusFile;
-use crate::board::{Board, DisplayKind, FieldOfViewRule};
+use crate::board::{self, Board, DisplayKind, FieldOfViewRule};
 use crate::bundle::{Bundle, manifest};
 use crate::capture::Mask;
 use crate::capture::live::Counts;
@@ -21,7 +21,7 @@ use crate::fault::Fault;
 use crate::files::make_folder;
 use crate::frame::Rect;
 use crate::latency::{self, StageReport};
-use crate::pipeline::{self, Following, Observer, Outcome, Placed, Settings, Status, Walk};
+use crate::pipeline::{Following, Observer, Outcome, Pipeline, Placed, Settings, Status, Walk};
 use crate::score::{self, Scorer};
 use crate::track::Rule;
 
@@ -36,7 +36,7 @@ const SIGNALS_EVERY: Duration = Duration::from_millis(20);
 /// the run then ends with the exit code of what was wrong.
 ///
 /// SIGTERM and SIGINT end the run in under a second, the console as it was. SIGHUP reads the profile anew; one that is
-/// wrong is refused, and the run goes on as it was.
+/// wrong is refused, and the run goes on as it was. What it leaves as it was, the loaded model too, goes on.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The board's profile.
@@ -74,14 +74,23 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut sink = devices::sink(&board.profile)?;
     log::info!("display: {}", sink.describe());
     let mut watch = Watch { status: StatusFile::start(&board.profile)?, ..Watch::default() };
+    let mut pipeline = Pipeline::start()?;
+    let mut loaded: Option<Wanted> = None;
     let mut all: Option<Outcome> = None;
     loop {
         let settings = settings(arguments, &board)?;
         let taken = feed.take().map_or_else(|| devices::feed(&board.profile), Ok)?;
-        let (load, gate) = loader(&board);
-        let settings = Settings { rule: Rule { gate, ..settings.rule }, ..settings };
-        let mut outcome = pipeline::run(taken, load, &mut *sink, &settings, &signals.stop, &mut watch)?;
+        let bundle = Bundle::open(&board.bundle());
+        let settings =
+            Settings { rule: Rule { gate: gate(&board, bundle.as_ref().ok()), ..settings.rule }, ..settings };
+        let wanted = Wanted::of(&board, bundle.as_ref().ok());
+        let load = (wanted.is_none() || wanted != loaded).then(|| loader(&board, bundle));
+        loaded = wanted;
+        let mut outcome = pipeline.run(taken, load, &mut *sink, &settings, &signals.stop, &mut watch)?;
         feed = outcome.feed.take();
+        if outcome.lost.is_some() {
+            loaded = None;
+        }
         match &mut all {
             None => all = Some(outcome),
             Some(all) => all.add(outcome),
@@ -140,16 +149,39 @@ fn settings(arguments: &Arguments, board: &Board) -> Result<Settings> {
     })
 }
 
-/// What makes the walk, and the gate that goes with it. A bundle that cannot be opened is told by the making: the
-/// picture goes on without it.
-fn loader(board: &Board) -> (impl FnOnce() -> Result<Walk<Engine>> + Send + use<>, manifest::Gate) {
-    let profile = &board.profile;
-    let bundle = Bundle::open(&board.bundle());
-    let gate = match (profile.gate.appear, profile.gate.window, &bundle) {
+/// What a walk depends on: as long as it stays the same, what is loaded does.
+#[derive(PartialEq)]
+struct Wanted {
+    bundle: PathBuf,
+    manifest: manifest::Manifest,
+    model: board::Model,
+    field_of_view: board::FieldOfView,
+}
+
+impl Wanted {
+    fn of(board: &Board, bundle: Option<&Bundle>) -> Option<Wanted> {
+        Some(Wanted {
+            bundle: board.bundle(),
+            manifest: bundle?.manifest.clone(),
+            model: board.profile.model.clone(),
+            field_of_view: board.profile.field_of_view.clone(),
+        })
+    }
+}
+
+/// How often a region must be seen: the profile's word, else the bundle's.
+fn gate(board: &Board, bundle: Option<&Bundle>) -> manifest::Gate {
+    let gate = &board.profile.gate;
+    match (gate.appear, gate.window, bundle) {
         (Some(appear), Some(window), _) => manifest::Gate { appear, window },
-        (_, _, Ok(bundle)) => bundle.manifest.gate,
+        (_, _, Some(bundle)) => bundle.manifest.gate,
         _ => manifest::Gate { appear: 1, window: 1 },
-    };
+    }
+}
+
+/// What makes the walk. A bundle that cannot be opened is told by the making: the picture goes on without it.
+fn loader(board: &Board, bundle: Result<Bundle>) -> impl FnOnce() -> Result<Walk<Engine>> + Send + use<> {
+    let profile = &board.profile;
     let options =
         Options { threads: profile.model.threads, cores: profile.model.cores.clone(), ..Options::default() };
     let placed = match (profile.field_of_view.rule, profile.field_of_view.rect_px) {
@@ -160,7 +192,7 @@ fn loader(board: &Board) -> (impl FnOnce() -> Result<Walk<Engine>> + Send + use<
         }
         _ => None,
     };
-    let load = move || {
+    move || {
         let bundle = bundle?;
         let engine = Engine::load(&bundle, &options)?;
         let walk =
@@ -169,8 +201,7 @@ fn loader(board: &Board) -> (impl FnOnce() -> Result<Walk<Engine>> + Send + use<
             Some(placed) => walk.with_field_of_view(placed),
             None => walk,
         })
-    };
-    (load, gate)
+    }
 }
 
 /// SIGTERM, SIGINT and SIGHUP, as flags.

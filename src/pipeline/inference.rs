@@ -1,11 +1,14 @@
 //! The inference thread: newest frame → regions → temporal gate → newest result.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use anyhow::Result;
 
-use super::mailbox::ClosesOnDrop;
+use super::mailbox::{Letter, Mailbox};
 use super::{Boxes, Found, PATIENCE, Segmenter, Settings, Walk};
 use crate::convert;
 use crate::detect::{MAX_REGIONS, Region, Regions};
@@ -24,29 +27,104 @@ const MOST_OUTLINED: f32 = 2.0;
 /// So many frames of sense end nonsense.
 const SENSE_FRAMES: u32 = 15;
 
-/// Works until the frames end. An error or a panic ends assistance, never the picture.
-pub(super) fn work<S: Segmenter>(
-    load: impl FnOnce() -> Result<Walk<S>>,
-    settings: &Settings,
-    boxes: &Boxes,
-) -> Latencies {
-    let _closes = ClosesOnDrop(&boxes.found);
-    let mut latencies = Latencies::default();
-    let lost = |error: anyhow::Error, reason: fn(String) -> Reason| {
-        boxes.lost.put((reason(one_line(&error)), error));
-    };
-    let loaded = guarded(|| {
-        let mut walk = load()?;
-        (0..walk.golden_frames()).try_for_each(|index| walk.check(index))?;
-        Ok(walk)
-    });
-    let mut walk = match loaded {
-        Ok(walk) => walk,
-        Err(error) => {
-            lost(error, Reason::Model);
-            return latencies;
+/// Makes a walk, in the inference thread.
+pub(super) type Load<S> = Box<dyn FnOnce() -> Result<Walk<S>> + Send>;
+
+/// One run's frames to be looked at.
+pub(super) struct Job<S> {
+    /// What is to take the place of the walk that the thread has.
+    pub(super) load: Option<Load<S>>,
+    pub(super) settings: Settings,
+    pub(super) boxes: Arc<Boxes>,
+    /// Told how long the stages took, once the run is over.
+    pub(super) done: Sender<Latencies>,
+}
+
+impl<S> Letter for Job<S> {}
+
+/// Whoever waits for results of this job waits no longer, whichever way it ends.
+impl<S> Drop for Job<S> {
+    fn drop(&mut self) {
+        self.boxes.found.close();
+    }
+}
+
+impl<S> Job<S> {
+    fn is_over(&self) -> bool {
+        self.boxes.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// What the thread has from one job to the next.
+enum Held<S> {
+    Nothing,
+    Loaded(Box<Loaded<S>>),
+    /// Why it has no walk, to be told to the next run that listens.
+    Lost(Reason, anyhow::Error),
+}
+
+struct Loaded<S> {
+    walk: Walk<S>,
+    /// Golden frames that came out as they must.
+    tested: usize,
+}
+
+/// Does one job after another until there will be no more. A walk stays from job to job, and there is never more than one:
+/// the old one goes before the next is loaded.
+pub(super) fn work<S: Segmenter>(jobs: &Mailbox<Job<S>>) {
+    let everywhere = rustix::thread::sched_getaffinity(None).ok();
+    let mut held = Held::Nothing;
+    while !jobs.is_over() {
+        let Some(mut job) = jobs.take(PATIENCE) else { continue };
+        if let Some(load) = job.load.take() {
+            drop(std::mem::replace(&mut held, Held::Nothing));
+            // The next walk has its own idea of cores.
+            let _ = everywhere.map(|cores| rustix::thread::sched_setaffinity(None, &cores));
+            held = match guarded(load) {
+                Ok(walk) => Held::Loaded(Box::new(Loaded { walk, tested: 0 })),
+                Err(error) => Held::Lost(Reason::Model(one_line(&error)), error),
+            };
         }
-    };
+        let mut latencies = Latencies::default();
+        if let Held::Loaded(loaded) = &mut held
+            && let Err((reason, error)) = look(loaded, &job, &mut latencies)
+        {
+            held = Held::Lost(reason, error);
+        }
+        if !job.is_over() {
+            held = match held {
+                Held::Lost(reason, error) => {
+                    job.boxes.lost.put((reason, error));
+                    Held::Nothing
+                }
+                Held::Nothing => {
+                    let error = Fault::new(Exit::Assertion, "no model is loaded");
+                    job.boxes.lost.put((Reason::Model(one_line(&error)), error));
+                    Held::Nothing
+                }
+                loaded => loaded,
+            };
+        }
+        let _ = job.done.send(latencies);
+    }
+}
+
+/// Tests what was not tested yet, and looks at frames until they end. An error or a panic ends assistance, never the
+/// picture.
+fn look<S: Segmenter>(
+    loaded: &mut Loaded<S>,
+    job: &Job<S>,
+    latencies: &mut Latencies,
+) -> Result<(), (Reason, anyhow::Error)> {
+    let Loaded { walk, tested } = loaded;
+    let (settings, boxes) = (&job.settings, &*job.boxes);
+    while *tested < walk.golden_frames() {
+        if job.is_over() {
+            return Ok(());
+        }
+        guarded(|| walk.check(*tested)).map_err(|error| (Reason::Model(one_line(&error)), error))?;
+        *tested += 1;
+    }
     let mut gate = Gate::new(&settings.rule);
     let mut converted = Frame::black(1, 1);
     let mut nonsense = 0u32;
@@ -54,15 +132,15 @@ pub(super) fn work<S: Segmenter>(
     boxes.progress.idle();
     loop {
         let Some(mut captured) = boxes.inference.take(PATIENCE) else {
-            if boxes.inference.is_over() {
-                return latencies;
+            if boxes.inference.is_over() || job.is_over() {
+                return Ok(());
             }
             continue;
         };
         boxes.progress.working();
         let mut found = boxes.found.blank().unwrap_or_else(Found::blank);
         (found.number, found.at) = (captured.number, captured.at);
-        let worked = guarded(|| {
+        guarded(|| {
             // A camera's buffer goes back as soon as it was read.
             if let Some(lease) = captured.lease.take() {
                 let start = Instant::now();
@@ -75,12 +153,9 @@ pub(super) fn work<S: Segmenter>(
                 walk.check(next_check)?;
                 (checked, next_check) = (Instant::now(), (next_check + 1) % walk.golden_frames());
             }
-            walk.regions(&captured.frame, &mut latencies, &mut found.regions)
-        });
-        if let Err(error) = worked {
-            lost(error, Reason::Inference);
-            return latencies;
-        }
+            walk.regions(&captured.frame, latencies, &mut found.regions)
+        })
+        .map_err(|error| (Reason::Inference(one_line(&error)), error))?;
         let start = Instant::now();
         nonsense = if is_nonsense(&found.regions, walk.mapping().crop) {
             SENSE_FRAMES

@@ -11,7 +11,9 @@
 //! simulation only, capture waits for the display and the display for each frame's result, so that a slow machine draws
 //! every frame as a fast one would.
 //!
-//! A run ends within a second of being told to: a thread that does not come back is left behind.
+//! A run ends within a second of being told to: a capture thread that does not come back is left behind. The inference
+//! thread serves one run after another, so that a reload that leaves the model as it was loses no frame of assistance, and
+//! one that changes it never has two models in memory.
 
 mod capture;
 mod display;
@@ -22,8 +24,8 @@ mod progress;
 mod tests;
 mod walk;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -42,6 +44,7 @@ use crate::overlay::Style;
 use crate::state::{Reason, State};
 use crate::track::{Rule, Shown};
 
+use inference::{Job, Load};
 use mailbox::{Letter, Mailbox};
 use progress::Progress;
 
@@ -253,11 +256,98 @@ struct Boxes {
     stop: AtomicBool,
 }
 
-/// Runs until the source ends, a limit is reached, `stop` is set, or the display fails. `load` makes the walk in the
-/// inference thread: the picture is shown meanwhile.
+/// What runs after one another share: the inference thread, and what it has loaded.
+pub struct Pipeline<S> {
+    jobs: Arc<Mailbox<Job<S>>>,
+}
+
+impl<S> Drop for Pipeline<S> {
+    fn drop(&mut self) {
+        self.jobs.close();
+    }
+}
+
+impl<S: Segmenter + 'static> Pipeline<S> {
+    /// # Errors
+    /// 74 if there can be no more threads.
+    pub fn start() -> Result<Pipeline<S>> {
+        let jobs = Arc::new(Mailbox::default());
+        let theirs = jobs.clone();
+        let thread = thread::Builder::new().name("inference".into());
+        thread.spawn(move || inference::work(&theirs)).map_err(no_thread)?;
+        Ok(Pipeline { jobs })
+    }
+
+    /// Runs until the source ends, a limit is reached, `stop` is set, or the display fails. `load` makes the walk in the
+    /// inference thread: the picture is shown meanwhile. Without, the walk is that of the run before, even if that run
+    /// ended before it was loaded.
+    ///
+    /// # Errors
+    /// The source's or the display's. That assistance was lost is not an error but in the outcome; the next run must load
+    /// then.
+    pub fn run(
+        &mut self,
+        feed: Feed,
+        load: Option<impl FnOnce() -> Result<Walk<S>> + Send + 'static>,
+        sink: &mut dyn Sink,
+        settings: &Settings,
+        stop: &Arc<AtomicBool>,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome> {
+        let boxes = Arc::new(Boxes::default());
+        let capture = {
+            let (settings, stop, boxes) = (settings.clone(), stop.clone(), boxes.clone());
+            let work = move || {
+                hurry(settings.realtime_priority);
+                capture::work(feed, &settings, &stop, &boxes)
+            };
+            thread::Builder::new().name("capture".into()).spawn(work).map_err(no_thread)?
+        };
+        let (done, inferred) = mpsc::channel();
+        let load = load.map(|load| Box::new(load) as Load<S>);
+        self.hand_over(Job { load, settings: settings.clone(), boxes: boxes.clone(), done });
+        let shown = display::show(sink, settings, &boxes, stop, observer);
+        boxes.stop.store(true, Ordering::Relaxed);
+        let patience = match stop.load(Ordering::Relaxed) || shown.is_err() {
+            true => SHORT_WAIT,
+            false => LAST_WAIT,
+        };
+        let captured = await_thread(capture, patience, "capture");
+        let latencies = match boxes.progress.is_loading() {
+            // It goes on, for the next run.
+            true => None,
+            false => inferred.recv_timeout(patience).map_err(|why| log::warn!("inference: {why}")).ok(),
+        };
+        let mut outcome = shown?;
+        if let Some((_, error)) = boxes.lost.try_take() {
+            outcome.lost = Some(error);
+        }
+        if let Some(ended) = captured {
+            outcome.captured = ended.captured;
+            outcome.counts = ended.counts;
+            outcome.latencies.merge(&ended.latencies);
+            outcome.feed = Some(ended.feed);
+            ended.error.map_or(Ok(()), Err)?;
+        }
+        outcome.skipped = boxes.inference.overwritten();
+        outcome.not_shown += boxes.display.overwritten();
+        outcome.latencies.merge(&latencies.unwrap_or_default());
+        Ok(outcome)
+    }
+
+    /// To the inference thread, in the place of a job that it has not begun.
+    fn hand_over(&self, mut job: Job<S>) {
+        if let Some(mut before) = self.jobs.try_take() {
+            job.load = job.load.take().or(before.load.take());
+        }
+        self.jobs.put(job);
+    }
+}
+
+/// One run by itself.
 ///
 /// # Errors
-/// The source's or the display's. That assistance was lost is not an error but in the outcome.
+/// As [`Pipeline::run`].
 pub fn run<S: Segmenter + 'static>(
     feed: Feed,
     load: impl FnOnce() -> Result<Walk<S>> + Send + 'static,
@@ -266,44 +356,7 @@ pub fn run<S: Segmenter + 'static>(
     stop: &Arc<AtomicBool>,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let boxes = Arc::new(Boxes::default());
-    let spawn = |name: &str| thread::Builder::new().name(name.into());
-    let capture = {
-        let (settings, stop, boxes) = (settings.clone(), stop.clone(), boxes.clone());
-        spawn("capture")
-            .spawn(move || {
-                hurry(settings.realtime_priority);
-                capture::work(feed, &settings, &stop, &boxes)
-            })
-            .map_err(no_thread)?
-    };
-    let inference = {
-        let (settings, boxes) = (settings.clone(), boxes.clone());
-        spawn("inference").spawn(move || inference::work(load, &settings, &boxes))
-    };
-    let shown = match &inference {
-        Ok(_) => display::show(sink, settings, &boxes, stop, observer),
-        Err(error) => Err(Fault::io(format!("cannot start a thread: {error}"))),
-    };
-    boxes.stop.store(true, Ordering::Relaxed);
-    let patience = match stop.load(Ordering::Relaxed) || shown.is_err() {
-        true => SHORT_WAIT,
-        false => LAST_WAIT,
-    };
-    let captured = await_thread(capture, patience, "capture");
-    let latencies = inference.ok().and_then(|thread| await_thread(thread, patience, "inference"));
-    let mut outcome = shown?;
-    if let Some(ended) = captured {
-        outcome.captured = ended.captured;
-        outcome.counts = ended.counts;
-        outcome.latencies.merge(&ended.latencies);
-        outcome.feed = Some(ended.feed);
-        ended.error.map_or(Ok(()), Err)?;
-    }
-    outcome.skipped = boxes.inference.overwritten();
-    outcome.not_shown += boxes.display.overwritten();
-    outcome.latencies.merge(&latencies.unwrap_or_default());
-    Ok(outcome)
+    Pipeline::start()?.run(feed, Some(load), sink, settings, stop, observer)
 }
 
 fn no_thread(error: std::io::Error) -> anyhow::Error {

@@ -311,6 +311,118 @@ fn inference_that_sleeps_does_not_hold_up_the_end() {
     assert!(outcome.shown >= 30 && outcome.feed.is_some());
 }
 
+/// Counts how many of it there are, and have been.
+struct Counting {
+    fake: Fake,
+    alive: Arc<AtomicI64>,
+}
+
+impl Counting {
+    fn load(
+        alive: &Arc<AtomicI64>,
+        loads: &Arc<AtomicU64>,
+        takes: Duration,
+    ) -> impl FnOnce() -> Result<Walk<Counting>> + Send + use<> {
+        let (alive, loads) = (alive.clone(), loads.clone());
+        move || {
+            assert_eq!(alive.fetch_add(1, Ordering::Relaxed), 0, "two models in memory");
+            loads.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(takes);
+            let fake = Fake { runs: 0, trouble: None };
+            Ok(Walk::new(Counting { fake, alive }, &manifest(), Following::Video)?
+                .with_golden(vec![golden()]))
+        }
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Segmenter for Counting {
+    fn input_shape(&self) -> [usize; 3] {
+        self.fake.input_shape()
+    }
+    fn output_shape(&self) -> [usize; 3] {
+        self.fake.output_shape()
+    }
+    fn output_quantisation(&self) -> (f32, u8) {
+        self.fake.output_quantisation()
+    }
+    fn run(&mut self, input: &[u8], logits: &mut [u8]) -> Result<()> {
+        self.fake.run(input, logits)
+    }
+}
+
+type Loads<S> = fn() -> Result<Walk<S>>;
+
+#[test]
+fn what_is_loaded_stays_for_the_next_run_and_goes_before_another_is_loaded() {
+    let (alive, loads) = (Arc::default(), Arc::default());
+    let mut pipeline = Pipeline::start().unwrap();
+    let frames = || Feed::Recorded(Box::new(squares(6)));
+    for (again, expected) in [(true, 1), (false, 1), (true, 2), (false, 2)] {
+        let load = again.then(|| Counting::load(&alive, &loads, Duration::ZERO));
+        let outcome = pipeline.run(frames(), load, &mut Null, &settings(), &flag(), &mut ()).unwrap();
+        assert_eq!((outcome.shown, outcome.with_regions), (6, 6), "every frame with its own result");
+        assert_eq!(loads.load(Ordering::Relaxed), expected);
+    }
+}
+
+#[test]
+fn a_run_that_ends_while_its_model_is_loaded_leaves_it_to_the_next() {
+    let (alive, loads) = (Arc::default(), Arc::default());
+    let mut pipeline = Pipeline::start().unwrap();
+    let live = Settings { lock_step: false, pace_hz: Some(200.0), ..settings() };
+    let mut end_early = |load| {
+        let stop = flag();
+        let mut log = Log { after: Some((5, stop.clone())), ..Log::default() };
+        let feed = Feed::Recorded(Box::new(squares(100_000)));
+        let begun = Instant::now();
+        let outcome = pipeline.run(feed, load, &mut Null, &live, &stop, &mut log).unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(1), "it waited {:?}", begun.elapsed());
+        assert_eq!((outcome.state, outcome.with_regions), (State::SelfTest, 0));
+    };
+    end_early(Some(Counting::load(&alive, &loads, Duration::from_secs(2))));
+    // These two come while the first is loading: one model more, not two.
+    end_early(Some(Counting::load(&alive, &loads, Duration::ZERO)));
+    end_early(Some(Counting::load(&alive, &loads, Duration::ZERO)));
+    let feed = Feed::Recorded(Box::new(squares(6)));
+    let none = Some(Counting::load(&alive, &loads, Duration::ZERO)).filter(|_| false);
+    let outcome = pipeline.run(feed, none, &mut Null, &settings(), &flag(), &mut ()).unwrap();
+    assert_eq!((outcome.shown, outcome.with_regions), (6, 6));
+    assert_eq!(loads.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_model_that_failed_is_told_to_the_run_that_listens_and_can_be_loaded_again() {
+    let mut pipeline = Pipeline::start().unwrap();
+    let feed = |frames| Feed::Recorded(Box::new(squares(frames)));
+    let live = Settings { lock_step: false, pace_hz: Some(200.0), ..settings() };
+    let slow = || -> Result<Walk<Fake>> {
+        thread::sleep(Duration::from_secs(1));
+        Err(Fault::data("model.onnx: damaged"))
+    };
+    let stop = flag();
+    let mut log = Log { after: Some((5, stop.clone())), ..Log::default() };
+    let outcome = pipeline.run(feed(100_000), Some(slow), &mut Null, &live, &stop, &mut log).unwrap();
+    assert!(outcome.lost.is_none(), "not known yet");
+    let mut lost = |load: Option<Loads<Fake>>| {
+        let outcome = pipeline.run(feed(10), load, &mut Null, &settings(), &flag(), &mut ()).unwrap();
+        assert_eq!(outcome.shown, 10);
+        outcome.lost.map(|error| error.to_string())
+    };
+    assert_eq!(lost(None).as_deref(), Some("model.onnx: damaged"));
+    assert_eq!(lost(None).as_deref(), Some("no model is loaded"));
+    assert_eq!(
+        lost(Some(|| walk(Some((3, Trouble::Panic))))).as_deref(),
+        Some("a panic: the network fell over")
+    );
+    assert_eq!(lost(Some(|| walk(None))), None);
+}
+
 #[test]
 fn a_run_ends_with_its_limits_its_signal_and_its_source() {
     let (outcome, ..) = go(squares(1000), None, &Settings { most_frames: Some(7), ..settings() }).unwrap();
