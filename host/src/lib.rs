@@ -12,11 +12,13 @@
 //! | [`teacher`] | what `finetune` made, looking at pictures |
 //! | [`ablate`] | what the parts of a network are worth |
 //! | [`search`] | shapes of the student, what they find and what they cost |
+//! | [`soup`] | the mean of fine-tuned networks |
 //! | [`graph`] | the contract between training and export: a float inference network |
 //! | [`quantize`] | ranges, shared scales, int8 weights, bias correction, decision rules |
 //! | [`onnx`] | graphs as ONNX files, float and int8 |
 //! | [`bundle`], [`card`] | model bundles and their model cards |
 //! | [`evaluate`], [`metrics`] | scores of a model on lists, as the cart runs it |
+//! | [`robustness`] | frames as carts see them, scored |
 //! | [`steadiness`] | flicker over a video, and the delay of the temporal gate |
 //! | [`failures`] | pictures of the worst frames |
 //! | [`measures`] | the field's six measures, of any folder of predicted maps |
@@ -41,7 +43,9 @@ pub mod onnx;
 pub mod ops;
 pub mod plot;
 pub mod quantize;
+pub mod robustness;
 pub mod search;
+pub mod soup;
 pub mod steadiness;
 pub mod teacher;
 pub mod train;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use polyp_edge::bundle::digest;
 use polyp_edge::bundle::manifest::Decision;
@@ -15,8 +15,8 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 
 use crate::data::bad;
-use crate::data::lists::{Sample, data_folder, read_list};
-use crate::data::split::hold_back;
+use crate::data::lists::{Sample, data_folder};
+use crate::data::split;
 use crate::evaluate::{Cart, Predictor, default_threads, in_parallel, progress_bar};
 use crate::graph::Graph;
 use crate::quantize::attempt::Frames;
@@ -91,7 +91,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let graph_bytes = files::read(&arguments.graph)?;
     let graph = Graph::load(&arguments.graph)?;
     let data = data_folder()?;
-    let gather = |lists: &[PathBuf]| gather(lists, &data, arguments.whole_lists);
+    let gather = |lists: &[PathBuf]| split::held_back(lists, &data, arguments.whole_lists);
     let (polyps, negatives) = (gather(&arguments.lists)?, gather(&arguments.negatives)?);
     if polyps.is_empty() || negatives.is_empty() {
         return Err(Fault::data(
@@ -202,15 +202,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         gate.delay_frames
     );
     Ok(())
-}
-
-fn gather(lists: &[PathBuf], data: &Path, whole: bool) -> anyhow::Result<Vec<Sample>> {
-    let mut samples = Vec::new();
-    for list in lists {
-        let of_list = read_list(list, data)?;
-        samples.extend(if whole { of_list } else { hold_back(of_list).1 });
-    }
-    Ok(samples)
 }
 
 /// Brings frames to the network's input as the cart does.

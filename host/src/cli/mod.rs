@@ -13,6 +13,7 @@ pub mod graph;
 pub mod measure;
 pub mod robustness;
 pub mod search;
+pub mod soup;
 pub mod training;
 
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ enum Verb {
     Cost(cost::Arguments),
     Distill(distill::Arguments),
     Search(search::Arguments),
+    Soup(soup::Arguments),
     Calibrate(calibrate::Arguments),
     Export(export::Arguments),
     Evaluate(evaluate::Arguments),
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
         Verb::Cost(arguments) => cost::run(arguments),
         Verb::Distill(arguments) => distill::run(arguments),
         Verb::Search(arguments) => search::run(arguments),
+        Verb::Soup(arguments) => soup::run(arguments),
         Verb::Calibrate(arguments) => calibrate::run(arguments),
         Verb::Export(arguments) => export::run(arguments),
         Verb::Evaluate(arguments) => evaluate::run(arguments),

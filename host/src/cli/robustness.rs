@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use anyhow::Context;
 use plotters::prelude::*;
 use polyp_edge::bundle::Bundle;
-use polyp_edge::bundle::digest;
 use serde::Serialize;
 
-use crate::data::bad;
-use crate::data::disturb::{Disturbance, SEVERITIES};
+use crate::data::disturb::SEVERITIES;
 use crate::data::lists::{Sample, data_folder, read_list};
-use crate::evaluate::{Cart, Scorer, default_threads, in_parallel, list_name, progress_bar};
-use crate::metrics::{FrameScore, Summary};
+use crate::evaluate::{Cart, default_threads, list_name};
+use crate::metrics::Summary;
+use crate::robustness::{Disturbed, disturbed_scores};
 use crate::{files, plot};
 
 /// Scores a bundle on a list's images, as they are and disturbed: noise, blur, JPEG, interlacing, colour, glare, under-
@@ -68,43 +66,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let lists = arguments.lists.iter().map(|list| read_list(list, &data)).collect::<Result<Vec<_>, _>>()?;
     let samples: Vec<Sample> = lists.concat();
     let threads = arguments.threads.unwrap_or_else(default_threads).max(1);
-    let mut jobs = vec![None];
-    for kind in Disturbance::ALL {
-        jobs.extend((1..=SEVERITIES).map(|severity| Some((kind, severity))));
-    }
-    let bar = progress_bar("disturbed", samples.len());
+    let jobs = Disturbed::all();
     let (decision, rule) = (&bundle.manifest.decision, bundle.manifest.field_of_view);
-    let seed_of = |sample: &Sample| {
-        let digits = digest(sample.name.as_bytes());
-        arguments.seed ^ u64::from_str_radix(&digits[..16], 16).unwrap_or(0)
-    };
-    let scores: Vec<anyhow::Result<Vec<FrameScore>>> = in_parallel(
-        &samples,
-        threads,
-        || Scorer::new(Cart::new(&onnx)?, decision, rule),
-        |scorer, sample| {
-            bar.inc(1);
-            let mut all = || -> anyhow::Result<Vec<FrameScore>> {
-                let frame = sample.read_image()?;
-                let truth = sample.read_mask(frame.width_px(), frame.height_px())?;
-                let each = jobs.iter().map(|job| match job {
-                    None => scorer.score_frame(&frame, &truth),
-                    Some((kind, severity)) => {
-                        let disturbed = kind.apply(&frame, *severity, seed_of(sample))?;
-                        scorer.score_frame(&disturbed, &truth)
-                    }
-                });
-                each.collect()
-            };
-            Ok(all().with_context(|| sample.name.clone()))
-        },
-    )?;
-    bar.finish_and_clear();
-    let scores = bad::none(scores)?;
-    let dice = |job: usize| {
-        let of_job: Vec<FrameScore> = scores.iter().map(|of_sample| of_sample[job]).collect();
-        Summary::of(&of_job).dice
-    };
+    let cart = || Cart::new(&onnx);
+    let scores =
+        disturbed_scores("disturbed", &samples, &jobs, arguments.seed, threads, cart, decision, rule)?;
+    let dice = |job: usize| Summary::of(&scores[job]).dice;
     let mut report = Report {
         schema: 1,
         model: bundle.manifest.name.clone(),
@@ -115,7 +82,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         disturbed: BTreeMap::new(),
     };
     for (job, disturbance) in jobs.iter().enumerate() {
-        let Some((kind, _)) = disturbance else { continue };
+        let Some((kind, _)) = disturbance.0 else { continue };
         report.disturbed.entry(kind.word()).or_default().push(dice(job));
     }
     if let Some(folder) = &arguments.out {

@@ -1,6 +1,20 @@
 //! Which samples training holds back.
 
-use super::lists::Sample;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::lists::{Sample, read_list};
+
+/// Of lists' samples what training holds back; all of them if the lists hold nothing else.
+pub fn held_back(lists: &[PathBuf], data: &Path, whole: bool) -> Result<Vec<Sample>> {
+    let mut samples = Vec::new();
+    for list in lists {
+        let of_list = read_list(list, data)?;
+        samples.extend(if whole { of_list } else { hold_back(of_list).1 });
+    }
+    Ok(samples)
+}
 
 /// Splits off about a tenth. Single pictures are drawn by a hash of their name; pictures with numbered names
 /// (`cvc-clinicdb/17`) are frames of videos in order, so there the last tenth of the numbers is taken, or a held-back

@@ -15,12 +15,11 @@ use sha2::{Digest, Sha256};
 use super::batches::Batch;
 use super::config::Distillation;
 use super::loss::enlarged;
-use super::trainer::BEST;
 use crate::data::augment::plain;
 use crate::data::cache::{Cached, LARGEST_TEACHER_LOGIT, TeacherView};
 use crate::files;
 use crate::net::resize::{Resize, constant, resize};
-use crate::teacher::{Seen, Teacher};
+use crate::teacher::{self, Seen, Teacher};
 
 /// What teachers said of the training pictures, in the run's folder.
 const VIEWS: &str = "teachers.safetensors";
@@ -37,7 +36,7 @@ impl Teachers {
     pub fn open(config: &Distillation, data: &Path, device: &Device) -> Result<Self> {
         let mut digest = Sha256::new();
         let open = |run: &PathBuf| {
-            let path = if run.is_dir() { run.join(BEST) } else { run.clone() };
+            let path = teacher::file_of(run);
             digest.update(Sha256::digest(files::read(&path)?));
             Teacher::open(&path, data, device)
         };
@@ -128,7 +127,10 @@ impl Teachers {
         let first = self.all.first().context("no teacher")?;
         let Seen { levels: theirs, .. } = first.see(&batch.pixels, batch.size, batch.side)?;
         if levels.len() != theirs.len() {
-            let why = format!("the teacher's decoder has {} levels, not {}", theirs.len(), levels.len());
+            let why = match theirs.len() {
+                0 => "the teacher is a float graph, whose decoder cannot be looked into".to_owned(),
+                count => format!("the teacher's decoder has {count} levels, not {}", levels.len()),
+            };
             return Err(Fault::configuration(format!("distillation.features: {why}")));
         }
         let apart = levels.iter().zip(theirs).map(|(own, theirs)| {
