@@ -214,6 +214,41 @@ fn a_bundle_is_looked_at_from_other_sides() {
     bench.fail(&format!("{trained} --ranges short.csv"), 65, "no range");
 }
 
+#[test]
+fn of_networks_only_those_go_into_a_mean_that_do_it_good() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("run")).unwrap();
+    graph().save(&bench.path("run/graph.safetensors")).unwrap();
+    // Finds nothing, and in the middle between both nothing is found either.
+    let mut blind = graph();
+    let Op::Conv { bias, .. } = &mut blind.nodes[4].op else { panic!("no convolution") };
+    bias[0] = -30.0;
+    blind.save(&bench.path("blind.safetensors")).unwrap();
+
+    let line =
+        "soup --graph blind.safetensors --graph run --input-side 96 --list polyps --whole-lists --out mean";
+    let said = bench.succeed(line);
+    let verdicts: Vec<&str> =
+        said.lines().skip(1).filter_map(|line| line.split_whitespace().last()).collect();
+    assert_eq!(verdicts, ["in", "out"], "{said}");
+    assert_eq!(names(&bench.path("mean")), ["graph.safetensors", "soup.csv"]);
+    let mean = Graph::load(&bench.path("mean/graph.safetensors")).unwrap();
+    assert_eq!(mean, Graph { input_side: 96, ..graph() });
+    let rows = std::fs::read_to_string(bench.path("mean/soup.csv")).unwrap();
+    assert!(rows.starts_with("graph,sha256,plain,disturbed") && rows.lines().count() == 3, "{rows}");
+
+    blind.nodes[4].name = "other".into();
+    blind.output = "other".into();
+    blind.save(&bench.path("other.safetensors")).unwrap();
+    let line = "soup --graph run --graph other.safetensors --list polyps --whole-lists --out not";
+    bench.fail(line, 65, "other.safetensors");
+    bench.fail("soup --graph run --input-side 50 --out not", 2, "--input-side 50");
+    bench.fail("soup --graph run --out not", 74, "train");
+    std::fs::write(bench.path("data/splits/none.txt"), "").unwrap();
+    bench.fail("soup --graph run --list none --out not", 65, "none.txt is empty");
+    assert!(!bench.path("not").exists());
+}
+
 fn dice(bench: &Bench, list: &str) -> f64 {
     let line = format!("evaluate --model models/tiny --list {list} --json");
     let report: serde_json::Value = serde_json::from_str(&bench.succeed(&line)).unwrap();

@@ -49,6 +49,9 @@ pub fn run(arguments: Arguments) -> Result<()> {
     // Before minutes of looking at pictures: networks of other shapes have no mean.
     crate::soup::mean(&members.iter().collect::<Vec<_>>(), side)?;
     let samples = held_back(&arguments.lists, &data_folder()?, arguments.whole_lists)?;
+    if samples.is_empty() {
+        return Err(Fault::data("no frame is held back of the lists; name longer ones or use --whole-lists"));
+    }
     let threads = arguments.threads.unwrap_or_else(default_threads).max(1);
     let (graph, rows) = choose(&members, side, |graph, label| judge(graph, label, &samples, threads))?;
     std::fs::create_dir_all(&arguments.out)
