@@ -142,8 +142,7 @@ class Board:
         self.machine.must(f"echo vivid.0 > /sys/bus/platform/drivers/vivid/{'bind' if there else 'unbind'}; links")
 
     def control(self, device, *settings):
-        # vivid draws under the lock that this waits for: on a busy machine it may hardly ever let go of it.
-        self.machine.must("vivid set " + device + "".join(f" '{setting}'" for setting in settings), 60)
+        self.machine.must("vivid set " + device + "".join(f" '{setting}'" for setting in settings))
 
     def no_text(self, device):
         """Colour bars that stand still, with nothing written on them."""

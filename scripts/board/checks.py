@@ -187,7 +187,7 @@ def damaged(board):
     for _ in range(5):
         board.control(WEBCAM, "Inject V4L2_BUF_FLAG_ERROR")
     board.control(WEBCAM, "Percentage of Dropped Buffers=60")
-    moves(board, "dropped buffers", 40)
+    moves(board, "dropped buffers")
     board.control(WEBCAM, "Percentage of Dropped Buffers=0")
     bars(board, "after damaged buffers", SCREEN)
 
