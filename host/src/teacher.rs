@@ -59,12 +59,10 @@ impl Teacher {
     /// from the data folder.
     pub fn open(run: &Path, data: &Path, device: &Device) -> Result<Self> {
         let path = file_of(run);
-        let (mut sets, notes) = match path.file_name().is_some_and(|name| name == GRAPH) {
-            true => {
-                return Ok(Teacher { network: Network::Graph(Graph::load(&path)?), device: device.clone() });
-            }
-            false => parameters::load(&path)?,
-        };
+        if path.file_name().is_some_and(|name| name == GRAPH) {
+            return Ok(Teacher { network: Network::Graph(Graph::load(&path)?), device: device.clone() });
+        }
+        let (mut sets, notes) = parameters::load(&path)?;
         let damaged =
             |what: &str| Fault::data(format!("{} has no {what}; was it made by finetune?", path.display()));
         let text = notes.get("config").ok_or_else(|| damaged("configuration"))?;
@@ -178,8 +176,8 @@ impl Teacher {
 
     fn see_through(&self, graph: &Graph, pixels: &[f32], size: usize, side: usize) -> Result<Seen> {
         let own = self.side();
-        let real = pixels.iter().map(|pixel| (pixel - f32::from(INPUT_ZERO_POINT)) * INPUT_SCALE).collect();
-        let mut real: Vec<f32> = real;
+        let mut real: Vec<f32> =
+            pixels.iter().map(|pixel| (pixel - f32::from(INPUT_ZERO_POINT)) * INPUT_SCALE).collect();
         if side != own {
             let input = constant(real, [size, 3, side, side], &self.device);
             let resized = resize(input, [own; 2], Resize::Bilinear).into_data();

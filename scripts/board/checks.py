@@ -303,8 +303,8 @@ def flat(board):
     # one comes once.
     stays = [reloaded(board, f"the same model {number}", ["", ""]) for number in (1, 2, 3)]
     changes = [reloaded(board, f"another model {number}", ["[model]\nthreads = 2\n", ""]) for number in (1, 2, 3)]
-    for rounds in (stays, changes):
-        if rounds[2]["fds"] > loaded["fds"] or rounds[2]["kib"] > rounds[0]["kib"] + 4096:
+    for before, after in ((stays[0], stays[2]), (stays[2], changes[0]), (changes[0], changes[2])):
+        if after["fds"] > loaded["fds"] or after["kib"] > before["kib"] + 4096:
             raise Failed(f"{loaded} became {stays} and {changes} with each two reloads")
     last = flat_for(board, 12)
     if last["fds"] > loaded["fds"] or last["kib"] > changes[0]["kib"] + 4096:

@@ -316,7 +316,9 @@ impl<S: Segmenter + 'static> Pipeline<S> {
         let latencies = match boxes.progress.is_loading() {
             // It goes on, for the next run.
             true => None,
-            false => inferred.recv_timeout(patience).map_err(|why| log::warn!("inference: {why}")).ok(),
+            false => {
+                inferred.recv_timeout(patience).map_err(|_| log::warn!("inference is still at work")).ok()
+            }
         };
         let mut outcome = shown?;
         if let Some((_, error)) = boxes.lost.try_take() {
