@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::capture::DamagedFrame;
+
 /// Why the program stopped; the number is the process's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -50,10 +52,13 @@ impl Fault {
     }
 }
 
-/// The exit code of an error: its [`Fault`]'s if it has one, 74 for a bare I/O error, else 1.
+/// The exit code of an error: its [`Fault`]'s if it has one, 65 for a [`DamagedFrame`], 74 for a bare I/O error, else 1.
 pub fn exit_of(error: &anyhow::Error) -> Exit {
     if let Some(fault) = error.chain().find_map(|cause| cause.downcast_ref::<Fault>()) {
         return fault.exit;
+    }
+    if error.chain().any(|cause| cause.is::<DamagedFrame>()) {
+        return Exit::Data;
     }
     match error.chain().any(|cause| cause.is::<std::io::Error>()) {
         true => Exit::Io,

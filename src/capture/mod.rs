@@ -24,13 +24,36 @@ pub use synthetic::Mask;
 use crate::fault::Fault;
 use crate::frame::Frame;
 
+/// One frame of a source is damaged; the frames after it can still be read.
+///
+/// The message is one line: which frame of which stream or file, and what is wrong with it. Its exit code is 65.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct DamagedFrame {
+    pub message: String,
+}
+
+impl DamagedFrame {
+    /// Already wrapped: it is only ever returned as an error.
+    #[allow(clippy::new_ret_no_self)]
+    pub fn new(message: impl Into<String>) -> anyhow::Error {
+        let message = message.into();
+        anyhow::Error::new(DamagedFrame { message })
+    }
+}
+
 /// Something that gives one frame after another.
 pub trait Source: Send {
-    /// Reads the next frame into memory that is kept; `false` at the end, which stays so. After an error nothing
-    /// more is to be had.
+    /// Reads the next frame into memory that is kept; `false` at the end, which stays so.
+    ///
+    /// Errors: a [`DamagedFrame`] where this one frame cannot be read but the next call goes on with the frame after
+    /// it. `frame` then holds nothing of use, and [`Source::name`] is the damaged frame's name. The damaged frame keeps its
+    /// number, so that the frames after it are numbered and named as if it were whole. After any other error
+    /// nothing more is to be had, and each later call gives `false`.
     fn read(&mut self, frame: &mut Frame) -> Result<bool>;
 
     /// The last frame's name, for naming what is made of it: its image's stem, else `frame-000123`.
+    /// After a [`DamagedFrame`] it is the name that the frame would have had.
     fn name(&self) -> &str;
 
     /// The last frame's true polyps, where the source knows them.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{MAX_PICTURE_BYTES, still};
-use crate::capture::Source;
 use crate::capture::synthetic::FPS;
-use crate::fault::Fault;
+use crate::capture::{DamagedFrame, Source};
+use crate::fault::{Exit, Fault, exit_of};
 use crate::frame::{Frame, FrameNumber, Timestamp};
 
 /// The PNG and JPEG images of a folder in natural order (`2.png` before `10.png`), stamped 25 a second.
@@ -69,11 +69,20 @@ impl Source for Folder {
     fn read(&mut self, frame: &mut Frame) -> Result<bool> {
         let Some(path) = self.images.get(self.next) else { return Ok(false) };
         let number = self.next as u64;
-        read_image(path, frame).inspect_err(|_| self.next = usize::MAX)?;
-        frame.number = FrameNumber(number);
-        frame.timestamp = Timestamp(Duration::from_secs_f64(number as f64 / FPS));
         self.name = stem(path);
         self.next += 1;
+        match read_image(path, frame) {
+            Ok(()) => {}
+            Err(error) if exit_of(&error) == Exit::Data => {
+                return Err(DamagedFrame::new(format!("{error:#}")));
+            }
+            Err(error) => {
+                self.next = usize::MAX;
+                return Err(error);
+            }
+        }
+        frame.number = FrameNumber(number);
+        frame.timestamp = Timestamp(Duration::from_secs_f64(number as f64 / FPS));
         Ok(true)
     }
 

@@ -5,6 +5,7 @@ use image::codecs::jpeg::JpegEncoder;
 use proptest::prelude::*;
 
 use super::*;
+use crate::capture::DamagedFrame;
 use crate::fault::{Exit, exit_of};
 use crate::frame::Frame;
 
@@ -217,6 +218,24 @@ fn what_a_file_is_shows_in_its_content() {
     }
     #[cfg(target_os = "linux")]
     assert_eq!(fault(open(Path::new("/dev/null"))).0, Exit::Usage);
+}
+
+#[test]
+fn a_damaged_image_in_a_folder_keeps_its_number_and_the_next_one_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.png", &png(8, 8, 1));
+    write(folder.path(), "b.png", b"no picture");
+    write(folder.path(), "c.png", &png(8, 8, 2));
+    let mut source = open(folder.path()).unwrap();
+    let mut frame = Frame::black(1, 1);
+    assert!(source.read(&mut frame).unwrap());
+    let error = source.read(&mut frame).unwrap_err();
+    let damaged = error.downcast_ref::<DamagedFrame>().unwrap();
+    assert!(damaged.message.contains("b.png"), "{damaged}");
+    assert_eq!((exit_of(&error), source.name(), source.remaining()), (Exit::Data, "b", Some(1)));
+    assert!(source.read(&mut frame).unwrap());
+    assert_eq!((frame.number.0, source.name(), frame.pixels()), (2, "c", picture(8, 8, 2).as_slice()));
+    assert!(!source.read(&mut frame).unwrap());
 }
 
 /// Puts a segment right after a picture's SOI.
