@@ -66,9 +66,20 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     }
 }
 
-/// Prints one line to stderr and gives the exit code.
+/// What a panic said, one line.
+pub fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "no reason given".into()).replace('\n', " ")
+}
+
+/// An error as one line.
+pub fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").replace('\n', " ")
+}
+
+/// Puts one line on standard error, by way of the log, and gives the exit code.
 pub fn report(program: &str, error: &anyhow::Error) -> ExitCode {
-    let line = format!("{error:#}").replace('\n', " ");
-    eprintln!("{program}: {line}");
+    crate::logging::line(&format!("{program}: {}", one_line(error)));
     ExitCode::from(exit_of(error) as u8)
 }

@@ -37,6 +37,7 @@ pub mod files;
 pub mod frame;
 pub mod health;
 pub mod latency;
+pub mod logging;
 pub mod overlay;
 pub mod pipeline;
 pub mod preprocess;

@@ -11,16 +11,33 @@ pub enum Reason {
     Model(String),
     /// The network failed while running, or no longer gives what it gave when it was made. For good.
     Inference(String),
+    /// The model is not loaded after a long time. Until it is.
+    Loading,
     /// No result for a long time. Until there is one.
     Silent,
-    /// Results that no picture can have. Until they make sense again.
+    /// Results come, but each is older than the limit when the next frame is shown. Until they come in time.
+    Late { age_ms: u64, limit_ms: u64 },
+    /// Results that no picture can have. Until they are plausible again.
     Implausible,
 }
 
 impl Reason {
-    /// A restart is needed.
+    /// Another profile, another bundle or a restart is needed.
     pub fn is_final(&self) -> bool {
         matches!(self, Reason::Model(_) | Reason::Inference(_))
+    }
+
+    /// What the monitor says: words for the person in the room. The technical reason stands in the log and in the state
+    /// file.
+    pub fn on_monitor(&self) -> &'static str {
+        match self {
+            Reason::Model(_) => "ASSIST OFF - the model cannot be used",
+            Reason::Inference(_) => "ASSIST OFF - the computation failed",
+            Reason::Loading => "ASSIST OFF - the model is still loading",
+            Reason::Silent => "ASSIST OFF - no results",
+            Reason::Late { .. } => "ASSIST OFF - results come too late",
+            Reason::Implausible => "ASSIST OFF - implausible results",
+        }
     }
 }
 
@@ -29,8 +46,14 @@ impl fmt::Display for Reason {
         match self {
             Reason::Model(what) => write!(f, "model: {what}"),
             Reason::Inference(what) => write!(f, "inference: {what}"),
+            Reason::Loading => f.write_str("the model is not loaded yet"),
             Reason::Silent => f.write_str("inference gives no results"),
-            Reason::Implausible => f.write_str("results make no sense"),
+            Reason::Late { age_ms, limit_ms } => write!(
+                f,
+                "results are {age_ms} ms old when the next frame is shown, and pipeline.max_age_ms allows {limit_ms}: \
+                 raise it, or use a faster camera rate or a smaller model"
+            ),
+            Reason::Implausible => f.write_str("inference gives implausible results"),
         }
     }
 }
@@ -62,6 +85,20 @@ impl State {
         }
     }
 
+    fn is_late(&self) -> bool {
+        matches!(self, State::Degraded(Reason::Late { .. }))
+    }
+
+    /// What the monitor's corner says.
+    pub fn on_monitor(&self) -> &'static str {
+        match self {
+            State::SelfTest => "SELF-TEST",
+            State::Assist => "ASSIST",
+            State::Degraded(reason) => reason.on_monitor(),
+            State::Passthrough | State::NoSignal(_) => "PASSTHROUGH",
+        }
+    }
+
     /// Why it is so, where there is a reason.
     pub fn reason(&self) -> Option<String> {
         match self {
@@ -86,7 +123,7 @@ impl fmt::Display for State {
 #[derive(Debug)]
 pub struct Machine {
     state: State,
-    /// Why there will be no assistance until a restart.
+    /// Why there will be no assistance until another model is in charge.
     lost: Option<Reason>,
     transitions: u64,
 }
@@ -102,16 +139,21 @@ impl Machine {
         &self.state
     }
 
-    /// Why there will be no assistance until a restart.
+    /// Why there will be no assistance until another model is in charge.
     pub fn lost(&self) -> Option<&Reason> {
         self.lost.as_ref()
+    }
+
+    /// Another model is in charge: what was lost is forgotten.
+    pub fn recover(&mut self) {
+        self.lost = None;
     }
 
     pub fn transitions(&self) -> u64 {
         self.transitions
     }
 
-    /// Goes to a state; says whether it is another one. Once degraded for good, pictures and assistance are told as
+    /// Goes to a state; says whether it is another one. A lateness that only differs in its figures is the same. Once degraded for good, pictures and assistance are told as
     /// that, with the first reason; that there are no pictures is always told as it is.
     pub fn go(&mut self, next: State) -> bool {
         if let State::Degraded(reason) = &next
@@ -129,7 +171,7 @@ impl Machine {
             }
             (None, next) => next,
         };
-        if self.state == next {
+        if self.state == next || self.state.is_late() && next.is_late() {
             return false;
         }
         match next {
@@ -164,10 +206,32 @@ mod tests {
         assert_eq!(machine.state().to_string(), "no signal: camera unplugged");
         machine.go(State::Assist);
         assert_eq!(machine.state(), &first);
+        machine.recover();
+        assert!(machine.go(State::Assist), "another model is in charge");
     }
 
     #[test]
-    fn silence_and_nonsense_pass() {
+    fn the_monitor_never_shows_a_programmers_text() {
+        let reasons = [
+            Reason::Model("/bundles/full: No such file or directory (os error 2)".into()),
+            Reason::Inference("inference panicked: index out of bounds".into()),
+            Reason::Loading,
+            Reason::Silent,
+            Reason::Late { age_ms: 143, limit_ms: 120 },
+            Reason::Implausible,
+        ];
+        for reason in reasons {
+            let words = reason.on_monitor();
+            assert!(words.starts_with("ASSIST OFF - ") && words.len() <= 48, "{words}");
+            assert!(
+                words.chars().all(|letter| letter.is_ascii_alphabetic() || " -".contains(letter)),
+                "{words}"
+            );
+        }
+    }
+
+    #[test]
+    fn silence_and_implausible_results_pass() {
         let mut machine = Machine::default();
         for reason in [Reason::Silent, Reason::Implausible] {
             assert!(machine.go(State::Degraded(reason)));

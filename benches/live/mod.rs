@@ -8,8 +8,8 @@ pub mod gpu;
 #[path = "../../tests/fake/lent.rs"]
 pub mod lent;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -188,6 +188,32 @@ impl Monitor {
     }
 }
 
+/// The monitor, in the pipeline's hands and in ours.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Monitor>>);
+
+impl Sink for Shared {
+    fn place(&mut self, width_px: usize, height_px: usize) -> Placement {
+        self.lock().place(width_px, height_px)
+    }
+    fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
+        self.lock().show(scene)
+    }
+    fn tend(&mut self, flipped: &mut dyn FnMut(Instant, Instant)) -> Result<()> {
+        self.lock().tend(flipped)
+    }
+    fn describe(&self) -> String {
+        self.lock().describe()
+    }
+}
+
+impl Shared {
+    /// Nobody else holds it while the pipeline runs.
+    fn lock(&self) -> MutexGuard<'_, Monitor> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Sink for Monitor {
     fn place(&mut self, width_px: usize, height_px: usize) -> Placement {
         self.keep_time();
@@ -232,18 +258,20 @@ pub struct Run {
 }
 
 /// Runs the pipeline for a while.
-pub fn run<S: Segmenter + 'static>(
+pub fn run<S: Segmenter + Send + 'static>(
     buffers: Vec<Arc<Lent>>,
     road: Road,
     settings: Settings,
-    load: impl FnOnce() -> Result<Walk<S>> + Send + 'static,
+    load: impl Fn() -> Result<Walk<S>> + Send + Sync + 'static,
 ) -> Result<Run> {
-    let mut monitor = Monitor::new(road)?;
+    let monitor = Shared(Arc::new(Mutex::new(Monitor::new(road)?)));
     let settings = Settings { most_time: Some(Duration::from_secs_f64(seconds())), ..settings };
     let feed = Feed::Live(Box::new(Looped::new(buffers)));
     let begun = Instant::now();
-    let stop = Arc::new(AtomicBool::new(false));
-    let outcome = pipeline::run(feed, load, &mut monitor, &settings, &stop, &mut ())?;
+    let stop = AtomicBool::new(false);
+    let outcome =
+        pipeline::run(feed, Arc::new(load), Box::new(monitor.clone()), &settings, &stop, Box::new(()))?;
+    let monitor = monitor.lock();
     let share = monitor.cpu.as_secs_f64() / begun.elapsed().as_secs_f64();
     let grown = match monitor.held_at_first.zip(monitor.held_at_last) {
         Some((first, last)) => (last.0 - first.0, last.1 - first.1),

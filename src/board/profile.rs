@@ -9,7 +9,7 @@ use crate::frame::PixelFormat;
 use crate::overlay::Style;
 
 /// A resolved profile. All fields must be there; `base.toml` has most of them.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// The file's name without `.toml`.
@@ -76,7 +76,7 @@ pub struct Model {
     pub cores: Vec<usize>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pipeline {
     /// A result older than this is not drawn, 20..=1000.
@@ -90,7 +90,7 @@ pub struct Pipeline {
 }
 
 /// When regions are shown, beyond what the bundle says.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gate {
     /// Over the bundle's: shown once it was seen in `appear` of `window` frames; both or neither. 1..=64.
@@ -102,7 +102,7 @@ pub struct Gate {
     pub steady_percent: f32,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Overlay {
     /// Red, green, blue.
@@ -111,7 +111,7 @@ pub struct Overlay {
     pub line_px_at_480: f32,
     /// How much of the colour lies over a region's inside, 0..=50.
     pub tint_percent: f32,
-    /// Whether the corner says what the program is doing.
+    /// Whether the corner says so while outlines are drawn. That they are not drawn is always said.
     pub glyph: bool,
 }
 
@@ -173,7 +173,7 @@ pub enum ModeWish {
 }
 
 /// When a run ends by itself; never, if nothing is said.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stop {
     /// At least 1.
@@ -233,6 +233,14 @@ impl Profile {
             }
             (_, Some(_)) => return Err("field_of_view.rect_px goes with rule = \"fixed\" alone".into()),
             (_, None) => {}
+        }
+        let is_live = camera.device().is_some();
+        if self.pipeline.lock_step && (is_live || self.display.kind == DisplayKind::Kms) {
+            let what = if is_live { "a live camera" } else { "a monitor" };
+            return Err(format!(
+                "pipeline.lock_step is true, but the profile has {what}: in lock step the picture stalls whenever inference \
+                 does; set it to false"
+            ));
         }
         within("pipeline.realtime_priority", self.pipeline.realtime_priority, 0..=99)?;
         if let Some(state_file) = &self.pipeline.state_file

@@ -88,6 +88,14 @@ fn what_is_unknown_missing_or_out_of_range_is_refused() {
     refused(&leaf("[camera]\nformats = [\"RAW\"]"), "RAW");
     refused(&leaf("[camera]\nbuffers = 2"), "camera.buffers");
     refused(&leaf("[camera]\nsource = \"v4l2\"\nrate_hz = 0.0"), "a live camera needs a rate");
+    refused(
+        &leaf("[camera]\nsource = \"v4l2\"\n[pipeline]\nlock_step = true"),
+        "lock_step is true, but the profile has a live camera",
+    );
+    refused(
+        &leaf("[pipeline]\nlock_step = true\n[display]\nkind = \"kms\""),
+        "lock_step is true, but the profile has a monitor",
+    );
     refused(&leaf("[field_of_view]\nrule = \"fixed\""), "rect_px is missing");
     refused(&leaf("[field_of_view]\nrect_px = [0, 0, 64, 64]"), "goes with rule");
     refused(&leaf("[field_of_view]\nrule = \"fixed\"\nrect_px = [0, 0, 8, 64]"), "rect_px is 8");

@@ -10,17 +10,16 @@ macro_rules! say {
 mod bench;
 mod check;
 mod cross_check;
-mod devices;
 mod doctor;
 mod model;
 mod probe;
 mod replay;
 mod run;
-mod status;
 
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -28,7 +27,10 @@ use crate::bundle::manifest::{FieldOfViewRule, Manifest};
 use crate::fault::{self, Exit, Fault};
 use crate::frame::Rect;
 use crate::preprocess::Preprocessor;
-use crate::{capture, field_of_view, files};
+use crate::{capture, field_of_view, files, logging};
+
+/// How long the program waits at its end for whoever reads its log.
+const LAST_LINES_WITHIN: Duration = Duration::from_millis(100);
 
 /// Outlines polyps on an endoscope's picture. Not a medical device.
 #[derive(Parser)]
@@ -52,7 +54,7 @@ enum Verb {
 
 /// Parses the command line, runs the verb, and says how it ended.
 pub fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    logging::start();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return not_understood("polyp-edge", &error),
@@ -67,10 +69,12 @@ pub fn main() -> ExitCode {
         Verb::Probe(arguments) => probe::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
     };
-    match outcome {
+    let code = match &outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fault::report("polyp-edge", &error),
-    }
+        Err(error) => fault::report("polyp-edge", error),
+    };
+    logging::flush(LAST_LINES_WITHIN);
+    code
 }
 
 /// What a program says of arguments that it did not take: help and version as they are; an error as one line, exit 2.

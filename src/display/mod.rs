@@ -4,18 +4,22 @@
 //! |---|---|
 //! | [`Images`] | PNG files in a folder |
 //! | [`Y4m`] | uncompressed video |
+//! | [`Written`] | either of these, in a thread of its own |
 //! | [`kms`] | a monitor |
 //! | [`Null`] | none |
+//! | [`Dark`] | none yet, or none any more |
 
 mod images;
 pub mod kms;
+mod written;
 mod y4m;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 pub use images::{Images, lay_over, write_png};
+pub use written::Written;
 pub use y4m::Y4m;
 
 use crate::capture::live::Lease;
@@ -60,14 +64,37 @@ impl Sink for Null {
     }
 }
 
+/// Stands where a sink is missing: takes no scenes and says why.
+pub struct Dark {
+    why: String,
+}
+
+impl Dark {
+    pub fn new(why: &str) -> Dark {
+        Dark { why: why.to_owned() }
+    }
+}
+
+impl Sink for Dark {
+    fn show(&mut self, _: &Scene<'_>) -> Result<Shown> {
+        Ok(Shown::Skipped)
+    }
+    fn dark(&self) -> Option<&str> {
+        Some(&self.why)
+    }
+    fn describe(&self) -> String {
+        format!("no display: {}", self.why)
+    }
+}
+
 /// Something that takes one scene after another. Never waits long: tens of milliseconds at most.
-pub trait Sink {
+pub trait Sink: Send {
     /// How a frame of this size is going to lie on what is shown: asked before each scene is drawn.
     fn place(&mut self, width_px: usize, height_px: usize) -> Placement {
         Placement::identity(width_px, height_px)
     }
 
-    /// Takes a scene. An error ends the run; what can mend itself is no error but [`Shown::Skipped`].
+    /// Takes a scene. After an error the sink is closed; what can mend itself is no error but [`Shown::Skipped`].
     fn show(&mut self, scene: &Scene<'_>) -> Result<Shown>;
 
     /// Called between scenes and while none come, ten times a second at least: hot-plug, flips that are done. Calls
@@ -75,6 +102,17 @@ pub trait Sink {
     fn tend(&mut self, flipped: &mut dyn FnMut(Instant, Instant)) -> Result<()> {
         let _ = flipped;
         Ok(())
+    }
+
+    /// It takes nothing at the moment because it still works on what it was given: the same scene may be tried again.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
+    /// Waits, at most for `patience`, until all that was shown is where it belongs; whether it is. Called at the end.
+    fn finish(&mut self, patience: Duration) -> Result<bool> {
+        let _ = patience;
+        Ok(true)
     }
 
     /// Why nobody sees anything, one line; `None` as long as somebody may.

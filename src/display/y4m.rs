@@ -33,7 +33,7 @@ impl<W: Write> Y4m<W> {
     }
 }
 
-impl<W: Write> Sink for Y4m<W> {
+impl<W: Write + Send> Sink for Y4m<W> {
     fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
         let broken = |error: y4m::Error| Fault::io(format!("cannot write the video stream: {error}"));
         let (width, height) = scene.placement.surface;

@@ -140,12 +140,14 @@ pub struct Engine {
     input: [usize; 3],
     output: [usize; 3],
     output_quantisation: quantise::Quantisation,
+    /// Of the thread that runs it.
+    core: Option<usize>,
 }
 
 impl Engine {
     /// Loads a bundle's model, and checks it against the manifest.
     pub fn load(bundle: &Bundle, options: &Options) -> anyhow::Result<Engine> {
-        // Before the model is read: unknown kernels and cores are not the file's fault.
+        // Before the model is read: unknown kernels are not the file's fault.
         let machine = Machine::new(options)?;
         let manifest = &bundle.manifest;
         let bytes = bundle.map(&manifest.model)?;
@@ -169,7 +171,7 @@ impl Engine {
     /// Loads a model from an ONNX file's bytes.
     ///
     /// # Errors
-    /// A [`Fault`] of damaged or unsupported data that names the node, or of unknown kernels or cores.
+    /// A [`Fault`] of damaged or unsupported data that names the node, or of unknown kernels.
     pub fn from_onnx(bytes: &[u8], options: &Options) -> anyhow::Result<Engine> {
         Engine::on(Machine::new(options)?, bytes, options)
     }
@@ -214,12 +216,18 @@ impl Engine {
                 input: lowered.input,
                 output: lowered.output,
                 output_quantisation: lowered.output_quantisation,
+                core: options.cores.first().copied(),
             })
         };
         match catch_panics(build) {
             Some(built) => built.map_err(|error| Fault::data(one_line(&error))),
             None => Err(Fault::data("the importer cannot make sense of it")),
         }
+    }
+
+    /// Keeps the calling thread, which is going to run the model, to the first of the options' cores, if there is one.
+    pub fn enter_thread(&mut self) {
+        self.core.into_iter().for_each(threads::pin);
     }
 
     /// Height, width, channels.

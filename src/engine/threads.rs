@@ -51,10 +51,12 @@ unsafe impl Sync for Shared {}
 unsafe impl Send for Shared {}
 
 impl Pool {
-    /// `threads` in all; 1 starts none. Thread `n` keeps to core `cores[n]`, the caller's too; no cores pin nothing.
+    /// `threads` in all; 1 starts none. Thread `n` from 1 on keeps to core `cores[n]`; the caller's, 0, is kept to its own by
+    /// [`pin`], for it need not be the one that calls this. A core that cannot be had is told in the log, and costs only the
+    /// pin.
     ///
     /// # Errors
-    /// 69 if a thread cannot be started or kept to its core.
+    /// 69 if a thread cannot be started.
     pub fn new(threads: usize, cores: &[usize]) -> anyhow::Result<Pool> {
         let threads = threads.max(1);
         let shared = Arc::new(Shared {
@@ -64,16 +66,11 @@ impl Pool {
             failed: Mutex::new(None),
             stop: AtomicBool::new(false),
         });
-        if let Some(&core) = cores.first() {
-            pin(core)?;
-        }
         let mut pool = Pool { shared, workers: vec![], scratches: vec![] };
         for number in 1..threads {
             let (shared, core) = (pool.shared.clone(), cores.get(number).copied());
-            let (pinned, outcome) = std::sync::mpsc::sync_channel(1);
             let work = move || {
-                let _ = pinned.send(core.map_or(Ok(()), pin));
-                drop(pinned);
+                core.into_iter().for_each(pin);
                 shared.work(number);
             };
             let worker = std::thread::Builder::new().name(format!("engine-{number}")).spawn(work);
@@ -81,7 +78,6 @@ impl Pool {
                 .map_err(|error| Fault::new(Exit::Device, format!("a thread cannot start: {error}")))?;
             let thread = worker.thread().clone();
             pool.workers.push((worker, thread));
-            outcome.recv().unwrap_or(Ok(()))?;
         }
         pool.scratches = (0..threads).map(|_| Mutex::default()).collect();
         Ok(pool)
@@ -265,15 +261,23 @@ impl std::fmt::Debug for Pool {
     }
 }
 
-/// Keeps the calling thread to a core.
-fn pin(core: usize) -> anyhow::Result<()> {
-    let refused = |why: String| Fault::new(Exit::Device, format!("core {core} cannot be used: {why}"));
+/// Keeps the calling thread to a core; if that cannot be, says so and leaves it as it is.
+pub(super) fn pin(core: usize) {
+    if let Err(why) = try_pin(core) {
+        log::warn!("inference is not kept to core {core}: {why}; it runs on whichever core is free");
+    }
+}
+
+fn try_pin(core: usize) -> Result<(), String> {
     if core >= rustix::thread::CpuSet::MAX_CPU {
-        return Err(refused("there is no such core".into()));
+        return Err("there is no such core".into());
     }
     let mut cores = rustix::thread::CpuSet::new();
     cores.set(core);
-    rustix::thread::sched_setaffinity(None, &cores).map_err(|error| refused(error.to_string()))
+    rustix::thread::sched_setaffinity(None, &cores).map_err(|error| match error {
+        rustix::io::Errno::INVAL => "there is no such core, or it is offline".into(),
+        error => error.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -315,8 +319,22 @@ mod tests {
     }
 
     #[test]
-    fn threads_keep_to_existing_cores_only() {
-        assert!(Pool::new(2, &[0, 0]).is_ok());
-        assert!(Pool::new(1, &[1_000_000]).unwrap_err().to_string().contains("core 1000000"));
+    fn a_core_that_is_not_there_costs_the_pin_alone() {
+        let pool = Pool::new(3, &[0, 1_000_000, 1000]).unwrap();
+        let mut output = vec![0u8; 30];
+        pool.split_rows(3, 30, 1, 1, &mut output, |_, part, _| part.fill(1));
+        assert_eq!(output, [1; 30]);
+        let work = || {
+            let everywhere = rustix::thread::sched_getaffinity(None).unwrap();
+            pin(1_000_000);
+            pin(1000);
+            let after = rustix::thread::sched_getaffinity(None).unwrap();
+            assert!((0..64).all(|core| everywhere.is_set(core) == after.is_set(core)));
+            let first = (0..64).find(|&core| everywhere.is_set(core)).unwrap();
+            pin(first);
+            let pinned = rustix::thread::sched_getaffinity(None).unwrap();
+            assert!(pinned.is_set(first) && pinned.count() == 1);
+        };
+        std::thread::spawn(work).join().unwrap();
     }
 }

@@ -24,6 +24,11 @@ impl Steady {
         Steady::default()
     }
 
+    /// Starts afresh with the next frame.
+    pub fn forget(&mut self) {
+        self.held = None;
+    }
+
     /// The box to use for this frame.
     pub fn update(&mut self, frame: &Frame) -> Rect {
         let found = self.finder.find(frame);

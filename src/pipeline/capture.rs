@@ -1,85 +1,120 @@
-//! The capture thread: feed → both mailboxes.
+//! The capture thread: feed → both mailboxes. One thread for each feed.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::mailbox::ClosesOnDrop;
-use super::{Boxes, Captured, Feed, PATIENCE, Settings};
+use super::frames::{Captured, Epoch};
+use super::shared::Boxes;
+use super::{Feed, PATIENCE, Settings, priority};
 use crate::capture::live::{Absence, Camera, Counts, Event, Stamp};
-use crate::capture::{Source, name_by_number};
+use crate::capture::{DamagedFrame, Source, name_by_number};
 use crate::frame::FrameNumber;
 use crate::latency::{Latencies, Stage};
 
+/// A source that gives nothing but damaged frames for so long ends.
+const MOST_DAMAGED: u64 = 1000;
+
 /// What the thread leaves behind.
 pub(super) struct Ended {
-    pub feed: Feed,
-    pub captured: u64,
     pub counts: Option<Counts>,
     pub latencies: Latencies,
     pub error: Option<anyhow::Error>,
 }
 
-pub(super) fn work(mut feed: Feed, settings: &Settings, stop: &AtomicBool, boxes: &Boxes) -> Ended {
-    let _closes = (ClosesOnDrop(&boxes.display), ClosesOnDrop(&boxes.inference));
-    let mut run =
-        Run { settings, stop, boxes, start: Instant::now(), captured: 0, latencies: Default::default() };
-    let error = match &mut feed {
-        Feed::Recorded(source) => run.recorded(&mut **source).err(),
-        Feed::Live(camera) => {
-            run.live(&mut **camera);
-            None
+/// Captures until the feed ends, a limit is reached, or `stop` or the pipeline's own stop is set. `start` is the
+/// pipeline's, from which its time counts.
+pub(super) fn work(feed: Feed, boxes: &Boxes, stop: &AtomicBool, start: Instant) -> Ended {
+    let mut run = Run {
+        boxes,
+        stop,
+        settings: boxes.settings.get(),
+        seen: 0,
+        start,
+        epoch: boxes.next_epoch(),
+        read: 0,
+        latencies: Latencies::default(),
+    };
+    let (error, counts) = match feed {
+        Feed::Recorded(open) => (open().and_then(|mut source| run.recorded(&mut *source)).err(), None),
+        Feed::Live(mut camera) => {
+            run.live(&mut *camera);
+            (None, Some(camera.counts()))
         }
     };
-    let counts = match &feed {
-        Feed::Recorded(_) => None,
-        Feed::Live(camera) => Some(camera.counts()),
-    };
-    Ended { captured: run.captured, latencies: run.latencies, counts, feed, error }
+    Ended { counts, latencies: run.latencies, error }
 }
 
 struct Run<'a> {
-    settings: &'a Settings,
-    stop: &'a AtomicBool,
     boxes: &'a Boxes,
+    stop: &'a AtomicBool,
+    settings: Arc<Settings>,
+    seen: u64,
     start: Instant,
-    captured: u64,
+    epoch: Epoch,
+    /// Frames that this feed has given.
+    read: u64,
     latencies: Latencies,
 }
 
 impl Run<'_> {
-    fn goes_on(&self) -> bool {
-        self.settings.most_frames.is_none_or(|most| self.captured < most)
+    fn goes_on(&mut self) -> bool {
+        if let Some(settings) = self.boxes.settings.newer(&mut self.seen) {
+            self.settings = settings;
+            priority::set(self.settings.realtime_priority);
+        }
+        let captured = self.boxes.captured.load(Ordering::Relaxed);
+        self.settings.most_frames.is_none_or(|most| captured < most)
             && self.settings.most_time.is_none_or(|most| self.start.elapsed() < most)
             && !self.stop.load(Ordering::Relaxed)
-            && !self.boxes.stop.load(Ordering::Relaxed)
+            && !self.boxes.is_stopping()
     }
 
     fn recorded(&mut self, source: &mut dyn Source) -> Result<()> {
         self.boxes.feed.put("recorded or rendered frames".into());
-        let settings = self.settings;
+        // Said of another feed's frame.
+        self.boxes.finished.try_take();
+        let (mut begun, mut rate, mut damaged) = ((Instant::now(), 0), None, 0);
         while self.goes_on() {
-            if settings.lock_step && self.captured > 0 {
+            if self.settings.lock_step && self.read > 0 {
                 if self.boxes.finished.take(PATIENCE).is_none() {
                     continue;
                 }
-            } else if let Some(pace_hz) = settings.pace_hz.filter(|_| !settings.lock_step) {
-                let due = Duration::from_secs_f64(self.captured as f64 / pace_hz);
-                thread::sleep(due.saturating_sub(self.start.elapsed()).min(PATIENCE));
-                if self.start.elapsed() < due {
+            } else if let Some(pace_hz) = self.settings.pace_hz.filter(|_| !self.settings.lock_step) {
+                // Another rate counts from here.
+                if rate.replace(pace_hz) != Some(pace_hz) {
+                    begun = (Instant::now(), self.read);
+                }
+                let due = Duration::from_secs_f64((self.read - begun.1) as f64 / pace_hz);
+                thread::sleep(due.saturating_sub(begun.0.elapsed()).min(PATIENCE));
+                if begun.0.elapsed() < due {
                     continue;
                 }
             }
             let mut letter = self.boxes.display.blank().unwrap_or_else(Captured::blank);
-            let begun = Instant::now();
-            if !source.read(&mut letter.frame)? {
-                break;
+            let started = Instant::now();
+            loop {
+                match source.read(&mut letter.frame) {
+                    Ok(true) => break,
+                    Ok(false) => return Ok(()),
+                    Err(error) if error.is::<DamagedFrame>() => {
+                        log::warn!("{error:#}: this frame is left out");
+                        self.boxes.damaged.fetch_add(1, Ordering::Relaxed);
+                        damaged += 1;
+                        if damaged >= MOST_DAMAGED || !self.goes_on() {
+                            return Err(error);
+                        }
+                    }
+                    Err(error) => return Err(error),
+                }
             }
+            damaged = 0;
             letter.at = Instant::now();
             letter.number = letter.frame.number;
-            self.latencies.record(Stage::Capture, letter.at - begun);
+            self.latencies.record(Stage::Capture, letter.at - started);
             letter.name.clear();
             letter.name.push_str(source.name());
             match (source.truth(), &mut letter.truth) {
@@ -115,6 +150,10 @@ impl Run<'_> {
                     if let Some(unread) = self.boxes.inference.try_take() {
                         self.boxes.inference.give_back(unread);
                     }
+                    if absent.is_none() {
+                        // Whatever comes next may be another patient.
+                        self.epoch = self.boxes.next_epoch();
+                    }
                     if absent.as_ref() != Some(&absence) {
                         self.boxes.absent.put(absence.clone());
                         absent = Some(absence);
@@ -134,16 +173,23 @@ impl Run<'_> {
     }
 
     fn stamp(&self, letter: &mut Captured, stamp: Stamp) {
-        letter.number = FrameNumber(self.captured);
-        letter.at = stamp.dequeued;
+        letter.number = FrameNumber(self.read);
+        // Nothing was taken later than now.
+        letter.at = stamp.dequeued.min(Instant::now());
         letter.truth = None;
         letter.frame.number = letter.number;
         letter.frame.timestamp = stamp.timestamp;
-        name_by_number(self.captured, &mut letter.name);
+        name_by_number(self.read, &mut letter.name);
     }
 
-    fn post(&mut self, letter: Captured) {
-        self.captured += 1;
+    fn post(&mut self, mut letter: Captured) {
+        letter.epoch = self.epoch;
+        self.read += 1;
+        self.boxes.captured.fetch_add(1, Ordering::Relaxed);
+        // A feed that was exchanged while it waited shows nothing more.
+        if self.stop.load(Ordering::Relaxed) {
+            return;
+        }
         let mut copy = self.boxes.inference.blank().unwrap_or_else(Captured::blank);
         copy.copy_from(&letter);
         self.boxes.inference.put(copy);

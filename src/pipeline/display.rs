@@ -1,71 +1,78 @@
-//! The display's side: newest frame + newest result → layer → sink. In the thread that runs the pipeline.
+//! The display thread: newest frame + newest result → layer → sink. It opens nothing, writes to nothing that can block, and
+//! waits for nothing but frames and its own sink.
 
-use std::fmt::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Result;
-
-use super::{Boxes, Captured, Found, Observer, Outcome, PATIENCE, Settings, Status};
+use super::frames::{Captured, Found};
+use super::judge::{self, Judge};
+use super::shared::{Assistance, Boxes, SinkOrder};
+use super::{Observer, Outcome, PATIENCE, Settings, Status, priority};
 use crate::capture::live::{Absence, Why};
 use crate::detect::Region;
-use crate::display::{Scene, Shown, Sink};
+use crate::display::{Dark, Scene, Shown, Sink};
 use crate::frame::FrameNumber;
-use crate::latency::{Latencies, Stage};
+use crate::latency::Stage;
 use crate::overlay::{Glyph, Layer, Painter};
-use crate::state::{Machine, Reason, State};
+use crate::state::{Machine, State};
 
 /// Without a frame for this long there is no signal.
 const NO_SIGNAL_AFTER: Duration = Duration::from_secs(1);
 /// How long the display waits for a frame before it looks after its sink.
 const TEND_EVERY: Duration = Duration::from_millis(20);
-/// Results that come this far apart still count as assistance: the state is not to flicker with each late one.
-const ASSIST_LASTS: Duration = Duration::from_millis(300);
 /// How often the screen that says why there is no picture is drawn anew.
 const SCREEN_EVERY: Duration = Duration::from_millis(250);
-/// Letters in the corner.
-const CORNER_LETTERS: usize = 64;
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// What the screen is taken to be for before the first picture, where the sink has no size of its own.
 const NO_PICTURE_PX: (usize, usize) = (1280, 720);
+/// How long a sink may take for what is still under way when the run is told to end.
+const LAST_PICTURES: Duration = Duration::from_millis(250);
+/// Between two tries to hand a picture to a busy sink, in lock step.
+const BUSY: Duration = Duration::from_millis(1);
 
-/// Shows until the frames end or `stop` is set. What capture and inference know is added by the caller.
-pub(super) fn show(
-    sink: &mut dyn Sink,
-    settings: &Settings,
-    boxes: &Boxes,
-    stop: &AtomicBool,
-    observer: &mut dyn Observer,
-) -> Result<Outcome> {
-    super::hurry(settings.realtime_priority);
-    let mut display = Display::new(sink, settings, boxes, stop, observer);
-    while !stop.load(Ordering::Relaxed) {
+/// What the display thread gives up: to be closed by others, for that may take long.
+pub(super) enum Left {
+    /// As it was ordered, by [`SinkOrder::Release`] or for another one.
+    Released(Box<dyn Sink>),
+    /// It failed.
+    Failed(Box<dyn Sink>, anyhow::Error),
+}
+
+/// Shows until the frames end or the pipeline stops; gives how that went, as far as it is known here.
+pub(super) fn work(boxes: &Boxes, left: &Sender<Left>, observer: &mut dyn Observer) -> Outcome {
+    let mut display = Display::new(boxes, left, observer);
+    while !boxes.is_stopping() {
+        display.follow_settings();
+        display.follow_orders();
         let captured = boxes.display.take(TEND_EVERY);
-        display.tend()?;
+        display.tend();
         match captured {
-            Some(captured) => display.frame(captured)?,
+            Some(captured) => display.frame(captured),
             None if boxes.display.is_over() => break,
-            None => display.nothing()?,
+            None => display.nothing(),
         }
         display.tell();
     }
-    Ok(display.end())
+    display.end()
 }
 
 struct Display<'a> {
-    sink: &'a mut dyn Sink,
-    settings: &'a Settings,
     boxes: &'a Boxes,
-    stop: &'a AtomicBool,
+    left: &'a Sender<Left>,
     observer: &'a mut dyn Observer,
+    sink: Box<dyn Sink>,
+    settings: Arc<Settings>,
+    seen: u64,
     machine: Machine,
+    judge: Judge,
     since: SystemTime,
     painter: Painter,
     layer: Layer,
     outcome: Outcome,
     newest: Option<Found>,
-    drawn_last: Option<FrameNumber>,
-    last_fresh: Option<Instant>,
+    drawn_last: Option<(super::frames::Epoch, FrameNumber)>,
     last_frame: Instant,
     frame_size: (usize, usize),
     absence: Option<Absence>,
@@ -73,69 +80,84 @@ struct Display<'a> {
     absent_since: Option<(Instant, SystemTime)>,
     screen_drawn: Option<Instant>,
     told: Option<Instant>,
-    /// What the corner says, kept while the state is the same.
-    words: String,
     feed: String,
     sink_line: String,
     was_dark: bool,
 }
 
 impl<'a> Display<'a> {
-    fn new(
-        sink: &'a mut dyn Sink,
-        settings: &'a Settings,
-        boxes: &'a Boxes,
-        stop: &'a AtomicBool,
-        observer: &'a mut dyn Observer,
-    ) -> Display<'a> {
+    fn new(boxes: &'a Boxes, left: &'a Sender<Left>, observer: &'a mut dyn Observer) -> Display<'a> {
+        let settings = boxes.settings.get();
         Display {
-            sink,
-            settings,
             boxes,
-            stop,
+            left,
             observer,
-            machine: Machine::default(),
-            since: SystemTime::now(),
+            sink: Box::new(Dark::new("the display is not open yet")),
             painter: Painter::new(settings.style),
+            settings,
+            seen: 0,
+            machine: Machine::default(),
+            judge: Judge::new(Instant::now()),
+            since: SystemTime::now(),
             layer: Layer::default(),
-            outcome: Outcome {
-                state: State::SelfTest,
-                transitions: 0,
-                captured: 0,
-                shown: 0,
-                with_regions: 0,
-                skipped: 0,
-                not_shown: 0,
-                latencies: Latencies::default(),
-                counts: None,
-                lost: None,
-                feed: None,
-            },
+            outcome: Outcome::default(),
             newest: None,
             drawn_last: None,
-            last_fresh: None,
             last_frame: Instant::now(),
             frame_size: NO_PICTURE_PX,
             absence: None,
             absent_since: None,
             screen_drawn: None,
             told: None,
-            words: "SELF-TEST".into(),
             feed: String::new(),
             sink_line: String::new(),
-            was_dark: false,
+            // Whatever comes first is worth a line, the display that is not open yet is not.
+            was_dark: true,
         }
     }
 
-    fn tend(&mut self) -> Result<()> {
-        let latencies = &mut self.outcome.latencies;
-        self.sink.tend(&mut |captured, flipped| {
-            latencies.record(Stage::OnMonitor, flipped.saturating_duration_since(captured));
-        })?;
-        if let Some((reason, error)) = self.boxes.lost.try_take() {
-            self.go(State::Degraded(reason));
-            self.outcome.lost = Some(error);
+    fn follow_settings(&mut self) {
+        if let Some(settings) = self.boxes.settings.newer(&mut self.seen) {
+            if settings.style != self.settings.style {
+                self.painter = Painter::new(settings.style);
+            }
+            self.settings = settings;
+            priority::set(self.settings.realtime_priority);
         }
+    }
+
+    fn follow_orders(&mut self) {
+        let next: Box<dyn Sink> = match self.boxes.sink.try_take() {
+            Some(SinkOrder::Take(sink)) => sink,
+            Some(SinkOrder::Release) => Box::new(Dark::new("the display is being opened anew")),
+            None => return,
+        };
+        let old = std::mem::replace(&mut self.sink, next);
+        (self.told, self.screen_drawn, self.was_dark) = (None, None, true);
+        if self.sink.dark().is_none() {
+            log::info!("display: {}", self.sink.describe());
+            self.was_dark = false;
+        }
+        // Nobody to take it: the pipeline ends, and the sink with it.
+        let _ = self.left.send(Left::Released(old));
+    }
+
+    fn failed(&mut self, error: anyhow::Error) {
+        let why = crate::fault::one_line(&error);
+        let old = std::mem::replace(&mut self.sink, Box::new(Dark::new(&why)));
+        self.told = None;
+        let _ = self.left.send(Left::Failed(old, error));
+    }
+
+    fn tend(&mut self) {
+        let latencies = &mut self.outcome.latencies;
+        let tended = self.sink.tend(&mut |captured, flipped| {
+            latencies.record(Stage::OnMonitor, flipped.saturating_duration_since(captured));
+        });
+        if let Err(error) = tended {
+            self.failed(error);
+        }
+        self.follow_assistance();
         if let Some(feed) = self.boxes.feed.try_take() {
             log::info!("pictures: {feed}");
             self.feed = feed;
@@ -149,35 +171,36 @@ impl<'a> Display<'a> {
             }
             self.told = None;
         }
-        Ok(())
+    }
+
+    /// Takes in that there is a model, or that there will be none.
+    fn follow_assistance(&mut self) {
+        let assistance = self.boxes.assistance.get();
+        if let Some((reason, error)) = self.boxes.lost.try_take() {
+            self.go(State::Degraded(reason));
+            self.outcome.lost = Some(error);
+        }
+        if assistance != Assistance::Lost && self.machine.lost().is_some() {
+            self.machine.recover();
+            self.outcome.lost = None;
+        }
+        self.judge.assistance(assistance, Instant::now());
     }
 
     fn go(&mut self, next: State) {
-        if !self.machine.go(next) {
-            return;
+        if self.machine.go(next) {
+            self.since = SystemTime::now();
+            self.told = None;
         }
-        self.since = SystemTime::now();
-        self.told = None;
-        self.words.clear();
-        // Writing to a string cannot fail.
-        let _ = match self.machine.state() {
-            State::SelfTest => write!(self.words, "SELF-TEST"),
-            State::Assist => write!(self.words, "ASSIST"),
-            State::Degraded(reason) => {
-                self.words.push_str(&assist_off(reason));
-                Ok(())
-            }
-            State::Passthrough | State::NoSignal(_) => write!(self.words, "PASSTHROUGH"),
-        };
     }
 
-    fn frame(&mut self, captured: Captured) -> Result<()> {
+    fn frame(&mut self, captured: Captured) {
         self.last_frame = Instant::now();
         (self.absence, self.absent_since, self.screen_drawn) = (None, None, None);
         // Said of frames before this one.
         self.boxes.absent.try_take();
         match self.settings.lock_step {
-            true => self.wait_for(captured.number),
+            true => self.wait_for(&captured),
             false => self.newer(self.boxes.found.try_take()),
         }
         let view = captured.view();
@@ -185,61 +208,84 @@ impl<'a> Display<'a> {
         let placement = self.sink.place(self.frame_size.0, self.frame_size.1);
 
         let begun = Instant::now();
-        let (settings, newest) = (self.settings, self.newest.take());
-        let fresh = newest.as_ref().filter(|found| match settings.lock_step {
-            true => found.number == captured.number,
-            false => begun.saturating_duration_since(found.at) <= settings.max_age,
-        });
-        if fresh.is_some() {
-            self.last_fresh = Some(begun);
+        let mut newest = self.newest.take();
+        let result = self.result(newest.as_mut(), &captured, begun);
+        let (silent_after, max_age) = (self.settings.silent_after, self.settings.max_age);
+        if let Some(next) = self.judge.frame(result, begun, silent_after, max_age) {
+            self.go(next);
         }
-        self.judge(fresh, begun);
-        let is_assisting = *self.machine.state() == State::Assist;
-        let fresh = fresh.filter(|_| is_assisting);
+        let is_drawn = result == judge::Result::Plausible && *self.machine.state() == State::Assist;
+        let fresh = newest.as_ref().filter(|_| is_drawn);
         let regions = fresh.map_or(&[][..], |found| found.shown.list());
         self.layer.reset(placement.surface.0, placement.surface.1);
         self.painter.outlines(&mut self.layer, regions, &placement);
-        if settings.glyph {
-            let glyph = match self.machine.state() {
-                State::Assist => Glyph::Assist,
-                State::Degraded(_) => Glyph::Off,
-                _ => Glyph::Passthrough,
-            };
-            self.painter.glyph(&mut self.layer, glyph, &self.words);
+        let glyph = match self.machine.state() {
+            State::Assist => Some(Glyph::Assist).filter(|_| self.settings.glyph),
+            State::Degraded(_) => Some(Glyph::Off),
+            // Whoever looks must know that there are no outlines.
+            _ => Some(Glyph::Passthrough),
+        };
+        if let Some(glyph) = glyph {
+            self.painter.glyph(&mut self.layer, glyph, self.machine.state().on_monitor());
         }
         let drawn = Instant::now();
-        let shown = self.sink.show(&Scene {
+        let scene = Scene {
             picture: Some(view),
             lease: captured.lease.as_ref(),
             layer: &self.layer,
             placement,
             name: &captured.name,
             captured: captured.at,
-        })?;
-        self.count(&captured, shown, fresh, (begun, drawn));
+        };
+        let shown = loop {
+            match self.sink.show(&scene) {
+                // Every frame of a simulation is shown.
+                Ok(Shown::Skipped)
+                    if self.settings.lock_step && self.sink.is_busy() && !self.boxes.is_stopping() =>
+                {
+                    thread::sleep(BUSY);
+                }
+                shown => break shown,
+            }
+        };
+        let shown = match shown {
+            Ok(shown) => shown,
+            Err(error) => {
+                self.failed(error);
+                Shown::Skipped
+            }
+        };
+        self.count(&captured, shown, newest.as_ref().filter(|_| is_drawn), (begun, drawn));
         self.newest = newest;
         self.boxes.display.give_back(captured);
-        if settings.lock_step {
+        if self.settings.lock_step {
             self.boxes.finished.put(());
         }
-        Ok(())
     }
 
-    /// What the state is, with a frame at hand and perhaps a fresh result.
-    fn judge(&mut self, fresh: Option<&Found>, now: Instant) {
-        let recent = |at: Option<Instant>| at.is_some_and(|at| now - at < ASSIST_LASTS);
-        let progress = &self.boxes.progress;
-        let next = match fresh {
-            Some(found) if found.implausible => State::Degraded(Reason::Implausible),
-            Some(_) => State::Assist,
-            None if progress.is_loading() && progress.busy() < 30 * self.settings.silent_after => {
-                State::SelfTest
-            }
-            None if progress.busy() > self.settings.silent_after => State::Degraded(Reason::Silent),
-            None if recent(self.last_fresh) => return,
-            None => State::Passthrough,
+    /// What may be drawn on a frame of the newest result. Regions that were last seen too long ago are dropped from it.
+    fn result(&self, newest: Option<&mut Found>, captured: &Captured, now: Instant) -> judge::Result {
+        let Some(found) = newest.filter(|found| found.origin == captured.origin()) else {
+            return judge::Result::None;
         };
-        self.go(next);
+        if self.settings.lock_step {
+            if found.number != captured.number {
+                return judge::Result::None;
+            }
+        } else {
+            let age = now.saturating_duration_since(found.at);
+            if age > self.settings.max_age {
+                return judge::Result::TooOld(age);
+            }
+            // What the gate holds is as old as its last sighting.
+            if let Some(limit) = now.checked_sub(self.settings.max_age) {
+                found.shown.drop_older_than(limit);
+            }
+        }
+        match found.implausible {
+            true => judge::Result::Implausible,
+            false => judge::Result::Plausible,
+        }
     }
 
     fn count(
@@ -260,9 +306,9 @@ impl<'a> Display<'a> {
         latencies.record(Stage::VideoDelay, done.saturating_duration_since(captured.at));
         let regions: &[Region] = fresh.map_or(&[], |found| found.shown.list());
         if let Some(found) = fresh
-            && self.drawn_last != Some(found.number)
+            && self.drawn_last != Some((found.origin.epoch, found.number))
         {
-            self.drawn_last = Some(found.number);
+            self.drawn_last = Some((found.origin.epoch, found.number));
             latencies.record(Stage::Total, done.saturating_duration_since(found.at));
         }
         self.outcome.shown += 1;
@@ -271,38 +317,38 @@ impl<'a> Display<'a> {
     }
 
     /// No frame came: after a while a screen says why.
-    fn nothing(&mut self) -> Result<()> {
+    fn nothing(&mut self) {
         if let Some(absence) = self.boxes.absent.try_take() {
             self.absence = Some(absence);
         }
         let why = match &self.absence {
             Some(absence) => absence.why,
             // In lock step the feed waits for us.
-            None if self.settings.lock_step || self.last_frame.elapsed() < NO_SIGNAL_AFTER => return Ok(()),
+            None if self.settings.lock_step || self.last_frame.elapsed() < NO_SIGNAL_AFTER => return,
             None => Why::Stalled,
         };
+        self.judge.no_frames();
         self.go(State::NoSignal(why));
         if self.screen_drawn.is_some_and(|drawn| drawn.elapsed() < SCREEN_EVERY) {
-            return Ok(());
+            return;
         }
         self.screen_drawn = Some(Instant::now());
         let (at, clock) = *self.absent_since.get_or_insert_with(|| {
             let gone = self.last_frame.elapsed();
             (self.last_frame, SystemTime::now().checked_sub(gone).unwrap_or(SystemTime::now()))
         });
-        let detail = self.absence.as_ref().map_or("", |absence| &absence.detail);
         let tried = match self.absence.as_ref().map_or(0, |absence| absence.attempts) {
             0 => String::new(),
-            1 => "tried once, goes on trying".into(),
-            attempts => format!("tried {attempts} times, goes on trying"),
+            1 => "tried once, still trying".into(),
+            attempts => format!("tried {attempts} times, still trying"),
         };
         let since = format!("since {} UTC, {} s", time_of_day(clock), at.elapsed().as_secs());
         let headline = why.to_string().to_uppercase();
         let placement = self.sink.place(self.frame_size.0, self.frame_size.1);
         self.layer.reset(placement.surface.0, placement.surface.1);
-        self.painter.screen(&mut self.layer, &[&headline, "", &since, &tried, detail]);
-        if let Some(lost) = self.machine.lost().filter(|_| self.settings.glyph) {
-            self.painter.glyph(&mut self.layer, Glyph::Off, &assist_off(lost));
+        self.painter.screen(&mut self.layer, &[&headline, "", &since, &tried]);
+        if let Some(lost) = self.machine.lost() {
+            self.painter.glyph(&mut self.layer, Glyph::Off, lost.on_monitor());
         }
         let scene = Scene {
             picture: None,
@@ -312,7 +358,9 @@ impl<'a> Display<'a> {
             name: "no-signal",
             captured: Instant::now(),
         };
-        self.sink.show(&scene).map(|_| ())
+        if let Err(error) = self.sink.show(&scene) {
+            self.failed(error);
+        }
     }
 
     /// Tells the observer now and then.
@@ -336,33 +384,50 @@ impl<'a> Display<'a> {
     }
 
     fn newer(&mut self, taken: Option<Found>) {
-        if let Some(found) = taken
-            && let Some(old) = self.newest.replace(found)
-        {
+        let Some(found) = taken else { return };
+        self.judge.result_came(Instant::now());
+        if let Some(old) = self.newest.replace(found) {
             self.boxes.found.give_back(old);
         }
     }
 
     /// In lock step: until the frame's own result is there or will never be.
-    fn wait_for(&mut self, number: FrameNumber) {
-        let is_older = |newest: &Option<Found>| newest.as_ref().is_none_or(|found| found.number < number);
-        while is_older(&self.newest) && !self.stop.load(Ordering::Relaxed) {
-            let taken = self.boxes.found.take(PATIENCE);
-            self.newer(taken);
-            if self.boxes.found.is_over() {
+    fn wait_for(&mut self, captured: &Captured) {
+        let progress = self.boxes.progress();
+        let is_its_own = |newest: &Option<Found>| {
+            newest
+                .as_ref()
+                .is_some_and(|found| found.origin.epoch == captured.epoch && found.number >= captured.number)
+        };
+        while !is_its_own(&self.newest) && !self.boxes.is_stopping() {
+            self.newer(self.boxes.found.take(PATIENCE));
+            // The thread that had the frame is gone, and the frame with it.
+            let is_replaced = !Arc::ptr_eq(&progress, &self.boxes.progress());
+            if is_replaced || self.boxes.assistance.get() == Assistance::Lost {
                 break;
             }
         }
-        if let Some((reason, error)) = self.boxes.lost.try_take() {
-            self.go(State::Degraded(reason));
-            self.outcome.lost = Some(error);
-        }
+        self.follow_assistance();
     }
 
     fn end(mut self) -> Outcome {
-        if let Some((reason, error)) = self.boxes.lost.try_take() {
-            self.go(State::Degraded(reason));
-            self.outcome.lost = Some(error);
+        self.follow_assistance();
+        let told_at = |boxes: &Boxes| boxes.is_stopping().then(Instant::now);
+        let mut stopped = told_at(self.boxes);
+        loop {
+            match self.sink.finish(TEND_EVERY) {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) => {
+                    self.failed(error);
+                    break;
+                }
+            }
+            stopped = stopped.or_else(|| told_at(self.boxes));
+            if stopped.is_some_and(|at| at.elapsed() >= LAST_PICTURES) {
+                log::warn!("the display did not take the last pictures in time");
+                break;
+            }
         }
         self.told = None;
         self.tell();
@@ -372,39 +437,7 @@ impl<'a> Display<'a> {
     }
 }
 
-/// What the corner says without assistance: of a long reason, its beginning and its end.
-fn assist_off(reason: &Reason) -> String {
-    let words = format!("ASSIST OFF - {reason}");
-    let letters = words.chars().count();
-    if letters <= CORNER_LETTERS {
-        return words;
-    }
-    let head = CORNER_LETTERS / 2;
-    let tail = letters - (CORNER_LETTERS - head - 2);
-    let kept = |(place, letter): (usize, char)| (place < head || place >= tail).then_some(letter);
-    let mut short: Vec<char> = words.chars().enumerate().filter_map(kept).collect();
-    short.splice(head..head, ['.', '.']);
-    short.into_iter().collect()
-}
-
 fn time_of_day(clock: SystemTime) -> String {
     let seconds = clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() % 86_400;
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_reason_keeps_its_beginning_and_its_end() {
-        let reason = Reason::Model(format!("/a/long/{}/manifest.toml: no such file", "folder/".repeat(20)));
-        let words = assist_off(&reason);
-        assert_eq!(words.chars().count(), CORNER_LETTERS);
-        assert!(
-            words.starts_with("ASSIST OFF - model: /a/long/") && words.ends_with("no such file"),
-            "{words}"
-        );
-        assert_eq!(assist_off(&Reason::Silent), "ASSIST OFF - inference gives no results");
-    }
 }

@@ -1,178 +1,197 @@
-//! The inference thread: newest frame → regions → temporal gate → newest result.
+//! An inference thread: newest frame → regions → temporal gate → newest result.
+//!
+//! One thread is in charge. One that hangs is given up by the [supervisor](super::supervisor) and another takes its place:
+//! whatever the first gives later counts for nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::frames::{Captured, Found, Origin};
 use super::mailbox::{Letter, Mailbox};
-use super::{Boxes, Found, PATIENCE, Segmenter, Settings, Walk};
+use super::progress::Progress;
+use super::shared::{Assistance, Boxes};
+use super::{PATIENCE, Segmenter, Walk};
 use crate::convert;
 use crate::detect::{MAX_REGIONS, Region, Regions};
-use crate::fault::{Exit, Fault};
+use crate::fault::{Exit, Fault, one_line, panic_text};
 use crate::frame::{Frame, Rect};
 use crate::latency::{Latencies, Stage};
 use crate::state::Reason;
-use crate::track::Gate;
+use crate::track::{Gate, Rule};
 
-/// Regions that cover more than this share of the field of view together, or as many as there can be, are nonsense:
+/// Regions that cover more than this share of the field of view together, or as many as there can be, are implausible:
 /// no polyp fills the picture with nothing around it.
 const MOST_COVERED: f32 = 0.9;
-/// Outlines longer than this together, in circumferences of the field of view, are nonsense too: three large polyps
+/// Outlines longer than this together, in circumferences of the field of view, are implausible too: three large polyps
 /// have not half as much, noise has many times as much, and drawing it would delay the picture.
 const MOST_OUTLINED: f32 = 2.0;
-/// So many frames of sense end nonsense.
-const SENSE_FRAMES: u32 = 15;
+/// So many plausible frames end the doubt.
+const PLAUSIBLE_FRAMES: u32 = 15;
+/// After a gap this long in the frames, what the gate remembers is of another scene.
+const GATE_FORGETS: Duration = Duration::from_millis(500);
 
-/// Makes a walk, in the inference thread.
-pub(super) type Load<S> = Box<dyn FnOnce() -> Result<Walk<S>> + Send>;
+/// A walk on its way to the thread that is in charge.
+pub(super) struct NewWalk<S>(pub Walk<S>);
 
-/// One run's frames to be looked at.
-pub(super) struct Job<S> {
-    /// What is to take the place of the walk that the thread has.
-    pub(super) load: Option<Load<S>>,
-    pub(super) settings: Settings,
-    pub(super) boxes: Arc<Boxes>,
-    /// Told how long the stages took, once the run is over.
-    pub(super) done: Sender<Latencies>,
+impl<S> Letter for NewWalk<S> {}
+
+/// Makes a walk and tests it.
+///
+/// # Errors
+/// What kept it from being made, or exit 65 if a golden frame does not come out as it must; a panic counts as an error.
+pub fn tested<S: Segmenter>(load: impl FnOnce() -> Result<Walk<S>>) -> Result<Walk<S>> {
+    guarded(|| {
+        let mut walk = load()?;
+        (0..walk.golden_frames()).try_for_each(|index| walk.check(index))?;
+        Ok(walk)
+    })
 }
 
-impl<S> Letter for Job<S> {}
-
-/// Whoever waits for results of this job waits no longer, whichever way it ends.
-impl<S> Drop for Job<S> {
-    fn drop(&mut self) {
-        self.boxes.found.close();
-    }
-}
-
-impl<S> Job<S> {
-    fn is_over(&self) -> bool {
-        self.boxes.stop.load(Ordering::Relaxed)
-    }
-}
-
-/// What the thread has from one job to the next.
-enum Held<S> {
-    Nothing,
-    Loaded(Box<Loaded<S>>),
-    /// Why it has no walk, to be told to the next run that listens.
-    Lost(Reason, anyhow::Error),
-}
-
-struct Loaded<S> {
-    walk: Walk<S>,
-    /// Golden frames that came out as they must.
-    tested: usize,
-}
-
-/// Does one job after another until there will be no more. A walk stays from job to job, and there is never more than one:
-/// the old one goes before the next is loaded.
-pub(super) fn work<S: Segmenter>(jobs: &Mailbox<Job<S>>) {
+/// Looks at frames as long as the thread's generation is in charge and the pipeline goes on; gives how long the stages took.
+pub(super) fn work<S: Segmenter>(
+    boxes: &Boxes,
+    walks: &Mailbox<NewWalk<S>>,
+    progress: &Progress,
+    generation: u64,
+) -> Latencies {
+    let in_charge = || !boxes.is_stopping() && boxes.generation.load(Ordering::Acquire) == generation;
     let everywhere = rustix::thread::sched_getaffinity(None).ok();
-    let mut held = Held::Nothing;
-    while !jobs.is_over() {
-        let Some(mut job) = jobs.take(PATIENCE) else { continue };
-        if let Some(load) = job.load.take() {
-            drop(std::mem::replace(&mut held, Held::Nothing));
-            // The next walk has its own idea of cores.
+    let mut looking: Option<Looking<S>> = None;
+    let mut latencies = Latencies::default();
+    while in_charge() {
+        progress.alive();
+        // Frames wait for the first walk, a walk is exchanged between two frames.
+        let next = match looking {
+            None => walks.take(PATIENCE),
+            Some(_) => walks.try_take(),
+        };
+        if let Some(NewWalk(walk)) = next {
+            // The old one goes first, and its cores with it.
+            drop(looking.take());
             let _ = everywhere.map(|cores| rustix::thread::sched_setaffinity(None, &cores));
-            held = match guarded(load) {
-                Ok(walk) => Held::Loaded(Box::new(Loaded { walk, tested: 0 })),
-                Err(error) => Held::Lost(Reason::Model(one_line(&error)), error),
-            };
+            looking = Some(Looking::new(walk, boxes));
+            boxes.assistance.set(Assistance::Ready);
         }
-        let mut latencies = Latencies::default();
-        if let Held::Loaded(loaded) = &mut held
-            && let Err((reason, error)) = look(loaded, &job, &mut latencies)
-        {
-            held = Held::Lost(reason, error);
-        }
-        if !job.is_over() {
-            held = match held {
-                Held::Lost(reason, error) => {
-                    job.boxes.lost.put((reason, error));
-                    Held::Nothing
-                }
-                Held::Nothing => {
-                    let error = Fault::new(Exit::Assertion, "no model is loaded");
-                    job.boxes.lost.put((Reason::Model(one_line(&error)), error));
-                    Held::Nothing
-                }
-                loaded => loaded,
-            };
-        }
-        let _ = job.done.send(latencies);
-    }
-}
-
-/// Tests what was not tested yet, and looks at frames until they end. An error or a panic ends assistance, never the
-/// picture.
-fn look<S: Segmenter>(
-    loaded: &mut Loaded<S>,
-    job: &Job<S>,
-    latencies: &mut Latencies,
-) -> Result<(), (Reason, anyhow::Error)> {
-    let Loaded { walk, tested } = loaded;
-    let (settings, boxes) = (&job.settings, &*job.boxes);
-    while *tested < walk.golden_frames() {
-        if job.is_over() {
-            return Ok(());
-        }
-        guarded(|| walk.check(*tested)).map_err(|error| (Reason::Model(one_line(&error)), error))?;
-        *tested += 1;
-    }
-    let mut gate = Gate::new(&settings.rule);
-    let mut converted = Frame::black(1, 1);
-    let mut nonsense = 0u32;
-    let (mut checked, mut next_check) = (Instant::now(), 0);
-    boxes.progress.idle();
-    loop {
-        let Some(mut captured) = boxes.inference.take(PATIENCE) else {
-            if boxes.inference.is_over() || job.is_over() {
-                return Ok(());
-            }
-            continue;
-        };
-        boxes.progress.working();
+        let Some(now) = &mut looking else { continue };
+        let Some(captured) = boxes.inference.take(PATIENCE) else { continue };
+        progress.alive();
         let mut found = boxes.found.blank().unwrap_or_else(Found::blank);
-        (found.number, found.at) = (captured.number, captured.at);
-        guarded(|| {
-            // A camera's buffer goes back as soon as it was read.
-            if let Some(lease) = captured.lease.take() {
-                let start = Instant::now();
-                convert::to_rgb(&lease.view(), &mut converted)?;
-                latencies.record(Stage::Convert, start.elapsed());
-                drop(lease);
-                std::mem::swap(&mut captured.frame, &mut converted);
+        match guarded(|| now.look(captured, &mut found, boxes, &mut latencies)) {
+            Ok(captured) => boxes.inference.give_back(captured),
+            Err(error) => {
+                looking = None;
+                if in_charge() {
+                    boxes.lost.put((Reason::Inference(one_line(&error)), error));
+                    boxes.assistance.set(Assistance::Lost);
+                }
+                continue;
             }
-            if checked.elapsed() >= settings.recheck_after && walk.golden_frames() > 0 {
-                walk.check(next_check)?;
-                (checked, next_check) = (Instant::now(), (next_check + 1) % walk.golden_frames());
+        }
+        if in_charge() {
+            boxes.found.put(found);
+        }
+    }
+    latencies
+}
+
+/// A walk at work, with what it remembers of the frames before.
+struct Looking<S> {
+    walk: Walk<S>,
+    gate: Gate,
+    rule: Rule,
+    seen: u64,
+    recheck_after: Duration,
+    /// The time between frames is not that of their scene.
+    lock_step: bool,
+    /// Of the frame before, and when that was taken.
+    last: Option<(Origin, Instant)>,
+    converted: Frame,
+    doubt: u32,
+    checked: Instant,
+    next_check: usize,
+}
+
+impl<S: Segmenter> Looking<S> {
+    fn new(mut walk: Walk<S>, boxes: &Boxes) -> Looking<S> {
+        walk.enter_thread();
+        let settings = boxes.settings.get();
+        let rule = settings.rule(walk.gate());
+        Looking {
+            walk,
+            gate: Gate::new(&rule),
+            rule,
+            seen: 0,
+            recheck_after: settings.recheck_after,
+            lock_step: settings.lock_step,
+            last: None,
+            converted: Frame::black(1, 1),
+            doubt: 0,
+            checked: Instant::now(),
+            next_check: 0,
+        }
+    }
+
+    /// Puts what is found in a frame into `found`; gives the frame back.
+    fn look(
+        &mut self,
+        mut captured: Captured,
+        found: &mut Found,
+        boxes: &Boxes,
+        latencies: &mut Latencies,
+    ) -> Result<Captured> {
+        if let Some(settings) = boxes.settings.newer(&mut self.seen) {
+            self.recheck_after = settings.recheck_after;
+            self.lock_step = settings.lock_step;
+            let rule = settings.rule(self.walk.gate());
+            if rule != self.rule {
+                self.rule = rule;
+                self.gate = Gate::new(&rule);
             }
-            walk.regions(&captured.frame, latencies, &mut found.regions)
-        })
-        .map_err(|error| (Reason::Inference(one_line(&error)), error))?;
+        }
+        let origin = captured.origin();
+        (found.origin, found.number, found.at) = (origin, captured.number, captured.at);
+        let before = self.last.replace((origin, captured.at));
+        if before.is_none_or(|(before, _)| before != origin) {
+            self.gate.forget();
+            self.walk.forget();
+            self.doubt = 0;
+        } else if !self.lock_step
+            && before.is_some_and(|(_, at)| captured.at.saturating_duration_since(at) > GATE_FORGETS)
+        {
+            self.gate.forget();
+        }
+        // A camera's buffer goes back as soon as it was read.
+        if let Some(lease) = captured.lease.take() {
+            let start = Instant::now();
+            convert::to_rgb(&lease.view(), &mut self.converted)?;
+            latencies.record(Stage::Convert, start.elapsed());
+            drop(lease);
+            std::mem::swap(&mut captured.frame, &mut self.converted);
+        }
+        if self.checked.elapsed() >= self.recheck_after && self.walk.golden_frames() > 0 {
+            self.walk.check(self.next_check)?;
+            (self.checked, self.next_check) =
+                (Instant::now(), (self.next_check + 1) % self.walk.golden_frames());
+        }
+        self.walk.regions(&captured.frame, latencies, &mut found.regions)?;
         let start = Instant::now();
-        nonsense = if is_nonsense(&found.regions, walk.mapping().crop) {
-            SENSE_FRAMES
-        } else {
-            nonsense.saturating_sub(1)
+        self.doubt = match is_implausible(&found.regions, self.walk.mapping().crop) {
+            true => PLAUSIBLE_FRAMES,
+            false => self.doubt.saturating_sub(1),
         };
-        found.implausible = nonsense > 0;
+        found.implausible = self.doubt > 0;
         let believed = if found.implausible { &[][..] } else { &found.regions.list };
-        gate.update(believed, &mut found.shown);
+        self.gate.update(believed, captured.at, &mut found.shown);
         latencies.record(Stage::Gate, start.elapsed());
-        boxes.inference.give_back(captured);
-        boxes.found.put(found);
-        boxes.progress.idle();
+        Ok(captured)
     }
 }
 
-fn is_nonsense(regions: &Regions, crop: Rect) -> bool {
+fn is_implausible(regions: &Regions, crop: Rect) -> bool {
     let covered: f32 = regions.list.iter().map(|region| region.share).sum();
     let length = |region: &Region| -> f32 {
         let ends = region.outline.iter().zip(region.outline.iter().skip(1));
@@ -187,14 +206,33 @@ fn is_nonsense(regions: &Regions, crop: Rect) -> bool {
 /// Turns a panic into an error.
 fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        Err(Fault::new(Exit::Assertion, format!("a panic: {text}")))
+        Err(Fault::new(Exit::Assertion, format!("inference panicked: {}", panic_text(&*panic))))
     })
 }
 
-fn one_line(error: &anyhow::Error) -> String {
-    format!("{error:#}").replace('\n', " ")
+/// An inference thread that was started.
+pub(super) struct Worker {
+    pub thread: std::thread::JoinHandle<Latencies>,
+    pub progress: Arc<Progress>,
+}
+
+impl Worker {
+    /// Starts a thread and puts it in charge.
+    ///
+    /// # Errors
+    /// If there can be no more threads.
+    pub fn start<S: Segmenter + Send + 'static>(
+        boxes: &Arc<Boxes>,
+        walks: &Arc<Mailbox<NewWalk<S>>>,
+    ) -> std::io::Result<Worker> {
+        let progress = Arc::new(Progress::default());
+        let generation = boxes.begin_generation(progress.clone());
+        let (boxes, walks, theirs) = (boxes.clone(), walks.clone(), progress.clone());
+        let thread = std::thread::Builder::new()
+            .name("inference".into())
+            .spawn(move || work(&boxes, &walks, &theirs, generation))?;
+        Ok(Worker { thread, progress })
+    }
 }
 
 #[cfg(test)]
@@ -203,7 +241,7 @@ mod tests {
     use crate::field_of_view::Point;
 
     #[test]
-    fn three_large_polyps_are_sense_and_noise_is_not() {
+    fn three_large_polyps_are_plausible_and_noise_is_not() {
         let crop = Rect { x: 0, y: 0, width: 1000, height: 800 };
         let region = |points: Vec<Point>, share| Region { outline: points, share, ..Region::default() };
         let circle = |radius: f32| {
@@ -211,12 +249,12 @@ mod tests {
             angles.map(|angle| Point { x: radius * angle.cos(), y: radius * angle.sin() }).collect()
         };
         let polyps = Regions { list: (0..3).map(|_| region(circle(200.0), 0.15)).collect() };
-        assert!(!is_nonsense(&polyps, crop));
+        assert!(!is_implausible(&polyps, crop));
         let comb = (0..200).map(|tooth| Point { x: 5.0 * tooth as f32, y: 800.0 * (tooth % 2) as f32 });
-        assert!(is_nonsense(&Regions { list: vec![region(comb.collect(), 0.5)] }, crop));
-        assert!(is_nonsense(&Regions { list: vec![region(circle(400.0), 0.95)] }, crop));
+        assert!(is_implausible(&Regions { list: vec![region(comb.collect(), 0.5)] }, crop));
+        assert!(is_implausible(&Regions { list: vec![region(circle(400.0), 0.95)] }, crop));
         let specks = (0..MAX_REGIONS).map(|_| region(circle(5.0), 0.001)).collect();
-        assert!(is_nonsense(&Regions { list: specks }, crop));
-        assert!(!is_nonsense(&Regions::default(), crop));
+        assert!(is_implausible(&Regions { list: specks }, crop));
+        assert!(!is_implausible(&Regions::default(), crop));
     }
 }

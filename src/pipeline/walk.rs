@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 
 use crate::bundle::GoldenFrame;
-use crate::bundle::manifest::{FieldOfViewRule, Manifest};
+use crate::bundle::manifest::{FieldOfViewRule, Gate, Manifest};
 use crate::detect::{Detector, Regions};
 use crate::engine::Engine;
 use crate::fault::Fault;
@@ -22,6 +22,8 @@ pub trait Segmenter {
     /// Real logit = scale × (stored − zero point).
     fn output_quantisation(&self) -> (f32, u8);
     fn run(&mut self, input: &[u8], logits: &mut [u8]) -> Result<()>;
+    /// Called in the thread that is going to run it, before it does.
+    fn enter_thread(&mut self) {}
 }
 
 impl Segmenter for Engine {
@@ -36,6 +38,9 @@ impl Segmenter for Engine {
     }
     fn run(&mut self, input: &[u8], logits: &mut [u8]) -> Result<()> {
         Engine::run(self, input, logits)
+    }
+    fn enter_thread(&mut self) {
+        Engine::enter_thread(self);
     }
 }
 
@@ -71,6 +76,7 @@ pub struct Walk<S> {
     shape: [usize; 3],
     mapping: Mapping,
     golden: Vec<GoldenFrame>,
+    gate: Gate,
     mask: Vec<u8>,
 }
 
@@ -98,6 +104,7 @@ impl<S: Segmenter> Walk<S> {
             mapping: Mapping::new(Rect { x: 0, y: 0, width: 1, height: 1 }, height),
             segmenter,
             golden: Vec::new(),
+            gate: manifest.gate,
             mask: Vec::new(),
         })
     }
@@ -110,6 +117,11 @@ impl<S: Segmenter> Walk<S> {
     /// With frames whose masks are known, for [`Self::check`].
     pub fn with_golden(self, golden: Vec<GoldenFrame>) -> Walk<S> {
         Walk { golden, ..self }
+    }
+
+    /// How often a region must be seen before it is shown, as the bundle says.
+    pub fn gate(&self) -> Gate {
+        self.gate
     }
 
     pub fn golden_frames(&self) -> usize {
@@ -143,6 +155,16 @@ impl<S: Segmenter> Walk<S> {
                 golden.name
             ))),
         }
+    }
+
+    /// Called in the thread that is going to look at frames.
+    pub fn enter_thread(&mut self) {
+        self.segmenter.enter_thread();
+    }
+
+    /// Forgets where the field of view of a video was: what comes next is another one.
+    pub fn forget(&mut self) {
+        self.steady.forget();
     }
 
     /// Finds a frame's regions.

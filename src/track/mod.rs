@@ -7,6 +7,8 @@
 
 mod outline;
 
+use std::time::Instant;
+
 use crate::bundle::manifest;
 use crate::detect::{MAX_REGIONS, Region};
 use crate::field_of_view::Point;
@@ -40,10 +42,12 @@ impl Rule {
     }
 }
 
-/// Regions to be drawn; keeps the memory of those that went.
+/// Regions to be drawn, and when each was last seen in a frame; keeps the memory of those that went.
 #[derive(Clone, Debug, Default)]
 pub struct Shown {
     regions: Vec<Region>,
+    /// When the frame was taken in which the region was last found; as long as `regions`.
+    seen: Vec<Option<Instant>>,
     count: usize,
 }
 
@@ -56,13 +60,30 @@ impl Shown {
         self.count = 0;
     }
 
-    /// A place for one more; at most [`MAX_REGIONS`].
-    fn next(&mut self) -> Option<&mut Region> {
+    /// Drops the regions that were last seen before `limit`.
+    pub fn drop_older_than(&mut self, limit: Instant) {
+        let mut kept = 0;
+        for index in 0..self.count {
+            if self.seen.get(index).copied().flatten().is_some_and(|seen| seen >= limit) {
+                self.regions.swap(index, kept);
+                self.seen.swap(index, kept);
+                kept += 1;
+            }
+        }
+        self.count = kept;
+    }
+
+    /// A place for one more, last seen at `seen`; at most [`MAX_REGIONS`].
+    fn next(&mut self, seen: Option<Instant>) -> Option<&mut Region> {
         if self.count == MAX_REGIONS {
             return None;
         }
         if self.count == self.regions.len() {
             self.regions.push(Region::default());
+            self.seen.push(None);
+        }
+        if let Some(place) = self.seen.get_mut(self.count) {
+            *place = seen;
         }
         self.count += 1;
         self.regions.get_mut(self.count - 1)
@@ -78,6 +99,8 @@ struct Track {
     shown: bool,
     /// Frames since it was last seen.
     missed: u32,
+    /// When the frame was taken in which it was last seen.
+    seen_at: Option<Instant>,
     /// As it was last seen; its outline as it was last drawn, empty if it was not.
     region: Region,
 }
@@ -109,8 +132,16 @@ impl Gate {
         }
     }
 
-    /// Takes a frame's regions, largest first; gives those to be shown.
-    pub fn update(&mut self, regions: &[Region], shown: &mut Shown) {
+    /// Forgets all regions: what comes next is another scene.
+    pub fn forget(&mut self) {
+        for track in &mut self.tracks {
+            (track.seen, track.taken, track.shown, track.missed, track.seen_at) = (0, false, false, 0, None);
+            track.region.outline.clear();
+        }
+    }
+
+    /// Takes the regions of a frame that was taken at `at`, largest first; gives those to be shown.
+    pub fn update(&mut self, regions: &[Region], at: Instant, shown: &mut Shown) {
         shown.clear();
         for track in &mut self.tracks {
             track.seen = (track.seen << 1) & self.window;
@@ -135,7 +166,7 @@ impl Gate {
                     None => continue,
                 },
             };
-            (track.taken, track.missed) = (true, 0);
+            (track.taken, track.missed, track.seen_at) = (true, 0, Some(at));
             track.seen |= 1;
             let count = track.seen.count_ones();
             track.shown = count >= self.appear || track.shown && count >= self.stay;
@@ -143,7 +174,7 @@ impl Gate {
             track.region = Region { outline: drawn, ..region.without_outline() };
             if !track.shown {
                 track.region.outline.clear();
-            } else if let Some(place) = shown.next() {
+            } else if let Some(place) = shown.next(track.seen_at) {
                 self.steadier.steady(&region.outline, &mut track.region.outline);
                 place.copy_from(&track.region);
             }
@@ -154,7 +185,7 @@ impl Gate {
                 // Out of sight: seen again within the window, it is shown at once, but not steadied by what was.
                 track.region.outline.clear();
                 track.shown = track.seen.count_ones() >= self.stay;
-            } else if let Some(place) = shown.next() {
+            } else if let Some(place) = shown.next(track.seen_at) {
                 place.copy_from(&track.region);
             }
         }
@@ -191,7 +222,7 @@ mod tests {
     /// The left sides of what is shown.
     fn lefts(gate: &mut Gate, regions: &[Region]) -> Vec<f32> {
         let mut shown = Shown::default();
-        gate.update(regions, &mut shown);
+        gate.update(regions, Instant::now(), &mut shown);
         shown.list().iter().map(|region| region.bounds.left).collect()
     }
 
@@ -233,10 +264,44 @@ mod tests {
         assert_eq!(lefts(&mut gate, &[]), [0.0; 0], "what was not shown is not held");
         lefts(&mut gate, &region);
         let mut shown = Shown::default();
-        gate.update(&[], &mut shown);
+        gate.update(&[], Instant::now(), &mut shown);
         assert_eq!(shown.list()[0].outline, region[0].outline);
         assert_eq!(lefts(&mut gate, &[]), [10.0]);
         assert_eq!(lefts(&mut gate, &[]), [0.0; 0]);
+    }
+
+    #[test]
+    fn a_held_region_is_as_old_as_its_last_sighting() {
+        let rule = Rule { hold_frames: 5, ..Rule::of(manifest::Gate { appear: 1, window: 1 }) };
+        let (mut gate, mut shown) = (Gate::new(&rule), Shown::default());
+        let start = Instant::now();
+        let at = |millis| start + std::time::Duration::from_millis(millis);
+        gate.update(
+            &[super::tests::at(10.0, 10.0, 40.0), super::tests::at(200.0, 10.0, 40.0)],
+            at(0),
+            &mut shown,
+        );
+        gate.update(&[super::tests::at(200.0, 10.0, 40.0)], at(100), &mut shown);
+        assert_eq!(shown.list().len(), 2, "one of them is held");
+        shown.drop_older_than(at(0));
+        assert_eq!(shown.list().len(), 2);
+        shown.drop_older_than(at(1));
+        assert_eq!(shown.list().iter().map(|region| region.bounds.left).collect::<Vec<_>>(), [200.0]);
+        shown.drop_older_than(at(101));
+        assert_eq!(shown.list().len(), 0);
+    }
+
+    #[test]
+    fn a_gate_that_forgets_shows_nothing_of_what_was() {
+        let rule = Rule { hold_frames: 5, ..Rule::of(manifest::Gate { appear: 2, window: 3 }) };
+        let mut gate = Gate::new(&rule);
+        let region = [at(10.0, 10.0, 40.0)];
+        lefts(&mut gate, &region);
+        assert_eq!(lefts(&mut gate, &region), [10.0]);
+        gate.forget();
+        assert_eq!(lefts(&mut gate, &[]), [0.0; 0], "nothing is held");
+        assert_eq!(lefts(&mut gate, &region), [0.0; 0], "it must be seen as often as a new one");
+        assert_eq!(lefts(&mut gate, &region), [10.0]);
     }
 
     #[test]
@@ -267,7 +332,7 @@ mod tests {
                 let many: Vec<Region> = (0..MAX_REGIONS)
                     .map(|index| at(frame as f32 * 1000.0, index as f32 * 50.0, 20.0))
                     .collect();
-                gate.update(&many, &mut shown);
+                gate.update(&many, Instant::now(), &mut shown);
                 assert!(shown.list().len() <= MAX_REGIONS && gate.tracks.len() == MAX_TRACKS);
             }
         }

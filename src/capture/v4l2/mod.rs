@@ -26,6 +26,7 @@ pub mod queue;
 pub mod session;
 pub mod slot;
 
+use crate::fault::{Exit, Fault};
 pub use camera::V4l2;
 pub use device::Linux;
 pub use facts::{CameraFacts, probe};
@@ -34,4 +35,13 @@ pub use negotiate::Wanted;
 /// The camera that a profile wants. Never fails: one that is not there is looked for until it is.
 pub fn open(wanted: Wanted) -> V4l2<Linux> {
     V4l2::with(Linux, wanted)
+}
+
+/// Whether a camera could be had as it is wanted, found out without changing anything: another stream of it goes on.
+///
+/// # Errors
+/// Exit 69: it is not there, it cannot be opened, or it gives nothing that is wanted. That it has no signal is none.
+pub fn examine(wanted: &Wanted) -> anyhow::Result<()> {
+    session::examine(&mut Linux, wanted)
+        .map_err(|trouble| Fault::new(Exit::Device, format!("{}: {}", trouble.why, trouble.detail)))
 }

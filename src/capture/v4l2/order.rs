@@ -6,12 +6,19 @@ use crate::frame::Timestamp;
 
 /// A larger gap is no loss of pictures but another numbering.
 const MAX_GAP: u32 = 10_000;
+/// A driver's clock that runs ahead of ours by more than this, from one picture to the next, is not to be believed.
+const MAX_AHEAD: Duration = Duration::from_millis(500);
+/// So many pictures in a row that are all older than the last one, but in order among themselves: it was the last one whose
+/// time was wrong.
+const MANY_PAST: u32 = 3;
 
 /// Numbers go on over restarts of the stream; times never go back.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Order {
-    /// The last picture of this stream, as the driver has it.
-    last: Option<Taken>,
+    /// The last picture of this stream, as the driver has it, and when it came.
+    last: Option<(Taken, Instant)>,
+    /// The last picture that was refused, and how many were in a row.
+    refused: Option<(Taken, u32)>,
     /// What the next picture is called at least.
     next: u64,
     clock: Option<Clock>,
@@ -45,32 +52,28 @@ pub enum Place {
 impl Order {
     /// Another stream begins: the driver numbers as it likes.
     pub fn restart(&mut self) {
-        self.last = None;
+        (self.last, self.refused) = (None, None);
     }
 
     /// Takes in a buffer's number and time.
-    pub fn place(&mut self, taken: Taken, now: Instant) -> Place {
-        let missed = match self.last {
+    pub fn place(&mut self, mut taken: Taken, now: Instant) -> Place {
+        if let (Some((last, came)), Some(time)) = (self.last, taken.timestamp)
+            && let Some(before) = last.timestamp
+            && time.saturating_sub(before) > now.saturating_duration_since(came) + MAX_AHEAD
+        {
+            // Stamped in the future: believed, it would make every later picture an old one.
+            taken.timestamp = None;
+        }
+        let missed = match self.last.map(|(last, _)| step(last, taken)) {
             None => 0,
-            Some(last) => {
-                let step = taken.sequence.wrapping_sub(last.sequence);
-                let ahead = step != 0 && step <= u32::MAX / 2;
-                let later = match (last.timestamp, taken.timestamp) {
-                    (Some(last), Some(taken)) if taken < last => return Place::Past,
-                    (Some(last), Some(taken)) => Some(taken > last),
-                    _ => None,
-                };
-                match (ahead, later) {
-                    (true, _) if step <= MAX_GAP => u64::from(step - 1),
-                    (true, _) => 0,
-                    // A driver that begins anew, or that does not number at all.
-                    (false, Some(true)) => 0,
-                    (false, None) if step != 0 || taken.sequence == 0 => 0,
-                    (false, _) => return Place::Past,
-                }
-            }
+            Some(Step::Ahead(missed)) => missed,
+            Some(Step::Past) => match self.refuse(taken) {
+                true => return Place::Past,
+                false => 0,
+            },
         };
-        self.last = Some(taken);
+        self.refused = None;
+        self.last = Some((taken, now));
         let number = self.next.saturating_add(missed);
         self.next = number.saturating_add(1);
         let clock = *self.clock.get_or_insert(Clock { driver: taken.timestamp, own: now });
@@ -80,6 +83,44 @@ impl Order {
         };
         self.time = self.time.max(since);
         Place::Next { number, timestamp: Timestamp(self.time), missed }
+    }
+
+    /// Whether a picture that looks old is to be refused: not once several have come that follow one another.
+    fn refuse(&mut self, taken: Taken) -> bool {
+        let follows = |before: Taken| {
+            matches!(step(before, taken), Step::Ahead(_)) && before.timestamp < taken.timestamp
+        };
+        let count = match self.refused {
+            Some((before, count)) if follows(before) => count + 1,
+            _ => 1,
+        };
+        self.refused = Some((taken, count));
+        count < MANY_PAST
+    }
+}
+
+enum Step {
+    /// Newer; so many were lost between the two.
+    Ahead(u64),
+    Past,
+}
+
+/// From one picture to the one that came next.
+fn step(last: Taken, taken: Taken) -> Step {
+    let step = taken.sequence.wrapping_sub(last.sequence);
+    let ahead = step != 0 && step <= u32::MAX / 2;
+    let later = match (last.timestamp, taken.timestamp) {
+        (Some(last), Some(taken)) if taken < last => return Step::Past,
+        (Some(last), Some(taken)) => Some(taken > last),
+        _ => None,
+    };
+    match (ahead, later) {
+        (true, _) if step <= MAX_GAP => Step::Ahead(u64::from(step - 1)),
+        (true, _) => Step::Ahead(0),
+        // A driver that begins anew, or that does not number at all.
+        (false, Some(true)) => Step::Ahead(0),
+        (false, None) if step != 0 || taken.sequence == 0 => Step::Ahead(0),
+        (false, _) => Step::Past,
     }
 }
 
@@ -112,6 +153,28 @@ mod tests {
         assert_eq!(run(&anew), [Some((0, 0)), Some((1, 0)), Some((2, 0))]);
         let leap = [(0, Some(1)), (1 << 30, Some(2))];
         assert_eq!(run(&leap), [Some((0, 0)), Some((1, 0))]);
+    }
+
+    #[test]
+    fn a_picture_stamped_in_the_future_does_not_block_those_after_it() {
+        let (mut order, start) = (Order::default(), Instant::now());
+        let mut place = |sequence, stamp_ms, at_ms| {
+            let taken = Taken { sequence, timestamp: Some(Duration::from_millis(stamp_ms)) };
+            match order.place(taken, start + Duration::from_millis(at_ms)) {
+                Place::Next { number, .. } => Some(number),
+                Place::Past => None,
+            }
+        };
+        assert_eq!(place(0, 1000, 0), Some(0));
+        assert_eq!(place(1, 9000, 16), Some(1), "eight seconds ahead of its time");
+        assert_eq!(place(2, 1032, 32), Some(2));
+        assert_eq!(place(3, 1048, 48), Some(3));
+    }
+
+    #[test]
+    fn a_first_picture_stamped_in_the_future_blocks_two_at_most() {
+        let taken = [(0, Some(9000)), (1, Some(1016)), (2, Some(1032)), (3, Some(1048)), (4, Some(1064))];
+        assert_eq!(run(&taken), [Some((0, 0)), None, None, Some((1, 0)), Some((2, 0))]);
     }
 
     #[test]

@@ -167,6 +167,21 @@ fn open_named<S: System>(
     Ok(session)
 }
 
+/// Whether a camera could be had as it is wanted, found out without changing anything: another stream of it goes on.
+///
+/// Errors: it is not there, it cannot be opened, or it has nothing that is wanted. That it gives no signal is none.
+pub fn examine<S: System>(system: &mut S, wanted: &Wanted) -> Result<(), Trouble> {
+    let session = open(system, &Wanted { input: None, ..wanted.clone() }, None)?;
+    let timings = session.signal().ok().flatten();
+    let (offers, offered) = session.offers(wanted, timings.as_ref())?;
+    // The source decides on the size.
+    let sizes = if timings.is_some() { Vec::new() } else { wanted.sizes.clone() };
+    match choose(&Wanted { sizes, ..wanted.clone() }, &offers) {
+        Some(_) => Ok(()),
+        None => Err(session.unsuitable(format!("nothing that is asked for; it has {}", summary(&offered)))),
+    }
+}
+
 impl<K: Kernel> Session<K> {
     fn refused(&self, refused: Refused) -> Trouble {
         Trouble::refused(&self.name, refused)

@@ -49,8 +49,10 @@ use crate::fault::{Exit, Fault};
 
 /// How often monitors are looked for, and what failed is tried again.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// After this many tries in a row the display has failed: ten seconds.
-const MOST_TRIES: u32 = 20;
+/// After this many tries in a row, ten seconds, it is tried more rarely, and the log says so.
+const MANY_TRIES: u32 = 20;
+/// How often then.
+const LOOK_RARELY: Duration = Duration::from_secs(5);
 
 /// By what the layer lies over the video.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,17 +118,54 @@ pub fn open(wanted: &Wanted) -> Result<Kms<Card>> {
     Kms::with(Card::choose(wanted.card.as_deref(), wanted.connector.as_deref())?, wanted)
 }
 
+/// Whether a display could be had as it is wanted, found out without taking the card from whoever has it.
+///
+/// # Errors
+/// As with [`open`], but for another program that is the card's master.
+pub fn examine(wanted: &Wanted) -> Result<()> {
+    let mut card = Card::choose(wanted.card.as_deref(), wanted.connector.as_deref())?;
+    check_atomic(&mut card)?;
+    check_name(&mut card, wanted.connector.as_deref())
+}
+
 fn fault(message: String) -> anyhow::Error {
     Fault::new(Exit::Device, message)
+}
+
+fn check_atomic(gpu: &mut impl Gpu) -> Result<()> {
+    let outcome = gpu.enable_atomic();
+    outcome.map_err(|error| {
+        fault(format!("{} ({}) has no atomic mode setting: {error}", gpu.path().display(), gpu.driver()))
+    })
+}
+
+/// That the connector asked for exists.
+fn check_name(gpu: &mut impl Gpu, wanted: Option<&str>) -> Result<()> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let mut names = Vec::new();
+    for id in gpu.connectors().map_err(|error| broken(gpu, &error))? {
+        // Connectors of docks come and go.
+        if let Ok(connector) = gpu.connector(id, false) {
+            names.push(connector.name);
+        }
+    }
+    match names.iter().any(|name| name == wanted) {
+        true => Ok(()),
+        false => {
+            let path = gpu.path().display();
+            Err(fault(format!("no connector {wanted} on {path}: it has {}", names.join(", "))))
+        }
+    }
+}
+
+fn broken(gpu: &impl Gpu, error: &io::Error) -> anyhow::Error {
+    fault(format!("{} ({}) fails: {error}", gpu.path().display(), gpu.driver()))
 }
 
 impl<G: Gpu> Kms<G> {
     /// On a card that is open. Errors as with [`open`].
     pub fn with(mut gpu: G, wanted: &Wanted) -> Result<Kms<G>> {
-        let path = gpu.path().display().to_string();
-        gpu.enable_atomic().map_err(|error| {
-            fault(format!("{path} ({}) has no atomic mode setting: {error}", gpu.driver()))
-        })?;
+        check_atomic(&mut gpu)?;
         gpu.acquire_master().map_err(|error| not_master(gpu.path(), &error))?;
         let next_look = gpu.now();
         let mut kms = Kms {
@@ -147,32 +186,9 @@ impl<G: Gpu> Kms<G> {
             next_look,
             tries: 0,
         };
-        kms.check_name()?;
+        check_name(&mut kms.gpu, wanted.connector.as_deref())?;
         kms.look()?;
         Ok(kms)
-    }
-
-    /// That the connector asked for exists.
-    fn check_name(&mut self) -> Result<()> {
-        let Some(wanted) = self.wanted.connector.clone() else { return Ok(()) };
-        let mut names = Vec::new();
-        for id in self.gpu.connectors().map_err(|error| self.broken(&error))? {
-            // Connectors of docks come and go.
-            if let Ok(connector) = self.gpu.connector(id, false) {
-                names.push(connector.name);
-            }
-        }
-        match names.contains(&wanted) {
-            true => Ok(()),
-            false => {
-                let path = self.gpu.path().display();
-                Err(fault(format!("no connector {wanted} on {path}: it has {}", names.join(", "))))
-            }
-        }
-    }
-
-    fn broken(&self, error: &io::Error) -> anyhow::Error {
-        fault(format!("{} ({}) fails: {error}", self.gpu.path().display(), self.gpu.driver()))
     }
 
     /// Twice a second: is this program still master, is the monitor still there, is there one now?
@@ -185,7 +201,7 @@ impl<G: Gpu> Kms<G> {
         if !self.is_master {
             match self.gpu.acquire_master() {
                 Ok(()) => self.is_master = true,
-                Err(error) if Failure::of(&error) == Failure::Gone => return Err(self.broken(&error)),
+                Err(error) if Failure::of(&error) == Failure::Gone => return Err(broken(&self.gpu, &error)),
                 Err(_) => return Ok(()),
             }
             // Whoever was master has left other things on the planes.
@@ -198,7 +214,7 @@ impl<G: Gpu> Kms<G> {
             match self.gpu.status(&monitor.connector) {
                 Ok(status) if is_lit(status, self.wanted.connector.is_some()) => {}
                 Err(error) if Failure::of(&error) == Failure::Busy => {}
-                Err(error) if Failure::of(&error) == Failure::Gone => return Err(self.broken(&error)),
+                Err(error) if Failure::of(&error) == Failure::Gone => return Err(broken(&self.gpu, &error)),
                 _ => self.unplugged(),
             }
         }
@@ -209,8 +225,8 @@ impl<G: Gpu> Kms<G> {
                     let socket = self.wanted.connector.as_deref().unwrap_or("any connector");
                     self.darken(format!("no monitor at {socket} of {}", name(self.gpu.path())));
                 }
-                Err(error) if Failure::of(&error) == Failure::Gone => return Err(self.broken(&error)),
-                Err(error) => self.trouble("finds no way to the monitor", &error)?,
+                Err(error) if Failure::of(&error) == Failure::Gone => return Err(broken(&self.gpu, &error)),
+                Err(error) => self.trouble("has no usable plane or CRTC for this monitor", &error),
             }
         }
         Ok(())
@@ -272,9 +288,8 @@ impl<G: Gpu> Kms<G> {
         self.mode = None;
     }
 
-    /// Something went wrong that may mend itself: starts anew in half a second. An error (exit 69) if that has been
-    /// tried too often.
-    fn trouble(&mut self, what: &str, error: &io::Error) -> Result<()> {
+    /// Something went wrong that may mend itself: starts anew in half a second, after many tries in five. Never gives up.
+    fn trouble(&mut self, what: &str, error: &io::Error) {
         if self.surface.as_ref().is_some_and(Surface::has_flipped) {
             self.tries = 0;
         }
@@ -284,12 +299,16 @@ impl<G: Gpu> Kms<G> {
         self.tear_down();
         let reason = format!("{connector} on {} {what}: {error}", name(self.gpu.path()));
         let reason = reason.trim_start().to_owned();
-        if self.tries >= MOST_TRIES {
-            return Err(fault(format!("{reason}, {} times in a row", self.tries)));
+        let is_hopeless = self.tries >= MANY_TRIES;
+        if self.tries == MANY_TRIES {
+            log::error!(
+                "{reason}, {} times in a row; from here on it is tried every {} seconds",
+                self.tries,
+                LOOK_RARELY.as_secs()
+            );
         }
         self.darken(reason);
-        self.next_look = self.gpu.now() + LOOK_EVERY;
-        Ok(())
+        self.next_look = self.gpu.now() + if is_hopeless { LOOK_RARELY } else { LOOK_EVERY };
     }
 
     fn darken(&mut self, reason: String) {
@@ -332,7 +351,7 @@ impl<G: Gpu> Kms<G> {
                     self.refused.push(mode);
                     self.choose_mode();
                     if self.mode.is_none() {
-                        self.trouble("takes none of the monitor's modes", &error)?;
+                        self.trouble("takes none of the monitor's modes", &error);
                     }
                     Ok(false)
                 }
@@ -344,13 +363,13 @@ impl<G: Gpu> Kms<G> {
     fn failed(&mut self, error: &io::Error) -> Result<Shown> {
         match Failure::of(error) {
             Failure::Busy => {}
-            Failure::Gone => return Err(self.broken(error)),
+            Failure::Gone => return Err(broken(&self.gpu, error)),
             Failure::Denied => {
                 self.is_master = false;
                 self.darken(format!("another program has taken {}", name(self.gpu.path())));
                 self.next_look = self.gpu.now() + LOOK_EVERY;
             }
-            Failure::Refused | Failure::Trouble => self.trouble("shows nothing", error)?,
+            Failure::Refused | Failure::Trouble => self.trouble("shows nothing", error),
         }
         Ok(Shown::Skipped)
     }
@@ -366,9 +385,7 @@ fn not_master(path: &Path, error: &io::Error) -> anyhow::Error {
         holders(path).iter().map(|holder| format!("{} (process {})", holder.name, holder.pid)).collect();
     let path = path.display();
     match holders.is_empty() {
-        true => fault(format!(
-            "this program may not rule {path}: {error}; stop the program that does, or run as root"
-        )),
+        true => fault(format!("not DRM master on {path}: {error}; stop the program that is, or run as root")),
         false => fault(format!("{path} is in use by {}: {error}; stop it", holders.join(", "))),
     }
 }

@@ -1,0 +1,288 @@
+//! `run`: camera → model → display, as a board profile says.
+//!
+//! | file | job |
+//! |---|---|
+//! | `signals` | what the system asks of the program |
+//! | `prepare` | from a profile to what the pipeline works with; what may hang is opened in threads of its own |
+//! | `reload` | a new profile beside the running one, taken over whole or refused |
+//! | `status` | the device's state in a file |
+//! | `report` | how the run went, at its end |
+//!
+//! The thread that is here supervises: it opens, reads and writes nothing itself.
+
+mod prepare;
+mod reload;
+mod report;
+mod signals;
+mod status;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::board::{Board, DisplayKind};
+use crate::capture::Mask;
+use crate::detect::Region;
+use crate::display::Sink;
+use crate::engine::Engine;
+use crate::fault::{Exit, Fault, one_line};
+use crate::pipeline::{Event, Feed, Observer, Pipeline, Status};
+use crate::score::Scorer;
+
+use prepare::{Limits, Made, Opening};
+use reload::Reload;
+use report::Ending;
+use signals::Signals;
+use status::StatusFile;
+
+/// Between two looks at the threads.
+const TICK: Duration = Duration::from_millis(4);
+/// Between two tries to open a display that has gone.
+const REOPEN_EVERY: Duration = Duration::from_secs(1);
+/// A camera's thread that panics is started anew, unless it has so often within [`CALM`].
+const MOST_RESTARTS: u32 = 3;
+const CALM: Duration = Duration::from_secs(60);
+
+/// Runs the program as a cart does: camera to display, with what the model finds.
+///
+/// Ends with the source, after the profile's or the given number of frames or seconds, or on a signal. The latency of each
+/// stage goes to latency.txt and latency.json in the display's folder, and, where the source knows its polyps (the rendered
+/// endoscope does), the score to score.json. If the model cannot be used, the picture goes on without it; the run then ends
+/// with the exit code of what was wrong.
+///
+/// SIGTERM, SIGINT and SIGQUIT end the run in under a second, with the console as it was; a second one ends it at once. SIGHUP
+/// reads the profile again: everything that differs is opened and tested beside the running profile, and is then taken over
+/// in one step, or refused with a line in the log.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The board's profile.
+    #[arg(long, value_name = "FILE")]
+    board: PathBuf,
+    /// Stop after this time.
+    #[arg(long, value_name = "N")]
+    seconds: Option<f64>,
+    /// Stop after this many frames.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    frames: Option<u64>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let limits = Limits::new(arguments.seconds, arguments.frames)?;
+    // Until here, and while the profile is read, a signal ends the program as it ends any other.
+    let board = Board::load(&arguments.board)?;
+    let signals = Signals::watch()?;
+    Run::start(arguments.board.clone(), limits, board)?.go(&signals)
+}
+
+/// A run under way.
+struct Run {
+    path: PathBuf,
+    limits: Limits,
+    /// What is in force.
+    board: Board,
+    pipeline: Pipeline<Engine>,
+    status: StatusFile,
+    scorer: Arc<Mutex<Option<Scorer>>>,
+    /// What the model in charge was made of.
+    made: Made,
+    /// The display that is being opened, and when to try again.
+    opening: Option<Opening<Box<dyn Sink>>>,
+    reopen_at: Option<Instant>,
+    has_feed: bool,
+    reload: Reload,
+    restarts: (u32, Instant),
+}
+
+/// Why a run ends.
+enum End {
+    /// Its source, or a limit.
+    Itself,
+    /// It was told to, then.
+    Asked(Instant),
+    Error(anyhow::Error),
+}
+
+impl Run {
+    fn start(path: PathBuf, limits: Limits, board: Board) -> Result<Run> {
+        let status = StatusFile::start(&board.profile)?;
+        let scorer = Arc::new(Mutex::new(None));
+        let watch = Watch { scorer: scorer.clone(), status: status.teller() };
+        let mut pipeline = Pipeline::start(prepare::settings(&limits, &board)?, Box::new(watch))?;
+        // The display first: its picture needs no model.
+        let profile = board.profile.clone();
+        let opening = Opening::start("display opener", move || {
+            prepare::folders(&profile)?;
+            prepare::forget_reports(&profile)?;
+            prepare::sink(&profile)
+        })?;
+        let made = Made::default();
+        pipeline.load(prepare::loader(&board, &made))?;
+        Ok(Run {
+            path,
+            limits,
+            board,
+            pipeline,
+            status,
+            scorer,
+            made,
+            opening: Some(opening),
+            reopen_at: None,
+            has_feed: false,
+            reload: Reload::default(),
+            restarts: (0, Instant::now()),
+        })
+    }
+
+    /// Supervises until the end, and reports.
+    fn go(mut self, signals: &Signals) -> Result<()> {
+        let end = loop {
+            if let Some(at) = signals.asked_to_end() {
+                break End::Asked(at);
+            }
+            match self.step(signals) {
+                Ok(None) => thread::sleep(TICK),
+                Ok(Some(end)) => break end,
+                Err(error) => break End::Error(error),
+            }
+        };
+        let outcome = self.pipeline.end(&|| signals.asked_twice());
+        let score = self.scorer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let asked = match &end {
+            End::Asked(at) => Some(*at),
+            _ => None,
+        };
+        let error = match end {
+            End::Error(error) => Some(error),
+            _ => None,
+        };
+        Ending { board: self.board, outcome, score, error, status: self.status, asked }.tell(signals)
+    }
+
+    /// Looks once after everything.
+    fn step(&mut self, signals: &Signals) -> Result<Option<End>> {
+        match self.pipeline.attend() {
+            Event::Going => {}
+            Event::Over => return Ok(Some(End::Itself)),
+            Event::SourceFailed(error) => return Err(error),
+            Event::DisplayLost => {
+                return Err(Fault::new(
+                    Exit::Assertion,
+                    "the display thread panicked, and there can be no more pictures; the log says where",
+                ));
+            }
+            Event::CaptureLost => self.restart_feed()?,
+            Event::SinkReleased(old) => self.opening = Some(self.reload.exchange_sink(old, &self.board)?),
+            Event::SinkFailed(error) => self.sink_failed(error)?,
+        }
+        self.open_display()?;
+        if signals.reload_asked() {
+            self.reload.ask();
+        }
+        self.attend_reload()?;
+        Ok(None)
+    }
+
+    /// Takes over a display that was opened; the first feed follows it.
+    fn open_display(&mut self) -> Result<()> {
+        if self.reopen_at.is_some_and(|at| Instant::now() >= at) {
+            self.reopen_at = None;
+            let profile = self.board.profile.clone();
+            self.opening = Some(Opening::start("display opener", move || prepare::sink(&profile))?);
+        }
+        let Some(opened) = self.opening.as_mut().and_then(Opening::poll) else { return Ok(()) };
+        self.opening = None;
+        match opened {
+            Ok(sink) => self.pipeline.set_sink(sink),
+            // A display that was there comes back.
+            Err(error) if self.has_feed => {
+                log::warn!("{}: it is tried again", one_line(&error));
+                self.reopen_at = Some(Instant::now() + REOPEN_EVERY);
+            }
+            Err(error) => return Err(error),
+        }
+        if !self.has_feed {
+            self.has_feed = true;
+            self.pipeline.set_feed(prepare::feed(&self.board.profile)?)?;
+        }
+        Ok(())
+    }
+
+    fn sink_failed(&mut self, error: anyhow::Error) -> Result<()> {
+        if self.board.profile.display.kind != DisplayKind::Kms {
+            return Err(error);
+        }
+        log::error!("{}: the display is opened anew", one_line(&error));
+        self.reopen_at = Some(Instant::now() + REOPEN_EVERY);
+        Ok(())
+    }
+
+    /// A camera's thread that panicked is started anew; a recording cannot go on.
+    fn restart_feed(&mut self) -> Result<()> {
+        let lost = || Fault::new(Exit::Assertion, "the capture thread panicked; the log says where");
+        let (count, since) = &mut self.restarts;
+        if since.elapsed() > CALM {
+            (*count, *since) = (0, Instant::now());
+        }
+        *count += 1;
+        match prepare::feed(&self.board.profile)? {
+            Feed::Live(camera) if *count <= MOST_RESTARTS => {
+                log::error!("the capture thread panicked: another takes its place");
+                self.pipeline.set_feed(Feed::Live(camera))
+            }
+            _ => Err(lost()),
+        }
+    }
+
+    /// Prepares a reload that was asked for, and takes over what is ready.
+    fn attend_reload(&mut self) -> Result<()> {
+        // One after another: what is opened now belongs to the profile in force.
+        if self.opening.is_some() || !self.has_feed {
+            return Ok(());
+        }
+        let has_model = self.pipeline.has_model();
+        self.reload.begin(&self.path, &self.limits, &self.board, &self.made, has_model)?;
+        let Some(ready) = self.reload.poll() else { return Ok(()) };
+        if ready.is_changed {
+            self.pipeline.set_settings(ready.settings);
+            self.status.set_target(&ready.board.profile);
+        }
+        if let Some((walk, load, made)) = ready.model {
+            self.pipeline.adopt(walk, load);
+            self.made = made;
+        }
+        if let Some(feed) = ready.feed {
+            self.pipeline.set_feed(feed)?;
+        }
+        if let Some(sink) = ready.sink {
+            self.pipeline.set_sink(sink);
+        }
+        if ready.exchanges_sink {
+            self.pipeline.release_sink();
+        }
+        log::info!("{}: the profile was read again and is in force", self.path.display());
+        self.board = ready.board;
+        Ok(())
+    }
+}
+
+/// Scores what the source knows, tells the state. In the thread that shows.
+struct Watch {
+    scorer: Arc<Mutex<Option<Scorer>>>,
+    status: status::Teller,
+}
+
+impl Observer for Watch {
+    fn shown(&mut self, truth: Option<&Mask>, regions: &[Region]) {
+        if let Some(truth) = truth {
+            let mut scorer = self.scorer.lock().unwrap_or_else(PoisonError::into_inner);
+            scorer.get_or_insert_default().add(truth, regions);
+        }
+    }
+
+    fn status(&mut self, status: &Status<'_>) {
+        self.status.tell(status);
+    }
+}

@@ -1,0 +1,213 @@
+//! A new profile beside the running one: all that differs is opened and tested first, then taken over whole, or refused.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::prepare::{self, Ingredients, Limits, Made, Opening};
+use super::status;
+use crate::board::{Board, DisplayKind, Profile};
+use crate::bundle::Bundle;
+use crate::capture::{self, v4l2};
+use crate::display::{Sink, kms};
+use crate::engine::Engine;
+use crate::fault::{Exit, Fault, one_line};
+use crate::pipeline::{self, Feed, Load, Settings, Walk};
+
+/// What takes longer is left behind: a file or a device that does not answer.
+const HANGS_AFTER: Duration = Duration::from_secs(60);
+/// So many may be left behind; then no other reload is begun.
+const MOST_HANGING: u32 = 3;
+
+/// What is to be taken over.
+pub(super) struct Ready {
+    pub board: Board,
+    pub settings: Settings,
+    /// The profile is another one.
+    pub is_changed: bool,
+    /// Another model, tested.
+    pub model: Option<(Walk<Engine>, Load<Engine>, Made)>,
+    pub feed: Option<Feed>,
+    /// Another sink, open.
+    pub sink: Option<Box<dyn Sink>>,
+    /// The sink holds a device that the next one needs: it goes first.
+    pub exchanges_sink: bool,
+    /// Then the profile that the sink is of.
+    before: Option<Profile>,
+}
+
+/// The reload that is under way, if there is one.
+#[derive(Default)]
+pub(super) struct Reload {
+    is_asked: bool,
+    preparing: Option<Opening<Ready>>,
+    hanging: u32,
+    /// The profile whose display is being exchanged for another one's.
+    before: Option<Profile>,
+}
+
+impl Reload {
+    /// As often as asked while one is under way, it is one more.
+    pub(super) fn ask(&mut self) {
+        self.is_asked = true;
+    }
+
+    /// Begins to prepare what was asked for, unless something is being prepared.
+    pub(super) fn begin(
+        &mut self,
+        path: &Path,
+        limits: &Limits,
+        board: &Board,
+        made: &Made,
+        has_model: bool,
+    ) -> Result<()> {
+        if !self.is_asked || self.preparing.is_some() {
+            return Ok(());
+        }
+        self.is_asked = false;
+        if self.hanging >= MOST_HANGING {
+            log::error!(
+                "the profile stays as it was: {MOST_HANGING} earlier reloads still wait for a file or device that does \
+                 not answer; restart the program once it does"
+            );
+            return Ok(());
+        }
+        let running = Running { board: board.clone(), made: made.get().filter(|_| has_model) };
+        let (path, limits): (PathBuf, Limits) = (path.to_owned(), limits.clone());
+        self.preparing = Some(Opening::start("reload", move || running.prepare(&path, &limits))?);
+        Ok(())
+    }
+
+    /// What is ready to be taken over. What cannot be is told in the log, and all stays as it was.
+    pub(super) fn poll(&mut self) -> Option<Ready> {
+        let preparing = self.preparing.as_mut()?;
+        match preparing.poll() {
+            Some(outcome) => {
+                self.preparing = None;
+                let ready = outcome.map_err(|error| {
+                    log::error!("the profile stays as it was: {}", one_line(&error));
+                });
+                ready.ok().inspect(|ready| {
+                    self.before.clone_from(&ready.before);
+                })
+            }
+            None if preparing.takes() > HANGS_AFTER => {
+                log::error!(
+                    "the profile stays as it was: a file or device that the new one names has not answered for {} s",
+                    HANGS_AFTER.as_secs()
+                );
+                self.preparing = None;
+                self.hanging += 1;
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// Opens the new profile's display once the old one's has let go; if that fails, the old one's again.
+    pub(super) fn exchange_sink(
+        &mut self,
+        old: Box<dyn Sink>,
+        board: &Board,
+    ) -> Result<Opening<Box<dyn Sink>>> {
+        let (before, now) = (self.before.take(), board.profile.clone());
+        Opening::start("display opener", move || {
+            drop(old);
+            prepare::sink(&now).or_else(|error| match before {
+                Some(before) => {
+                    log::error!("{}: the display stays as it was", one_line(&error));
+                    prepare::sink(&before)
+                }
+                None => Err(error),
+            })
+        })
+    }
+}
+
+/// What a new profile is compared with.
+struct Running {
+    board: Board,
+    /// What the model in charge was made of, if there is one.
+    made: Option<Ingredients>,
+}
+
+impl Running {
+    fn prepare(self, path: &Path, limits: &Limits) -> Result<Ready> {
+        let board = Board::load(path)?;
+        let (old, new) = (&self.board.profile, &board.profile);
+        let settings = prepare::settings(limits, &board)?;
+        status::check_target(new)?;
+        prepare::folders(new)?;
+        let feed = match new.camera == old.camera {
+            true => None,
+            false => Some(another_feed(old, new)?),
+        };
+        let (sink, exchanges_sink) = another_sink(old, new)?;
+        let bundle = Bundle::open(&board.bundle())?;
+        let ingredients = Ingredients::of(&board, &bundle);
+        let model = match self.made.as_ref() == Some(&ingredients) {
+            true => None,
+            false => {
+                let walk = pipeline::tested(|| prepare::walk(new, &bundle))?;
+                let made = Made::default();
+                made.set(ingredients);
+                let load = prepare::loader(&board, &made);
+                Some((walk, load, made))
+            }
+        };
+        let is_changed = new != old;
+        let before = exchanges_sink.then(|| old.clone());
+        Ok(Ready { board, settings, is_changed, model, feed, sink, exchanges_sink, before })
+    }
+}
+
+/// A camera that is there and gives what is wanted, or a source that is open.
+fn another_feed(old: &Profile, new: &Profile) -> Result<Feed> {
+    // Only the rate at which it is read may differ.
+    match prepare::camera(new)? {
+        Some(wanted) => {
+            v4l2::examine(&wanted)?;
+            prepare::feed(new)
+        }
+        None if new.camera.source == "-" && old.camera.source != "-" => Err(Fault::new(
+            Exit::Configuration,
+            "camera.source: a reload cannot begin to read standard input; restart the program",
+        )),
+        None => {
+            let source = capture::open(&new.camera.source)?;
+            Ok(Feed::Recorded(Box::new(move || Ok(source))))
+        }
+    }
+}
+
+/// A sink that is open, if there is to be another one, and whether the old one must go first.
+fn another_sink(old: &Profile, new: &Profile) -> Result<(Option<Box<dyn Sink>>, bool)> {
+    let (mine, theirs) = (&new.display, &old.display);
+    let is_same = match (mine.kind, theirs.kind) {
+        (DisplayKind::Null, DisplayKind::Null) | (DisplayKind::Y4m, DisplayKind::Y4m) => true,
+        (DisplayKind::Images, DisplayKind::Images) => {
+            (&mine.folder, mine.every_frames) == (&theirs.folder, theirs.every_frames)
+        }
+        (DisplayKind::Kms, DisplayKind::Kms) => {
+            mine.card == theirs.card
+                && mine.connector == theirs.connector
+                && mine.modes == theirs.modes
+                && mine.road == theirs.road
+                && mine.enlarge == theirs.enlarge
+        }
+        _ => false,
+    };
+    match mine.kind {
+        _ if is_same => Ok((None, false)),
+        DisplayKind::Kms => {
+            kms::examine(&prepare::monitor(new)?)?;
+            match theirs.kind {
+                // The card may be the same.
+                DisplayKind::Kms => Ok((None, true)),
+                _ => Ok((Some(prepare::sink(new)?), false)),
+            }
+        }
+        _ => Ok((Some(prepare::sink(new)?), false)),
+    }
+}

@@ -1,0 +1,200 @@
+//! How a run went, at its end: printed and written by a thread that may hang, within the time that is left.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::prepare::{Opening, REPORTS};
+use super::signals::Signals;
+use super::status::StatusFile;
+use crate::board::{Board, DisplayKind};
+use crate::capture::live::Counts;
+use crate::cli;
+use crate::fault::{Exit, Fault, one_line};
+use crate::latency::{self, StageReport};
+use crate::pipeline::Outcome;
+use crate::score::{self, Scorer};
+
+/// From the signal on, everything that a run still does must be done in this time; then it ends all the same.
+const ENDS_WITHIN: Duration = Duration::from_millis(850);
+/// A run that ends by itself waits so long for the state file.
+const LAST_STATE_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+#[derive(Serialize)]
+struct Report {
+    schema: u32,
+    board: String,
+    state: String,
+    transitions: u64,
+    captured: u64,
+    damaged: u64,
+    shown: u64,
+    shown_with_regions: u64,
+    not_shown: u64,
+    skipped_by_inference: u64,
+    camera: Option<Counts>,
+    lock_step: bool,
+    stages: Vec<StageReport>,
+}
+
+/// A run that has ended, its threads too.
+pub(super) struct Ending {
+    pub board: Board,
+    pub outcome: Outcome,
+    pub score: Option<Scorer>,
+    /// What ended it, if it should not have ended.
+    pub error: Option<anyhow::Error>,
+    pub status: StatusFile,
+    /// When it was told to end.
+    pub asked: Option<Instant>,
+}
+
+impl Ending {
+    /// Prints and writes how the run went.
+    ///
+    /// # Errors
+    /// What ended the run, that assistance was lost in it, that threads were, that frames could not be read, or that the
+    /// reports could not be written.
+    pub(super) fn tell(self, signals: &Signals) -> Result<()> {
+        let Ending { board, mut outcome, score, error, status, asked } = self;
+        signals.nothing_to_restore();
+        let deadline = |asked: Option<Instant>, else_within: Duration| {
+            asked.map_or_else(|| Instant::now() + else_within, |asked| asked + ENDS_WITHIN)
+        };
+        let is_told = status.finish(deadline(asked, LAST_STATE_WITHIN));
+        if !is_told {
+            log::warn!("the last state is not written: the disk of pipeline.state_file does not answer");
+        }
+        let (lost, lost_threads, damaged) = (outcome.lost.take(), outcome.lost_threads, outcome.damaged);
+        let kind = board.profile.display.kind;
+        if outcome.display_lost {
+            return Err(error.unwrap_or_else(|| Fault::new(Exit::Assertion, "the display thread panicked")));
+        }
+        // A source that cannot be read says why, and nothing else.
+        let written = match error.is_some() && outcome.captured == 0 {
+            true => Ok(()),
+            false => {
+                within(asked, signals, move || report(&board, &outcome, score.map(|score| score.report())))
+            }
+        };
+        if let Some(error) = error {
+            return Err(error);
+        }
+        match (written, kind) {
+            (Ok(()), _) => {}
+            (Err(error), DisplayKind::Kms) => log::warn!("{}", one_line(&error)),
+            (Err(error), _) => return Err(error),
+        }
+        if let Some(error) = lost {
+            return Err(error);
+        }
+        match (lost_threads, damaged) {
+            (0, 0) => Ok(()),
+            (0, damaged) => Err(Fault::data(format!(
+                "{damaged} frames of the source could not be read and were left out; the log names them"
+            ))),
+            (lost, _) => Err(Fault::new(
+                Exit::Assertion,
+                format!("threads that panicked and were replaced: {lost}; the log says which and where"),
+            )),
+        }
+    }
+}
+
+/// Does what may hang in a thread of its own; given up when the time is over, or when the run is told to end once more.
+fn within(
+    asked: Option<Instant>,
+    signals: &Signals,
+    work: impl FnOnce() -> Result<()> + Send + 'static,
+) -> Result<()> {
+    let mut working = Opening::start("report", work)?;
+    loop {
+        if let Some(outcome) = working.poll() {
+            return outcome;
+        }
+        let asked = asked.or(signals.asked_to_end());
+        signals.nothing_to_restore();
+        if asked.is_some_and(|asked| asked.elapsed() >= ENDS_WITHIN) {
+            return Err(Fault::io(
+                "the report is not written in time: standard output is not read, or the disk of display.folder does not \
+                 answer",
+            ));
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn report(board: &Board, outcome: &Outcome, score: Option<score::Report>) -> Result<()> {
+    let profile = &board.profile;
+    let report = Report {
+        schema: 1,
+        board: profile.name.clone(),
+        state: outcome.state.to_string(),
+        transitions: outcome.transitions,
+        captured: outcome.captured,
+        damaged: outcome.damaged,
+        shown: outcome.shown,
+        shown_with_regions: outcome.with_regions,
+        not_shown: outcome.not_shown,
+        skipped_by_inference: outcome.skipped,
+        camera: outcome.counts,
+        lock_step: profile.pipeline.lock_step,
+        stages: outcome.latencies.report(),
+    };
+    let mut text = format!(
+        "{}: {} frames captured, {} shown, {} with regions; not shown {}; inference skipped {}\n",
+        report.board,
+        report.captured,
+        report.shown,
+        report.shown_with_regions,
+        report.not_shown,
+        report.skipped_by_inference
+    );
+    if report.damaged > 0 {
+        text += &format!("damaged frames left out: {}\n", report.damaged);
+    }
+    if let Some(counts) = &report.camera {
+        text += &format!(
+            "camera: {} pictures, {} stale, {} damaged, {} missed, {} restarts\n",
+            counts.pictures, counts.stale, counts.damaged, counts.missed, counts.restarts
+        );
+    }
+    if report.lock_step {
+        text += "lock step: each frame waited for its result; delays are not those of a cart\n";
+    }
+    text += &latency::table(&report.stages);
+    let written = write_reports(board, &report, score.as_ref(), &mut text);
+    if written.is_ok() {
+        text += &format!("reports in {}\n", profile.display.folder.display());
+    }
+    // Video on standard output leaves no room for words there.
+    match profile.display.kind {
+        DisplayKind::Y4m => text.lines().for_each(crate::logging::line),
+        _ => cli::print(format_args!("{text}"))?,
+    }
+    written
+}
+
+fn write_reports(
+    board: &Board,
+    report: &Report,
+    score: Option<&score::Report>,
+    text: &mut String,
+) -> Result<()> {
+    let folder = &board.profile.display.folder;
+    let [as_text, as_json, scores] = REPORTS.map(|name| folder.join(name));
+    cli::write_whole(&as_text, text.as_bytes())?;
+    cli::write_whole(&as_json, serde_json::to_string_pretty(&report)?.as_bytes())?;
+    if let Some(score) = score {
+        cli::write_whole(&scores, serde_json::to_string_pretty(score)?.as_bytes())?;
+        let tally = &score.tally;
+        let rate = score.hit_rate.map_or("–".into(), |rate| format!("{:.1} %", 100.0 * rate));
+        *text += &format!(
+            "rendered polyps: {} of {} hit ({rate}); {} false regions, {:.3} a frame\n",
+            tally.hits, tally.polyps, tally.false_regions, score.false_regions_per_frame
+        );
+    }
+    Ok(())
+}

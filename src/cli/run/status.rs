@@ -1,0 +1,219 @@
+//! The device's state in a file, for whoever watches over carts.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::board::Profile;
+use crate::cli::write_whole;
+use crate::fault::{Fault, one_line};
+use crate::files::make_folder;
+use crate::pipeline::Status;
+use crate::pipeline::mailbox::{Letter, Mailbox};
+use crate::state::State;
+
+/// How often the thread that writes looks whether there is something to write.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// What the file holds.
+#[derive(Serialize)]
+struct Written<'a> {
+    schema: u32,
+    board: &'a str,
+    /// Of the process that wrote it.
+    pid: u32,
+    /// `self-test`, `no-signal`, `passthrough`, `assist` or `degraded`.
+    state: &'a str,
+    reason: Option<String>,
+    /// Seconds since 1970.
+    since_unix_s: f64,
+    written_unix_s: f64,
+    shown: u64,
+    shown_with_regions: u64,
+    /// Why nobody sees the picture.
+    dark: Option<&'a str>,
+    feed: &'a str,
+    display: &'a str,
+    /// The program goes on; `false` is the last that it says.
+    running: bool,
+}
+
+/// What the display's thread tells.
+#[derive(Clone)]
+struct Told {
+    state: State,
+    since: SystemTime,
+    shown: u64,
+    with_regions: u64,
+    dark: Option<String>,
+    feed: String,
+    display: String,
+}
+
+impl Letter for Told {}
+
+/// Where it is written to: changes with the profile.
+#[derive(Clone, PartialEq)]
+struct Target {
+    board: String,
+    path: Option<PathBuf>,
+}
+
+impl Target {
+    fn of(profile: &Profile) -> Target {
+        Target { board: profile.name.clone(), path: profile.pipeline.state_file.clone() }
+    }
+}
+
+/// Written by a thread of its own: a disk that hangs delays no picture. Whole or not at all, newest first.
+pub(super) struct StatusFile {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    newest: Mailbox<Told>,
+    target: Mutex<Target>,
+    /// The target is another one: it is written anew at once.
+    is_moved: AtomicBool,
+    ended: AtomicBool,
+}
+
+/// Tells the state; never waits.
+pub(super) struct Teller(Arc<Shared>);
+
+impl Teller {
+    pub(super) fn tell(&self, status: &Status<'_>) {
+        self.0.newest.put(Told {
+            state: status.state.clone(),
+            since: status.since,
+            shown: status.shown,
+            with_regions: status.with_regions,
+            dark: status.dark.map(str::to_owned),
+            feed: status.feed.to_owned(),
+            display: status.display.to_owned(),
+        });
+    }
+}
+
+impl StatusFile {
+    /// # Errors
+    /// 74 if there can be no more threads.
+    pub(super) fn start(profile: &Profile) -> Result<StatusFile> {
+        let shared = Arc::new(Shared {
+            newest: Mailbox::default(),
+            target: Mutex::new(Target::of(profile)),
+            is_moved: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        });
+        let theirs = shared.clone();
+        thread::Builder::new()
+            .name("state file".into())
+            .spawn(move || theirs.work())
+            .map_err(|error| Fault::io(format!("cannot start a thread: {error}")))?;
+        Ok(StatusFile { shared })
+    }
+
+    pub(super) fn teller(&self) -> Teller {
+        Teller(self.shared.clone())
+    }
+
+    /// Writes where another profile says from now on.
+    pub(super) fn set_target(&self, profile: &Profile) {
+        let target = Target::of(profile);
+        let mut current = self.shared.target.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current != target {
+            *current = target;
+            self.shared.is_moved.store(true, Ordering::Release);
+        }
+    }
+
+    /// Waits until the last that was told is written, at most until `deadline`; whether it is.
+    pub(super) fn finish(self, deadline: Instant) -> bool {
+        self.shared.newest.close();
+        while !self.shared.ended.load(Ordering::Acquire) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        true
+    }
+}
+
+impl Shared {
+    fn work(&self) {
+        let (mut last, mut failed): (Option<Told>, Option<String>) = (None, None);
+        loop {
+            let told = self.newest.take(LOOK_EVERY);
+            let is_over = self.newest.is_over();
+            let is_moved = self.is_moved.swap(false, Ordering::AcqRel);
+            let is_new = told.is_some();
+            last = told.or(last);
+            if let Some(last) = last.as_ref().filter(|_| is_new || is_moved || is_over) {
+                let target = self.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let written = target.path.as_ref().map_or(Ok(()), |path| {
+                    let text = last.text(&target.board, !is_over)?;
+                    if let Some(folder) = path.parent() {
+                        make_folder(folder)?;
+                    }
+                    write_whole(path, text.as_bytes())
+                });
+                let error = written.err().map(|error| one_line(&error));
+                if let Some(error) = error.as_ref().filter(|error| failed.as_ref() != Some(error)) {
+                    log::warn!("the state file is not written: {error}");
+                } else if error.is_none() && failed.is_some() {
+                    log::info!("the state file is written again");
+                }
+                failed = error;
+            }
+            if is_over {
+                break;
+            }
+        }
+        self.ended.store(true, Ordering::Release);
+    }
+}
+
+impl Told {
+    fn text(&self, board: &str, running: bool) -> Result<String> {
+        let seconds =
+            |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        Ok(serde_json::to_string_pretty(&Written {
+            schema: 1,
+            board,
+            pid: std::process::id(),
+            state: self.state.word(),
+            reason: self.state.reason(),
+            since_unix_s: seconds(self.since),
+            written_unix_s: seconds(SystemTime::now()),
+            shown: self.shown,
+            shown_with_regions: self.with_regions,
+            dark: self.dark.as_deref(),
+            feed: &self.feed,
+            display: &self.display,
+            running,
+        })?)
+    }
+}
+
+/// That a profile's state file can be written where it is to be.
+///
+/// # Errors
+/// 74, with the path.
+pub(super) fn check_target(profile: &Profile) -> Result<()> {
+    let Some(path) = &profile.pipeline.state_file else { return Ok(()) };
+    let folder = path.parent().unwrap_or(path);
+    let cannot = |error: &dyn std::fmt::Display| {
+        Fault::io(format!("cannot write pipeline.state_file {}: {error}", path.display()))
+    };
+    make_folder(folder).map_err(|error| cannot(&error))?;
+    if path.is_dir() {
+        return Err(cannot(&"it is a folder"));
+    }
+    tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map(drop).map_err(|error| cannot(&error))
+}

@@ -1,0 +1,106 @@
+//! What the threads hand to one another: frames, and what was found in them.
+
+use std::time::Instant;
+
+use super::mailbox::Letter;
+use crate::capture::Mask;
+use crate::capture::live::{Absence, Lease};
+use crate::detect::Regions;
+use crate::frame::{Frame, FrameNumber, View};
+use crate::state::Reason;
+use crate::track::Shown;
+
+/// Counts what the pictures come from: another one for each source, and for each time that a camera comes back. What was
+/// found in one epoch is never drawn in another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Epoch(pub u64);
+
+/// Where a frame belongs: results are drawn only on frames of the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub epoch: Epoch,
+    /// Width and height in pixels.
+    pub size: (usize, usize),
+}
+
+/// A frame on its way: lent by a camera, or with pixels of its own.
+pub(super) struct Captured {
+    pub frame: Frame,
+    pub lease: Option<Lease>,
+    pub epoch: Epoch,
+    pub number: FrameNumber,
+    pub name: String,
+    pub truth: Option<Mask>,
+    /// When it was handed over by its source.
+    pub at: Instant,
+}
+
+impl Captured {
+    pub fn blank() -> Captured {
+        Captured {
+            frame: Frame::black(1, 1),
+            lease: None,
+            epoch: Epoch::default(),
+            number: FrameNumber(0),
+            name: String::new(),
+            truth: None,
+            at: Instant::now(),
+        }
+    }
+
+    pub fn view(&self) -> View<'_> {
+        self.lease.as_ref().map_or_else(|| self.frame.view(), Lease::view)
+    }
+
+    pub fn origin(&self) -> Origin {
+        let view = self.view();
+        Origin { epoch: self.epoch, size: (view.width_px(), view.height_px()) }
+    }
+
+    /// For inference: lent pixels are lent once more, others copied.
+    pub fn copy_from(&mut self, other: &Captured) {
+        match &other.lease {
+            Some(lease) => self.lease = Some(lease.clone()),
+            None => self.frame.copy_from(&other.frame),
+        }
+        self.epoch = other.epoch;
+        self.number = other.number;
+        self.at = other.at;
+    }
+}
+
+impl Letter for Captured {
+    fn clear(&mut self) {
+        self.lease = None;
+    }
+}
+
+/// What was found in a frame.
+pub(super) struct Found {
+    pub origin: Origin,
+    pub number: FrameNumber,
+    pub at: Instant,
+    /// All, and those to be drawn.
+    pub regions: Regions,
+    pub shown: Shown,
+    pub implausible: bool,
+}
+
+impl Found {
+    pub fn blank() -> Found {
+        Found {
+            origin: Origin { epoch: Epoch::default(), size: (0, 0) },
+            number: FrameNumber(0),
+            at: Instant::now(),
+            regions: Regions::default(),
+            shown: Shown::default(),
+            implausible: false,
+        }
+    }
+}
+
+impl Letter for Found {}
+impl Letter for (Reason, anyhow::Error) {}
+impl Letter for Absence {}
+impl Letter for String {}
+impl Letter for () {}

@@ -1,0 +1,79 @@
+//! Real-time priority of the threads that capture and show. Every other thread stays as the system starts it.
+
+use std::thread;
+
+use thread_priority::unix::{
+    NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id, thread_schedule_policy,
+};
+use thread_priority::{ThreadPriority, ThreadPriorityValue};
+
+/// What the library maps to niceness 0.
+const ORDINARY: u8 = 47;
+
+/// Gives the calling thread first-in-first-out priority 1..=99; with 0, that of an ordinary thread. If the system refuses,
+/// the thread goes on as it is and the log says so.
+pub(super) fn set(priority: u8) {
+    let outcome = match ThreadPriorityValue::try_from(priority) {
+        Ok(value) if priority > 0 => set_thread_priority_and_policy(
+            thread_native_id(),
+            ThreadPriority::Crossplatform(value),
+            ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo),
+        ),
+        _ if !is_realtime() => Ok(()),
+        _ => {
+            let ordinary = ThreadPriorityValue::try_from(ORDINARY)
+                .map_or(ThreadPriority::Min, ThreadPriority::Crossplatform);
+            let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
+            match set_thread_priority_and_policy(thread_native_id(), ordinary, policy) {
+                // What may be refused is the niceness alone.
+                Err(error) if is_realtime() => Err(error),
+                _ => Ok(()),
+            }
+        }
+    };
+    if let Err(error) = outcome {
+        let thread = thread::current();
+        let name = thread.name().unwrap_or("main");
+        log::warn!(
+            "the thread \"{name}\" does not get real-time priority {priority}: {error:?}; grant CAP_SYS_NICE or raise \
+             the limit on rtprio"
+        );
+    }
+}
+
+fn is_realtime() -> bool {
+    matches!(thread_schedule_policy(), Ok(ThreadSchedulePolicy::Realtime(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Priority, policy and niceness of the calling thread as the kernel tells them: fields 40, 41 and 19 of its `stat`.
+    fn told() -> (u8, u8, i8) {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        (fields[37].parse().unwrap(), fields[38].parse().unwrap(), fields[16].parse().unwrap())
+    }
+
+    #[test]
+    fn a_thread_is_real_time_and_ordinary_again() {
+        let work = || {
+            set(5);
+            let realtime = told();
+            set(0);
+            (realtime, told())
+        };
+        let (realtime, ordinary) = thread::spawn(work).join().unwrap();
+        assert_eq!((ordinary.0, ordinary.1), (0, 0));
+        match (realtime.0, realtime.1) {
+            (0, 0) => println!("skipped: this machine does not let tests have real-time priority"),
+            // SCHED_FIFO is 1.
+            realtime => {
+                assert_eq!(realtime, (5, 1));
+                assert_eq!(ordinary.2, 0, "niceness");
+            }
+        }
+    }
+}

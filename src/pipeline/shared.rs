@@ -1,0 +1,163 @@
+//! What all threads of a pipeline share.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Settings;
+use super::frames::{Captured, Epoch, Found};
+use super::mailbox::Mailbox;
+use super::progress::Progress;
+use crate::capture::live::Absence;
+use crate::display::Sink;
+use crate::state::Reason;
+
+/// A value that others may exchange while it is in use. Reading it costs one atomic load as long as it stays the same.
+pub(super) struct Live<T> {
+    version: AtomicU64,
+    value: Mutex<Arc<T>>,
+}
+
+impl<T> Live<T> {
+    pub fn new(value: T) -> Live<T> {
+        Live { version: AtomicU64::new(1), value: Mutex::new(Arc::new(value)) }
+    }
+
+    pub fn set(&self, value: T) {
+        *self.value.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    pub fn get(&self) -> Arc<T> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The value, if it is another one than at the last call with the same `seen`, which begins at 0.
+    pub fn newer(&self, seen: &mut u64) -> Option<Arc<T>> {
+        let version = self.version.load(Ordering::Acquire);
+        (version != std::mem::replace(seen, version)).then(|| self.get())
+    }
+}
+
+/// Whether results can be expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Assistance {
+    /// A model is being loaded and tested, and there is none yet.
+    Loading,
+    Ready,
+    /// There is no model, and none is being loaded.
+    Lost,
+}
+
+/// An [`Assistance`] that all may read and write.
+pub(super) struct AssistanceCell(AtomicU8);
+
+impl AssistanceCell {
+    pub fn get(&self) -> Assistance {
+        match self.0.load(Ordering::Acquire) {
+            0 => Assistance::Loading,
+            1 => Assistance::Ready,
+            _ => Assistance::Lost,
+        }
+    }
+
+    pub fn set(&self, assistance: Assistance) {
+        self.0.store(assistance as u8, Ordering::Release);
+    }
+}
+
+/// What a display that changes hands is told.
+pub(super) enum SinkOrder {
+    /// Show on this one from now on.
+    Take(Box<dyn Sink>),
+    /// Let go of the one there is: the device is wanted.
+    Release,
+}
+
+impl super::mailbox::Letter for SinkOrder {}
+
+/// Mailboxes and flags between the threads.
+pub(super) struct Boxes {
+    pub settings: Live<Settings>,
+    pub display: Mailbox<Captured>,
+    pub inference: Mailbox<Captured>,
+    pub found: Mailbox<Found>,
+    /// Why inference ended, as state and as error.
+    pub lost: Mailbox<(Reason, anyhow::Error)>,
+    /// Why there are no frames.
+    pub absent: Mailbox<Absence>,
+    /// What the feed is now.
+    pub feed: Mailbox<String>,
+    /// In lock step: the display is done with a frame.
+    pub finished: Mailbox<()>,
+    pub sink: Mailbox<SinkOrder>,
+    pub assistance: AssistanceCell,
+    /// Of the inference thread that is in charge.
+    progress: Mutex<Arc<Progress>>,
+    /// Which inference thread is in charge.
+    pub generation: AtomicU64,
+    epochs: AtomicU64,
+    /// Frames that were captured, and those that could not be read.
+    pub captured: AtomicU64,
+    pub damaged: AtomicU64,
+    /// All threads are to end.
+    pub stop: AtomicBool,
+}
+
+impl Boxes {
+    pub fn new(settings: Settings) -> Boxes {
+        Boxes {
+            settings: Live::new(settings),
+            display: Mailbox::default(),
+            inference: Mailbox::default(),
+            found: Mailbox::default(),
+            lost: Mailbox::default(),
+            absent: Mailbox::default(),
+            feed: Mailbox::default(),
+            finished: Mailbox::default(),
+            sink: Mailbox::default(),
+            assistance: AssistanceCell(AtomicU8::new(Assistance::Loading as u8)),
+            progress: Mutex::default(),
+            generation: AtomicU64::new(0),
+            epochs: AtomicU64::new(0),
+            captured: AtomicU64::new(0),
+            damaged: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+        }
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// One that was not there before.
+    pub fn next_epoch(&self) -> Epoch {
+        Epoch(1 + self.epochs.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another inference thread in charge; its number.
+    pub fn begin_generation(&self, progress: Arc<Progress>) -> u64 {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+        1 + self.generation.fetch_add(1, Ordering::AcqRel)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_seen_once_after_each_change() {
+        let live = Live::new(1);
+        let mut seen = 0;
+        assert_eq!(live.newer(&mut seen).as_deref(), Some(&1));
+        assert_eq!(live.newer(&mut seen), None);
+        live.set(2);
+        live.set(3);
+        assert_eq!(live.newer(&mut seen).as_deref(), Some(&3));
+        assert_eq!(live.newer(&mut seen), None);
+    }
+}

@@ -1,0 +1,466 @@
+//! Starts the threads, exchanges what they work with while they go on, replaces what is lost, and ends them in time.
+//!
+//! Nothing here waits long: what may hang (a model's file, a device, a disk) is opened by threads of its own, which are left
+//! behind if they do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::capture::{self, Ended};
+use super::display::{self, Left};
+use super::inference::{self, NewWalk, Worker};
+use super::mailbox::Mailbox;
+use super::shared::{Assistance, Boxes, SinkOrder};
+use super::{Feed, Observer, Outcome, Segmenter, Settings, Walk};
+use crate::display::Sink;
+use crate::fault::{Exit, Fault, one_line};
+use crate::latency::Latencies;
+use crate::state::Reason;
+
+/// Makes a walk; called again if the inference thread has to be replaced.
+pub type Load<S> = Arc<dyn Fn() -> Result<Walk<S>> + Send + Sync>;
+
+/// Inference threads that hang, and are waited for, at most: each keeps its model in memory.
+const MOST_HANGING: usize = 2;
+/// How long a capture thread may go on after its feed was exchanged before the log says that it hangs.
+const CAPTURE_HANGS_AFTER: Duration = Duration::from_secs(5);
+/// When threads are told to end: how long each kind may take.
+const DISPLAY_ENDS_WITHIN: Duration = Duration::from_millis(500);
+const CAPTURE_ENDS_WITHIN: Duration = Duration::from_millis(300);
+const INFERENCE_ENDS_WITHIN: Duration = Duration::from_millis(100);
+/// Between two looks at whether a thread has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// What has become of the threads.
+pub enum Event {
+    /// All goes on.
+    Going,
+    /// The source or a limit has come to its end, and the last picture is shown.
+    Over,
+    /// The source cannot be read any further.
+    SourceFailed(anyhow::Error),
+    /// The sink that was to be released is out of the display's hands: to be dropped where that may take long.
+    SinkReleased(Box<dyn Sink>),
+    /// The sink failed and was closed; the display goes on without one until it is given another.
+    SinkFailed(anyhow::Error),
+    /// The thread that captured panicked; the pipeline goes on without pictures until it is given another feed.
+    CaptureLost,
+    /// The thread that showed panicked: there will be no more pictures.
+    DisplayLost,
+}
+
+struct Capture {
+    thread: JoinHandle<Ended>,
+    stop: Arc<AtomicBool>,
+    /// It has let go of its feed.
+    done: Arc<AtomicBool>,
+    told: Option<Instant>,
+    is_said: bool,
+}
+
+/// Sets a flag whichever way a thread ends.
+struct SetsOnDrop(Arc<AtomicBool>);
+
+impl Drop for SetsOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// A pipeline that runs. Dropping it tells its threads to end.
+pub struct Pipeline<S> {
+    boxes: Arc<Boxes>,
+    walks: Arc<Mailbox<NewWalk<S>>>,
+    start: Instant,
+    display: Option<JoinHandle<Outcome>>,
+    left: Receiver<Left>,
+    capture: Option<Capture>,
+    /// Told to end, and not ended yet.
+    former: Vec<Capture>,
+    worker: Option<Worker>,
+    /// Given up, and not ended yet.
+    hanging: Vec<Worker>,
+    hanging_is_said: bool,
+    load: Option<Load<S>>,
+    loads: (Sender<Loaded<S>>, Receiver<Loaded<S>>),
+    /// The number of the load that counts.
+    loading: u64,
+    latencies: Latencies,
+    counts: Option<crate::capture::live::Counts>,
+    lost_threads: u32,
+    /// A sink is to be handed out and not closed.
+    is_wanted: bool,
+}
+
+struct Loaded<S> {
+    number: u64,
+    walk: Result<Walk<S>>,
+}
+
+impl<S> Drop for Pipeline<S> {
+    fn drop(&mut self) {
+        self.boxes.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<S: Segmenter + Send + 'static> Pipeline<S> {
+    /// Starts the display and the inference thread; without a sink, a feed and a model yet.
+    ///
+    /// # Errors
+    /// 74 if there can be no more threads.
+    pub fn start(settings: Settings, mut observer: Box<dyn Observer>) -> Result<Pipeline<S>> {
+        let boxes = Arc::new(Boxes::new(settings));
+        let walks = Arc::new(Mailbox::default());
+        let (to_us, left) = mpsc::channel();
+        let theirs = boxes.clone();
+        let display = spawn("display", move || display::work(&theirs, &to_us, &mut *observer))?;
+        let worker = Worker::start(&boxes, &walks).map_err(no_thread)?;
+        Ok(Pipeline {
+            boxes,
+            walks,
+            start: Instant::now(),
+            display: Some(display),
+            left,
+            capture: None,
+            former: Vec::new(),
+            worker: Some(worker),
+            hanging: Vec::new(),
+            hanging_is_said: false,
+            load: None,
+            loads: mpsc::channel(),
+            loading: 0,
+            latencies: Latencies::default(),
+            counts: None,
+            lost_threads: 0,
+            is_wanted: false,
+        })
+    }
+
+    /// From the next frame on.
+    pub fn set_settings(&mut self, settings: Settings) {
+        self.boxes.settings.set(settings);
+    }
+
+    /// Shows on another sink from the next frame on; the one before is closed.
+    pub fn set_sink(&mut self, sink: Box<dyn Sink>) {
+        self.boxes.sink.put(SinkOrder::Take(sink));
+    }
+
+    /// Has the display let go of its sink, for the device is wanted: [`Event::SinkReleased`] brings it. Until there is another
+    /// one, nobody sees anything.
+    pub fn release_sink(&mut self) {
+        self.is_wanted = true;
+        self.boxes.sink.put(SinkOrder::Release);
+    }
+
+    /// Takes pictures from another feed from now on. The one before is told to end; a camera waits for it for a moment, for
+    /// they may be the same device.
+    ///
+    /// # Errors
+    /// 74 if there can be no more threads.
+    pub fn set_feed(&mut self, feed: Feed) -> Result<()> {
+        self.end_feed();
+        let (boxes, start, stop) = (self.boxes.clone(), self.start, Arc::new(AtomicBool::new(false)));
+        let (theirs, done) = (stop.clone(), Arc::new(AtomicBool::new(false)));
+        let (mine, before) = (SetsOnDrop(done.clone()), self.former.last().map(|former| former.done.clone()));
+        let thread = spawn("capture", move || {
+            let _done = mine;
+            let end = Instant::now() + CAPTURE_ENDS_WITHIN;
+            while before.as_ref().is_some_and(|done| !done.load(Ordering::Acquire)) && Instant::now() < end {
+                thread::sleep(LOOK_EVERY);
+            }
+            capture::work(feed, &boxes, &theirs, start)
+        })?;
+        self.capture = Some(Capture { thread, stop, done, told: None, is_said: false });
+        Ok(())
+    }
+
+    fn end_feed(&mut self) {
+        if let Some(mut capture) = self.capture.take() {
+            capture.stop.store(true, Ordering::Relaxed);
+            capture.told = Some(Instant::now());
+            self.former.push(capture);
+        }
+    }
+
+    /// Loads and tests a model in a thread of its own. While there is none, the state is self-test; one that is in charge
+    /// stays so until the new one has passed.
+    ///
+    /// # Errors
+    /// 74 if there can be no more threads.
+    pub fn load(&mut self, load: Load<S>) -> Result<()> {
+        if self.boxes.assistance.get() == Assistance::Lost {
+            self.boxes.assistance.set(Assistance::Loading);
+        }
+        self.loading += 1;
+        let (number, sender, theirs) = (self.loading, self.loads.0.clone(), load.clone());
+        self.load = Some(load);
+        spawn("loader", move || {
+            let walk = inference::tested(|| theirs());
+            // Nobody waits for it any more.
+            let _ = sender.send(Loaded { number, walk });
+        })
+        .map(|_| ())
+    }
+
+    /// Puts a model in charge that has passed its test; `load` makes it again.
+    pub fn adopt(&mut self, walk: Walk<S>, load: Load<S>) {
+        self.loading += 1;
+        self.load = Some(load);
+        self.walks.put(NewWalk(walk));
+    }
+
+    /// Whether a model is in charge, or on its way.
+    pub fn has_model(&self) -> bool {
+        self.boxes.assistance.get() != Assistance::Lost
+    }
+
+    /// Looks after the threads; to be called every few milliseconds.
+    pub fn attend(&mut self) -> Event {
+        while let Ok(loaded) = self.loads.1.try_recv() {
+            self.take_loaded(loaded);
+        }
+        self.watch_inference();
+        self.collect_former();
+        while let Ok(left) = self.left.try_recv() {
+            match left {
+                Left::Released(sink) if std::mem::take(&mut self.is_wanted) => {
+                    return Event::SinkReleased(sink);
+                }
+                Left::Released(_) => close(left),
+                Left::Failed(sink, error) => {
+                    close(Left::Released(sink));
+                    return Event::SinkFailed(error);
+                }
+            }
+        }
+        if let Some(capture) = self.capture.take_if(|capture| capture.thread.is_finished()) {
+            match self.take_ended(capture) {
+                Some(Ok(())) => self.boxes.display.close(),
+                Some(Err(error)) => return Event::SourceFailed(error),
+                None => return Event::CaptureLost,
+            }
+        }
+        match &self.display {
+            Some(display) if !display.is_finished() => Event::Going,
+            Some(_) if self.boxes.display.is_over() => Event::Over,
+            _ => Event::DisplayLost,
+        }
+    }
+
+    fn take_loaded(&mut self, loaded: Loaded<S>) {
+        // What another load has overtaken.
+        if loaded.number != self.loading {
+            return;
+        }
+        match loaded.walk {
+            Ok(walk) => self.walks.put(NewWalk(walk)),
+            Err(error) => {
+                self.boxes.assistance.set(Assistance::Lost);
+                self.boxes.lost.put((Reason::Model(one_line(&error)), error));
+            }
+        }
+    }
+
+    /// Gives up an inference thread that hangs or has ended, and puts another in its place.
+    fn watch_inference(&mut self) {
+        self.hanging.retain(|worker| !worker.thread.is_finished());
+        let stuck_after = self.boxes.settings.get().stuck_after;
+        let is_lost = match &self.worker {
+            None => true,
+            Some(worker) => worker.thread.is_finished() || worker.progress.silent_for() > stuck_after,
+        };
+        if !is_lost || self.boxes.is_stopping() {
+            return;
+        }
+        if self.hanging.len() >= MOST_HANGING {
+            if !std::mem::replace(&mut self.hanging_is_said, true) {
+                log::error!(
+                    "{MOST_HANGING} inference threads hang: no other is started until one of them ends; \
+                     restart the program, and check the machine's memory and temperature"
+                );
+            }
+            return;
+        }
+        self.hanging_is_said = false;
+        if let Some(worker) = self.worker.take() {
+            match worker.thread.is_finished() {
+                true => {
+                    log::error!("the inference thread has ended unexpectedly: another takes its place");
+                    self.lost_threads += 1;
+                }
+                false => {
+                    log::error!(
+                        "inference has not answered for {:.0} s: another thread takes its place",
+                        worker.progress.silent_for().as_secs_f64()
+                    );
+                    self.hanging.push(worker);
+                }
+            }
+        }
+        match Worker::start(&self.boxes, &self.walks) {
+            Ok(worker) => self.worker = Some(worker),
+            Err(error) => log::error!("no other inference thread can be started: {error}"),
+        }
+        if let Some(load) = self.load.clone()
+            && self.boxes.assistance.get() != Assistance::Lost
+        {
+            self.boxes.assistance.set(Assistance::Loading);
+            if let Err(error) = self.load(load) {
+                log::error!("the model cannot be loaded again: {error:#}");
+            }
+        }
+    }
+
+    fn collect_former(&mut self) {
+        for capture in std::mem::take(&mut self.former) {
+            match capture.thread.is_finished() {
+                // What went wrong with it while it ended is no longer of interest.
+                true => drop(self.take_ended(capture)),
+                false => self.former.push(capture),
+            }
+        }
+        for capture in &mut self.former {
+            if !capture.is_said && capture.told.is_some_and(|told| told.elapsed() > CAPTURE_HANGS_AFTER) {
+                capture.is_said = true;
+                log::error!("the thread of a former source does not end: its device or file does not answer");
+            }
+        }
+    }
+
+    /// What a capture thread left behind; `None` if it panicked.
+    fn take_ended(&mut self, capture: Capture) -> Option<Result<()>> {
+        match capture.thread.join() {
+            Ok(ended) => {
+                self.latencies.merge(&ended.latencies);
+                self.counts = ended.counts.or(self.counts);
+                Some(ended.error.map_or(Ok(()), Err))
+            }
+            Err(_) => {
+                self.lost_threads += 1;
+                None
+            }
+        }
+    }
+
+    /// Ends all threads, the display's first, so that the console is back whatever the others do. Threads that do not end in
+    /// time are left behind. Takes less than a second, and hardly longer than the display once `hurry` says so.
+    pub fn end(mut self, hurry: &dyn Fn() -> bool) -> Outcome {
+        self.boxes.stop.store(true, Ordering::Relaxed);
+        let mut outcome = match self
+            .display
+            .take()
+            .and_then(|thread| joined(thread, DISPLAY_ENDS_WITHIN, "display", &|| false))
+        {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(())) => Outcome { display_lost: true, ..Outcome::default() },
+            None => Outcome::default(),
+        };
+        while let Ok(left) = self.left.try_recv() {
+            close(left);
+        }
+        if let Some((_, error)) = self.boxes.lost.try_take() {
+            outcome.lost = Some(error);
+        }
+        self.end_feed();
+        let end = Instant::now() + CAPTURE_ENDS_WITHIN;
+        while !self.former.is_empty() && Instant::now() < end && !hurry() {
+            self.collect_former();
+            thread::sleep(LOOK_EVERY);
+        }
+        if !self.former.is_empty() {
+            log::warn!(
+                "the capture thread does not end and is left behind: its device or file does not answer"
+            );
+        }
+        if let Some(worker) = self.worker.take() {
+            match joined(worker.thread, INFERENCE_ENDS_WITHIN, "inference", hurry) {
+                Some(Ok(latencies)) => outcome.latencies.merge(&latencies),
+                Some(Err(())) => self.lost_threads += 1,
+                None => {}
+            }
+        }
+        outcome.captured = self.boxes.captured.load(Ordering::Relaxed);
+        outcome.damaged = self.boxes.damaged.load(Ordering::Relaxed);
+        outcome.counts = self.counts;
+        outcome.latencies.merge(&self.latencies);
+        outcome.skipped = self.boxes.inference.overwritten();
+        outcome.not_shown += self.boxes.display.overwritten();
+        outcome.lost_threads = self.lost_threads;
+        outcome
+    }
+}
+
+/// One run by itself: until the source ends, a limit is reached, `stop` is set, or source or sink fail.
+///
+/// # Errors
+/// The source's or the display's. That assistance was lost is not an error but in the outcome.
+pub fn run<S: Segmenter + Send + 'static>(
+    feed: Feed,
+    load: Load<S>,
+    sink: Box<dyn Sink>,
+    settings: &Settings,
+    stop: &AtomicBool,
+    observer: Box<dyn Observer>,
+) -> Result<Outcome> {
+    let mut pipeline = Pipeline::start(settings.clone(), observer)?;
+    pipeline.set_sink(sink);
+    pipeline.load(load)?;
+    pipeline.set_feed(feed)?;
+    let mut error = None;
+    while !stop.load(Ordering::Relaxed) {
+        match pipeline.attend() {
+            Event::Going | Event::SinkReleased(_) => thread::sleep(LOOK_EVERY),
+            Event::Over => break,
+            Event::SourceFailed(failed) | Event::SinkFailed(failed) => {
+                error = Some(failed);
+                break;
+            }
+            Event::CaptureLost | Event::DisplayLost => {
+                error = Some(Fault::new(Exit::Assertion, "a thread panicked: the log says which and where"));
+                break;
+            }
+        }
+    }
+    let outcome = pipeline.end(&|| false);
+    error.map_or(Ok(outcome), Err)
+}
+
+/// Drops what the display let go of, in a thread of its own: devices may take long to close.
+fn close(left: Left) {
+    // If there can be no thread, the closure is dropped here, and the device with it.
+    if let Err(error) = thread::Builder::new().name("closer".into()).spawn(move || drop(left)) {
+        log::warn!("a display is closed by the supervising thread, for no other can be started: {error}");
+    }
+}
+
+fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
+    thread::Builder::new().name(name.into()).spawn(work).map_err(no_thread)
+}
+
+fn no_thread(error: std::io::Error) -> anyhow::Error {
+    Fault::io(format!("cannot start a thread: {error}"))
+}
+
+/// A thread's result; an error if it panicked, `None` if it did not end in time.
+fn joined<T>(
+    thread: JoinHandle<T>,
+    patience: Duration,
+    name: &str,
+    hurry: &dyn Fn() -> bool,
+) -> Option<Result<T, ()>> {
+    let end = Instant::now() + patience;
+    while !thread.is_finished() {
+        if Instant::now() >= end || hurry() {
+            log::warn!("the {name} thread does not end and is left behind");
+            return None;
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    Some(thread.join().map_err(|_| ()))
+}
