@@ -126,8 +126,8 @@ fn a_profile_is_reloaded_or_refused_and_the_end_comes_when_it_is_asked_for() {
     profile(at, &format!("{camera}[overlay]\ntint_percent = 10.0\n"));
     said.lock().unwrap().clear();
     send(Signal::HUP);
-    wait_for(&said, "read anew");
-    wait_for(&said, "→ assist");
+    wait_for(&said, "the profile was read again and is in force");
+    assert!(!said.lock().unwrap().contains("assist"), "assistance went on: {}", said.lock().unwrap());
     send(Signal::TERM);
     let begun = Instant::now();
     let status = loop {

@@ -192,19 +192,14 @@ fn a_mode_that_the_hardware_does_not_take_is_passed_over() {
 }
 
 #[test]
-fn a_monitor_without_a_possible_mode_is_dark_and_then_an_error() {
+fn a_monitor_without_a_possible_mode_stays_dark_and_is_tried_for_ever() {
     let mut rig = Rig::with(Abilities { most_px: 10, ..Abilities::all() }, &Wanted::default());
     let mut dark = 0;
-    let error = loop {
-        match rig.frame() {
-            Ok((shown, _)) => assert_eq!(shown, Shown::Skipped),
-            Err(error) => break error,
-        }
-        dark += usize::from(rig.kms.dark().is_some());
-        assert!(dark < 10_000);
-    };
-    assert!(line(&error).contains("takes none of the monitor's modes"), "{error:#}");
-    assert!(dark > 400, "ten seconds: {dark}");
+    for _ in 0..20_000 {
+        assert_eq!(rig.frame().unwrap().0, Shown::Skipped, "never an error");
+        dark += usize::from(rig.kms.dark().is_some_and(|why| why.contains("takes none of the monitor's modes")));
+    }
+    assert!(dark > 19_000, "{dark}");
 }
 
 #[test]
@@ -374,7 +369,7 @@ fn what_cannot_be_opened_says_so() {
     let told = with(Abilities { atomic: false, ..Abilities::all() }, &Wanted::default(), &|_| ());
     assert!(told.starts_with("/dev/dri/card9 (fake) has no atomic mode setting"), "{told}");
     let told = with(Abilities::all(), &Wanted::default(), &|gpu| gpu.take_master());
-    assert!(told.contains("may not rule /dev/dri/card9"), "{told}");
+    assert!(told.starts_with("not DRM master on /dev/dri/card9"), "{told}");
     let wanted = Wanted { connector: Some("DP-3".into()), ..Wanted::default() };
     let told = with(Abilities::all(), &wanted, &|_| ());
     assert_eq!(told, "no connector DP-3 on /dev/dri/card9: it has HDMI-A-1, HDMI-A-2");
