@@ -39,6 +39,7 @@ pub mod health;
 pub mod latency;
 pub mod logging;
 pub mod overlay;
+mod panics;
 pub mod pipeline;
 pub mod preprocess;
 pub mod score;

@@ -7,12 +7,14 @@ python3 scripts/oracle/make_models.py OUT_DIR
 - OUT_DIR/unet: plain 3x3 convolutions with ReLU, max pooling, bilinear doubling and skips, 192 x 192.
 
 Beside each bundle lies its float original, OUT_DIR/NAME.f32.onnx (input: f32 [1, 3, S, S] = (pixel - 127) / 128). The weights are
-random, then normalised channel by channel as batch normalisation would do it: nothing is learnt, but every range is alive.
-Needs numpy, onnx and onnxruntime. The same packages give the same files.
+random, then normalised channel by channel as batch normalisation would do it: nothing is learnt, but every range is alive. Each
+bundle's golden frame is a picture of which onnxruntime's probabilities all lie below the bundle's threshold: its mask is black.
+Needs numpy, onnx, onnxruntime and pillow. The same packages give the same files.
 """
 
 import argparse
 import hashlib
+import io
 import logging
 import pathlib
 import sys
@@ -23,6 +25,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from PIL import Image
 
 from nets import session
 
@@ -210,10 +213,18 @@ def shape(value):
     return [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
 
 
-def manifest(name, model, contract, digest):
+def png(pixels):
+    """A grey `[H, W]` or RGB `[H, W, 3]` picture of u8 as a PNG file's bytes."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def manifest(name, model, contract, threshold, files):
     tensors = ""
     for what, value, (scale, zero_point) in zip(["input", "output"], [model.graph.input[0], model.graph.output[0]], contract):
         tensors += f"\n[{what}]\nname = \"{value.name}\"\nshape = {shape(value)}\nscale = {scale!r}\nzero_point = {zero_point}\n"
+    listed = "".join(f'"{path}" = "{hashlib.sha256(content).hexdigest()}"\n' for path, content in sorted(files.items()))
     return f"""format_version = 1
 name = "{name}"
 model_version = "0"
@@ -222,13 +233,17 @@ model = "model.onnx"
 field_of_view = "whole-frame"
 {tensors}
 [decision]
-threshold = 0.5
+threshold = {threshold!r}
 min_region_share = 0.0
-min_peak = 0.5
+min_peak = {threshold!r}
 
 [gate]
 appear = 1
 window = 1
+
+[[golden]]
+frame = "golden/frame.png"
+mask = "golden/mask.png"
 
 [provenance]
 data = []
@@ -236,8 +251,7 @@ seeds = []
 commit = "random weights, onnxruntime {onnxruntime.__version__}'s quantiser"
 
 [files]
-"model.onnx" = "{digest}"
-"""
+{listed}"""
 
 
 def write(out, name, net, model):
@@ -252,10 +266,17 @@ def write(out, name, net, model):
     agreement = np.corrcoef(logits.ravel(), net.values["logits"].ravel())[0, 1]
     assert values > 100, f"{name}: its output has but {values} different values"
     bundle = out / name
-    bundle.mkdir(parents=True, exist_ok=True)
+    scale, zero_point = contract[1]
+    highest = 1 / (1 + np.exp(-scale * (float(logits[0].max()) - zero_point)))
+    assert highest < 0.9999, f"{name}: a probability of {highest} leaves no room for a threshold above it"
+    side = stored.shape[-1]
+    files = {"model.onnx": onnx_bytes, "golden/frame.png": png(np.ascontiguousarray(stored[0].transpose(1, 2, 0))),
+             "golden/mask.png": png(np.zeros((side, side), np.uint8))}
+    (bundle / "golden").mkdir(parents=True, exist_ok=True)
     (out / f"{name}.f32.onnx").write_bytes(model)
-    (bundle / "model.onnx").write_bytes(onnx_bytes)
-    (bundle / "manifest.toml").write_text(manifest(name, quantised, contract, hashlib.sha256(onnx_bytes).hexdigest()))
+    for path, content in files.items():
+        (bundle / path).write_bytes(content)
+    (bundle / "manifest.toml").write_text(manifest(name, quantised, contract, (1 + float(highest)) / 2, files))
     print(f"{bundle}: {len(quantised.graph.node)} nodes, {values} different logits, correlation with f32 {agreement:.3f}")
 
 

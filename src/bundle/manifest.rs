@@ -13,7 +13,8 @@ pub struct Manifest {
     pub format_version: u32,
     pub name: String,
     pub model_version: String,
-    /// Never decreases; a cart refuses a bundle with a lower one than it has run.
+    /// Meant to grow with every release, so that a cart can tell a step back. This version only records it: a bundle with a
+    /// lower one than has run before is not refused.
     pub rollback_index: u64,
     /// The ONNX file that the cart runs, relative to the bundle.
     pub model: String,
@@ -22,10 +23,11 @@ pub struct Manifest {
     pub field_of_view: FieldOfViewRule,
     pub decision: Decision,
     pub gate: Gate,
+    /// One at least: with them a cart checks that the model runs as it should.
     #[serde(default)]
     pub golden: Vec<Golden>,
     pub provenance: Provenance,
-    /// sha256 in hex of every file of the bundle but the manifest and its signature, by relative path.
+    /// sha256 in hex of every file of the bundle but the manifest and a signature, by relative path.
     pub files: BTreeMap<String, String>,
 }
 
@@ -69,7 +71,7 @@ pub struct Gate {
     pub window: u32,
 }
 
-/// A frame and the mask (0/255, at the frame's size) that the engine must make of it.
+/// A frame and the mask (0/255, at the frame's size) that the engine must make of it, both PNG.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Golden {

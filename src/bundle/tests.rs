@@ -1,10 +1,45 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+
 use super::*;
 use crate::fault::{Exit, exit_of};
 
+/// A grey picture, small when compressed, whatever its size.
+fn png(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let picture = image::GrayImage::from_pixel(width, height, image::Luma([255]));
+    picture.write_to(&mut std::io::Cursor::new(&mut bytes), image::ImageFormat::Png).unwrap();
+    bytes
+}
+
+/// The length and the checksum that a chunk of a PNG picture has around its content.
+fn chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let crc = !kind.iter().chain(content).fold(!0u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    });
+    [&(content.len() as u32).to_be_bytes()[..], kind, content, &crc.to_be_bytes()].concat()
+}
+
+/// A PNG picture's first bytes, which claim a size and a palette, and no pixels.
+fn png_head(width: u32, height: u32, depth: u8, colour: u8) -> Vec<u8> {
+    let sides = [width.to_be_bytes(), height.to_be_bytes()].concat();
+    let head = chunk(b"IHDR", &[&sides[..], &[depth, colour, 0, 0, 0]].concat());
+    [&b"\x89PNG\r\n\x1a\n"[..], &head].concat()
+}
+
 /// A bundle whose model is no network: opening must not care.
 fn write_bundle(directory: &Path) -> String {
-    let files =
-        [("model.onnx", b"not a network".as_slice()), ("MODEL_CARD.md", b"# Card"), ("golden/a.png", b"a")];
+    write_golden(directory, &png(8, 8), &png(8, 8), 1)
+}
+
+/// One whose manifest names the same golden frame several times.
+fn write_golden(directory: &Path, frame: &[u8], mask: &[u8], times: usize) -> String {
+    let files = [
+        ("model.onnx", b"not a network".as_slice()),
+        ("MODEL_CARD.md", b"# Card"),
+        ("golden/a.png", frame),
+        ("golden/b.png", mask),
+    ];
     let mut listed = String::new();
     for (name, bytes) in files {
         let path = directory.join(name);
@@ -12,6 +47,7 @@ fn write_bundle(directory: &Path) -> String {
         fs::write(path, bytes).unwrap();
         listed += &format!("{name:?} = {:?}\n", digest(bytes));
     }
+    let golden = "[[golden]]\nframe = \"golden/a.png\"\nmask = \"golden/b.png\"\n".repeat(times);
     let manifest = format!(
         r#"format_version = 1
 name = "test"
@@ -36,10 +72,7 @@ min_peak = 0.6
 [gate]
 appear = 3
 window = 5
-[[golden]]
-frame = "golden/a.png"
-mask = "golden/a.png"
-[provenance]
+{golden}[provenance]
 data = []
 seeds = []
 commit = ""
@@ -75,12 +108,32 @@ fn refused_with_manifest(from: &str, to: &str) -> String {
 fn a_whole_bundle_opens_and_reads() {
     let directory = tempfile::tempdir().unwrap();
     write_bundle(directory.path());
-    fs::write(directory.path().join(SIGNATURE), b"signed").unwrap();
     let bundle = Bundle::open(directory.path()).unwrap();
     assert_eq!(bundle.manifest.rollback_index, 3);
-    assert_eq!(bundle.read("golden/a.png").unwrap(), b"a");
-    let unlisted = bundle.read(MANIFEST).unwrap_err();
-    assert_eq!(exit_of(&unlisted), Exit::Data);
+    assert_eq!(bundle.model(), b"not a network");
+    assert_eq!(bundle.read("model.onnx").unwrap(), b"not a network");
+    assert_eq!(bundle.read("golden/a.png").unwrap(), png(8, 8));
+    for not_kept in ["MODEL_CARD.md", MANIFEST, "nowhere"] {
+        assert_eq!(exit_of(&bundle.read(not_kept).unwrap_err()), Exit::Data, "{not_kept}");
+    }
+    assert_eq!(bundle.golden().len(), 1);
+    let golden = bundle.golden().get(0).unwrap().unwrap();
+    assert_eq!((golden.frame.width_px(), golden.frame.height_px()), (8, 8));
+    assert_eq!(golden.mask, [255; 64]);
+    assert!(bundle.golden().get(1).is_none());
+    assert_eq!(bundle.golden_frames().unwrap().len(), 1);
+}
+
+#[test]
+fn a_signature_is_neither_read_nor_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    write_bundle(directory.path());
+    fs::write(directory.path().join(SIGNATURE), b"\xff\xfe").unwrap();
+    Bundle::open(directory.path()).unwrap();
+    // Beneath another folder it is a file like any other.
+    fs::write(directory.path().join("golden").join(SIGNATURE), b"").unwrap();
+    let error = Bundle::open(directory.path()).unwrap_err();
+    assert!(format!("{error:#}").contains("does not list it"), "{error:#}");
 }
 
 #[test]
@@ -98,20 +151,108 @@ fn every_changed_byte_is_noticed() {
 }
 
 #[test]
-fn a_change_after_opening_is_noticed() {
+fn what_was_opened_stays_whatever_becomes_of_the_files() {
+    let spoils: [fn(&Path); 4] = [
+        |path| fs::write(path, b"another").unwrap(),
+        |path| fs::File::options().write(true).open(path).unwrap().set_len(0).unwrap(),
+        |path| fs::remove_file(path).unwrap(),
+        |path| {
+            fs::remove_file(path).unwrap();
+            symlink("/dev/zero", path).unwrap();
+        },
+    ];
+    for spoil in spoils {
+        let directory = tempfile::tempdir().unwrap();
+        write_bundle(directory.path());
+        let bundle = Bundle::open(directory.path()).unwrap();
+        for name in [MANIFEST, "model.onnx", "MODEL_CARD.md", "golden/a.png", "golden/b.png"] {
+            spoil(&directory.path().join(name));
+        }
+        assert_eq!(bundle.model(), b"not a network");
+        let golden = bundle.golden().clone();
+        drop(bundle);
+        assert_eq!(golden.get(0).unwrap().unwrap().mask, [255; 64]);
+    }
+}
+
+#[test]
+fn a_bundle_without_golden_frames_or_with_too_many_is_refused() {
+    for (times, part) in [(0, "no golden frame"), (33, "33 golden frames, more than 32")] {
+        let directory = tempfile::tempdir().unwrap();
+        write_golden(directory.path(), &png(8, 8), &png(8, 8), times);
+        let error = Bundle::open(directory.path()).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Data);
+        assert!(format!("{error:#}").contains(part), "{error:#}");
+    }
     let directory = tempfile::tempdir().unwrap();
-    write_bundle(directory.path());
-    let bundle = Bundle::open(directory.path()).unwrap();
-    fs::write(directory.path().join("model.onnx"), b"another").unwrap();
-    assert_eq!(exit_of(&bundle.read("model.onnx").unwrap_err()), Exit::Data);
+    write_golden(directory.path(), &png(8, 8), &png(8, 8), 32);
+    assert_eq!(Bundle::open(directory.path()).unwrap().golden_frames().unwrap().len(), 32);
+}
+
+#[test]
+fn golden_frames_are_bounded_before_any_is_decoded() {
+    let small = png(8, 8);
+    let (most, of_most) = (png_head(2048, 2048, 8, 2), png_head(2048, 2048, 8, 0));
+    for (frame, mask, times, part) in [
+        (&png_head(8192, 8192, 8, 2), &png_head(8192, 8192, 8, 0), 30, "8192 × 8192 pixels are too large"),
+        (&png_head(2048, 2049, 8, 2), &png_head(2048, 2049, 8, 0), 1, "too large"),
+        (&png_head(0, 8, 8, 2), &small, 1, "too large"),
+        (&png_head(1, 8193, 8, 2), &small, 1, "too large"),
+        (&most, &of_most, 5, "more than 16777216"),
+        (&small, &png(8, 9), 1, "not of its frame's size"),
+        (&b"GIF89a".to_vec(), &small, 1, "must be a PNG picture"),
+        (&small, &vec![], 1, "must be a PNG picture"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        write_golden(directory.path(), frame, mask, times);
+        let error = Bundle::open(directory.path()).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Data);
+        let message = format!("{error:#}");
+        assert!(message.contains(part) && !message.contains('\n'), "{part}: {message}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    write_golden(directory.path(), &most, &of_most, 4);
+    Bundle::open(directory.path()).unwrap();
+}
+
+#[test]
+fn a_golden_frame_that_is_cut_or_makes_the_decoder_panic_is_refused() {
+    // A palette of one entry, and pixels that name the second: the decoder reads beyond it.
+    let rows: Vec<u8> = (0..8).flat_map(|_| [0u8, 0b1010_1010]).collect();
+    let mut packed = vec![0x78, 0x01, 0x01, rows.len() as u8, 0, !(rows.len() as u8), 0xff];
+    let (low, high) = rows.iter().fold((1u32, 0u32), |(low, high), &byte| {
+        let low = (low + u32::from(byte)) % 65521;
+        (low, (high + low) % 65521)
+    });
+    packed.extend_from_slice(&rows);
+    packed.extend_from_slice(&(high << 16 | low).to_be_bytes());
+    let palette =
+        [png_head(8, 8, 1, 3), chunk(b"PLTE", &[1, 2, 3]), chunk(b"IDAT", &packed), chunk(b"IEND", b"")];
+    let whole = png(8, 8);
+    for (frame, refused) in [(whole[..whole.len() / 2].to_vec(), true), (palette.concat(), false)] {
+        let directory = tempfile::tempdir().unwrap();
+        write_golden(directory.path(), &frame, &whole, 1);
+        let bundle = Bundle::open(directory.path()).unwrap();
+        match bundle.golden_frames() {
+            Ok(_) => assert!(!refused, "half a picture was taken for a whole one"),
+            Err(error) => {
+                assert_eq!(exit_of(&error), Exit::Data);
+                let message = format!("{error:#}");
+                assert!(
+                    message.contains("a.png: it is a damaged PNG") && !message.contains('\n'),
+                    "{message}"
+                );
+            }
+        }
+    }
 }
 
 #[test]
 fn missing_and_extra_files_are_refused() {
     let (exit, message) = refused(|directory, _| fs::remove_file(directory.join("golden/a.png")).unwrap());
     assert!(exit == Exit::Data && message.contains("golden/a.png"), "{message}");
-    let (exit, message) = refused(|directory, _| fs::write(directory.join("golden/b.png"), b"b").unwrap());
-    assert!(exit == Exit::Data && message.contains("golden/b.png"), "{message}");
+    let (exit, message) = refused(|directory, _| fs::write(directory.join("golden/c.png"), b"b").unwrap());
+    assert!(exit == Exit::Data && message.contains("golden/c.png"), "{message}");
     let (exit, message) = refused(|directory, _| fs::remove_file(directory.join(MANIFEST)).unwrap());
     assert!(exit == Exit::Data && message.contains("not a bundle"), "{message}");
 }
@@ -122,27 +263,53 @@ fn a_folder_that_is_not_there_is_an_io_error() {
     assert_eq!(exit_of(&error), Exit::Io);
 }
 
-#[cfg(unix)]
 #[test]
 fn links_are_refused() {
     let (exit, message) = refused(|directory, _| {
         let path = directory.join("MODEL_CARD.md");
         let elsewhere = tempfile::NamedTempFile::new().unwrap().into_temp_path().keep().unwrap();
         fs::rename(&path, &elsewhere).unwrap();
-        std::os::unix::fs::symlink(elsewhere, path).unwrap();
+        symlink(elsewhere, path).unwrap();
     });
     assert!(exit == Exit::Data && message.contains("MODEL_CARD.md"), "{message}");
 }
 
-#[cfg(unix)]
 #[test]
-fn a_manifest_that_is_no_plain_file_is_refused() {
-    // A pipe would make opening wait, a socket stands for it.
-    let (exit, message) = refused(|directory, _| {
-        fs::remove_file(directory.join(MANIFEST)).unwrap();
-        std::os::unix::net::UnixListener::bind(directory.join(MANIFEST)).unwrap();
-    });
-    assert!(exit == Exit::Data && message.contains("plain file"), "{message}");
+fn a_special_file_in_place_of_any_file_is_refused_at_once() {
+    for name in [MANIFEST, "model.onnx", "MODEL_CARD.md", "golden/a.png", SIGNATURE, "more"] {
+        for pipe in [true, false] {
+            let begun = std::time::Instant::now();
+            let (exit, message) = refused(|directory, _| {
+                let path = directory.join(name);
+                // What is not there need not be removed.
+                let _ = fs::remove_file(&path);
+                match pipe {
+                    true => {
+                        use rustix::fs::{CWD, FileType, Mode, mknodat};
+                        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+                    }
+                    false => drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
+                }
+            });
+            assert!(exit == Exit::Data && message.contains("plain file"), "{message}");
+            assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+        }
+    }
+}
+
+#[test]
+fn a_file_where_the_bundle_should_be_is_named() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = Bundle::open(file.path()).unwrap_err();
+    assert_eq!(exit_of(&error), Exit::Data);
+    assert!(format!("{error:#}").contains("not a folder"), "{error:#}");
+}
+
+#[test]
+fn folders_in_folders_are_bounded() {
+    let (exit, message) =
+        refused(|directory, _| fs::create_dir_all(directory.join("d/".repeat(40))).unwrap());
+    assert!(exit == Exit::Data && message.contains("deep"), "{message}");
 }
 
 #[test]
@@ -178,7 +345,7 @@ fn manifests_that_make_no_sense_are_refused() {
         ("\"model.onnx\" = ", "\"/etc/passwd\" = ", "leads out"),
         ("\"model.onnx\" = ", "\"model\\n.onnx\" = ", "leads out"),
         ("\"model.onnx\" = \"", "\"model.onnx\" = \"0", "digest"),
-        ("mask = \"golden/a.png\"", "mask = \"golden/c.png\"", "golden/c.png"),
+        ("mask = \"golden/b.png\"", "mask = \"golden/c.png\"", "golden/c.png"),
         ("shape = [1, 3, 256, 256]", "shape = [1, 3, 256, 255]", "input"),
         ("shape = [1, 3, 256, 256]", "shape = [1, 3, 99999999, 99999999]", "input"),
         ("shape = [1, 1, 64, 64]", "shape = [1, 2, 64, 64]", "output"),

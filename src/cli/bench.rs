@@ -73,6 +73,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let options = Options { threads, cores, kernels: arguments.kernels.clone(), ..Options::default() };
     let mut engine = Engine::load(&bundle, &options)?;
     let load_ms = milliseconds(start.elapsed());
+    let manifest = bundle.into_manifest();
 
     let mut input = vec![0u8; engine.input_shape().iter().product()];
     rand_chacha::ChaCha8Rng::seed_from_u64(0).fill(input.as_mut_slice());
@@ -90,8 +91,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     times.sort_by(f64::total_cmp);
     let report = Report {
         schema: 1,
-        name: bundle.manifest.name.clone(),
-        model_version: bundle.manifest.model_version.clone(),
+        name: manifest.name,
+        model_version: manifest.model_version,
         kernels: engine.kernels(),
         threads: arguments.threads,
         runs: arguments.runs,

@@ -50,7 +50,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let options = Options { kernels: arguments.kernels.clone(), ..Options::default() };
     let mut engine = Engine::load(&bundle, &options)?;
     let path = bundle.path(&bundle.manifest.model);
-    let mut twin = FloatTwin::from_onnx(&bundle.map(&bundle.manifest.model)?)
+    let mut twin = FloatTwin::from_onnx(bundle.model())
         .map_err(|error| Fault::data(format!("{}: {error:#}", path.display())))?;
 
     let (scale, zero_point) = engine.output_quantisation();

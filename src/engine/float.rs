@@ -11,8 +11,8 @@ use tract_onnx::pb::{ModelProto, NodeProto, TensorProto, tensor_proto::DataType}
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::plan::SimpleState;
 
-use super::{catch_panics, import, one_line};
-use crate::fault::Fault;
+use super::{finished, import, memory};
+use crate::panics;
 
 /// A network in float.
 pub struct FloatTwin {
@@ -23,7 +23,7 @@ impl FloatTwin {
     /// From the ONNX file that [`super::Engine::from_onnx`] loads.
     ///
     /// # Errors
-    /// A [`Fault`] of damaged or unsupported data.
+    /// As [`super::Engine::from_onnx`].
     pub fn from_onnx(bytes: &[u8]) -> Result<FloatTwin> {
         let build = || -> Result<FloatTwin> {
             let model = rewrite(import::checked(bytes)?)?;
@@ -31,10 +31,8 @@ impl FloatTwin {
             let plan = TypedSimplePlan::new(model.into_optimized()?)?;
             Ok(FloatTwin { state: SimpleState::new(&plan)? })
         };
-        match catch_panics(build) {
-            Some(built) => built.map_err(|error| Fault::data(one_line(&error))),
-            None => Err(Fault::data("tract's float road cannot make sense of it")),
-        }
+        memory::check(bytes.len())?;
+        finished(panics::caught(build))
     }
 
     /// Runs the network: `input` is `[H, W, C] u8`, `logits` the output's stored values.
@@ -116,7 +114,7 @@ impl Rewrite {
                 self.nodes.push(node);
                 return Ok(());
             }
-            other => bail!("{other} has no float form here"),
+            other => bail!("polyp-edge has no float form of {other}"),
         };
         let mut inputs = vec![];
         for (position, steps) in tensors {

@@ -2,6 +2,7 @@
 //!
 //! | file | job |
 //! |---|---|
+//! | `memory` | asks for what loading takes before it is needed |
 //! | `wire` | bounds what reading a file may take |
 //! | `proto` | refuses files whose sizes or names make no sense, before tract sees them |
 //! | `import` | ONNX → tract's typed model, quantised nodes marked |
@@ -24,6 +25,7 @@ pub mod float;
 mod import;
 pub mod kernels;
 mod lower;
+mod memory;
 mod operands;
 mod ops;
 mod program;
@@ -32,7 +34,6 @@ pub mod quantise;
 mod threads;
 mod wire;
 
-use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -40,7 +41,8 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::plan::SimpleState;
 
 use crate::bundle::Bundle;
-use crate::fault::Fault;
+use crate::fault::{Fault, exit_of};
+use crate::panics;
 use program::Program;
 use threads::Pool;
 
@@ -150,9 +152,11 @@ impl Engine {
         // Before the model is read: unknown kernels are not the file's fault.
         let machine = Machine::new(options)?;
         let manifest = &bundle.manifest;
-        let bytes = bundle.map(&manifest.model)?;
-        let named = |error| Fault::data(format!("{}: {error:#}", bundle.path(&manifest.model).display()));
-        let engine = Engine::on(machine, &bytes, options).map_err(named)?;
+        let named = |error: anyhow::Error| {
+            let message = format!("{}: {error:#}", bundle.path(&manifest.model).display());
+            Fault::new(exit_of(&error), message)
+        };
+        let engine = Engine::on(machine, bundle.model(), options).map_err(named)?;
         let (scale, zero_point) = engine.output_quantisation();
         let nchw = |[height, width, channels]: [usize; 3]| [1, channels, height, width];
         let fits = nchw(engine.input) == manifest.input.shape
@@ -160,18 +164,24 @@ impl Engine {
             && (scale, zero_point) == (manifest.output.scale, manifest.output.zero_point);
         match fits {
             true => Ok(engine),
-            false => Err(named(anyhow::anyhow!(
-                "it makes {:?} of {:?} (scale {scale}, zero point {zero_point}), the manifest says otherwise",
+            false => Err(named(Fault::data(format!(
+                "it makes {:?} of {:?} with scale {scale} and zero point {zero_point}, but the manifest says {:?} of {:?} \
+                 with scale {} and zero point {}; write the bundle again with polyp-host export",
                 nchw(engine.output),
-                nchw(engine.input)
-            ))),
+                nchw(engine.input),
+                manifest.output.shape,
+                manifest.input.shape,
+                manifest.output.scale,
+                manifest.output.zero_point
+            )))),
         }
     }
 
     /// Loads a model from an ONNX file's bytes.
     ///
     /// # Errors
-    /// A [`Fault`] of damaged or unsupported data that names the node, or of unknown kernels.
+    /// A [`Fault`]: exit 65 for damaged or unsupported data, with the node's name; 74 where memory does not suffice; 2
+    /// for unknown kernels.
     pub fn from_onnx(bytes: &[u8], options: &Options) -> anyhow::Result<Engine> {
         Engine::on(Machine::new(options)?, bytes, options)
     }
@@ -219,10 +229,8 @@ impl Engine {
                 core: options.cores.first().copied(),
             })
         };
-        match catch_panics(build) {
-            Some(built) => built.map_err(|error| Fault::data(one_line(&error))),
-            None => Err(Fault::data("the importer cannot make sense of it")),
-        }
+        memory::check(bytes.len())?;
+        finished(panics::caught(build))
     }
 
     /// Keeps the calling thread, which is going to run the model, to the first of the options' cores, if there is one.
@@ -326,6 +334,15 @@ fn copy_logits(outputs: &[TValue], logits: &mut [u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a file's building came to; `None` if it panicked.
+fn finished<T>(built: Option<anyhow::Result<T>>) -> anyhow::Result<T> {
+    match built {
+        Some(Err(error)) if memory::is_short(&error) => Err(memory::short()),
+        Some(built) => built.map_err(|error| Fault::data(one_line(&error))),
+        None => Err(Fault::data("the ONNX importer failed on it; write it again with polyp-host export")),
+    }
+}
+
 /// An error's chain on one line of a sensible length.
 fn one_line(error: &anyhow::Error) -> String {
     const LONGEST: usize = 300;
@@ -335,25 +352,4 @@ fn one_line(error: &anyhow::Error) -> String {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }
-}
-
-thread_local! {
-    static QUIET: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-}
-
-/// Runs what may panic on hostile bytes; `None` if it did. Nothing is printed.
-fn catch_panics<T>(work: impl FnOnce() -> T) -> Option<T> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !QUIET.get() {
-                usual(panic);
-            }
-        }));
-    });
-    QUIET.set(true);
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-    QUIET.set(false);
-    outcome.ok()
 }

@@ -3,11 +3,12 @@
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use polyp_edge::bundle::manifest::{Decision, FieldOfViewRule, Gate, Manifest, Provenance, TensorContract};
+use polyp_edge::bundle::manifest::{
+    Decision, FieldOfViewRule, Gate, Golden, Manifest, Provenance, TensorContract,
+};
 use polyp_edge::bundle::{MANIFEST, digest};
 
 const SIDE: u64 = 64;
@@ -102,6 +103,16 @@ pub fn write_model(folder: &Path, model: &[u8]) {
     let side = SIDE as usize;
     let tensor =
         |name: &str, shape, scale| TensorContract { name: name.into(), shape, scale, zero_point: 127 };
+    // Nothing is bright in the dark, and everything in the light.
+    let plain = |level: u8| {
+        let mut png = std::io::Cursor::new(Vec::new());
+        let picture = image::GrayImage::from_pixel(SIDE as u32, SIDE as u32, image::Luma([level]));
+        picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
+        png.into_inner()
+    };
+    let contents =
+        [("model.onnx", model.to_vec()), ("golden/dark.png", plain(0)), ("golden/light.png", plain(255))];
+    let golden = |name: &str| Golden { frame: name.into(), mask: name.into() };
     let manifest = Manifest {
         format_version: 1,
         name: "bright".into(),
@@ -113,12 +124,14 @@ pub fn write_model(folder: &Path, model: &[u8]) {
         field_of_view: FieldOfViewRule::Find,
         decision: Decision { threshold: 0.7, min_region_share: 0.002, min_peak: 0.8 },
         gate: Gate { appear: 1, window: 1 },
-        golden: Vec::new(),
+        golden: vec![golden("golden/dark.png"), golden("golden/light.png")],
         provenance: Provenance::default(),
-        files: BTreeMap::from([("model.onnx".into(), digest(model))]),
+        files: contents.iter().map(|(name, bytes)| ((*name).to_owned(), digest(bytes))).collect(),
     };
-    std::fs::create_dir_all(folder).unwrap();
-    std::fs::write(folder.join("model.onnx"), model).unwrap();
+    std::fs::create_dir_all(folder.join("golden")).unwrap();
+    for (name, bytes) in &contents {
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
     std::fs::write(folder.join(MANIFEST), toml::to_string(&manifest).unwrap()).unwrap();
 }
 
