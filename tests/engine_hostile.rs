@@ -303,3 +303,35 @@ fn padding_that_every_output_sees_gives_the_same_bytes_on_every_kernel_set() {
         assert_eq!(run(kernels.name), expected, "{}", kernels.name);
     }
 }
+
+/// A network whose input is of an ONNX type, of nodes that are (op, output).
+fn float_network(kind: u64, nodes: &[(&str, &str)]) -> Vec<u8> {
+    let sides: Vec<u8> = [1, 3, 32, 32].iter().flat_map(|&side| field(1, &number(1, side))).collect();
+    let fact = field(1, &[number(1, kind), field(2, &sides)].concat());
+    let value = [field(1, b"input"), field(2, &fact)].concat();
+    let mut before = "input";
+    let mut graph = vec![field(11, &value), field(12, &[field(1, b"output"), field(2, &fact)].concat())];
+    for (op, output) in nodes {
+        graph.push(node(op, &[before], output));
+        before = output;
+    }
+    [number(1, 8), field(7, &graph.concat()), field(8, &number(2, 13))].concat()
+}
+
+#[test]
+fn models_of_another_form_are_told_which_form_is_read() {
+    let qdq = [("QuantizeLinear", "q"), ("DequantizeLinear", "d"), ("Conv", "output")];
+    let float = [("Conv", "c"), ("Relu", "output")];
+    for (kind, nodes, parts) in [
+        (1, &qdq[..], ["in QDQ form", "float, not u8"]),
+        (1, &float, ["it is a float model", "float, not u8"]),
+        (10, &float, ["it is a float model", "float16, not u8"]),
+        (3, &float, ["of another kind", "int8, not u8"]),
+        (2, &float, ["node \"c\" (Conv)", "no op that polyp-edge has in int8"]),
+    ] {
+        let message = refusal(&float_network(kind, nodes));
+        for part in parts.iter().chain(&["QOperator", "QLinearConv", "polyp-host export"]) {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! From ONNX bytes to tract's typed model, in which every node that has an int8 op here is a [`Quantised`] marker.
 
+use prost::Message;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{ModelProto, NodeProto};
 use tract_onnx::tract_hir::internal::*;
@@ -61,7 +62,7 @@ impl Window {
             "VALID" => Padding::Explicit([0; 4]),
             "SAME_UPPER" => Padding::Same { upper: true },
             "SAME_LOWER" => Padding::Same { upper: false },
-            other => bail!("auto_pad {other:?} is unknown"),
+            other => bail!("auto_pad {other:?} is not known"),
         };
         let window = Window {
             kernel: pair("kernel_shape")?,
@@ -79,7 +80,7 @@ impl Window {
         let mut before = [0; 2];
         let mut output = [0; 2];
         for axis in 0..2 {
-            ensure!(kernel[axis] > 0 && kernel[axis] <= 64, "a window {kernel:?} makes no sense");
+            ensure!(kernel[axis] > 0 && kernel[axis] <= 64, "a window of {kernel:?} is not within 1 to 64");
             let reach = (kernel[axis] - 1) * self.dilations[axis] + 1;
             let (first, last) = match &self.padding {
                 Padding::Explicit(pads) => (pads[axis], pads[axis + 2]),
@@ -92,10 +93,10 @@ impl Window {
             };
             ensure!(
                 first < reach && last < reach || reach == 1 && first + last == 0,
-                "padding hides the input"
+                "the padding hides the input: it is as wide as the window"
             );
             let padded = input[axis] + first + last;
-            ensure!(padded >= reach, "the window is larger than the input");
+            ensure!(padded >= reach, "the window is larger than its padded input");
             before[axis] = first;
             output[axis] = (padded - reach) / self.strides[axis] + 1;
         }
@@ -114,7 +115,7 @@ fn sensible<const N: usize>(node: &NodeProto, name: &str, values: Vec<usize>) ->
 
 fn absent(node: &NodeProto, name: &str, usual: i64) -> TractResult<()> {
     let value = node.get_attr_opt::<i64>(name)?.unwrap_or(usual);
-    ensure!(value == usual, "{name} = {value} is not supported");
+    ensure!(value == usual, "{name} = {value} is not supported; it must be {usual}");
     Ok(())
 }
 
@@ -122,8 +123,8 @@ fn kind(node: &NodeProto, opset: i64) -> TractResult<Kind> {
     let contributed = node.op_type.starts_with("QLinear") && node.op_type != "QLinearConv";
     let domain = if contributed { "com.microsoft" } else { "" };
     let given = node.domain.trim_start_matches("ai.onnx");
-    ensure!(given == domain, "it is of domain {:?} instead of {domain:?}", node.domain);
-    ensure!(node.output.len() == 1, "it has {} outputs", node.output.len());
+    ensure!(given == domain, "its operator domain is {:?}; it must be {domain:?}", node.domain);
+    ensure!(node.output.len() == 1, "it has {} outputs instead of 1", node.output.len());
     Ok(match node.op_type.as_str() {
         "QLinearConv" => {
             let groups = node.get_attr_opt::<usize>("group")?.unwrap_or(1);
@@ -134,7 +135,10 @@ fn kind(node: &NodeProto, opset: i64) -> TractResult<Kind> {
         "QLinearMul" => Kind::Multiply,
         "QLinearConcat" => {
             let axis = node.get_attr_opt::<i64>("axis")?;
-            ensure!(matches!(axis, Some(1 | -3)), "axis {axis:?} is not the channels'");
+            ensure!(
+                matches!(axis, Some(1 | -3)),
+                "it joins along axis {axis:?}; only the channels, axis 1, can be joined"
+            );
             Kind::Concatenate
         }
         "QLinearGlobalAveragePool" => {
@@ -148,12 +152,12 @@ fn kind(node: &NodeProto, opset: i64) -> TractResult<Kind> {
             Kind::MaxPool(Window::new(node)?)
         }
         "Resize" => resize(node, opset)?,
-        other => bail!("{other} has no int8 op"),
+        other => bail!("polyp-edge has no int8 op {other}"),
     })
 }
 
 fn resize(node: &NodeProto, opset: i64) -> TractResult<Kind> {
-    ensure!(opset >= 11, "it is of operator set {opset}; 11 is the least");
+    ensure!(opset >= 11, "operator set {opset} is not supported; 11 is the least");
     absent(node, "antialias", 0)?;
     absent(node, "exclude_outside", 0)?;
     ensure!(node.get_attr_opt_vec::<i64>("axes")?.is_none(), "axes are not supported");
@@ -261,9 +265,7 @@ impl TypedOp for Marker {
 /// An ONNX file whose sizes and names make sense.
 pub fn checked(bytes: &[u8]) -> anyhow::Result<ModelProto> {
     wire::check(bytes)?;
-    let model = tract_onnx::onnx()
-        .proto_model_for_read(&mut std::io::Cursor::new(bytes))
-        .map_err(|_| Fault::data("it is not ONNX, or damaged"))?;
+    let model = ModelProto::decode(bytes).map_err(|_| Fault::data("it is not ONNX, or damaged"))?;
     proto::check(&model).map_err(|error| Fault::data(format!("{error:#}")))?;
     Ok(model)
 }
@@ -281,7 +283,11 @@ pub fn typed_model(bytes: &[u8], allow_fallback: bool) -> anyhow::Result<TypedMo
     };
     let mut nodes = model.graph.iter().flat_map(|graph| &graph.node);
     if let Some(node) = nodes.find(|node| !known(node)) {
-        return Err(Fault::data(format!("{} has no int8 op", proto::describe(node))));
+        return Err(Fault::data(format!(
+            "{} is no op that polyp-edge has in int8; {}",
+            proto::describe(node),
+            proto::WHAT_IS_READ
+        )));
     }
     onnx.model_for_proto_model(&model)
         .and_then(|model| model.into_typed())

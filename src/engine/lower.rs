@@ -64,8 +64,15 @@ impl Lowering<'_> {
     fn node(&mut self, node: &TypedNode) -> Result<()> {
         let outlet = OutletId::new(node.id, 0);
         if node.op_is::<TypedSource>() {
-            let shape = self.source.outlet_fact(outlet)?.shape.as_concrete().context("not fixed")?;
-            let &[1, channels, height, width] = shape else { bail!("the input is {shape:?}") };
+            let shape = self
+                .source
+                .outlet_fact(outlet)?
+                .shape
+                .as_concrete()
+                .context("the input's size is not fixed")?;
+            let &[1, channels, height, width] = shape else {
+                bail!("the input is {shape:?} instead of [1, C, H, W]")
+            };
             let mapped = self.model.add_source(&*node.name, u8::fact([1, height, width, channels]))?;
             self.outlets.insert(outlet, mapped);
             // Until a node gives pixels another meaning, they stand for themselves.
@@ -73,7 +80,7 @@ impl Lowering<'_> {
         } else if let Some(marker) = node.op_as::<Marker>() {
             self.marked(node, &marker.0)?;
         } else if !node.op_is::<Const>() {
-            ensure!(self.options.allow_fallback, "it has no int8 op");
+            ensure!(self.options.allow_fallback, "polyp-edge has no int8 op for it");
             self.fallback(node)?;
         }
         Ok(())
@@ -89,7 +96,7 @@ impl Lowering<'_> {
         };
         // Nodes may share constants: the file's size bounds neither.
         self.weights = self.weights.saturating_add(operands.packed_weights()?);
-        ensure!(self.weights <= MOST_WEIGHTS, "all nodes' weights are too many");
+        ensure!(self.weights <= MOST_WEIGHTS, "up to here, all nodes have more than {MOST_WEIGHTS} weights");
         let op = match operands.passing(self.kernels)? {
             Some(op) => {
                 if let Some(&quantisation) = self.quantisations.get(&source(0)?) {
@@ -104,7 +111,10 @@ impl Lowering<'_> {
             }
         };
         self.bytes += op.output_shape().iter().product::<usize>() as u64;
-        ensure!(self.bytes <= MOST_BYTES, "all nodes' tensors are too large");
+        ensure!(
+            self.bytes <= MOST_BYTES,
+            "up to here, all nodes' results are too large: more than {MOST_BYTES} bytes"
+        );
         let mut inputs = vec![];
         for position in operands.tensors() {
             let mapped = self.outlets.get(&source(position)?);
@@ -161,19 +171,22 @@ impl Lowering<'_> {
     }
 
     fn finish(mut self) -> Result<Lowered> {
-        let &[input] = self.source.input_outlets()? else { bail!("there is not one input") };
-        let &[output] = self.source.output_outlets()? else { bail!("there is not one output") };
+        let &[input] = self.source.input_outlets()? else { bail!("it must have one input") };
+        let &[output] = self.source.output_outlets()? else { bail!("it must have one output") };
         let input = *self.outlets.get(&input).context("nothing uses the input")?;
-        let mapped = *self.outlets.get(&output).context("the output is a constant")?;
+        let mapped = *self.outlets.get(&output).context("the output is a constant, or the input itself")?;
         let quantisation = self.quantisations.get(&output);
         let output_quantisation = *quantisation.context("the output has no scale and zero point")?;
         let total: u64 = self.nodes.iter().map(|node| node.multiply_adds).sum();
-        ensure!(total <= MOST_MULTIPLY_ADDS, "{total} multiply-adds are too many");
+        ensure!(
+            total <= MOST_MULTIPLY_ADDS,
+            "a frame takes {total} multiply-adds, more than {MOST_MULTIPLY_ADDS}"
+        );
         self.model.select_output_outlets(&[mapped])?;
         let shape = |model: &TypedModel, outlet| -> Result<Shape> {
             match model.outlet_fact(outlet)?.shape.as_concrete() {
                 Some(&[1, height, width, channels]) => Ok([height, width, channels]),
-                _ => bail!("input or output are not [1, H, W, C]"),
+                _ => bail!("the input or the output is not of rank 4 with a batch of 1"),
             }
         };
         Ok(Lowered {

@@ -22,6 +22,9 @@ const MOST_NODES: usize = 10_000;
 /// The most inputs of all nodes.
 const MOST_INPUTS: usize = 100_000;
 
+/// What a person whose model was refused should do.
+pub const WHAT_IS_READ: &str = "polyp-edge reads int8 models in QOperator form (QLinearConv, QLinearAdd …): write it with polyp-host export";
+
 /// That the model can be handed to the importer.
 pub fn check(model: &ModelProto) -> Result<()> {
     let graph = model.graph.as_ref().ok_or_else(|| anyhow::anyhow!("there is no graph in it"))?;
@@ -60,7 +63,18 @@ fn check_interface<'a>(graph: &'a GraphProto, known: &mut HashSet<&'a str>) -> R
     else {
         anyhow::bail!("the input {:?} has no type", input.name);
     };
-    ensure!(fact.elem_type == DataType::Uint8 as i32, "the input {:?} is not u8", input.name);
+    if fact.elem_type != DataType::Uint8 as i32 {
+        let given =
+            DataType::try_from(fact.elem_type).map_or("unknown", |kind| kind.as_str_name()).to_lowercase();
+        let between_floats =
+            |node: &NodeProto| matches!(&*node.op_type, "QuantizeLinear" | "DequantizeLinear");
+        let what = match graph.node.iter().any(between_floats) {
+            true => "it is a model in QDQ form (float ops between QuantizeLinear and DequantizeLinear)",
+            false if given.contains("float") || given == "double" => "it is a float model",
+            false => "it is a model of another kind",
+        };
+        anyhow::bail!("{what}: its input {:?} is {given}, not u8; {WHAT_IS_READ}", input.name);
+    }
     let shape: Vec<i64> = fact
         .shape
         .iter()
@@ -74,7 +88,11 @@ fn check_interface<'a>(graph: &'a GraphProto, known: &mut HashSet<&'a str>) -> R
         && shape[0] == 1
         && shape.iter().all(|&side| (1..=LONGEST_SIDE as i64).contains(&side))
         && shape.iter().product::<i64>() <= MOST_VALUES as i64;
-    ensure!(sensible, "the input {:?} is {shape:?} instead of a fixed [1, C, H, W]", input.name);
+    ensure!(
+        sensible,
+        "the input {:?} is {shape:?} instead of a fixed [1, C, H, W] (0 stands for a size that is not fixed)",
+        input.name
+    );
     known.insert(input.name.as_str());
     Ok(())
 }
@@ -94,7 +112,7 @@ fn check_node<'a>(node: &'a NodeProto, known: &mut HashSet<&'a str>) -> Result<(
     for input in node.input.iter().filter(|input| !input.is_empty()) {
         ensure!(known.contains(input.as_str()), "nothing before {what} makes its input {input:?}");
     }
-    ensure!(node.output.iter().any(|output| !output.is_empty()), "{what} makes nothing");
+    ensure!(node.output.iter().any(|output| !output.is_empty()), "{what} has no output");
     for output in node.output.iter().filter(|output| !output.is_empty()) {
         ensure!(known.insert(output.as_str()), "{what} makes {output:?} for the second time");
     }
@@ -121,7 +139,10 @@ fn check_constant(tensor: &TensorProto) -> Result<()> {
         Ok(DataType::Uint8 | DataType::Int8) => (1, tensor.int32_data.len()),
         Ok(DataType::Int32) => (4, tensor.int32_data.len()),
         Ok(DataType::Int64) => (8, tensor.int64_data.len()),
-        _ => anyhow::bail!("the constant {name:?} is of type {}, which no op here takes", tensor.data_type),
+        _ => anyhow::bail!(
+            "the constant {name:?} is of ONNX type {}, which no int8 op of polyp-edge takes",
+            tensor.data_type
+        ),
     };
     let agree = match tensor.raw_data.is_empty() {
         true => listed == values,

@@ -44,7 +44,7 @@ impl Message {
 
 /// That reading the file takes memory within bounds.
 pub fn check(bytes: &[u8]) -> Result<()> {
-    ensure!(bytes.len() <= LARGEST, "{} bytes are too many for a model", bytes.len());
+    ensure!(bytes.len() <= LARGEST, "{} bytes are too many for a model; {LARGEST} are the most", bytes.len());
     let mut left = MOST_FIELDS;
     count(bytes, Message::Model, &mut left)
 }
