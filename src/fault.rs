@@ -17,8 +17,6 @@ pub enum Exit {
     Device = 69,
     /// Reading or writing failed.
     Io = 74,
-    /// A signature does not fit.
-    Signature = 76,
     /// A board profile is wrong.
     Configuration = 78,
 }
