@@ -5,7 +5,7 @@ use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use polyp_edge_fuzz::dice::Dice;
 use polyp_edge_fuzz::{models, oracle, seeds};
 
-fuzz_target!(init: seeds::write_if_asked(false), |bytes: &[u8]| oracle::model(bytes));
+fuzz_target!(init: seeds::write_if_asked(seeds::of_models), |bytes: &[u8]| oracle::model(bytes));
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     let mut dice = Dice::new(u64::from(seed));

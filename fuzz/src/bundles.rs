@@ -1,17 +1,32 @@
 //! Bundle folders out of bytes: flags, the manifest's length (u16), its text, the model.
 //!
-//! In the text, `@model` and `@card` stand for the right digests: a model that was changed is still the manifest's.
+//! In the text, `@model`, `@card` and `@golden` stand for the right digests: a model that was changed is still the
+//! manifest's.
 
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use polyp_edge::bundle::{MANIFEST, SIGNATURE, digest};
 
 use crate::dice::Dice;
-use crate::{LONGEST, models};
+use crate::{LONGEST, models, pictures};
 
 const CARD: &[u8] = b"# Card";
+
+/// A golden frame, and its own mask.
+fn golden() -> &'static [u8] {
+    static PNG: OnceLock<Vec<u8>> = OnceLock::new();
+    PNG.get_or_init(|| pictures::png(&image::GrayImage::new(8, 8).into()))
+}
+
+/// An empty folder that goes when it is dropped; in memory, where the machine has such a file system.
+pub fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    tempfile::Builder::new().prefix("polyp-fuzz-").tempdir_in(parent).expect("a folder can be made")
+}
 
 /// What a folder holds beside or instead of manifest and model.
 const NO_MANIFEST: u8 = 1;
@@ -49,7 +64,10 @@ pub fn write(bytes: &[u8], folder: &Path) -> io::Result<bool> {
     let has = |flag: u8| flags & flag != 0;
     if !has(NO_MANIFEST) {
         let written = match std::str::from_utf8(manifest) {
-            Ok(text) => text.replace("@model", &digest(model)).replace("@card", &digest(CARD)).into_bytes(),
+            Ok(text) => {
+                let text = text.replace("@model", &digest(model)).replace("@card", &digest(CARD));
+                text.replace("@golden", &digest(golden())).into_bytes()
+            }
             Err(_) => manifest.to_vec(),
         };
         fs::write(folder.join(MANIFEST), written)?;
@@ -57,6 +75,7 @@ pub fn write(bytes: &[u8], folder: &Path) -> io::Result<bool> {
     if !has(NO_MODEL) {
         fs::write(folder.join("model.onnx"), model)?;
     }
+    fs::write(folder.join("golden.png"), golden())?;
     fs::create_dir(folder.join("cards"))?;
     fs::write(folder.join("cards/card.md"), CARD)?;
     if has(UNLISTED) {

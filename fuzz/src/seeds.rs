@@ -1,9 +1,12 @@
-//! Where fuzzing starts: the networks of the engine's own tests, and bundles around some of them.
+//! Where fuzzing starts: the networks of the engine's own tests, bundles around some of them, and what the other targets
+//! draw.
 
 use std::fs;
 use std::path::Path;
 
-use polyp_edge::bundle::manifest::{Decision, FieldOfViewRule, Gate, Manifest, Provenance, TensorContract};
+use polyp_edge::bundle::manifest::{
+    Decision, FieldOfViewRule, Gate, Golden, Manifest, Provenance, TensorContract,
+};
 use polyp_edge::engine::{Engine, Options};
 
 use crate::{bundles, models};
@@ -41,32 +44,28 @@ fn networks() -> anyhow::Result<Vec<(String, &'static [u8])>> {
     Ok(networks)
 }
 
-/// Writes the seeds of models, or those of bundles, into a folder.
-///
+/// Names and contents of files to start from.
+pub type Seeds = Vec<(String, Vec<u8>)>;
+
 /// # Errors
-/// If one cannot be written.
-pub fn write(folder: &Path, of_bundles: bool) -> anyhow::Result<()> {
-    fs::create_dir_all(folder)?;
+/// If the engine's test cases cannot be read.
+pub fn of_models() -> anyhow::Result<Seeds> {
+    Ok(networks()?.into_iter().map(|(name, network)| (name, network.to_vec())).collect())
+}
+
+/// # Errors
+/// As [`of_models`].
+pub fn of_bundles() -> anyhow::Result<Seeds> {
+    let mut seeds = vec![];
     for (index, (name, network)) in networks()?.into_iter().enumerate() {
-        let seed = match of_bundles {
-            false => Some(network.to_vec()),
-            true => match models::for_bundle(network) {
-                Some(network) => Some(bundle(&network)?),
-                // What no manifest describes ends early: a few will do.
-                None => {
-                    if index % 8 == 0 {
-                        Some(bundle(network)?)
-                    } else {
-                        None
-                    }
-                }
-            },
-        };
-        if let Some(seed) = seed.filter(|seed| seed.len() <= LONGEST_SEED) {
-            fs::write(folder.join(name), seed)?;
+        match models::for_bundle(network) {
+            Some(network) => seeds.push((name, bundle(&network)?)),
+            // What no manifest describes ends early: a few will do.
+            None if index % 8 == 0 => seeds.push((name, bundle(network)?)),
+            None => {}
         }
     }
-    Ok(())
+    Ok(seeds)
 }
 
 /// A bundle whose manifest says of the network what is so, as far as a manifest can.
@@ -79,33 +78,46 @@ fn bundle(network: &[u8]) -> anyhow::Result<Vec<u8>> {
         });
     let tensor =
         |shape, scale, zero_point| TensorContract { name: "tensor".into(), shape, scale, zero_point };
-    let files = [("model.onnx", "@model"), ("cards/card.md", "@card")];
-    let manifest = Manifest {
+    let files = [("model.onnx", "@model"), ("cards/card.md", "@card"), ("golden.png", "@golden")];
+    let manifest =
+        manifest(tensor(nchw(input), 0.0078125, 127), tensor(nchw(output), scale, zero_point), &files);
+    let manifest = toml::to_string(&manifest)?;
+    bundles::join(0, manifest.as_bytes(), network).ok_or_else(|| anyhow::anyhow!("a manifest is too long"))
+}
+
+/// A manifest with one golden frame, `golden.png`, which is its own mask.
+pub fn manifest(input: TensorContract, output: TensorContract, files: &[(&str, &str)]) -> Manifest {
+    Manifest {
         format_version: 1,
         name: "seed".into(),
         model_version: "1".into(),
         rollback_index: 0,
         model: "model.onnx".into(),
-        input: tensor(nchw(input), 0.0078125, 127),
-        output: tensor(nchw(output), scale, zero_point),
+        input,
+        output,
         field_of_view: FieldOfViewRule::Find,
         decision: Decision { threshold: 0.5, min_region_share: 0.001, min_peak: 0.6 },
         gate: Gate { appear: 3, window: 5 },
-        golden: vec![],
+        golden: vec![Golden { frame: "golden.png".into(), mask: "golden.png".into() }],
         provenance: Provenance::default(),
-        files: files.map(|(name, digest)| (name.to_owned(), digest.to_owned())).into(),
-    };
-    let manifest = toml::to_string(&manifest)?;
-    bundles::join(0, manifest.as_bytes(), network).ok_or_else(|| anyhow::anyhow!("a manifest is too long"))
+        files: files.iter().map(|&(name, digest)| (name.to_owned(), digest.to_owned())).collect(),
+    }
 }
 
 /// Writes seeds and ends the process if `POLYP_FUZZ_SEEDS` names a folder for them.
-pub fn write_if_asked(of_bundles: bool) {
-    if let Some(folder) = std::env::var_os("POLYP_FUZZ_SEEDS") {
-        if let Err(error) = write(Path::new(&folder), of_bundles) {
-            eprintln!("{}: {error:#}", Path::new(&folder).display());
-            std::process::exit(74);
+pub fn write_if_asked(seeds: fn() -> anyhow::Result<Seeds>) {
+    let Some(folder) = std::env::var_os("POLYP_FUZZ_SEEDS") else { return };
+    let folder = Path::new(&folder);
+    let write = || -> anyhow::Result<()> {
+        fs::create_dir_all(folder)?;
+        for (name, seed) in seeds()?.into_iter().filter(|(_, seed)| seed.len() <= LONGEST_SEED) {
+            fs::write(folder.join(name), seed)?;
         }
-        std::process::exit(0);
+        Ok(())
+    };
+    if let Err(error) = write() {
+        eprintln!("{}: {error:#}", folder.display());
+        std::process::exit(74);
     }
+    std::process::exit(0);
 }

@@ -17,7 +17,7 @@ pub mod camera;
 pub mod colour;
 pub mod device;
 pub mod facts;
-mod jpeg;
+pub mod jpeg;
 pub mod kernel;
 pub mod layout;
 pub mod negotiate;
