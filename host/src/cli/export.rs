@@ -38,6 +38,7 @@ pub struct Arguments {
     name: String,
     #[arg(long, default_value = "0.1.0")]
     model_version: String,
+    /// Written to the manifest and meant to grow with every release. This version of polyp-edge does not enforce it.
     #[arg(long, default_value_t = 1)]
     rollback_index: u64,
     /// Also write the float network, outside the bundle.
