@@ -183,3 +183,26 @@ fn too_little_memory_is_said_and_never_ends_in_a_signal() {
     }
     assert!(short > 0 && loaded > 0, "{short} refused, {loaded} loaded: the test proves little");
 }
+
+#[test]
+fn the_tests_own_bundle_passes_its_self_test() {
+    let folder = tempfile::tempdir().unwrap();
+    bundle::write(&folder.path().join("model"));
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("boards/base.toml");
+    fs::copy(base, folder.path().join("base.toml")).unwrap();
+    let text = "name = \"test\"\ninherits = \"base\"\n[model]\nbundle = \"model\"\n";
+    fs::write(folder.path().join("test.toml"), text).unwrap();
+    let check = || bundle::polyp_edge(folder.path(), &["check", "--board", "test.toml"]);
+    let output = check();
+    let (text, errors) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success() && text.contains("golden   2 frames as they must be"), "{text}{errors}");
+    assert!(errors.is_empty(), "{errors}");
+    // A signature is neither verified nor taken for verified.
+    fs::write(folder.path().join("model/manifest.toml.sig"), b"signature").unwrap();
+    let output = check();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{errors}");
+    assert!(errors.contains("manifest.toml.sig: this version does not verify signatures"), "{errors}");
+    assert_eq!(errors.trim_end().lines().count(), 1, "{errors}");
+}
