@@ -120,9 +120,9 @@ fn the_program_outlives_its_bundle() {
     assert!(whole > 5 && refused > 0, "{whole} loaded, {refused} refused: the test proves little");
 }
 
-/// Runs `model` on a bundle with so many KiB of address space.
-fn limited(bundle: &Path, kib: usize) -> Output {
-    let line = format!("ulimit -v {kib}; exec \"$0\" model \"$1\"");
+/// Runs `model` on a bundle under a limit, as `ulimit` takes it.
+fn limited(bundle: &Path, limit: &str) -> Output {
+    let line = format!("ulimit {limit}; exec \"$0\" model \"$1\"");
     Command::new("sh")
         .args(["-c", &line, env!("CARGO_BIN_EXE_polyp-edge")])
         .arg(bundle)
@@ -155,7 +155,7 @@ fn golden_frames_that_would_fill_the_memory_are_refused_within_little() {
         fs::write(spoilt.path().join("golden/light.png"), &png).unwrap();
         fs::write(spoilt.path().join(MANIFEST), text).unwrap();
         // One of the pictures alone would be 64 MiB.
-        let output = limited(spoilt.path(), 60 << 10);
+        let output = limited(spoilt.path(), "-v 61440");
         let message = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(65), "{message}");
         let part =
@@ -169,7 +169,7 @@ fn too_little_memory_is_said_and_never_ends_in_a_signal() {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/full");
     let (mut short, mut loaded) = (0, 0);
     for kib in (16 << 10..240 << 10).step_by(4 << 10) {
-        let output = limited(&model, kib);
+        let output = limited(&model, &format!("-v {kib}"));
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         match output.status.code() {
             Some(0) => loaded += 1,
@@ -182,6 +182,13 @@ fn too_little_memory_is_said_and_never_ends_in_a_signal() {
         }
     }
     assert!(short > 0 && loaded > 0, "{short} refused, {loaded} loaded: the test proves little");
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_does_not_end_the_program() {
+    // The sealed copy counts as a file: one beyond the limit would be a signal.
+    let output = limited(&shipped(), "-f 16");
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
