@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use crate::bundle::GoldenFrame;
 use crate::bundle::manifest::{FieldOfViewRule, Gate, Manifest};
+use crate::bundle::{GoldenFrame, GoldenFrames};
 use crate::detect::{Detector, Regions};
 use crate::engine::Engine;
 use crate::fault::Fault;
@@ -44,6 +44,32 @@ impl Segmenter for Engine {
     }
 }
 
+/// Frames whose masks are known, one at a time.
+pub trait Golden: Send {
+    fn count(&self) -> usize;
+    /// `None` if there is no such frame.
+    fn frame(&self, index: usize) -> Option<Result<GoldenFrame>>;
+}
+
+/// Decoded anew each time: only their files are kept.
+impl Golden for GoldenFrames {
+    fn count(&self) -> usize {
+        self.len()
+    }
+    fn frame(&self, index: usize) -> Option<Result<GoldenFrame>> {
+        self.get(index)
+    }
+}
+
+impl Golden for Vec<GoldenFrame> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+    fn frame(&self, index: usize) -> Option<Result<GoldenFrame>> {
+        self.get(index).cloned().map(Ok)
+    }
+}
+
 /// How the field of view is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Following {
@@ -75,7 +101,7 @@ pub struct Walk<S> {
     logits: Vec<u8>,
     shape: [usize; 3],
     mapping: Mapping,
-    golden: Vec<GoldenFrame>,
+    golden: Box<dyn Golden>,
     gate: Gate,
     mask: Vec<u8>,
 }
@@ -103,7 +129,7 @@ impl<S: Segmenter> Walk<S> {
             shape,
             mapping: Mapping::new(Rect { x: 0, y: 0, width: 1, height: 1 }, height),
             segmenter,
-            golden: Vec::new(),
+            golden: Box::new(Vec::new()),
             gate: manifest.gate,
             mask: Vec::new(),
         })
@@ -115,8 +141,8 @@ impl<S: Segmenter> Walk<S> {
     }
 
     /// With frames whose masks are known, for [`Self::check`].
-    pub fn with_golden(self, golden: Vec<GoldenFrame>) -> Walk<S> {
-        Walk { golden, ..self }
+    pub fn with_golden(self, golden: impl Golden + 'static) -> Walk<S> {
+        Walk { golden: Box::new(golden), ..self }
     }
 
     /// How often a region must be seen before it is shown, as the bundle says.
@@ -125,7 +151,7 @@ impl<S: Segmenter> Walk<S> {
     }
 
     pub fn golden_frames(&self) -> usize {
-        self.golden.len()
+        self.golden.count()
     }
 
     /// That a golden frame's mask comes out as it must, to the pixel. A video's field of view is not disturbed.
@@ -133,7 +159,7 @@ impl<S: Segmenter> Walk<S> {
     /// # Errors
     /// Exit 65 if it does not: the model, the kernels or the memory are not what they were.
     pub fn check(&mut self, index: usize) -> Result<()> {
-        let Some(golden) = self.golden.get(index) else { return Ok(()) };
+        let Some(golden) = self.golden.frame(index).transpose()? else { return Ok(()) };
         let (frame, side) = (&golden.frame, self.preprocessor.side());
         let crop = match self.rule {
             FieldOfViewRule::WholeFrame => {

@@ -150,7 +150,7 @@ pub(super) fn walk(profile: &Profile, bundle: &Bundle) -> Result<Walk<Engine>> {
     let options =
         Options { threads: profile.model.threads, cores: profile.model.cores.clone(), ..Options::default() };
     let engine = Engine::load(bundle, &options)?;
-    let walk = Walk::new(engine, &bundle.manifest, Following::Video)?.with_golden(bundle.golden_frames()?);
+    let walk = Walk::new(engine, &bundle.manifest, Following::Video)?.with_golden(bundle.golden().clone());
     Ok(match (profile.field_of_view.rule, profile.field_of_view.rect_px) {
         (FieldOfViewRule::Find, _) => walk.with_field_of_view(Placed::By(manifest::FieldOfViewRule::Find)),
         (FieldOfViewRule::WholeFrame, _) => {
