@@ -3,12 +3,19 @@
 //! | module | source |
 //! |---|---|
 //! | [`live`] | what a camera is to the pipeline |
+//! | [`still`], `png`, [`jpeg`] | one picture, from its bytes |
+//! | `foreign`, `guard` | what a file is that is not read; decoders whose panics are errors |
 //! | [`replay`] | folders of images, MJPEG and Y4M files, video on standard input |
 //! | [`synthetic`] | a rendered endoscope that knows its polyps |
 //! | [`v4l2`] | cameras and grabbers, live |
 
+mod foreign;
+mod guard;
+pub mod jpeg;
 pub mod live;
+mod png;
 pub mod replay;
+pub mod still;
 pub mod synthetic;
 #[cfg(test)]
 mod tests;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{MAX_PICTURE_BYTES, still};
+use super::MAX_PICTURE_BYTES;
 use crate::capture::synthetic::FPS;
-use crate::capture::{DamagedFrame, Source};
+use crate::capture::{DamagedFrame, Source, still};
 use crate::fault::{Exit, Fault, exit_of};
 use crate::frame::{Frame, FrameNumber, Timestamp};
 
@@ -101,10 +101,12 @@ pub fn read_image(path: &Path, frame: &mut Frame) -> Result<()> {
     let unreadable = |error: std::io::Error| Fault::io(format!("cannot read {name}: {error}"));
     let length = std::fs::metadata(path).map_err(unreadable)?.len();
     if length > MAX_PICTURE_BYTES as u64 {
-        return Err(Fault::data(format!("{name}: {length} bytes are more than a picture has")));
+        return Err(Fault::data(format!(
+            "{name} has {length} bytes; a picture has at most {MAX_PICTURE_BYTES}"
+        )));
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
-    still::decode(&name, &bytes, frame)
+    still::decode(&name, &bytes, still::MAX_PIXELS, frame)
 }
 
 fn stem(path: &Path) -> String {

@@ -1,21 +1,28 @@
-//! Motion JPEG: pictures one after another, with or without multipart headers between them.
+//! Motion JPEG: pictures one after another, whatever lies between them: padding, the headers and boundaries of a
+//! multipart stream, the rest of a picture that was cut.
 
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{read_fault, segments, still};
+use super::read_fault;
+use crate::capture::jpeg::picture::{Refused, Scratch, Takes};
+use crate::capture::jpeg::stream::{Next, Splitter};
 use crate::capture::synthetic::FPS;
-use crate::capture::{Source, name_by_number};
+use crate::capture::{DamagedFrame, Source, jpeg, name_by_number, still};
 use crate::fault::Fault;
 use crate::frame::{Frame, FrameNumber, Timestamp};
 
 /// An MJPEG stream, stamped 25 a second since it does not say its rate. Holds one compressed picture at a time.
+///
+/// A picture without EOI ends where the next one begins. What is no picture is passed over, up to a megabyte at a time. An
+/// orientation in Exif data is not applied: the pictures of a stream are those of one camera.
 pub struct Mjpeg {
     stream: String,
-    reader: Option<BufReader<Box<dyn Read + Send>>>,
+    splitter: Option<Splitter<Box<dyn Read + Send>>>,
     picture: Vec<u8>,
+    scratch: Scratch,
     next: u64,
     name: String,
 }
@@ -23,33 +30,51 @@ pub struct Mjpeg {
 impl Mjpeg {
     /// `stream` names it in messages.
     pub fn new(stream: &str, reader: Box<dyn Read + Send>) -> Self {
-        let reader = Some(BufReader::with_capacity(1 << 16, reader));
-        Mjpeg { stream: stream.to_owned(), reader, picture: Vec::new(), next: 0, name: String::new() }
+        Mjpeg {
+            stream: stream.to_owned(),
+            splitter: Some(Splitter::new(reader)),
+            picture: Vec::new(),
+            scratch: Scratch::default(),
+            next: 0,
+            name: String::new(),
+        }
     }
 
-    fn read_picture(&mut self, frame: &mut Frame) -> Result<bool> {
-        let Some(reader) = &mut self.reader else { return Ok(false) };
-        let shown = format!("{}, frame {}", self.stream, self.next);
-        match segments::next_picture(reader, &mut self.picture) {
-            Ok(true) => still::jpeg(&shown, &self.picture, frame).map(|()| true),
-            Ok(false) if self.next == 0 => Err(Fault::data(format!("{} holds no picture", self.stream))),
-            Ok(false) => Ok(false),
-            Err(error) => Err(read_fault(&shown, &error)),
+    fn end(&mut self) {
+        if let Some(splitter) = self.splitter.take()
+            && splitter.skipped() > 0
+        {
+            log::info!("{}: {} bytes were passed over that are no picture", self.stream, splitter.skipped());
         }
     }
 }
 
 impl Source for Mjpeg {
     fn read(&mut self, frame: &mut Frame) -> Result<bool> {
-        let outcome = self.read_picture(frame);
-        if !matches!(outcome, Ok(true)) {
-            self.reader = None;
-            return outcome;
-        }
-        frame.number = FrameNumber(self.next);
-        frame.timestamp = Timestamp(Duration::from_secs_f64(self.next as f64 / FPS));
-        name_by_number(self.next, &mut self.name);
+        let Some(splitter) = &mut self.splitter else { return Ok(false) };
+        let (number, stream) = (self.next, &self.stream);
+        let takes = Takes::Pixels(still::MAX_PIXELS);
+        let outcome = match splitter.next(&mut self.picture) {
+            Ok(Next::Picture) => jpeg::decode(&mut self.picture, takes, &mut self.scratch, frame).map(drop),
+            Ok(Next::Damaged(what)) => Err(Refused::Damaged(what)),
+            Ok(Next::End) => {
+                let error = Fault::data(format!("{stream} holds no picture"));
+                self.end();
+                return if number == 0 { Err(error) } else { Ok(false) };
+            }
+            Err(error) => {
+                let error = read_fault(&format!("{stream}, frame {number}"), &error);
+                self.end();
+                return Err(error);
+            }
+        };
+        name_by_number(number, &mut self.name);
         self.next += 1;
+        if let Err(refused) = outcome {
+            return Err(DamagedFrame::new(format!("{stream}, frame {number}, {refused}")));
+        }
+        frame.number = FrameNumber(number);
+        frame.timestamp = Timestamp(Duration::from_secs_f64(number as f64 / FPS));
         Ok(true)
     }
 

@@ -5,14 +5,9 @@
 //! | [`folder`] | a folder of PNG and JPEG images, or one image |
 //! | [`mjpeg`] | JPEG pictures one after another |
 //! | [`y4m`] | uncompressed video, as `ffmpeg -f yuv4mpegpipe` writes it |
-//! | [`still`] | one PNG or JPEG picture, strictly |
-//! | `segments`, `entropy` | where a JPEG picture ends, and whether all of it is there |
 
-mod entropy;
 pub mod folder;
 pub mod mjpeg;
-pub(super) mod segments;
-pub mod still;
 #[cfg(test)]
 mod tests;
 pub mod y4m;
@@ -23,15 +18,13 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Source;
+pub use super::jpeg::MAX_BYTES as MAX_PICTURE_BYTES;
+use super::jpeg::stream::MAX_JUNK_BYTES;
+pub use super::still::MAX_SIDE_PX;
+use super::{Source, foreign, jpeg, png};
 use crate::fault::{Exit, Fault};
 
-/// Largest side of a recorded picture, pixels.
-pub const MAX_SIDE_PX: usize = 8192;
-/// Largest compressed picture, bytes.
-pub const MAX_PICTURE_BYTES: usize = 64 << 20;
-
-/// Enough of a file's start to tell what it is.
+/// Enough of a file's start to tell what it is, if it is read.
 const HEAD: usize = 16;
 
 /// Opens a folder, an image, an MJPEG or a Y4M file, by what is in it.
@@ -53,7 +46,7 @@ pub fn open(path: &Path) -> Result<Box<dyn Source>> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let image = matches!(extension.as_str(), "jpg" | "jpeg" | "jpe");
     stream(&shown.to_string(), Box::new(file), |head| match () {
-        _ if head.starts_with(still::PNG) || (image && head.starts_with(still::JPEG)) => {
+        _ if head.starts_with(png::START) || (image && head.starts_with(jpeg::START)) => {
             Some(folder::Folder::single(path).map(|folder| Box::new(folder) as Box<dyn Source>))
         }
         _ => None,
@@ -71,44 +64,57 @@ fn stream(
     whole_file: impl Fn(&[u8]) -> Option<Result<Box<dyn Source>>>,
 ) -> Result<Box<dyn Source>> {
     let mut head = Vec::with_capacity(HEAD);
-    reader
-        .by_ref()
-        .take(HEAD as u64)
-        .read_to_end(&mut head)
-        .map_err(|error| Fault::io(format!("cannot read {name}: {error}")))?;
+    let mut read = |head: &mut Vec<u8>, most: usize| {
+        let more = most.saturating_sub(head.len()) as u64;
+        let outcome = reader.by_ref().take(more).read_to_end(head);
+        outcome.map_err(|error| Fault::io(format!("cannot read {name}: {error}")))
+    };
+    read(&mut head, HEAD)?;
     if let Some(source) = whole_file(&head) {
         return source;
     }
-    let kind = kind(&head);
+    let mut kind = kind(&head);
+    if let Kind::Unknown = kind {
+        read(&mut head, foreign::HEAD)?;
+        kind = match foreign::what(&head) {
+            Some(what) => Kind::Other(what.to_string()),
+            None => Kind::Unknown,
+        };
+    }
+    // A stream of pictures may begin with headers of HTTP, or with the rest of a picture.
+    while let Kind::Unknown = kind {
+        let before = head.len();
+        if head.windows(3).any(|bytes| bytes == b"\xFF\xD8\xFF") {
+            kind = Kind::Jpeg;
+        } else if before > MAX_JUNK_BYTES || read(&mut head, 2 * before.max(HEAD))? == 0 {
+            kind =
+                Kind::Other("is neither a folder of images, a PNG or JPEG image, MJPEG nor Y4M".to_string());
+        }
+    }
     let reader: Box<dyn Read + Send> = Box::new(Cursor::new(head).chain(reader));
     match kind {
         Kind::Y4m => Ok(Box::new(y4m::Y4m::new(name, reader)?)),
-        Kind::Jpeg => Ok(Box::new(mjpeg::Mjpeg::new(name, reader))),
         Kind::Other(what) => Err(Fault::data(format!("{name} {what}"))),
+        Kind::Jpeg | Kind::Unknown => Ok(Box::new(mjpeg::Mjpeg::new(name, reader))),
     }
 }
 
 enum Kind {
     Y4m,
     Jpeg,
-    Other(&'static str),
+    Other(String),
+    Unknown,
 }
 
 fn kind(head: &[u8]) -> Kind {
     match head {
-        [] => Kind::Other("is empty"),
+        [] => Kind::Other("is empty".into()),
         _ if head.starts_with(b"YUV4MPEG2") => Kind::Y4m,
-        [0xFF, 0xD8, ..] => Kind::Jpeg,
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => Kind::Other(
-            "is an AVI file, which is not read: pipe it through ffmpeg -i FILE -f yuv4mpegpipe - | polyp-edge replay -",
-        ),
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] | [0x1A, 0x45, 0xDF, 0xA3, ..] => Kind::Other(
-            "is an MP4 or Matroska file, which is not read: pipe it through ffmpeg -i FILE -f yuv4mpegpipe - | polyp-edge replay -",
-        ),
-        _ if head.starts_with(still::PNG) => {
-            Kind::Other("is a PNG image, not video: give its file or a folder of images")
+        _ if head.starts_with(jpeg::START) => Kind::Jpeg,
+        _ if head.starts_with(png::START) => {
+            Kind::Other("is a PNG image, not video: give its file or a folder of images".into())
         }
-        _ => Kind::Other("is neither a folder of images, a PNG or JPEG image, MJPEG nor Y4M"),
+        _ => Kind::Unknown,
     }
 }
 

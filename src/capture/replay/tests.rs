@@ -5,7 +5,7 @@ use image::codecs::jpeg::JpegEncoder;
 use proptest::prelude::*;
 
 use super::*;
-use crate::capture::DamagedFrame;
+use crate::capture::{DamagedFrame, still};
 use crate::fault::{Exit, exit_of};
 use crate::frame::Frame;
 
@@ -55,6 +55,10 @@ fn all(source: &mut dyn Source) -> Result<Vec<(String, Frame)>> {
     }
     assert!(source.next()?.is_none(), "the end must last");
     Ok(frames)
+}
+
+fn picture_of(name: &str, bytes: &[u8], frame: &mut Frame) -> Result<()> {
+    still::decode(name, bytes, still::MAX_PIXELS, frame)
 }
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) {
@@ -130,7 +134,7 @@ fn a_jpeg_with_its_middle_missing_is_an_error() {
     for keep in [1, 10, 40, 100] {
         let mut bytes = whole[..scan + keep].to_vec();
         bytes.extend_from_slice(&[0xFF, 0xD9]);
-        let (exit, message) = fault(still::decode("gap.jpg", &bytes, &mut Frame::black(1, 1)));
+        let (exit, message) = fault(picture_of("gap.jpg", &bytes, &mut Frame::black(1, 1)));
         assert_eq!(exit, Exit::Data);
         assert!(message.contains("gap.jpg"), "{message}");
     }
@@ -145,7 +149,7 @@ fn every_kind_of_jpeg_is_read_and_every_cut_in_it_noticed() {
         ("grey", include_bytes!("../../../tests/fixtures/capture/grey.jpg"), 8),
     ] {
         let mut frame = Frame::black(1, 1);
-        still::decode(name, bytes, &mut frame).unwrap();
+        picture_of(name, bytes, &mut frame).unwrap();
         let mut expected = picture(37, 29, 1);
         if name == "grey" {
             for pixel in expected.chunks_exact_mut(3) {
@@ -156,16 +160,13 @@ fn every_kind_of_jpeg_is_read_and_every_cut_in_it_noticed() {
         assert!(largest_difference(frame.pixels(), &expected) <= tolerance, "{name}");
 
         for length in 2..bytes.len() {
-            assert_eq!(fault(still::decode(name, &bytes[..length], &mut frame)).0, Exit::Data);
-        }
-        if name == "progressive" {
-            continue;
+            assert_eq!(fault(picture_of(name, &bytes[..length], &mut frame)).0, Exit::Data);
         }
         let scan = bytes.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap() + 14;
         for length in scan..bytes.len() - 6 {
             let mut gap = bytes[..length].to_vec();
             gap.extend_from_slice(&[0xFF, 0xD9]);
-            assert_eq!(fault(still::decode(name, &gap, &mut frame)).0, Exit::Data, "{name} cut at {length}");
+            assert_eq!(fault(picture_of(name, &gap, &mut frame)).0, Exit::Data, "{name} cut at {length}");
         }
     }
 }
@@ -175,7 +176,7 @@ fn bytes_after_a_picture_do_no_harm() {
     let mut bytes = jpeg(16, 16, 1);
     bytes.extend_from_slice(&[0; 100]);
     let mut frame = Frame::black(1, 1);
-    still::decode("padded.jpg", &bytes, &mut frame).unwrap();
+    picture_of("padded.jpg", &bytes, &mut frame).unwrap();
     assert_eq!(frame.width_px(), 16);
 }
 
@@ -185,21 +186,240 @@ fn pictures_of_absurd_size_are_refused() {
     let start = huge.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
     huge[start + 5..start + 9].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0xFF]);
     let mut frame = Frame::black(1, 1);
-    assert_eq!(fault(still::decode("huge.jpg", &huge, &mut frame)).0, Exit::Data);
+    assert_eq!(fault(picture_of("huge.jpg", &huge, &mut frame)).0, Exit::Data);
 
     let mut huge = png(16, 16, 1);
     huge[16..24].copy_from_slice(&[0, 0, 0x40, 0, 0, 0, 0x40, 0]);
-    assert_eq!(fault(still::decode("huge.png", &huge, &mut frame)).0, Exit::Data);
+    assert_eq!(fault(picture_of("huge.png", &huge, &mut frame)).0, Exit::Data);
     assert_eq!((frame.width_px(), frame.height_px()), (1, 1));
+}
+
+#[test]
+fn the_message_about_a_large_picture_says_its_size_and_the_limit() {
+    let mut frame = Frame::black(1, 1);
+    let mut wide = png(16, 16, 1);
+    wide[16..20].copy_from_slice(&9000u32.to_be_bytes());
+    let mut wide_jpeg = jpeg(16, 16, 1);
+    let start = wide_jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+    wide_jpeg[start + 7..start + 9].copy_from_slice(&9000u16.to_be_bytes());
+    for bytes in [wide, wide_jpeg] {
+        let message = fault(picture_of("wide", &bytes, &mut frame)).1;
+        assert_eq!(message, "wide is a picture of 9000 × 16 pixels; sides must be 1 to 8192");
+    }
+    for bytes in [png(16, 16, 1), jpeg(16, 16, 1)] {
+        still::decode("small", &bytes, 256, &mut frame).unwrap();
+        let message = fault(still::decode("small", &bytes, 255, &mut frame)).1;
+        assert_eq!(message, "small is a picture of 16 × 16 pixels; at most 255 pixels are read");
+    }
+}
+
+/// Puts a chunk of a PNG after its header.
+fn with_chunk(png: &[u8], kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let named = [kind.as_slice(), content].concat();
+    let mut sum = u32::MAX;
+    for byte in &named {
+        sum ^= u32::from(*byte);
+        (0..8).for_each(|_| sum = if sum & 1 == 1 { sum >> 1 ^ 0xEDB8_8320 } else { sum >> 1 });
+    }
+    let (head, rest) = png.split_at(33);
+    [head, &(content.len() as u32).to_be_bytes(), &named, &(!sum).to_be_bytes(), rest].concat()
+}
+
+/// Exif data that says but an orientation.
+fn upright(orientation: u8, big: bool) -> Vec<u8> {
+    match big {
+        true => {
+            [b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".as_slice(), &[orientation, 0, 0, 0, 0, 0, 0]]
+                .concat()
+        }
+        false => {
+            [b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0, 0, 0, 0, 0]]
+                .concat()
+        }
+    }
+}
+
+#[test]
+fn photographs_are_turned_upright_as_viewers_show_them() {
+    let (width, height) = (24, 16);
+    let stored = picture(width, height, 1);
+    let pixel = |x: usize, y: usize| &stored[3 * (y * width + x)..3 * (y * width + x) + 3];
+    // Where the corner that is stored first is to be seen, of left or right and top or bottom, and whether its row
+    // runs down.
+    for (orientation, right, bottom, down) in [
+        (1, false, false, false),
+        (2, true, false, false),
+        (3, true, true, false),
+        (4, false, true, false),
+        (5, false, false, true),
+        (6, true, false, true),
+        (7, true, true, true),
+        (8, false, true, true),
+        (9, false, false, false),
+    ] {
+        let (wide, high) = if down { (height, width) } else { (width, height) };
+        let mut expected = vec![0; stored.len()];
+        for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+            let (along, across) = if down { (y, x) } else { (x, y) };
+            let to_x = if right { wide - 1 - along } else { along };
+            let to_y = if bottom { high - 1 - across } else { across };
+            expected[3 * (to_y * wide + to_x)..][..3].copy_from_slice(pixel(x, y));
+        }
+        for big in [false, true] {
+            let exif = upright(orientation, big);
+            let photograph =
+                with_segment(&jpeg(width, height, 1), 0xE1, &[b"Exif\0\0", exif.as_slice()].concat());
+            let drawing = with_chunk(&png(width, height, 1), b"eXIf", &exif);
+            for (bytes, most) in [(photograph, 6), (drawing, 0)] {
+                let mut frame = Frame::black(1, 1);
+                picture_of("photograph", &bytes, &mut frame).unwrap();
+                assert_eq!((frame.width_px(), frame.height_px()), (wide, high), "{orientation}");
+                assert!(largest_difference(frame.pixels(), &expected) <= most, "{orientation}");
+            }
+        }
+    }
+    // The pictures of a stream are those of one camera.
+    let exif = [b"Exif\0\0", upright(6, true).as_slice()].concat();
+    let frames = all(&mut motion(with_segment(&jpeg(24, 16, 1), 0xE1, &exif))).unwrap();
+    assert_shows(&frames[0].1, 24, 16, 1);
+}
+
+fn raw_png(
+    width: u32,
+    height: u32,
+    colour: ::png::ColorType,
+    bits: u8,
+    palette: &[u8],
+    rows: &[u8],
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = ::png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(colour);
+    encoder.set_depth(::png::BitDepth::from_u8(bits).unwrap());
+    if !palette.is_empty() {
+        encoder.set_palette(palette);
+    }
+    encoder.write_header().unwrap().write_image_data(rows).unwrap();
+    bytes
+}
+
+#[test]
+fn pngs_of_every_kind_have_the_values_that_they_say() {
+    use ::png::ColorType::*;
+    let read = |bytes: &[u8]| {
+        let mut frame = Frame::black(1, 1);
+        picture_of("x.png", bytes, &mut frame).map(|()| frame.pixels().to_vec())
+    };
+    let grey = |values: &[u8]| values.iter().flat_map(|&value| [value; 3]).collect::<Vec<u8>>();
+    for (colour, bits, row, expected) in [
+        (Grayscale, 1, &[0b0101_0000][..], grey(&[0, 255, 0, 255])),
+        (Grayscale, 2, &[0b0001_1011], grey(&[0, 85, 170, 255])),
+        (Grayscale, 4, &[0x07, 0xF1], grey(&[0, 119, 255, 17])),
+        (Grayscale, 8, &[0, 7, 130, 255], grey(&[0, 7, 130, 255])),
+        (Grayscale, 16, &[0, 0, 0x80, 0, 0x7F, 0xFF, 255, 255], grey(&[0, 128, 127, 255])),
+        (GrayscaleAlpha, 8, &[0, 9, 7, 0, 130, 255, 255, 1], grey(&[0, 7, 130, 255])),
+        (Rgb, 8, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], (1..=12).collect()),
+        (Rgba, 8, &[1, 2, 3, 0, 4, 5, 6, 0, 7, 8, 9, 99, 10, 11, 12, 255], (1..=12).collect()),
+    ] {
+        let bytes = raw_png(4, 1, colour, bits, &[], row);
+        assert_eq!(read(&bytes).unwrap(), expected, "{colour:?} {bits}");
+    }
+    let palette = [9, 8, 7, 6, 5, 4, 3, 2, 1];
+    for (bits, row) in [(2, &[0b0001_1000][..]), (4, &[0x01, 0x20]), (8, &[0, 1, 2, 0])] {
+        let bytes = raw_png(4, 1, Indexed, bits, &palette, row);
+        assert_eq!(read(&bytes).unwrap(), [9, 8, 7, 6, 5, 4, 3, 2, 1, 9, 8, 7], "{bits}");
+    }
+}
+
+#[test]
+fn a_palette_that_is_shorter_than_its_pixels_ask_for_is_refused() {
+    let read = |bytes: &[u8]| picture_of("x.png", bytes, &mut Frame::black(1, 1));
+    for bits in [1, 2, 4, 8] {
+        let row = vec![0; 4 * usize::from(bits) / 8 + 1];
+        let whole = raw_png(
+            4,
+            1,
+            ::png::ColorType::Indexed,
+            bits,
+            &[1, 2, 3, 4, 5, 6],
+            &row[..(4 * usize::from(bits)).div_ceil(8)],
+        );
+        read(&whole).unwrap();
+        for length in [0, 1, 2, 3, 4, 5, 7] {
+            // Without the palette and with another: its length need not be that of whole colours.
+            let at = whole.windows(4).position(|kind| kind == b"PLTE").unwrap() - 4;
+            let bare = [&whole[..at], &whole[at + 18..]].concat();
+            let bytes = with_chunk(&bare, b"PLTE", &[50; 7][..length]);
+            match read(&bytes) {
+                Ok(()) => assert!(length >= 3),
+                Err(error) => assert_eq!(exit_of(&error), Exit::Data, "{bits} {length}"),
+            }
+        }
+    }
+    let bytes = raw_png(4, 1, ::png::ColorType::Indexed, 8, &[1, 2, 3, 4, 5, 6], &[0, 1, 200, 0]);
+    let message = fault(read(&bytes)).1;
+    assert!(message.ends_with("its palette has 2 colours and a pixel asks for number 201"), "{message}");
+}
+
+#[test]
+fn sixteen_bits_that_were_never_filled_are_scaled_where_the_file_says_so_and_else_refused() {
+    let of = |values: [u16; 4]| -> Vec<u8> { values.iter().flat_map(|value| value.to_be_bytes()).collect() };
+    let make = |values| raw_png(4, 1, ::png::ColorType::Grayscale, 16, &[], &of(values));
+    let read = |bytes: &[u8]| {
+        let mut frame = Frame::black(1, 1);
+        picture_of("x.png", bytes, &mut frame)
+            .map(|()| frame.pixels().iter().copied().step_by(3).collect::<Vec<u8>>())
+    };
+    let measured = |values, bits: u8| read(&with_chunk(&make(values), b"sBIT", &[bits]));
+    assert_eq!(measured([0, 341, 682, 1023], 10).unwrap(), [0, 85, 170, 255]);
+    assert_eq!(measured([0, 1365, 2730, 4095], 12).unwrap(), [0, 85, 170, 255]);
+    // As the standard has it: brought to 16 bits.
+    assert_eq!(measured([0, 0x5540, 0xAA80, 0xFFC0], 10).unwrap(), [0, 85, 170, 255]);
+    assert_eq!(read(&make([0, 0x5555, 0xAAAA, 0xFFFF])).unwrap(), [0, 85, 170, 255]);
+    // A black picture, and a dark one that had eight bits.
+    assert_eq!(read(&make([0; 4])).unwrap(), [0; 4]);
+    assert_eq!(read(&make([0, 257, 2 * 257, 15 * 257])).unwrap(), [0, 1, 2, 15]);
+    for (values, says) in [([0, 341, 682, 1023], "10 bits"), ([0, 1365, 2730, 4095], "12 bits")] {
+        let (exit, message) = fault(read(&make(values)));
+        assert!(exit == Exit::Data && message.contains(says) && message.contains("of 65535"), "{message}");
+    }
+}
+
+#[test]
+fn an_animated_png_is_refused_with_what_to_do() {
+    let animated = |pictures: u32| {
+        let counts = [pictures.to_be_bytes(), [0; 4]].concat();
+        with_chunk(&png(8, 8, 1), b"acTL", &counts)
+    };
+    let message = fault(picture_of("x.png", &animated(3), &mut Frame::black(1, 1))).1;
+    assert!(message.contains("an animated PNG of 3 pictures") && message.contains("ffmpeg -i"), "{message}");
+    picture_of("x.png", &animated(1), &mut Frame::black(1, 1)).unwrap();
 }
 
 #[test]
 fn what_a_file_is_shows_in_its_content() {
     let folder = tempfile::tempdir().unwrap();
+    let mut transport = vec![0; 3 * 188];
+    transport.iter_mut().step_by(188).for_each(|byte| *byte = b'G');
+    let medical = [vec![0; 128], b"DICM".to_vec()].concat();
     for (name, bytes, says) in [
         ("video.avi", b"RIFF\x10\0\0\0AVI LIST....".as_slice(), "AVI"),
         ("video.mp4", b"\0\0\0\x20ftypisom........", "MP4"),
         ("video.mkv", b"\x1A\x45\xDF\xA3............", "Matroska"),
+        ("video.ts", &transport, "an MPEG transport stream, which is not read: pipe it through ffmpeg"),
+        ("video.h264", b"\0\0\0\x01\x67\x64\0\x28....", "H.264"),
+        ("image.dcm", &medical, "a DICOM file, which is not read: convert it with dcm2img"),
+        (
+            "image.webp",
+            b"RIFF\x10\0\0\0WEBPVP8 ....",
+            "a WebP picture, which is not read: convert it with dwebp",
+        ),
+        (
+            "image.tiff",
+            b"II*\0\x08\0\0\0............",
+            "a TIFF picture, which is not read: convert it with ffmpeg",
+        ),
+        ("image.heic", b"\0\0\0\x20ftypheic........", "a HEIF picture"),
         ("text.jpg", b"this is no picture at all", "neither"),
         ("nothing.y4m", b"", "empty"),
     ] {
@@ -282,12 +502,116 @@ fn motion_jpeg_that_is_cut_or_broken_is_an_error_after_its_good_frames() {
         assert!(message.contains("frame 1") && message.contains("ends inside"), "{message}");
         assert!(source.next().unwrap().is_none());
     }
-    // A picture that starts within another: the first lost its end.
-    let mut bytes = one[..one.len() - 40].to_vec();
-    bytes.extend_from_slice(&one);
-    assert_eq!(fault(all(&mut motion(bytes))).0, Exit::Data);
     assert_eq!(fault(all(&mut motion(vec![7; 2 << 20]))).0, Exit::Data);
     assert_eq!(fault(all(&mut motion(Vec::new()))).0, Exit::Data);
+}
+
+/// Numbers and pixels of the good frames, and the messages about the others.
+fn good_and_bad(source: &mut dyn Source) -> (Vec<(u64, Frame)>, Vec<String>) {
+    let (mut good, mut bad, mut frame) = (Vec::new(), Vec::new(), Frame::black(1, 1));
+    loop {
+        let number = good.len() + bad.len();
+        match source.read(&mut frame) {
+            Ok(false) => break,
+            Ok(true) => {
+                assert_eq!(frame.number.0, number as u64);
+                good.push((frame.number.0, frame.clone()));
+            }
+            Err(error) => {
+                let damaged = error.downcast_ref::<DamagedFrame>().unwrap_or_else(|| panic!("{error:#}"));
+                assert!(damaged.message.starts_with(&format!("video, frame {number}, is a ")), "{damaged}");
+                bad.push(damaged.message.clone());
+            }
+        }
+        assert_eq!(source.name(), format!("frame-{number:06}"));
+    }
+    assert!(!source.read(&mut frame).unwrap(), "the end must last");
+    (good, bad)
+}
+
+fn assert_shows(frame: &Frame, width: usize, height: usize, seed: usize) {
+    assert_eq!((frame.width_px(), frame.height_px()), (width, height));
+    assert!(largest_difference(frame.pixels(), &picture(width, height, seed)) <= 6);
+}
+
+#[test]
+fn a_bad_frame_in_a_stream_keeps_its_number_and_the_next_one_is_read() {
+    let frames: Vec<Vec<u8>> = (0..5).map(|seed| jpeg(48, 32, seed)).collect();
+    let scan = |frame: &[u8]| frame.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap() + 14;
+    type Hurt = (&'static str, fn(&mut Vec<u8>, usize));
+    let hurts: [Hurt; 7] = [
+        ("cut in its data", |bytes, scan| bytes.truncate(scan + 40)),
+        ("cut in its header", |bytes, _| bytes.truncate(100)),
+        ("overwritten", |bytes, scan| bytes[scan + 10..scan + 40].fill(0)),
+        ("a piece lost", |bytes, scan| drop(bytes.drain(scan + 10..scan + 40))),
+        ("a segment that claims the next picture too", |bytes, _| bytes[4..6].copy_from_slice(&[0x10, 0])),
+        ("a marker overwritten", |bytes, scan| bytes[scan - 14] = 0x12),
+        ("without its header", |bytes, _| {
+            let at = bytes.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+            bytes[at + 1] = 0xFE;
+        }),
+    ];
+    for (name, hurt) in hurts {
+        for which in [0, 2, 4] {
+            let mut stream = frames.clone();
+            let scan = scan(&stream[which]);
+            hurt(&mut stream[which], scan);
+            // A claim on what follows the last frame takes nothing from another.
+            let (good, bad) = good_and_bad(&mut motion(stream.concat()));
+            assert_eq!((good.len(), bad.len()), (4, 1), "{name}, {which}: {bad:?}");
+            for (number, frame) in &good {
+                assert_shows(frame, 48, 32, *number as usize);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_without_ends_of_pictures_is_split_where_the_next_begins() {
+    let thumbnail = jpeg(16, 16, 5);
+    let frames: Vec<u8> = (0..4)
+        .flat_map(|seed| {
+            let whole = with_segment(&jpeg(48, 32, seed), 0xE1, &thumbnail);
+            whole[..whole.len() - 2].to_vec()
+        })
+        .collect();
+    let (good, bad) = good_and_bad(&mut motion(frames.clone()));
+    assert_eq!((good.len(), bad.len()), (4, 0), "{bad:?}");
+    for (number, frame) in &good {
+        assert_shows(frame, 48, 32, *number as usize);
+    }
+    // The power went off: the last picture lacks more than its end.
+    let (good, bad) = good_and_bad(&mut motion(frames[..frames.len() - 30].to_vec()));
+    assert_eq!((good.len(), bad.len()), (3, 1));
+    assert!(bad[0].contains("ends too soon"), "{bad:?}");
+}
+
+#[test]
+fn multipart_headers_and_junk_before_pictures_are_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stream =
+        b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=cut\r\n\r\n".to_vec();
+    for seed in 0..3 {
+        let picture = jpeg(48, 32, seed);
+        stream.extend_from_slice(b"--cut\r\nContent-Type: image/jpeg\r\nContent-Length: ");
+        stream.extend_from_slice(format!("{}\r\n\r\n", picture.len()).as_bytes());
+        stream.extend_from_slice(&picture);
+        stream.extend_from_slice(b"\r\n");
+    }
+    stream.extend_from_slice(b"--cut--\r\n");
+    let junk =
+        [vec![0x5A; 70_000], jpeg(48, 32, 0)[30..].to_vec(), [0; 900].to_vec(), jpeg(48, 32, 0)].concat();
+    for (name, bytes, frames) in [("saved", &stream, 3), ("rest.mjpg", &junk, 1)] {
+        write(folder.path(), name, bytes);
+        let frames_read = all(open(&folder.path().join(name)).unwrap().as_mut()).unwrap();
+        assert_eq!(frames_read.len(), frames);
+        for (seed, (_, frame)) in frames_read.iter().enumerate() {
+            assert_shows(frame, 48, 32, seed);
+        }
+    }
+    write(folder.path(), "much.mjpg", &[vec![0x5A; 1 << 22], jpeg(48, 32, 0)].concat());
+    let (exit, message) = fault(open(&folder.path().join("much.mjpg")));
+    assert!(exit == Exit::Data && message.contains("neither"), "{message}");
 }
 
 /// A Y4M stream of random samples, and the RGB that BT.601 or BT.709 gives for it in floating point.
@@ -462,7 +786,7 @@ proptest! {
             prop_assert!(all(&mut motion(bytes.clone())).is_ok_and(|frames| frames.len() < 9)
                 || fault(all(&mut motion(bytes))).0 == Exit::Data);
         }
-        if let Err(error) = still::decode("picture", &jpeg, &mut Frame::black(1, 1)) {
+        if let Err(error) = picture_of("picture", &jpeg, &mut Frame::black(1, 1)) {
             prop_assert_eq!(exit_of(&error), Exit::Data);
         }
         if let Err(error) = y4m_source(header).and_then(|mut source| all(&mut source)) {
@@ -479,7 +803,7 @@ proptest! {
 
     #[test]
     fn damaged_png_does_not_panic(bytes in damaged(png(24, 16, 1))) {
-        if let Err(error) = still::decode("picture", &bytes, &mut Frame::black(1, 1)) {
+        if let Err(error) = picture_of("picture", &bytes, &mut Frame::black(1, 1)) {
             prop_assert_eq!(exit_of(&error), Exit::Data);
         }
     }
