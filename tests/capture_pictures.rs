@@ -1,5 +1,8 @@
 //! A camera's pictures and its life: formats, buffers, leases, plugging, signals.
 
+#[path = "jpeg/encoder.rs"]
+#[allow(dead_code)]
+mod encoder;
 #[path = "fake/v4l2.rs"]
 mod fake;
 #[path = "fake/viewer.rs"]
@@ -95,6 +98,29 @@ fn compressed_pictures_are_decoded_and_their_buffers_given_back() {
     }
 }
 
+/// What cameras send that ordinary encoders do not write: bytes before restart markers, no Huffman tables, one scan for each
+/// colour. Grey as [`jpeg`] has it.
+fn odd_but_whole(tick: u64) -> Vec<u8> {
+    let plan = encoder::Plan::new(16, 8, &[(2, 1), (1, 1), (1, 1)]);
+    let plan = match tick % 4 {
+        0 => encoder::Plan { restart: 1, padding: vec![0; 2], interleaved: false, ..plan },
+        1 => encoder::Plan { tables: false, ..plan },
+        2 => encoder::Plan { tables: false, avi1: true, ..plan },
+        _ => encoder::Plan { interleaved: false, ..plan },
+    };
+    encoder::encode(&plan, &[(8 * (tick % 31)) as u8 + 4; 3 * 16 * 8]).bytes
+}
+
+#[test]
+fn pictures_as_cameras_send_them_are_decoded() {
+    let (_, camera, viewer) = run(compressed(odd_but_whole), &[PixelFormat::Mjpeg], ms(1000));
+    assert!(viewer.pictures.len() >= 48, "{}", viewer.pictures.len());
+    let levels: Vec<u64> = viewer.pictures.iter().map(|picture| picture.1).collect();
+    assert!(levels.windows(2).all(|pair| (pair[0] + 1) % 31 == pair[1]), "{levels:?}");
+    assert_eq!(camera.counts().damaged, 0);
+    viewer.finish(camera);
+}
+
 #[test]
 fn damaged_compressed_pictures_are_passed_over() {
     fn every_third_is_cut(tick: u64) -> Vec<u8> {
@@ -110,6 +136,22 @@ fn damaged_compressed_pictures_are_passed_over() {
     assert!((38..=41).contains(&viewer.pictures.len()), "{}", viewer.pictures.len());
     assert!((18..=21).contains(&camera.counts().damaged), "{:?}", camera.counts());
     assert!(viewer.absences.is_empty());
+    viewer.finish(camera);
+
+    fn every_third_is_overwritten(tick: u64) -> Vec<u8> {
+        let plan =
+            encoder::Plan { progressive: tick.is_multiple_of(2), ..encoder::Plan::new(16, 8, &[(1, 1); 3]) };
+        let mut bytes = encoder::encode(&plan, &encoder::scene(16, 8)).bytes;
+        let scan = bytes.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap() + 14;
+        if tick.is_multiple_of(3) {
+            let end = bytes.len() - 4;
+            bytes[scan + 4..end].fill(0);
+        }
+        bytes
+    }
+    let (_, camera, viewer) = run(compressed(every_third_is_overwritten), &[PixelFormat::Mjpeg], ms(1200));
+    assert!((38..=41).contains(&viewer.pictures.len()), "{}", viewer.pictures.len());
+    assert!((18..=21).contains(&camera.counts().damaged), "{:?}", camera.counts());
     viewer.finish(camera);
 
     fn of_another_size(tick: u64) -> Vec<u8> {

@@ -5,7 +5,7 @@
 
 use std::io::Cursor;
 
-use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
+use png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Transformations};
 
 use super::guard::guarded;
 use super::jpeg::{Refused, exif};
@@ -28,6 +28,20 @@ pub fn decode(bytes: &[u8], most_pixels: usize, frame: &mut Frame) -> Result<(),
         .put(frame)
 }
 
+/// What is damaged, in words of ours: the decoder's are for programmers.
+fn damaged(error: DecodingError) -> String {
+    let words = error.to_string();
+    let what = match error {
+        DecodingError::IoError(_) => "it ends inside the picture",
+        DecodingError::LimitsExceeded => "it asks for more memory than a picture needs",
+        _ if words.contains("CRC") => "a checksum does not fit its bytes",
+        _ if words.contains("deflate") || words.contains("IDAT") => "its compressed data makes no sense",
+        _ if words.contains("depth") || words.contains("color") => "its kind of pixels makes no sense",
+        _ => "its parts make no sense",
+    };
+    format!("is a damaged PNG picture: {what}")
+}
+
 /// A picture as the file has it.
 struct Samples {
     width: usize,
@@ -42,12 +56,6 @@ struct Samples {
 }
 
 fn samples(bytes: &[u8], most_pixels: usize) -> Result<Samples, String> {
-    let damaged = |error: png::DecodingError| {
-        let words = error.to_string();
-        let line: String =
-            words.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(160).collect();
-        format!("is a damaged PNG picture: {line}")
-    };
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: 1 << 29 });
     decoder.set_transformations(Transformations::IDENTITY);
     decoder.set_ignore_text_chunk(true);

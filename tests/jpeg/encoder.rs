@@ -212,10 +212,9 @@ impl Scan {
     }
 
     fn ac_first(&mut self, ac: &Table, band: Band, block: &[i32; 64]) {
-        let shifted = |at: usize| block[at].signum() * (block[at].abs() >> band.low);
         let mut zeros = 0;
-        for at in band.from..=band.to {
-            let value = shifted(at);
+        for &whole in &block[band.from..=band.to] {
+            let value = whole.signum() * (whole.abs() >> band.low);
             if value == 0 {
                 zeros += 1;
                 continue;
@@ -239,7 +238,7 @@ impl Scan {
         let shifted = |at: usize| block[at].abs() >> band.low;
         let last_new = (band.from..=band.to).rev().find(|&at| shifted(at) == 1);
         let (mut zeros, mut pending) = (0, Vec::new());
-        for at in band.from..=band.to {
+        for (at, &whole) in block.iter().enumerate().take(band.to + 1).skip(band.from) {
             let value = shifted(at);
             if value == 0 {
                 zeros += 1;
@@ -257,7 +256,7 @@ impl Scan {
             }
             self.end_run(ac);
             self.bits.symbol(ac, (zeros << 4) as u8 | 1);
-            self.bits.put(u32::from(block[at] > 0), 1);
+            self.bits.put(u32::from(whole > 0), 1);
             pending.drain(..).for_each(|bit| self.bits.put(bit, 1));
             zeros = 0;
         }

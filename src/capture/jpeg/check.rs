@@ -5,13 +5,14 @@
 
 use std::ops::Range;
 
-use super::huffman::{BROKEN, Bits, CUT, Codes};
+use super::huffman::{BROKEN, Bits, CUT, Codes, Gap};
 use super::parts::Parts;
 use super::picture::Refused;
 
 /// Most scans of a picture; ordinary progressive pictures have ten.
 const MAX_SCANS: usize = 100;
-/// Most bytes that cameras put between a scan's data and the marker that follows it.
+/// Most bytes that cameras put between a scan's data and the marker that follows it, of whatever value; in pictures of
+/// several scans, which cameras do not write, they must be 0x00 or 0xFF.
 const MAX_PADDING: usize = 3;
 /// Most bits of a coefficient in a picture of eight bits, and of a mean's difference.
 const AC_BITS: u32 = 10;
@@ -182,6 +183,8 @@ fn walk(
         _ => None,
     };
     let units = alone.map_or(parts.units.0 * parts.units.1, |component| component.wide * component.high);
+    // Only cameras pad, and they write one scan.
+    let camera = !parts.progressive && scan.len() == parts.components.len();
     let interval = if parts.restart == 0 { units } else { parts.restart };
     let (mut done, mut restarts) = (0, 0u8);
     loop {
@@ -227,6 +230,10 @@ fn walk(
         let gap = bits.gap();
         let code = bytes.get(gap.marker + 1).copied();
         let restart = matches!(code, Some(0xD0..=0xD7));
+        let sound = |gap: &Gap| gap.bytes == 0 || camera || gap.blank;
+        if !camera && !gap.filled || !sound(&gap) {
+            return Err(BROKEN);
+        }
         if done < units {
             if gap.bytes > MAX_PADDING {
                 return Err(LEFT_OVER);

@@ -144,6 +144,8 @@ pub struct Gap {
     /// How many bytes there are, stuffed ones counted once; and whether all are 0x00 or 0xFF.
     pub bytes: usize,
     pub blank: bool,
+    /// The bits that fill up the last byte are all ones, as they should be, or all zeros.
+    pub filled: bool,
 }
 
 impl<'a> Bits<'a> {
@@ -221,7 +223,10 @@ impl<'a> Bits<'a> {
     /// What is left up to the next marker.
     pub fn gap(&mut self) -> Gap {
         self.fill();
-        let mut gap = Gap { start: self.at, marker: self.at, bytes: (self.count / 8) as usize, blank: true };
+        let (bytes, fill) = ((self.count / 8) as usize, self.count % 8);
+        let bits = (self.held >> (8 * bytes as u32).min(63)) & ((1 << fill) - 1);
+        let filled = bits == 0 || bits == (1 << fill) - 1;
+        let mut gap = Gap { start: self.at, marker: self.at, bytes, blank: true, filled };
         for _ in 0..gap.bytes {
             let stuffed =
                 gap.start.checked_sub(2).and_then(|at| self.data.get(at..gap.start)) == Some(&[0xFF, 0]);

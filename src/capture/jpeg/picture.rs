@@ -176,5 +176,6 @@ fn jpeg_decoder(picture: &[u8], frame: &mut Frame) -> Result<(), String> {
 }
 
 fn one_line(message: &str) -> String {
+    let message = message.trim_matches('"');
     message.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(160).collect()
 }

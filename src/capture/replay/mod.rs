@@ -5,6 +5,20 @@
 //! | [`folder`] | a folder of PNG and JPEG images, or one image |
 //! | [`mjpeg`] | JPEG pictures one after another |
 //! | [`y4m`] | uncompressed video, as `ffmpeg -f yuv4mpegpipe` writes it |
+//!
+//! # Pictures that are not ordinary
+//!
+//! - A photograph that says in Exif how the camera was held is turned upright, in a folder as a single image: that is how viewers
+//!   show it. Masks are made at the size of the picture as it is shown. The pictures of an MJPEG stream are not turned.
+//! - A PNG of 16 bits whose `sBIT` chunk says 10 or 12 and whose values go no further is scaled to them; one that says nothing and
+//!   whose values all lie below 4096 is refused, since it would be all but black.
+//! - An animated PNG is refused with the command that takes it apart. Transparency is ignored.
+//! - A picture with a side above 8192 pixels is refused with its size and that limit.
+//! - JPEG is read in every sampling at whole ratios, baseline or progressive, with one scan or several; without Huffman
+//!   tables the standard's are taken. What is compressed arithmetically, without loss or with 12 bits is refused.
+//!
+//! A frame that is damaged costs that frame alone ([`DamagedFrame`](super::DamagedFrame)): the next image of the
+//! folder, or the next picture of the stream, is read all the same.
 
 pub mod folder;
 pub mod mjpeg;
