@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::cart::{Cart, make_fifo};
+use crate::cart::{Cart, full_pipe, make_fifo};
 use crate::running::{ONE_SECOND, PATIENCE, Running, comes_true};
 
 fn start_with(mut command: Command, stdin: Stdio, stdout: Stdio) -> Running {
@@ -96,18 +96,29 @@ fn a_viewer_that_sleeps_is_told_in_the_state_and_goes_on_when_it_wakes() {
 fn unread_standard_output() {
     let cart = Cart::alone();
     cart.put(&cart.profile().with("display.kind", "\"null\""));
-    let (_unread, mut stdout) = std::io::pipe().unwrap();
-    {
-        use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-        use std::io::Write;
-        let flags = fcntl_getfl(&stdout).unwrap();
-        fcntl_setfl(&stdout, flags | OFlags::NONBLOCK).unwrap();
-        while stdout.write(&[b'\n'; 4096]).is_ok() {}
-        fcntl_setfl(&stdout, flags).unwrap();
-    }
+    let (_unread, stdout) = full_pipe();
     let mut run = start_with(cart.command(), Stdio::null(), stdout.into());
     settle(&mut run);
-    run.assert_ends_well();
+    // The report is lost, and that is an error.
+    run.assert_ends_with(Signal::TERM, 74);
+    let report = crate::cart::state_in(&cart.at("out/latency.json")).unwrap();
+    assert!(report["shown"].as_u64().unwrap() > 5, "{report}");
+}
+
+/// Before it watches for signals it ends as any program does, afterwards as a run.
+#[test]
+fn a_signal_at_any_instant_of_the_start() {
+    use std::os::unix::process::ExitStatusExt;
+    let cart = Cart::alone();
+    for delay_ms in (0..=150).step_by(10) {
+        let mut run = Running::start(cart.command());
+        thread::sleep(Duration::from_millis(delay_ms));
+        run.send(Signal::TERM);
+        let ended = run.wait(PATIENCE).unwrap_or_else(|| panic!("after {delay_ms} ms it does not end"));
+        assert!(ended.took < ONE_SECOND + ended.noise, "after {delay_ms} ms: {ended:?}");
+        let status = ended.status;
+        assert!(status.success() || status.signal() == Some(libc::SIGTERM), "after {delay_ms} ms: {status}");
+    }
 }
 
 #[test]

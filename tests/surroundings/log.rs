@@ -23,7 +23,11 @@ impl Log {
             let mut reader = BufReader::new(stderr);
             let mut line = Vec::new();
             while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
-                heard.change(|heard| heard.lines.push(String::from_utf8_lossy(&line).trim_end().into()));
+                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                // Empty ones filled the pipe before the program wrote to it.
+                if !text.is_empty() {
+                    heard.change(|heard| heard.lines.push(text));
+                }
                 line.clear();
             }
             heard.change(|heard| heard.over = true);

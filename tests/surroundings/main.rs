@@ -12,6 +12,7 @@ mod bundle;
 
 mod cart;
 mod chance;
+mod held_file;
 mod log;
 mod noise;
 mod process;

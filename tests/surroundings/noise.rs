@@ -2,7 +2,7 @@
 //!
 //! Two things are measured while a test runs. One thread on each core sleeps for 5 ms again and again and notes by how
 //! much it overslept: a core that the host of a virtual machine took away is seen here. And for the threads that carry
-//! the picture (`capture`, `display`, the process's first thread) the kernel counts how long they could have run but
+//! the picture (`capture`, `display`, `pictures`) the kernel counts how long they could have run but
 //! had no core.
 
 use std::collections::BTreeMap;
@@ -16,6 +16,9 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use crate::process;
 
 const NAP: Duration = Duration::from_millis(5);
+
+/// The threads that carry the picture: from the camera, onto it, out to standard output.
+const CARRIERS: [&str; 3] = ["capture", "display", "pictures"];
 
 #[derive(Default)]
 struct Measured {
@@ -55,14 +58,11 @@ impl Noise {
             hurry();
             let (mut known, mut total) = (BTreeMap::new(), Duration::ZERO);
             while !over.load(Ordering::Relaxed) {
-                for thread in process::threads(process) {
-                    let carries_picture =
-                        ["capture", "display"].contains(&&*thread.name) || thread.id == process;
-                    let waited = process::waited_for_core(process, thread.id).filter(|_| carries_picture);
-                    if let Some(waited) = waited {
-                        let before = known.insert(thread.id, waited).unwrap_or_default();
-                        total += waited.saturating_sub(before);
-                    }
+                let carriers = process::threads(process).into_iter();
+                for thread in carriers.filter(|thread| CARRIERS.contains(&&*thread.name)) {
+                    let Some(waited) = process::waited_for_core(process, thread.id) else { continue };
+                    let before = known.insert(thread.id, waited).unwrap_or_default();
+                    total += waited.saturating_sub(before);
                 }
                 lock(&measured).waited.push((Instant::now(), total));
                 thread::sleep(NAP);

@@ -1,64 +1,117 @@
-//! Files that never come: a FIFO that nobody writes stands for a disk that hangs.
+//! Files that come late or never. A FIFO that nobody writes can be told from a file and refused; a file whose opening
+//! takes long (see [`Held`]) cannot.
 
 use std::fs;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::bundle;
 use crate::cart::{Cart, replace_by_fifo};
+use crate::held_file::Held;
 use crate::running::{PATIENCE, Running, comes_true};
 use crate::video::Corner;
 
-/// The picture comes first and goes on; the state says that there is no assistance, or why; the end comes when asked.
-/// Gives what the state file said, and the exit code of what was wrong.
-fn without_assistance(cart: &Cart) {
+const RED: &str = "[255, 0, 0]";
+
+/// `golden-model` has golden frames.
+fn with_golden_frames(cart: &Cart) -> PathBuf {
+    let (from, to) =
+        (Path::new(env!("CARGO_MANIFEST_DIR")).join("models/first-light"), cart.at("golden-model"));
+    fs::create_dir_all(to.join("golden")).unwrap();
+    for path in bundle::files(&from) {
+        fs::copy(from.join(&path), to.join(&path)).unwrap();
+    }
+    cart.put(&cart.profile().with("model.bundle", "\"../golden-model\""));
+    let golden = bundle::files(&to.join("golden"));
+    to.join("golden").join(golden.first().unwrap())
+}
+
+/// A file of a bundle that is a FIFO: the picture comes first and goes on; the state says that there is no assistance, or
+/// why; the end comes when asked.
+#[track_caller]
+fn assert_does_without(cart: &Cart, file: &Path) {
+    replace_by_fifo(file);
     let mut run = Running::start(cart.command());
     run.first_picture();
-    run.assert_unbroken_for(Duration::from_secs(2));
+    run.assert_unbroken_for(Duration::from_millis(1500));
     assert!(run.video.frames().iter().all(|frame| frame.corner != Corner::Assist));
     let state = cart.state().unwrap_or_else(|| panic!("no state file; log: {}", run.log.text()));
     let code = match state["state"].as_str().unwrap() {
-        // Still waiting for the file.
+        // It waits for the file.
         "self-test" => 0,
-        // The file was refused: the bundle is damaged, or cannot be read.
+        // The file was refused: the bundle is damaged.
         "degraded" => {
             let reason = state["reason"].as_str().unwrap_or_else(|| panic!("no reason: {state}"));
             assert!(reason.starts_with("model"), "{state}");
-            if reason.contains("read") && !reason.contains("regular") { 74 } else { 65 }
+            65
         }
         other => panic!("{other} while the bundle is not there: {state}"),
     };
     run.assert_ends_with(Signal::TERM, code);
 }
 
-#[test]
-fn a_model_that_never_comes_delays_neither_the_picture_nor_the_end() {
-    let cart = Cart::alone();
-    replace_by_fifo(&cart.at("model/model.onnx"));
-    without_assistance(&cart);
-}
-
-#[test]
-fn a_manifest_that_never_comes_delays_neither_the_picture_nor_the_end() {
-    let cart = Cart::alone();
-    replace_by_fifo(&cart.at("model/manifest.toml"));
-    without_assistance(&cart);
-}
-
-#[test]
-fn a_golden_frame_that_never_comes_delays_neither_the_picture_nor_the_end() {
-    let cart = Cart::alone();
-    let (from, to) =
-        (Path::new(env!("CARGO_MANIFEST_DIR")).join("models/first-light"), cart.at("golden-model"));
-    fs::create_dir_all(to.join("golden")).unwrap();
-    for path in crate::bundle::files(&from) {
-        fs::copy(from.join(&path), to.join(&path)).unwrap();
+/// A file of a bundle that takes long to open: the picture comes first and goes on, with the state of a start, and the
+/// end comes when asked; in another run the file comes after a while, and assistance with it.
+#[track_caller]
+fn assert_waits_for(cart: &Cart, file: &Path) {
+    for comes in [false, true] {
+        let Some(held) = Held::hold(file) else { return };
+        let mut run = Running::start(cart.command());
+        run.first_picture();
+        run.assert_unbroken_for(Duration::from_millis(1200));
+        let state = cart.state().unwrap_or_else(|| panic!("no state file; log: {}", run.log.text()));
+        assert_eq!(state["state"], "self-test", "{state}; log: {}", run.log.text());
+        assert!(run.video.frames().iter().all(|frame| frame.corner != Corner::Assist));
+        if comes {
+            let from = Instant::now();
+            drop(held);
+            run.assisted();
+            run.assert_unbroken_since(from);
+        }
+        run.assert_ends_well();
+        fs::remove_file(cart.at("state/state.json")).unwrap();
     }
-    let golden = crate::bundle::files(&to.join("golden"));
-    replace_by_fifo(&to.join("golden").join(golden.first().unwrap()));
-    cart.put(&cart.profile().with("model.bundle", "\"../golden-model\""));
-    without_assistance(&cart);
+}
+
+#[test]
+fn a_model_that_never_comes() {
+    let cart = Cart::alone();
+    assert_does_without(&cart, &cart.at("model/model.onnx"));
+}
+
+#[test]
+fn a_manifest_that_never_comes() {
+    let cart = Cart::alone();
+    assert_does_without(&cart, &cart.at("model/manifest.toml"));
+}
+
+#[test]
+fn a_golden_frame_that_never_comes() {
+    let cart = Cart::alone();
+    let golden = with_golden_frames(&cart);
+    assert_does_without(&cart, &golden);
+}
+
+#[test]
+fn a_model_that_comes_late() {
+    let cart = Cart::alone();
+    assert_waits_for(&cart, &cart.at("model/model.onnx"));
+}
+
+#[test]
+fn a_manifest_that_comes_late() {
+    let cart = Cart::alone();
+    assert_waits_for(&cart, &cart.at("model/manifest.toml"));
+}
+
+#[test]
+fn a_golden_frame_that_comes_late() {
+    let cart = Cart::alone();
+    let golden = with_golden_frames(&cart);
+    assert_waits_for(&cart, &golden);
 }
 
 #[test]
@@ -70,49 +123,74 @@ fn a_profile_that_never_comes_at_a_reload_leaves_the_run_as_it_is() {
     replace_by_fifo(&cart.at("boards/test.toml"));
     for _ in 0..3 {
         run.send(Signal::HUP);
-        run.assert_unbroken_for(Duration::from_millis(500));
+        run.assert_unbroken_for(Duration::from_millis(400));
     }
     assert!(comes_true(PATIENCE, || cart.state().is_some_and(|state| state["state"] == "assist")));
     run.assert_ends_well();
 }
 
-#[test]
-fn a_profile_is_read_again_once_the_disk_is_back() {
-    let cart = Cart::alone();
+/// Until the last file is there nothing of a new profile is in force; then all of it is.
+#[track_caller]
+fn assert_taken_whole_when_it_comes(cart: &Cart, file: &Path) {
+    cart.put(&cart.profile().with("pipeline.max_age_ms", 1000));
     let mut run = Running::start(cart.command());
     run.first_picture();
     run.assisted();
-    replace_by_fifo(&cart.at("boards/test.toml"));
+    let new = cart.profile().with("pipeline.max_age_ms", 1000).with("overlay.colour", RED);
+    cart.put(&new.with("model.bundle", "\"../other\""));
+    let Some(held) = Held::hold(file) else { return };
+    thread::sleep(Duration::from_millis(100));
+    let from = Instant::now();
     run.send(Signal::HUP);
-    run.assert_unbroken_for(Duration::from_millis(500));
-    // Whoever waits for the FIFO gets it, empty; then the file is back.
-    let writer = {
-        let path = cart.at("boards/test.toml");
-        std::thread::spawn(move || fs::OpenOptions::new().read(true).write(true).open(path).map(drop))
-    };
-    writer.join().unwrap().unwrap();
-    cart.put(&cart.profile().with("overlay.colour", "[255, 0, 0]"));
-    run.send(Signal::HUP);
-    let since = std::time::Instant::now();
-    let taken = run.video.wait_since(since, PATIENCE, |frame| frame.outlined == 0);
+    run.assert_unbroken_for(Duration::from_secs(1));
+    let frames = run.video.since(from);
+    let changed = frames.iter().filter(|frame| frame.corner != Corner::Assist || frame.outlined == 0).count();
+    assert_eq!(
+        changed,
+        0,
+        "of {} frames, while the file is not there; log: {}",
+        frames.len(),
+        run.log.text()
+    );
+    drop(held);
+    let taken = run.video.wait_since(from, PATIENCE, |frame| frame.outlined == 0);
     assert!(taken.is_some(), "the new profile's colour is not drawn: {}", run.log.text());
-    run.assert_unbroken_since(since);
+    thread::sleep(Duration::from_millis(300));
+    run.assert_unbroken_since(from);
+    let frames = run.video.since(from);
+    let without = frames.iter().filter(|frame| frame.corner != Corner::Assist).count();
+    assert_eq!(without, 0, "of {} frames, without assistance; log: {}", frames.len(), run.log.text());
     run.assert_ends_well();
 }
 
 #[test]
-fn a_new_bundle_that_never_comes_leaves_the_old_one_at_work() {
+fn a_profile_that_comes_late_at_a_reload_is_taken_whole() {
     let cart = Cart::alone();
+    bundle::write(&cart.at("other"));
+    // Held under its final name: it is put in place first.
+    assert_taken_whole_when_it_comes(&cart, &cart.at("boards/test.toml"));
+}
+
+#[test]
+fn a_new_bundle_that_comes_late_is_taken_whole_and_the_old_one_works_until_then() {
+    let cart = Cart::alone();
+    bundle::write(&cart.at("other"));
+    assert_taken_whole_when_it_comes(&cart, &cart.at("other/model.onnx"));
+}
+
+/// A hanging reload ends with the run.
+#[test]
+fn a_new_bundle_that_never_comes_delays_nothing() {
+    let cart = Cart::alone();
+    bundle::write(&cart.at("other"));
     let mut run = Running::start(cart.command());
     run.first_picture();
     run.assisted();
-    crate::bundle::write(&cart.at("other"));
-    replace_by_fifo(&cart.at("other/model.onnx"));
     cart.put(&cart.profile().with("model.bundle", "\"../other\""));
-    let from = std::time::Instant::now();
-    run.send(Signal::HUP);
-    run.assert_unbroken_for(Duration::from_secs(2));
-    let lost = run.video.since(from).into_iter().filter(|frame| frame.corner != Corner::Assist).count();
-    assert_eq!(lost, 0, "frames without assistance; log: {}", run.log.text());
+    let Some(_held) = Held::hold(&cart.at("other/model.onnx")) else { return };
+    for _ in 0..5 {
+        run.send(Signal::HUP);
+        run.assert_unbroken_for(Duration::from_millis(200));
+    }
     run.assert_ends_well();
 }

@@ -49,7 +49,9 @@ impl Video {
 
     fn take(&self, mut stdout: impl BufRead) -> std::io::Result<()> {
         let mut header = String::new();
-        stdout.read_line(&mut header)?;
+        if stdout.read_line(&mut header)? == 0 {
+            return Ok(());
+        }
         let side = |letter: char| {
             let word = header.split_whitespace().find_map(|word| word.strip_prefix(letter));
             word.and_then(|side| side.parse::<usize>().ok())
