@@ -98,7 +98,8 @@ fn unread_standard_output() {
     cart.put(&cart.profile().with("display.kind", "\"null\""));
     let (_unread, stdout) = full_pipe();
     let mut run = start_with(cart.command(), Stdio::null(), stdout.into());
-    settle(&mut run);
+    let shown = || cart.state().and_then(|state| state["shown"].as_u64()).unwrap_or(0);
+    assert!(comes_true(PATIENCE, || shown() > 5), "{:?}; log: {}", cart.state(), run.log.text());
     // The report is lost, and that is an error.
     run.assert_ends_with(Signal::TERM, 74);
     let report = crate::cart::state_in(&cart.at("out/latency.json")).unwrap();

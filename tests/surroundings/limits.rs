@@ -115,14 +115,14 @@ fn with_little_memory_it_works_or_says_why_not() {
     let large = format!("{:?}", Path::new(env!("CARGO_MANIFEST_DIR")).join("models/first-light"));
     for bundle in ["\"../model\"", &large] {
         cart.put(&cart.profile().with("display.kind", "\"images\"").with("model.bundle", bundle));
-        for most_mb in [256, 320, 400, 600] {
+        for most_mb in [640, 800] {
             let command = cart.command_after(&format!("ulimit -v {}", most_mb * 1024));
             let mut run = start(command, &["--frames", "3"]);
             assert_ended_properly(&mut run, &format!("{bundle} in {most_mb} MB"));
         }
         // With less, not even a list of a few bytes may find room, which ends any program on the spot. What it has
         // written until then is whole.
-        for most_mb in [80, 120, 160, 200] {
+        for most_mb in [80, 160, 240, 320, 480] {
             let command = cart.command_after(&format!("ulimit -v {}", most_mb * 1024));
             let mut run = start(command, &["--frames", "3"]);
             let ended = run.wait(PATIENCE).unwrap_or_else(|| panic!("{most_mb} MB: {}", run.log.text()));
