@@ -1,6 +1,5 @@
 //! When results are always too old, somebody is told.
 
-use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,9 +11,7 @@ use crate::running::{PATIENCE, Running, comes_true};
 #[test]
 fn a_rate_too_slow_for_the_age_limit_is_told_or_assists() {
     let cart = Cart::alone();
-    let recording = cart.at("recording.y4m");
-    let frame = [&b"FRAME\n"[..], &[100; 64 * 48 * 3]].concat();
-    fs::write(&recording, [&b"YUV4MPEG2 W64 H48 F7:1 C444\n"[..], &frame.repeat(300)].concat()).unwrap();
+    let recording = cart.recording(200);
     let profile = cart.profile().with("camera.rate_hz", "7.0").with("pipeline.max_age_ms", 120);
     cart.put(&profile.with_path("camera.source", &recording));
     let mut run = Running::start(cart.command());

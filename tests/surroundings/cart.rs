@@ -11,6 +11,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tempfile::TempDir;
 
 use crate::bundle;
+use crate::chance::Chance;
 
 pub const FRAMES_PER_SECOND: f64 = 25.0;
 
@@ -120,6 +121,17 @@ impl Cart {
             .env_remove("RUST_LOG")
             .env("TMPDIR", self.at("temporary"));
         command
+    }
+
+    /// A recording of `frames` frames of 160×120 without anything to find, but with much to write.
+    pub fn recording(&self, frames: usize) -> PathBuf {
+        let path = self.at("recording.y4m");
+        let mut chance = Chance::of(3);
+        let pixels: Vec<u8> = (0..3 * 160 * 120).map(|_| 90 + chance.below_count(20) as u8).collect();
+        let frame = [&b"FRAME\n"[..], &pixels].concat();
+        let header = &b"YUV4MPEG2 W160 H120 F25:1 C444\n"[..];
+        fs::write(&path, [header, &frame.repeat(frames)].concat()).unwrap();
+        path
     }
 
     pub fn state(&self) -> Option<serde_json::Value> {

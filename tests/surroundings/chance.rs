@@ -22,7 +22,11 @@ impl Chance {
         most.mul_f64(self.share())
     }
 
+    pub fn below_count(&mut self, most: usize) -> usize {
+        (self.share() * most as f64) as usize
+    }
+
     pub fn one_of<'a, T>(&mut self, list: &'a [T]) -> &'a T {
-        &list[(self.share() * list.len() as f64) as usize]
+        &list[self.below_count(list.len())]
     }
 }

@@ -14,6 +14,8 @@ use crate::cart::{Cart, state_in};
 use crate::chance::Chance;
 use crate::running::{PATIENCE, Running, comes_true};
 
+const KILLS: usize = 200;
+
 /// When the kill comes.
 #[derive(Clone, Copy, Debug)]
 enum Phase {
@@ -73,9 +75,11 @@ fn assert_whole(cart: &Cart, when: &str) {
 
 #[test]
 fn killed_at_any_instant_it_leaves_nothing_half_written_and_starts_again() {
-    let kills = if std::env::var_os("POLYP_FULL").is_some() { 200 } else { 60 };
     let cart = Cart::shared();
-    cart.put(&cart.profile().with("display.kind", "\"images\""));
+    // A picture every 10 ms, each large enough that many kills come in the middle of one.
+    let recording = cart.recording(1000);
+    let profile = cart.profile().with("display.kind", "\"images\"").with("camera.rate_hz", "100.0");
+    cart.put(&profile.with_path("camera.source", &recording));
     // A run that ends by itself says which files there are to be.
     let complete = |cart: &Cart, when: &str| {
         let mut run = start(cart, &["--frames", "2"]);
@@ -88,7 +92,7 @@ fn killed_at_any_instant_it_leaves_nothing_half_written_and_starts_again() {
     };
     let usual = complete(&cart, "the first run");
     let mut chance = Chance::of(7);
-    for kill in 0..kills {
+    for kill in 0..KILLS {
         let phase = [Phase::Start, Phase::Run, Phase::Reload, Phase::Report][kill % 4];
         let when = format!("kill {kill}, {phase:?}");
         let _ = fs::remove_file(cart.at("state/state.json"));

@@ -5,7 +5,7 @@
 //! What is measured is the time between pictures as a viewer sees it. The bound is two frame times and 20 ms, plus the
 //! noise of the machine while the test ran, which is measured too (see [`noise`]) and told when a test fails.
 //!
-//! Tests that measure time run alone. `POLYP_FULL=1` kills the program 200 times instead of 60.
+//! Tests that measure time run alone. All together take three to four minutes.
 
 #[path = "../bundle/mod.rs"]
 mod bundle;
@@ -22,6 +22,7 @@ mod video;
 mod assistance;
 mod endings;
 mod kills;
+mod late_camera;
 mod limits;
 mod log_pipe;
 mod reloads;

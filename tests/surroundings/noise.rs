@@ -1,9 +1,9 @@
 //! How much the machine itself delayed: without this, a busy machine would pass for a slow program.
 //!
 //! Two things are measured while a test runs. One thread on each core sleeps for 5 ms again and again and notes by how
-//! much it overslept: a core that the host of a virtual machine took away is seen here. And for the threads that carry
-//! the picture (`capture`, `display`, `pictures`) the kernel counts how long they could have run but
-//! had no core.
+//! much it overslept: a core that the host of a virtual machine took away is seen here. And the kernel counts how long the
+//! program's threads could have run but had no core: those that carry the picture for the time between pictures, all of
+//! them for starts and ends, in which one waits for another.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,8 +24,14 @@ const CARRIERS: [&str; 3] = ["capture", "display", "pictures"];
 struct Measured {
     /// When a nap ended, and by how much it was too long.
     overslept: Vec<(Instant, Duration)>,
-    /// When it was looked, and how long the picture's threads had waited for a core until then, in total.
-    waited: Vec<(Instant, Duration)>,
+    /// When it was looked, and how long the program's threads had waited for a core until then, in total.
+    waited: Vec<(Instant, Waited)>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Waited {
+    carriers: Duration,
+    all: Duration,
 }
 
 /// Measures until it is dropped.
@@ -56,13 +62,16 @@ impl Noise {
         let (measured, over) = (noise.measured.clone(), noise.over.clone());
         thread::spawn(move || {
             hurry();
-            let (mut known, mut total) = (BTreeMap::new(), Duration::ZERO);
+            let (mut known, mut total) = (BTreeMap::new(), Waited::default());
             while !over.load(Ordering::Relaxed) {
-                let carriers = process::threads(process).into_iter();
-                for thread in carriers.filter(|thread| CARRIERS.contains(&&*thread.name)) {
+                for thread in process::threads(process) {
                     let Some(waited) = process::waited_for_core(process, thread.id) else { continue };
                     let before = known.insert(thread.id, waited).unwrap_or_default();
-                    total += waited.saturating_sub(before);
+                    let more = waited.saturating_sub(before);
+                    total.all += more;
+                    if CARRIERS.contains(&&*thread.name) {
+                        total.carriers += more;
+                    }
                 }
                 lock(&measured).waited.push((Instant::now(), total));
                 thread::sleep(NAP);
@@ -76,15 +85,24 @@ impl Noise {
         thread::sleep(3 * NAP);
     }
 
-    /// The longest oversleeping between two instants plus the time that the picture's threads waited for a core.
-    pub fn between(&self, from: Instant, to: Instant) -> Duration {
+    /// Of the picture: the longest oversleeping between two instants, and how long the threads that carry it waited.
+    pub fn of_picture(&self, from: Instant, to: Instant) -> Duration {
+        self.between(from, to, |waited| waited.carriers)
+    }
+
+    /// Of a start or an end, in which threads wait for each other: the same with all threads.
+    pub fn of_program(&self, from: Instant, to: Instant) -> Duration {
+        self.between(from, to, |waited| waited.all)
+    }
+
+    fn between(&self, from: Instant, to: Instant, of: impl Fn(Waited) -> Duration) -> Duration {
         let measured = lock(&self.measured);
         // A nap that began before the end still tells of it.
         let naps = measured.overslept.iter().filter(|(at, _)| (from..=to + 2 * NAP).contains(at));
         let overslept = naps.map(|&(_, overslept)| overslept).max().unwrap_or_default();
         let waited_at = |instant: Instant| {
             let before = measured.waited.partition_point(|&(at, _)| at <= instant);
-            measured.waited.get(before.saturating_sub(1)).map_or(Duration::ZERO, |&(_, total)| total)
+            before.checked_sub(1).map_or(Duration::ZERO, |last| of(measured.waited[last].1))
         };
         overslept + waited_at(to + 2 * NAP).saturating_sub(waited_at(from))
     }

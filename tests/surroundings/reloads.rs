@@ -215,7 +215,7 @@ fn follow(
     let longest = frames.windows(2).map(|pair| (pair[1].at - pair[0].at, pair[0].at, pair[1].at)).max();
     let Some((gap, before, after)) = longest else { return Err(format!("{} pictures", frames.len())) };
     run.noise.catch_up();
-    let noise = run.noise.between(before, after);
+    let noise = run.noise.of_picture(before, after);
     if gap > bound + noise {
         return Err(format!("no picture for {gap:.1?}; noise {noise:.1?}"));
     }

@@ -73,7 +73,7 @@ impl Running {
     #[track_caller]
     pub fn first_picture(&self) -> Instant {
         let first = self.video.wait_since(self.begun, PATIENCE, |_| true);
-        let noise = self.noise.between(self.begun, Instant::now());
+        let noise = self.noise.of_program(self.begun, Instant::now());
         let Some(first) = first else { panic!("no picture in {PATIENCE:?}; log: {}", self.log.text()) };
         let took = first.at - self.begun;
         assert!(took < ONE_SECOND + noise, "the first picture came after {took:.1?}; noise {noise:.1?}");
@@ -129,7 +129,7 @@ impl Running {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.ended() {
-                let noise = self.noise.between(begun, Instant::now());
+                let noise = self.noise.of_program(begun, Instant::now());
                 return Some(Ended { status, took: begun.elapsed(), noise });
             }
             if begun.elapsed() > patience {

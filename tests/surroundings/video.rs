@@ -19,6 +19,7 @@ pub enum Corner {
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
     pub at: Instant,
+    pub size: (usize, usize),
     pub corner: Corner,
     /// Dots in the outlines' colour.
     pub outlined: usize,
@@ -70,7 +71,7 @@ impl Video {
             stdout.read_exact(&mut planes)?;
             let at = Instant::now();
             let (corner, outlined) = look(&planes, width, height);
-            self.change(|taken| taken.frames.push(Seen { at, corner, outlined }));
+            self.change(|taken| taken.frames.push(Seen { at, size: (width, height), corner, outlined }));
         }
     }
 
@@ -121,7 +122,7 @@ impl Video {
         for (&before, &after) in instants.iter().zip(&instants[1..]) {
             let gap = after - before;
             longest = longest.max(gap);
-            let noise = noise.between(before, after);
+            let noise = noise.of_picture(before, after);
             assert!(
                 gap <= bound + noise,
                 "no picture for {gap:.1?}, {:.1?} after the watch began; allowed are {bound:.1?} and {noise:.1?} by which \
