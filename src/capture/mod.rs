@@ -4,13 +4,12 @@
 //! |---|---|
 //! | [`live`] | what a camera is to the pipeline |
 //! | [`still`], `png`, [`jpeg`] | one picture, from its bytes |
-//! | `foreign`, `guard` | what a file is that is not read; decoders whose panics are errors |
+//! | `foreign` | what a file is that is not read |
 //! | [`replay`] | folders of images, MJPEG and Y4M files, video on standard input |
 //! | [`synthetic`] | a rendered endoscope that knows its polyps |
 //! | [`v4l2`] | cameras and grabbers, live |
 
 mod foreign;
-mod guard;
 pub mod jpeg;
 pub mod live;
 mod png;

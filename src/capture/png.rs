@@ -7,10 +7,10 @@ use std::io::Cursor;
 
 use png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Transformations};
 
-use super::guard::guarded;
 use super::jpeg::{Refused, exif};
 use super::still::check_size;
 use crate::frame::Frame;
+use crate::panics;
 
 /// How a PNG picture begins.
 pub const START: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -23,7 +23,7 @@ pub fn decode(bytes: &[u8], most_pixels: usize, frame: &mut Frame) -> Result<(),
         let size = [[a, b, c, d], [e, f, g, h]].map(|side| u32::from_be_bytes(side) as usize);
         check_size(size[0], size[1], most_pixels).map_err(|refused| refused.to_string())?;
     }
-    guarded(|| samples(bytes, most_pixels))
+    panics::caught(|| samples(bytes, most_pixels))
         .unwrap_or(Err("is a damaged PNG picture: its decoder failed".into()))?
         .put(frame)
 }

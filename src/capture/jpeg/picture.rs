@@ -15,9 +15,9 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use super::check::{self, Found};
 use super::huffman::STANDARD_TABLES;
 use super::parts::Parts;
-use crate::capture::guard::guarded;
 use crate::capture::still::{MAX_SIDE_PX, check_size};
 use crate::frame::Frame;
+use crate::panics;
 
 /// Why a picture is not shown. The message ends a sentence that begins with the picture's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ pub fn decode(
     let decoder = suitable(&parts, interleaved)?;
     tidy(picture, &scratch.0.padding, parts.standard);
     frame.resize(size.0, size.1);
-    match guarded(|| decoder(picture, frame)) {
+    match panics::caught(|| decoder(picture, frame)) {
         Some(Ok(())) => Ok(parts.orientation),
         Some(Err(what)) => Err(Refused::Decoder(what)),
         None => Err("its decoder failed".into()),
