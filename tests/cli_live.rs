@@ -127,6 +127,8 @@ fn a_profile_is_reloaded_or_refused_and_the_end_comes_when_it_is_asked_for() {
     said.lock().unwrap().clear();
     send(Signal::HUP);
     wait_for(&said, "the profile was read again and is in force");
+    // Some frames more, with the new profile.
+    std::thread::sleep(Duration::from_millis(300));
     assert!(!said.lock().unwrap().contains("assist"), "assistance went on: {}", said.lock().unwrap());
     send(Signal::TERM);
     let begun = Instant::now();

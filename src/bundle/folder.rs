@@ -7,6 +7,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags};
@@ -126,10 +128,22 @@ enum Entry {
     Folder(OwnedFd),
 }
 
+/// The kernel takes a lease away from whoever does not let go within `/proc/sys/fs/lease-break-time`, 45 s if nobody changed it.
+const LEASED_FOR: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 fn open(directory: &OwnedFd, name: &str, path: &Path) -> Result<Option<Entry>> {
     // Without NONBLOCK, opening a pipe would wait for its other end.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let opened = match rustix::fs::openat(directory.as_fd(), name, flags, Mode::empty()) {
+    let give_up = Instant::now() + LEASED_FOR;
+    let opened = loop {
+        match rustix::fs::openat(directory.as_fd(), name, flags, Mode::empty()) {
+            // Another program, such as a file server, holds a lease on it, and has been asked to let go.
+            Err(Errno::WOULDBLOCK) if Instant::now() < give_up => thread::sleep(LOOK_EVERY),
+            opened => break opened,
+        }
+    };
+    let opened = match opened {
         Ok(opened) => opened,
         Err(Errno::NOENT) => return Ok(None),
         // A link; a socket or a device without a driver.

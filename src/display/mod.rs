@@ -104,6 +104,11 @@ pub trait Sink: Send {
         Ok(())
     }
 
+    /// Whatever is shown first decides on the size of all that follows: it should be a picture.
+    fn keeps_first_size(&self) -> bool {
+        false
+    }
+
     /// It takes nothing at the moment because it still works on what it was given: the same scene may be tried again.
     fn is_busy(&self) -> bool {
         false

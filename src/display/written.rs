@@ -26,6 +26,7 @@ pub struct Written {
     told: Arc<Mutex<Told>>,
     dark: Option<String>,
     line: String,
+    keeps_first_size: bool,
 }
 
 struct Picture {
@@ -52,14 +53,14 @@ impl Written {
         let (pictures, to_write) = channel();
         let (written, returned) = channel();
         let told = Arc::new(Mutex::new(Told::default()));
-        let (line, theirs) = (sink.describe(), told.clone());
+        let (line, keeps_first_size, theirs) = (sink.describe(), sink.keeps_first_size(), told.clone());
         thread::Builder::new()
             .name("pictures".into())
             .spawn(move || write(sink, &to_write, &written, &theirs))
             .map_err(|error| Fault::io(format!("cannot start a thread: {error}")))?;
         let blank = || Picture { frame: Frame::black(1, 1), name: String::new(), captured: Instant::now() };
         let blanks = (0..PICTURES).map(|_| blank()).collect();
-        Ok(Written { pictures, returned, blanks, told, dark: None, line })
+        Ok(Written { pictures, returned, blanks, told, dark: None, line, keeps_first_size })
     }
 
     /// Takes back what was written; an error if the sink had one.
@@ -121,6 +122,10 @@ impl Sink for Written {
 
     fn tend(&mut self, _: &mut dyn FnMut(Instant, Instant)) -> Result<()> {
         self.collect()
+    }
+
+    fn keeps_first_size(&self) -> bool {
+        self.keeps_first_size
     }
 
     fn is_busy(&self) -> bool {

@@ -72,6 +72,10 @@ impl<W: Write + Send> Sink for Y4m<W> {
         Ok(Shown::Yes)
     }
 
+    fn keeps_first_size(&self) -> bool {
+        true
+    }
+
     fn dark(&self) -> Option<&str> {
         self.dark.as_deref()
     }

@@ -44,9 +44,10 @@ pub(super) enum Left {
 pub(super) fn work(boxes: &Boxes, left: &Sender<Left>, observer: &mut dyn Observer) -> Outcome {
     let mut display = Display::new(boxes, left, observer);
     while !boxes.is_stopping() {
+        let captured = boxes.display.take(TEND_EVERY);
+        // What was ordered before the frame came holds for it.
         display.follow_settings();
         display.follow_orders();
-        let captured = boxes.display.take(TEND_EVERY);
         display.tend();
         match captured {
             Some(captured) => display.frame(captured),
@@ -333,6 +334,9 @@ impl<'a> Display<'a> {
             return;
         }
         self.screen_drawn = Some(Instant::now());
+        if self.sink.keeps_first_size() && self.outcome.shown == 0 {
+            return;
+        }
         let (at, clock) = *self.absent_since.get_or_insert_with(|| {
             let gone = self.last_frame.elapsed();
             (self.last_frame, SystemTime::now().checked_sub(gone).unwrap_or(SystemTime::now()))
@@ -424,7 +428,7 @@ impl<'a> Display<'a> {
                 }
             }
             stopped = stopped.or_else(|| told_at(self.boxes));
-            if stopped.is_some_and(|at| at.elapsed() >= LAST_PICTURES) {
+            if self.boxes.is_hurried() || stopped.is_some_and(|at| at.elapsed() >= LAST_PICTURES) {
                 log::warn!("the display did not take the last pictures in time");
                 break;
             }

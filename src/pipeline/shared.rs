@@ -101,6 +101,8 @@ pub(super) struct Boxes {
     pub damaged: AtomicU64,
     /// All threads are to end.
     pub stop: AtomicBool,
+    /// And not to finish what they are at.
+    pub hurry: AtomicBool,
 }
 
 impl Boxes {
@@ -122,11 +124,16 @@ impl Boxes {
             captured: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
             stop: AtomicBool::new(false),
+            hurry: AtomicBool::new(false),
         }
     }
 
     pub fn is_stopping(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    pub fn is_hurried(&self) -> bool {
+        self.hurry.load(Ordering::Relaxed)
     }
 
     /// One that was not there before.

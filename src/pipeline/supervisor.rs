@@ -29,10 +29,12 @@ pub type Load<S> = Arc<dyn Fn() -> Result<Walk<S>> + Send + Sync>;
 const MOST_HANGING: usize = 2;
 /// How long a capture thread may go on after its feed was exchanged before the log says that it hangs.
 const CAPTURE_HANGS_AFTER: Duration = Duration::from_secs(5);
-/// When threads are told to end: how long each kind may take.
+/// When threads are told to end: how long the display may take from then on, also when there is a hurry, and the others.
 const DISPLAY_ENDS_WITHIN: Duration = Duration::from_millis(500);
-const CAPTURE_ENDS_WITHIN: Duration = Duration::from_millis(300);
-const INFERENCE_ENDS_WITHIN: Duration = Duration::from_millis(100);
+const HURRIED_WITHIN: Duration = Duration::from_millis(60);
+const OTHERS_END_WITHIN: Duration = Duration::from_millis(600);
+/// How long a feed waits for the one before it.
+const FEED_WAITS: Duration = Duration::from_millis(300);
 /// Between two looks at whether a thread has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
@@ -170,7 +172,7 @@ impl<S: Segmenter + Send + 'static> Pipeline<S> {
         let (mine, before) = (SetsOnDrop(done.clone()), self.former.last().map(|former| former.done.clone()));
         let thread = spawn("capture", move || {
             let _done = mine;
-            let end = Instant::now() + CAPTURE_ENDS_WITHIN;
+            let end = Instant::now() + FEED_WAITS;
             while before.as_ref().is_some_and(|done| !done.load(Ordering::Acquire)) && Instant::now() < end {
                 thread::sleep(LOOK_EVERY);
             }
@@ -349,14 +351,20 @@ impl<S: Segmenter + Send + 'static> Pipeline<S> {
     }
 
     /// Ends all threads, the display's first, so that the console is back whatever the others do. Threads that do not end in
-    /// time are left behind. Takes less than a second, and hardly longer than the display once `hurry` says so.
+    /// time are left behind. Takes 700 ms at most, and hardly longer than the display does once `hurry` says so.
     pub fn end(mut self, hurry: &dyn Fn() -> bool) -> Outcome {
         self.boxes.stop.store(true, Ordering::Relaxed);
-        let mut outcome = match self
-            .display
-            .take()
-            .and_then(|thread| joined(thread, DISPLAY_ENDS_WITHIN, "display", &|| false))
-        {
+        let begun = Instant::now();
+        let hurried = || {
+            let is_hurried = hurry();
+            self.boxes.hurry.fetch_or(is_hurried, Ordering::Relaxed);
+            is_hurried
+        };
+        let display = self.display.take().and_then(|thread| {
+            let within = |hurried: bool| if hurried { HURRIED_WITHIN } else { DISPLAY_ENDS_WITHIN };
+            joined(thread, "display", || begun.elapsed() < within(hurried()))
+        });
+        let mut outcome = match display {
             Some(Ok(outcome)) => outcome,
             Some(Err(())) => Outcome { display_lost: true, ..Outcome::default() },
             None => Outcome::default(),
@@ -368,8 +376,8 @@ impl<S: Segmenter + Send + 'static> Pipeline<S> {
             outcome.lost = Some(error);
         }
         self.end_feed();
-        let end = Instant::now() + CAPTURE_ENDS_WITHIN;
-        while !self.former.is_empty() && Instant::now() < end && !hurry() {
+        let goes_on = || begun.elapsed() < OTHERS_END_WITHIN && !hurry();
+        while !self.former.is_empty() && goes_on() {
             self.collect_former();
             thread::sleep(LOOK_EVERY);
         }
@@ -379,7 +387,7 @@ impl<S: Segmenter + Send + 'static> Pipeline<S> {
             );
         }
         if let Some(worker) = self.worker.take() {
-            match joined(worker.thread, INFERENCE_ENDS_WITHIN, "inference", hurry) {
+            match joined(worker.thread, "inference", goes_on) {
                 Some(Ok(latencies)) => outcome.latencies.merge(&latencies),
                 Some(Err(())) => self.lost_threads += 1,
                 None => {}
@@ -447,16 +455,10 @@ fn no_thread(error: std::io::Error) -> anyhow::Error {
     Fault::io(format!("cannot start a thread: {error}"))
 }
 
-/// A thread's result; an error if it panicked, `None` if it did not end in time.
-fn joined<T>(
-    thread: JoinHandle<T>,
-    patience: Duration,
-    name: &str,
-    hurry: &dyn Fn() -> bool,
-) -> Option<Result<T, ()>> {
-    let end = Instant::now() + patience;
+/// A thread's result; an error if it panicked, `None` if it did not end while `goes_on` said so.
+fn joined<T>(thread: JoinHandle<T>, name: &str, goes_on: impl Fn() -> bool) -> Option<Result<T, ()>> {
     while !thread.is_finished() {
-        if Instant::now() >= end || hurry() {
+        if !goes_on() {
             log::warn!("the {name} thread does not end and is left behind");
             return None;
         }

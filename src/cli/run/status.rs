@@ -1,6 +1,6 @@
 //! The device's state in a file, for whoever watches over carts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -147,7 +147,7 @@ impl StatusFile {
 
 impl Shared {
     fn work(&self) {
-        let (mut last, mut failed): (Option<Told>, Option<String>) = (None, None);
+        let (mut last, mut has_failed): (Option<Told>, bool) = (None, false);
         loop {
             let told = self.newest.take(LOOK_EVERY);
             let is_over = self.newest.is_over();
@@ -163,13 +163,15 @@ impl Shared {
                     }
                     write_whole(path, text.as_bytes())
                 });
-                let error = written.err().map(|error| one_line(&error));
-                if let Some(error) = error.as_ref().filter(|error| failed.as_ref() != Some(error)) {
-                    log::warn!("the state file is not written: {error}");
-                } else if error.is_none() && failed.is_some() {
-                    log::info!("the state file is written again");
+                match &written {
+                    Err(error) if !has_failed => {
+                        let path = target.path.as_deref().unwrap_or(Path::new(""));
+                        log::warn!("the state file {} is not written: {}", path.display(), one_line(error));
+                    }
+                    Ok(()) if has_failed => log::info!("the state file is written again"),
+                    _ => {}
                 }
-                failed = error;
+                has_failed = written.is_err();
             }
             if is_over {
                 break;
