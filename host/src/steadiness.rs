@@ -1,5 +1,7 @@
 //! How much what is shown comes and goes over a video, with and without the temporal gate, and what the gate costs.
 
+use std::time::Instant;
+
 use polyp_edge::bundle::manifest::Gate as GateSetting;
 use polyp_edge::detect::{Bounds, Region};
 use polyp_edge::track::{Gate, MIN_OVERLAP, Rule, Shown};
@@ -65,7 +67,8 @@ impl Observer {
     /// Regions largest first.
     pub fn frame(&mut self, regions: &[Region]) {
         let now = self.result.frames;
-        self.gate.update(regions, &mut self.shown);
+        // Nothing is held, so that a sighting's age means nothing here.
+        self.gate.update(regions, Instant::now(), &mut self.shown);
         let bounds = |regions: &[Region]| -> Vec<Bounds> { regions.iter().map(|r| r.bounds).collect() };
         let (found, shown) = (bounds(regions), bounds(self.shown.list()));
         if now > 0 {

@@ -16,6 +16,8 @@ use crate::overlay::Layer;
 
 /// Pictures at once: one that is written, and the next.
 const PICTURES: usize = 2;
+/// A sink that takes nothing for so long is told of: nobody sees the picture.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
 
 /// Hands pictures to a sink in a thread of its own. A picture that comes while the sink still has two is skipped.
 pub struct Written {
@@ -27,6 +29,8 @@ pub struct Written {
     dark: Option<String>,
     line: String,
     keeps_first_size: bool,
+    /// When the sink last gave a picture back.
+    moved: Instant,
 }
 
 struct Picture {
@@ -60,19 +64,26 @@ impl Written {
             .map_err(|error| Fault::io(format!("cannot start a thread: {error}")))?;
         let blank = || Picture { frame: Frame::black(1, 1), name: String::new(), captured: Instant::now() };
         let blanks = (0..PICTURES).map(|_| blank()).collect();
-        Ok(Written { pictures, returned, blanks, told, dark: None, line, keeps_first_size })
+        Ok(Written { pictures, returned, blanks, told, dark: None, line, keeps_first_size, moved: Instant::now() })
     }
 
     /// Takes back what was written; an error if the sink had one.
     fn collect(&mut self) -> Result<()> {
         loop {
             match self.returned.try_recv() {
-                Ok(picture) => self.blanks.push(picture),
+                Ok(picture) => {
+                    self.moved = Instant::now();
+                    self.blanks.push(picture);
+                }
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Err(self.broken()),
             }
         }
-        self.dark.clone_from(&lock(&self.told).dark);
+        match self.blanks.is_empty() && self.moved.elapsed() > STUCK_AFTER {
+            true if self.dark.is_some() => {}
+            true => self.dark = Some(format!("{}: no picture has been taken for a second", self.line)),
+            false => self.dark.clone_from(&lock(&self.told).dark),
+        }
         Ok(())
     }
 
@@ -110,6 +121,10 @@ impl Sink for Written {
     fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
         self.collect()?;
         let Some(mut picture) = self.blanks.pop() else { return Ok(Shown::Skipped) };
+        if self.blanks.len() + 1 == PICTURES {
+            // It had nothing to do until now.
+            self.moved = Instant::now();
+        }
         compose(scene, &mut picture.frame)?;
         picture.name.clear();
         picture.name.push_str(scene.name);
@@ -214,10 +229,15 @@ mod tests {
         assert_eq!(shown, [Shown::Yes, Shown::Yes, Shown::Skipped, Shown::Skipped, Shown::Skipped]);
         assert!(sink.is_busy() && !sink.finish(Duration::from_millis(5)).unwrap());
         assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+        while sink.dark().is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "nobody is told");
+            sink.tend(&mut |_, _| ()).unwrap();
+        }
+        assert_eq!(sink.dark(), Some("slow: no picture has been taken for a second"));
         open(&gate);
         assert!(sink.finish(Duration::from_secs(20)).unwrap());
         assert_eq!(show(&mut sink, 9), Shown::Yes);
-        assert!(sink.finish(Duration::from_secs(20)).unwrap());
+        assert!(sink.finish(Duration::from_secs(20)).unwrap() && sink.dark().is_none());
         let names = names.lock().unwrap();
         let expected =
             [("frame-1", 1), ("frame-2", 2), ("frame-9", 9)].map(|(name, value)| (name.into(), value));

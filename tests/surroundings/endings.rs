@@ -146,7 +146,8 @@ fn a_second_signal_ends_at_once() {
     thread::sleep(Duration::from_millis(20));
     run.send(Signal::TERM);
     let ended = run.wait(PATIENCE).unwrap_or_else(|| panic!("it does not end: {}", run.log.text()));
-    assert!(ended.took < Duration::from_millis(100) + ended.noise, "{ended:?}");
+    // One signal alone waits 250 ms for the viewer to take the last pictures.
+    assert!(ended.took < Duration::from_millis(200) + ended.noise, "{ended:?}");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! gate of a grid is tried on what it found. A gate that shows more cannot miss more, but shows false alarms that last for
 //! a moment, and outlines that come and go; one that shows less comes later.
 
+use std::time::Instant;
+
 use polyp_edge::bundle::manifest;
 use polyp_edge::detect::{Bounds, Region};
 use polyp_edge::track::{Gate, MIN_OVERLAP, Rule, Shown};
@@ -84,7 +86,8 @@ fn try_out(clips: &[Clip], setting: manifest::Gate) -> Trial {
         let (mut shown, mut observer, mut anything) = (Shown::default(), Observer::new(setting), false);
         let [mut first_found, mut first_shown] = [None; 2];
         for (number, (regions, polyp)) in clip.frames.iter().enumerate() {
-            gate.update(regions, &mut shown);
+            // Nothing is held, so that a sighting's age means nothing here.
+            gate.update(regions, Instant::now(), &mut shown);
             observer.frame(regions);
             anything |= !shown.list().is_empty();
             let Some(polyp) = polyp else { continue };
