@@ -1,11 +1,14 @@
 //! Pictures and video: what reading them must satisfy, and what is drawn to start from.
 
+use std::fs;
 use std::io::Cursor;
+use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageFormat, RgbImage};
 use polyp_edge::capture::Source;
-use polyp_edge::capture::replay::{mjpeg::Mjpeg, still, y4m::Y4m};
+use polyp_edge::capture::replay::{folder::read_image, mjpeg::Mjpeg, y4m::Y4m};
 use polyp_edge::capture::v4l2::jpeg::Pictures;
 use polyp_edge::fault::Exit;
 use polyp_edge::frame::Frame;
@@ -15,11 +18,15 @@ use crate::seeds::Seeds;
 
 /// A picture is decoded, or refused with a reason; the second time as the first.
 pub fn still(bytes: &[u8]) {
+    // One folder for the whole process: its file is written anew.
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let path = FOLDER.get_or_init(|| crate::bundles::folder().keep()).join("picture");
+    fs::write(&path, bytes).expect("files can be written");
     let mut frame = Frame::black(1, 1);
-    match still::decode("picture", bytes, &mut frame) {
+    match read_image(&path, &mut frame) {
         Ok(()) => {
             let mut again = Frame::black(1, 1);
-            still::decode("picture", bytes, &mut again).expect("what was decoded once is decoded again");
+            read_image(&path, &mut again).expect("what was decoded once is decoded again");
             assert!(pixels(&frame) == pixels(&again), "a picture is not the same when it is decoded again");
         }
         Err(error) => refusal(&error, &[Exit::Data]),
