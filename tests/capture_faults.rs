@@ -7,9 +7,9 @@ mod viewer;
 
 use fake::*;
 use polyp_edge::capture::live::{Camera, Why};
-use polyp_edge::capture::v4l2::V4l2;
 use polyp_edge::capture::v4l2::camera::*;
 use polyp_edge::capture::v4l2::kernel::*;
+use polyp_edge::capture::v4l2::{V4l2, Wanted, session};
 use polyp_edge::frame::PixelFormat;
 use proptest::prelude::*;
 use rustix::io::Errno;
@@ -42,6 +42,39 @@ fn models() -> [Model; 2] {
         ..Model::default()
     };
     [Model::default(), hdmi]
+}
+
+#[test]
+fn examining_a_camera_leaves_its_stream_as_it_is() {
+    for model in models() {
+        let machine = Machine::new(model);
+        let mut camera = camera(&machine);
+        let mut viewer = Viewer::new(&machine);
+        viewer.watch(&mut camera, ms(500));
+        let changes = || {
+            let calls = [
+                "VIDIOC_S_FMT",
+                "VIDIOC_S_INPUT",
+                "VIDIOC_S_PARM",
+                "VIDIOC_S_DV_TIMINGS",
+                "VIDIOC_STREAMOFF",
+            ];
+            calls.map(|call| machine.calls(call))
+        };
+        let (format, before) = (machine.format(), changes());
+        let examine =
+            |wanted: &Wanted| session::examine(&mut machine.clone(), wanted).map_err(|trouble| trouble.why);
+        let fits = wanted(&[PixelFormat::Yuyv, PixelFormat::Nv12]);
+        assert_eq!(examine(&Wanted { input: Some(7), ..fits.clone() }), Ok(()), "its input is not changed");
+        assert_eq!(examine(&wanted(&[PixelFormat::Bgr24])), Err(Why::Unsuitable));
+        let elsewhere = Wanted { device: Some("/dev/video99".into()), ..fits };
+        assert_eq!(examine(&elsewhere), Err(Why::NoDevice));
+        assert_eq!((machine.format(), changes()), (format, before));
+        let from = machine.elapsed();
+        viewer.watch(&mut camera, ms(1000));
+        assert!(viewer.picture_after(from).is_some());
+        viewer.finish(camera);
+    }
 }
 
 #[test]

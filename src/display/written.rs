@@ -64,7 +64,16 @@ impl Written {
             .map_err(|error| Fault::io(format!("cannot start a thread: {error}")))?;
         let blank = || Picture { frame: Frame::black(1, 1), name: String::new(), captured: Instant::now() };
         let blanks = (0..PICTURES).map(|_| blank()).collect();
-        Ok(Written { pictures, returned, blanks, told, dark: None, line, keeps_first_size, moved: Instant::now() })
+        Ok(Written {
+            pictures,
+            returned,
+            blanks,
+            told,
+            dark: None,
+            line,
+            keeps_first_size,
+            moved: Instant::now(),
+        })
     }
 
     /// Takes back what was written; an error if the sink had one.

@@ -26,6 +26,7 @@ pub mod queue;
 pub mod session;
 pub mod slot;
 
+use super::live::Why;
 use crate::fault::{Exit, Fault};
 pub use camera::V4l2;
 pub use device::Linux;
@@ -37,11 +38,15 @@ pub fn open(wanted: Wanted) -> V4l2<Linux> {
     V4l2::with(Linux, wanted)
 }
 
-/// Whether a camera could be had as it is wanted, found out without changing anything: another stream of it goes on.
+/// Whether a camera could be had as it is wanted, found out without changing anything: another stream of it goes on. With
+/// `is_ours`, that it is taken is no error: it is this program that has it.
 ///
 /// # Errors
 /// Exit 69: it is not there, it cannot be opened, or it gives nothing that is wanted. That it has no signal is none.
-pub fn examine(wanted: &Wanted) -> anyhow::Result<()> {
-    session::examine(&mut Linux, wanted)
-        .map_err(|trouble| Fault::new(Exit::Device, format!("{}: {}", trouble.why, trouble.detail)))
+pub fn examine(wanted: &Wanted, is_ours: bool) -> anyhow::Result<()> {
+    match session::examine(&mut Linux, wanted) {
+        Err(trouble) if is_ours && trouble.why == Why::Busy => Ok(()),
+        Err(trouble) => Err(Fault::new(Exit::Device, format!("{}: {}", trouble.why, trouble.detail))),
+        Ok(()) => Ok(()),
+    }
 }

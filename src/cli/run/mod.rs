@@ -174,7 +174,10 @@ impl Run {
                 ));
             }
             Event::CaptureLost => self.restart_feed()?,
-            Event::SinkReleased(old) => self.opening = Some(self.reload.exchange_sink(old, &self.board)?),
+            Event::SinkReleased(old) => {
+                self.reopen_at = None;
+                self.opening = Some(self.reload.exchange_sink(old, &self.board)?);
+            }
             Event::SinkFailed(error) => self.sink_failed(error)?,
         }
         self.open_display()?;

@@ -164,10 +164,9 @@ impl Running {
 
 /// A camera that is there and gives what is wanted, or a source that is open.
 fn another_feed(old: &Profile, new: &Profile) -> Result<Feed> {
-    // Only the rate at which it is read may differ.
     match prepare::camera(new)? {
         Some(wanted) => {
-            v4l2::examine(&wanted)?;
+            v4l2::examine(&wanted, new.camera.source == old.camera.source)?;
             prepare::feed(new)
         }
         None if new.camera.source == "-" && old.camera.source != "-" => Err(Fault::new(
