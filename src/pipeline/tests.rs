@@ -743,6 +743,37 @@ fn a_display_that_fails_ends_the_run() {
 }
 
 #[test]
+fn a_profile_cannot_hide_that_assistance_is_off() {
+    /// Whether the corner said anything, frame by frame.
+    #[derive(Clone, Default)]
+    struct Corner(Arc<Mutex<Vec<bool>>>);
+    impl Sink for Corner {
+        fn show(&mut self, scene: &Scene<'_>) -> Result<crate::display::Shown> {
+            // Below the squares.
+            self.0.lock().unwrap().push((48..64).any(|y| scene.layer.is_touched(y)));
+            Ok(crate::display::Shown::Yes)
+        }
+        fn describe(&self) -> String {
+            "corner".into()
+        }
+    }
+    let said = |load: Load<Fake>, glyph| {
+        let (corner, settings) = (Corner::default(), Settings { glyph, ..settings() });
+        let feed = Feed::recorded(squares(12));
+        run(feed, load, Box::new(corner.clone()), &settings, &flag(), Box::new(())).unwrap();
+        corner.0.lock().unwrap().clone()
+    };
+    assert_eq!(said(loads(|| walk(None)), true), [true; 12]);
+    assert_eq!(said(loads(|| walk(None)), false), [false; 12]);
+    let breaks = Some((5, Trouble::Error));
+    let expected: Vec<bool> = (0..12).map(|frame| frame >= 4).collect();
+    assert_eq!(said(loads(move || walk(breaks)), false), expected, "ASSIST OFF is always said");
+    let rubbish = Some((1, Trouble::Rubbish(100)));
+    assert_eq!(said(loads(move || walk(rubbish)), false), [true; 12]);
+    assert_eq!(said(loads(|| -> Result<Walk<Fake>> { Err(Fault::data("damaged")) }), false), [true; 12]);
+}
+
+#[test]
 fn a_fixed_field_of_view_is_all_that_is_looked_at() {
     let mut frame = Frame::black(64, 64);
     squares(1).read(&mut frame).unwrap();
