@@ -8,7 +8,7 @@ use std::ops::Range;
 use anyhow::{Result, bail, ensure};
 use yuv::{YuvBiPlanarImage, YuvConversionMode, YuvPackedImage, YuvRange, YuvStandardMatrix};
 
-use crate::frame::{Frame, Matrix, PixelFormat, Plane, View};
+use crate::frame::{Colour, Frame, Matrix, PixelFormat, Plane, View};
 use crate::frame::{Range as Levels, Stride};
 
 /// Which bytes come out.
@@ -80,12 +80,13 @@ fn from_row(plane: Plane<'_>, row: usize) -> Plane<'_> {
     Plane { bytes: plane.bytes.get(row * plane.stride.0..).unwrap_or(&[]), stride: plane.stride }
 }
 
-fn matrix(view: &View<'_>) -> (YuvRange, YuvStandardMatrix) {
-    let range = match view.colour().range {
+/// How the crate yuv names a colour.
+pub fn standard(colour: Colour) -> (YuvRange, YuvStandardMatrix) {
+    let range = match colour.range {
         Levels::Full => YuvRange::Full,
         Levels::Limited => YuvRange::Limited,
     };
-    let matrix = match view.colour().matrix {
+    let matrix = match colour.matrix {
         Matrix::Bt601 => YuvStandardMatrix::Bt601,
         Matrix::Bt709 => YuvStandardMatrix::Bt709,
         Matrix::Bt2020 => YuvStandardMatrix::Bt2020,
@@ -116,7 +117,7 @@ fn packed(
     let (from, to) = (plane.stride.0 as u32, stride as u32);
     let out = out.get_mut(..stride * rows).unwrap_or(&mut []);
     let bytes = plane.bytes.get(..plane.stride.0 * rows).unwrap_or(plane.bytes);
-    let (range, matrix) = matrix(view);
+    let (range, matrix) = standard(view.colour());
     let image = YuvPackedImage { yuy: bytes, yuy_stride: from, width, height };
     match (view.format(), order) {
         (PixelFormat::Yuyv, Order::Rgb) => yuv::yuyv422_to_rgb(&image, out, to, range, matrix)?,
@@ -243,7 +244,7 @@ fn nv12(
     stride: usize,
     order: Order,
 ) -> Result<()> {
-    let (range, matrix) = matrix(view);
+    let (range, matrix) = standard(view.colour());
     let mode = YuvConversionMode::Balanced;
     match order {
         Order::Rgb => yuv::yuv_nv12_to_rgb(image, out, stride as u32, range, matrix, mode)?,
@@ -265,7 +266,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::frame::Colour;
 
     const FORMATS: [PixelFormat; 5] =
         [PixelFormat::Yuyv, PixelFormat::Uyvy, PixelFormat::Nv12, PixelFormat::Rgb24, PixelFormat::Bgr24];

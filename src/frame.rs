@@ -43,6 +43,24 @@ pub enum Matrix {
     Bt2020,
 }
 
+impl Matrix {
+    /// What pictures of so many lines have where nothing names their matrix: BT.601 in standard definition, which ends
+    /// with 576 lines, else BT.709.
+    pub fn by_lines(lines: usize) -> Matrix {
+        if lines <= 576 { Matrix::Bt601 } else { Matrix::Bt709 }
+    }
+}
+
+impl std::fmt::Display for Matrix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Matrix::Bt601 => "BT.601",
+            Matrix::Bt709 => "BT.709",
+            Matrix::Bt2020 => "BT.2020",
+        })
+    }
+}
+
 /// Which values black and white have: 0 and 255, or 16 and 235.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -3,14 +3,17 @@
 use std::io::Write;
 
 use anyhow::Result;
-use y4m::{Colorspace, Encoder, Ratio};
+use y4m::{Colorspace, Encoder, Ratio, VendorExtensionString};
 
 use super::images::compose;
 use super::{Scene, Shown, Sink};
 use crate::fault::Fault;
 use crate::frame::Frame;
 
-/// Writes YUV4MPEG2, 4:4:4, BT.601 in studio range. Pictures that do not have the first one's size are left out.
+/// What the stream says of its colours, as `capture::replay::y4m` reads it.
+const COLOUR_TAGS: [&str; 2] = ["COLORRANGE=LIMITED", "COLORMATRIX=BT601"];
+
+/// Writes YUV4MPEG2, 4:4:4, BT.601 in studio range, and says so in its header. Pictures that do not have the first one's size are left out.
 pub struct Y4m<W: Write> {
     writer: Option<W>,
     encoder: Option<(Encoder<W>, usize, usize)>,
@@ -39,7 +42,11 @@ impl<W: Write + Send> Sink for Y4m<W> {
         let (width, height) = scene.placement.surface;
         if let Some(writer) = self.writer.take() {
             let rate = Ratio::new(self.frames_per_second, 1);
-            let header = y4m::encode(width, height, rate).with_colorspace(Colorspace::C444);
+            let mut header = y4m::encode(width, height, rate).with_colorspace(Colorspace::C444);
+            for tag in COLOUR_TAGS {
+                let tag = VendorExtensionString::new(tag.as_bytes().to_vec()).map_err(broken)?;
+                header = header.append_vendor_extension(tag);
+            }
             self.encoder = Some((header.write_header(writer).map_err(broken)?, width, height));
         }
         let Some((encoder, first_width, first_height)) = &mut self.encoder else {

@@ -21,8 +21,14 @@ const CELLS: usize = 128;
 const SAMPLES: usize = 4;
 /// A frame whose darkest cells are brighter than this has no black border.
 const BLACK_AT_MOST: u8 = 40;
-/// The picture covers at least this share of the frame, else the frame is taken whole.
+/// A picture that covers less of the frame than this must look like one, see [`Finder::stands_alone`].
 const MIN_SHARE: f32 = 0.06;
+/// Nothing smaller than this share of the frame is taken for the picture.
+const SMALLEST_SHARE: f32 = 0.012;
+/// The brightest and the darkest cell of a picture differ by at least this.
+const TEXTURE: u8 = 24;
+/// Levels that differ by no more than this are the same black.
+const FLAT: u8 = 4;
 /// Lit pieces this large against the largest belong to the picture too.
 const PIECE_SHARE: f32 = 0.08;
 
@@ -40,8 +46,7 @@ pub struct Finder {
     spare: Vec<bool>,
     /// `[rows, columns]`: the number of the lit piece, 0 where it is dark.
     piece_of: Vec<u32>,
-    /// Weight and box of each piece.
-    pieces: Vec<(usize, Cells)>,
+    pieces: Vec<Piece>,
     stack: Vec<usize>,
 }
 
@@ -49,10 +54,10 @@ impl Finder {
     pub fn find(&mut self, frame: &Frame) -> Rect {
         let whole = Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() };
         self.grid.sample(frame);
-        let Some(lit_from) = self.grid.lit_from() else { return whole };
-        self.open(lit_from);
-        let Some(cells) = self.picture() else { return whole };
-        refine(frame, &self.grid, lit_from, trim(&self.grid, &self.lit, cells))
+        let Some(light) = self.grid.light() else { return whole };
+        self.open(light.lit_from);
+        let Some(cells) = self.picture(light) else { return whole };
+        refine(frame, &self.grid, light.lit_from, trim(&self.grid, &self.lit, cells))
     }
 
     /// The lit cells without structures thinner than three cells. The frame's edge thins nothing.
@@ -97,6 +102,15 @@ fn down(from: &[bool], to: &mut [bool], columns: usize, rows: usize, join: impl 
     }
 }
 
+/// What is black in a frame and what is lit.
+#[derive(Clone, Copy, Debug)]
+struct Light {
+    black: u8,
+    lit_from: u8,
+    /// Less than a tenth of the frame is lit.
+    sparse: bool,
+}
+
 /// The frame's brightness on a coarse grid: `[rows, columns] u8`.
 #[derive(Debug, Default)]
 struct Grid {
@@ -107,6 +121,8 @@ struct Grid {
     level: Vec<u8>,
     /// The cell is distinctly greener or bluer than red: an icon or inset rather than mucosa.
     tinted: Vec<bool>,
+    /// The cell is distinctly redder than green and blue, as mucosa is and a panel of text or curves is not.
+    reddish: Vec<bool>,
 }
 
 impl Grid {
@@ -118,6 +134,7 @@ impl Grid {
         let step = cell_px.div_ceil(SAMPLES);
         self.level.clear();
         self.tinted.clear();
+        self.reddish.clear();
         for row in 0..self.rows {
             let top = row * cell_px;
             for column in 0..self.columns {
@@ -140,29 +157,71 @@ impl Grid {
                 };
                 self.level.push(level);
                 self.tinted.push(tint > 24 * count as i32);
+                self.reddish.push(tint < -12 * count as i32);
             }
         }
     }
 
-    /// The level from which a cell counts as lit; `None` if the frame has no black border or is black all over.
-    fn lit_from(&self) -> Option<u8> {
+    /// What is black in this frame and what is lit; `None` if it has no black border or nothing in it is lit.
+    fn light(&self) -> Option<Light> {
         let mut counts = [0usize; 256];
         for &level in &self.level {
             counts[usize::from(level)] += 1;
         }
-        let at = |share: f32| {
-            let rank = (self.level.len() as f32 * share) as usize;
+        let at = |rank: usize| {
             let mut seen = 0;
             (0..=u8::MAX).find(|&level| {
                 seen += counts[usize::from(level)];
                 seen > rank
             })
         };
-        let (black, bright) = (at(0.01)?, at(0.9)?);
-        if black > BLACK_AT_MOST || bright < black.saturating_add(16) {
+        let cells = self.level.len();
+        let black = at((cells as f32 * 0.01) as usize)?;
+        if black > BLACK_AT_MOST {
             return None;
         }
-        Some(black + (f32::from(bright - black) * 0.06).clamp(8.0, 12.0) as u8)
+        let distinct = black.saturating_add(16);
+        let mut bright = at((cells as f32 * 0.9) as usize)?;
+        let sparse = bright < distinct;
+        if sparse {
+            // Less than a tenth of the frame is lit: what is bright there is told by the lit cells alone.
+            let lit: usize = counts.iter().skip(usize::from(distinct)).sum();
+            if (lit as f32) < SMALLEST_SHARE * cells as f32 {
+                return None;
+            }
+            bright = at(cells - lit.div_ceil(10))?;
+        }
+        let above = (f32::from(bright.saturating_sub(black)) * 0.06).clamp(8.0, 12.0) as u8;
+        Some(Light { black, lit_from: black + above, sparse })
+    }
+
+    /// How many of these cells there are, and how many of them are as black as the border.
+    fn count_black(&self, cells: Cells, black: u8) -> (usize, usize) {
+        let (mut count, mut dark) = (0, 0);
+        for row in cells.top..cells.bottom.min(self.rows) {
+            let line = row * self.columns + cells.left..row * self.columns + cells.right.min(self.columns);
+            for &level in self.level.get(line).unwrap_or(&[]) {
+                count += 1;
+                dark += usize::from(level <= black.saturating_add(FLAT));
+            }
+        }
+        (count, dark)
+    }
+
+    /// Whether a whole column or row of black lies between two boxes, as long as both together.
+    fn are_apart(&self, a: Cells, b: Cells, black: u8) -> bool {
+        let mut both = a;
+        both.include(b);
+        let columns = a.right.min(b.right)..a.left.max(b.left);
+        let rows = a.bottom.min(b.bottom)..a.top.max(b.top);
+        columns
+            .into_iter()
+            .map(|column| Cells { left: column, right: column + 1, ..both })
+            .chain(rows.into_iter().map(|row| Cells { top: row, bottom: row + 1, ..both }))
+            .any(|line| {
+                let (count, dark) = self.count_black(line, black);
+                count == dark
+            })
     }
 
     fn cells(&self) -> usize {
@@ -186,11 +245,90 @@ impl Cells {
         self.top = self.top.min(other.top);
         self.bottom = self.bottom.max(other.bottom);
     }
+
+    fn area(self) -> usize {
+        (self.right - self.left) * (self.bottom - self.top)
+    }
+}
+
+/// Lit cells that touch.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    size: usize,
+    /// The size, less where the piece does not look like the inside of a body.
+    weight: usize,
+    reddish: usize,
+    cells: Cells,
+}
+
+impl Piece {
+    /// Fills its box as a rectangle, an octagon or a circle does, and what dark folds leave of a picture seldom.
+    fn is_solid(&self) -> bool {
+        self.size * 5 >= self.cells.area() * 3
+    }
 }
 
 impl Finder {
-    /// The box of the largest lit piece and of those that are not small against it.
-    fn picture(&mut self) -> Option<Cells> {
+    /// The box of the heaviest lit piece and of those that are not small against it, other pictures left out.
+    fn picture(&mut self, light: Light) -> Option<Cells> {
+        self.split();
+        self.pieces.sort_by_key(|piece| std::cmp::Reverse(piece.weight));
+        let Finder { grid, pieces, .. } = &*self;
+        let (&main, others) = pieces.split_first()?;
+        let is_small = (main.weight as f32) < MIN_SHARE * grid.cells() as f32;
+        if (is_small || light.sparse) && !self.stands_alone(main, light) {
+            return None;
+        }
+        let mut whole = main.cells;
+        for other in others {
+            if other.weight as f32 >= PIECE_SHARE * main.weight as f32
+                && !(main.is_solid() && other.is_solid() && grid.are_apart(whole, other.cells, light.black))
+            {
+                whole.include(other.cells);
+            }
+        }
+        Some(whole)
+    }
+
+    /// Whether a piece that covers little of the frame is a picture on black: solid, textured, of mucosa's colours,
+    /// and with a hard edge. A lit fold in a dark picture fades out instead.
+    fn stands_alone(&self, piece: Piece, light: Light) -> bool {
+        let Finder { grid, lit, .. } = self;
+        if (piece.weight as f32) < SMALLEST_SHARE * grid.cells() as f32
+            || !piece.is_solid()
+            || piece.reddish * 4 < piece.size
+        {
+            return false;
+        }
+        let Cells { left, right, top, bottom } = piece.cells;
+        let (mut darkest, mut brightest) = (u8::MAX, 0);
+        for row in top..bottom {
+            let line = row * grid.columns + left..row * grid.columns + right;
+            for (&level, &lit) in grid.level.get(line.clone()).into_iter().flatten().zip(lit.get(line).into_iter().flatten()) {
+                if lit {
+                    (darkest, brightest) = (darkest.min(level), brightest.max(level));
+                }
+            }
+        }
+        // The cells that touch the box hold its edge; most of the next ones must be black again.
+        let (above, below) = (top.saturating_sub(2), bottom + 1);
+        let (before, after) = (left.saturating_sub(2), right + 1);
+        let sides = [
+            (top >= 2, Cells { left, right, top: above, bottom: above + 1 }),
+            (below < grid.rows, Cells { left, right, top: below, bottom: below + 1 }),
+            (left >= 2, Cells { left: before, right: before + 1, top, bottom }),
+            (after < grid.columns, Cells { left: after, right: after + 1, top, bottom }),
+        ];
+        let (mut count, mut dark) = (0, 0);
+        for (_, side) in sides.into_iter().filter(|&(is_in_frame, _)| is_in_frame) {
+            let (cells, black) = grid.count_black(side, light.black);
+            (count, dark) = (count + cells, dark + black);
+        }
+        brightest.saturating_sub(darkest) >= TEXTURE && count > 0 && dark * 4 >= count * 3
+    }
+
+    /// Finds the lit pieces.
+    fn split(&mut self) {
         let Finder { grid, lit, piece_of, pieces, stack, .. } = self;
         piece_of.clear();
         piece_of.resize(grid.cells(), 0);
@@ -199,15 +337,16 @@ impl Finder {
             if !lit[start] || piece_of[start] != 0 {
                 continue;
             }
-            let piece = pieces.len() as u32 + 1;
-            let (mut size, mut tinted) = (0, 0);
+            let number = pieces.len() as u32 + 1;
+            let (mut size, mut tinted, mut reddish) = (0, 0, 0);
             let mut cells = Cells { left: usize::MAX, right: 0, top: usize::MAX, bottom: 0 };
-            piece_of[start] = piece;
+            piece_of[start] = number;
             stack.push(start);
             while let Some(index) = stack.pop() {
                 let (column, row) = (index % grid.columns, index / grid.columns);
                 size += 1;
                 tinted += usize::from(grid.tinted[index]);
+                reddish += usize::from(grid.reddish[index]);
                 cells.include(Cells { left: column, right: column + 1, top: row, bottom: row + 1 });
                 let neighbours = [
                     (column > 0).then(|| index - 1),
@@ -217,23 +356,18 @@ impl Finder {
                 ];
                 for next in neighbours.into_iter().flatten() {
                     if lit[next] && piece_of[next] == 0 {
-                        piece_of[next] = piece;
+                        piece_of[next] = number;
                         stack.push(next);
                     }
                 }
             }
-            // An inset of a position display is tinted all over; dyed mucosa hardly ever is.
-            let weight = if tinted * 10 > size * 9 { size / 4 } else { size };
-            pieces.push((weight, cells));
+            // An inset of a position display is tinted all over, dyed mucosa hardly ever is; a panel of text or curves
+            // is grey.
+            let is_inset = tinted * 10 > size * 9;
+            let is_grey = (tinted + reddish) * 5 < size;
+            let weight = if is_inset || is_grey { size / 4 } else { size };
+            pieces.push(Piece { size, weight, reddish, cells });
         }
-        let &(largest, mut whole) = pieces.iter().max_by_key(|(size, _)| *size)?;
-        if (largest as f32) < MIN_SHARE * grid.cells() as f32 {
-            return None;
-        }
-        for (_, cells) in pieces.iter().filter(|(size, _)| *size as f32 >= PIECE_SHARE * largest as f32) {
-            whole.include(*cells);
-        }
-        Some(whole)
     }
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`folder`] | a folder of PNG and JPEG images, or one image |
 //! | [`mjpeg`] | JPEG pictures one after another |
-//! | [`y4m`] | uncompressed video, as `ffmpeg -f yuv4mpegpipe` writes it |
+//! | [`y4m`] | uncompressed video, as ffmpeg's yuv4mpegpipe writes it |
 //!
 //! # Pictures that are not ordinary
 //!

@@ -635,7 +635,8 @@ fn video(format: &str, width: usize, height: usize, more: &str) -> (Vec<u8>, Vec
     bytes.extend_from_slice(&luma);
     bytes.extend_from_slice(&chroma);
 
-    let (red, blue) = if height < 720 { (0.299, 0.114) } else { (0.2126, 0.0722) };
+    let is_bt601 = height <= 576 || more.contains("FULL");
+    let (red, blue) = if is_bt601 { (0.299, 0.114) } else { (0.2126, 0.0722) };
     let (offset, luma_span, chroma_span) = match more.contains("FULL") {
         true => (0.0, 255.0, 255.0),
         false => (16.0, 219.0, 224.0),

@@ -5,14 +5,11 @@ use v4l::v4l_sys::*;
 use super::kernel::Format;
 use crate::frame::{Colour, Matrix, PixelFormat, Range};
 
-/// Rows of a picture that is standard definition, at most.
-const STANDARD_ROWS: u32 = 576;
-
 /// A driver's colour, by the kernel's own defaults (`V4L2_MAP_YCBCR_ENC_DEFAULT`, `V4L2_MAP_QUANTIZATION_DEFAULT`);
 /// what is left open or unknown is decided by the size: BT.601 for standard definition, else BT.709. Also whether it
 /// gave a number that is unknown.
 pub fn colour(format: &Format, pixel: PixelFormat) -> (Colour, bool) {
-    let by_size = || if format.height <= STANDARD_ROWS { Matrix::Bt601 } else { Matrix::Bt709 };
+    let by_size = || Matrix::by_lines(format.height as usize);
     #[allow(non_upper_case_globals)]
     let (by_space, space_known) = match format.colorspace {
         v4l2_colorspace_V4L2_COLORSPACE_REC709 | v4l2_colorspace_V4L2_COLORSPACE_DCI_P3 => {
