@@ -57,9 +57,12 @@ const BT2020: [u8; 3] = [205, 66, 48];
 const GREY: [u8; 3] = [101, 101, 101];
 const GREY_FULL: [u8; 3] = [103, 103, 103];
 
+/// What follows the magic, the error that is expected or none, the size, the colour that the first pixel must have.
+type HeaderCase = (&'static str, &'static str, (usize, usize), [u8; 3]);
+
 #[test]
 fn headers_are_read_as_they_say() {
-    let list: &[(&str, &str, (usize, usize), [u8; 3])] = &[
+    let list: &[HeaderCase] = &[
         // ffmpeg's own, for H.264 and for MJPEG: the matrix is not named.
         ("F25:1 Ip A1:1 C420mpeg2 XYSCSS=420MPEG2 XCOLORRANGE=LIMITED", "420", (64, 480), BT601),
         ("F25:1 Ip A1:1 C420mpeg2 XYSCSS=420MPEG2 XCOLORRANGE=LIMITED", "420", (64, 576), BT601),
@@ -262,9 +265,11 @@ fn the_printed_command_makes_a_stream_that_is_read_with_its_colours() {
 fn files_that_ffmpeg_reads_are_refused_with_the_command() {
     let folder = std::env::temp_dir().join(format!("polyp-edge-colour-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    for (name, head) in
-        [("a.avi", &b"RIFF\0\0\0\0AVI LIST"[..]), ("a.mp4", b"\0\0\0\x20ftypisom"), ("a.mkv", b"\x1A\x45\xDF\xA3")]
-    {
+    for (name, head) in [
+        ("a.avi", &b"RIFF\0\0\0\0AVI LIST"[..]),
+        ("a.mp4", b"\0\0\0\x20ftypisom"),
+        ("a.mkv", b"\x1A\x45\xDF\xA3"),
+    ] {
         let path = folder.join(name);
         std::fs::write(&path, head).unwrap();
         let error = polyp_edge::capture::replay::open(&path).err().unwrap();

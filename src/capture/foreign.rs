@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// Makes of a video what is read. FILE stands for the video's file.
-pub const CONVERT_VIDEO: &str = "ffmpeg -i FILE -f yuv4mpegpipe - | polyp-edge replay -";
+/// Makes of a video what is read, with its colours. FILE stands for the video's file. ffmpeg never writes the matrix into the
+/// stream, so this asks for BT.601 in full range, by which a stream is read that names full range and no matrix.
+pub const CONVERT_VIDEO: &str = "ffmpeg -i FILE -vf scale=out_color_matrix=bt601:out_range=full:flags=accurate_rnd+full_chroma_int,format=yuv444p -color_range pc -f yuv4mpegpipe - | polyp-edge replay -";
 const CONVERT_PICTURE: &str = "ffmpeg -i FILE picture.png";
 
 /// A kind of file that is not read. The message ends a sentence that begins with the file's name.

@@ -304,7 +304,9 @@ impl Finder {
         let (mut darkest, mut brightest) = (u8::MAX, 0);
         for row in top..bottom {
             let line = row * grid.columns + left..row * grid.columns + right;
-            for (&level, &lit) in grid.level.get(line.clone()).into_iter().flatten().zip(lit.get(line).into_iter().flatten()) {
+            for (&level, &lit) in
+                grid.level.get(line.clone()).into_iter().flatten().zip(lit.get(line).into_iter().flatten())
+            {
                 if lit {
                     (darkest, brightest) = (darkest.min(level), brightest.max(level));
                 }

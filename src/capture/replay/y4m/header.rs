@@ -86,16 +86,20 @@ impl Header {
                     let (Some(key), Some(value)) = (parts.next(), parts.next()) else { continue };
                     match key.to_ascii_uppercase().as_slice() {
                         b"YSCSS" => legacy_chroma = Some(value),
-                        b"COLORRANGE" => range = named(value, &RANGES).ok_or_else(|| {
-                            unread(stream, &format!("the range {shown}"), "XCOLORRANGE=FULL and LIMITED")
-                        })?,
-                        b"COLORMATRIX" => matrix = Some(named(value, &MATRICES).ok_or_else(|| {
-                            unread(
-                                stream,
-                                &format!("the matrix {shown}"),
-                                "XCOLORMATRIX=BT601, BT709 and BT2020",
-                            )
-                        })?),
+                        b"COLORRANGE" => {
+                            range = named(value, &RANGES).ok_or_else(|| {
+                                unread(stream, &format!("the range {shown}"), "XCOLORRANGE=FULL and LIMITED")
+                            })?
+                        }
+                        b"COLORMATRIX" => {
+                            matrix = Some(named(value, &MATRICES).ok_or_else(|| {
+                                unread(
+                                    stream,
+                                    &format!("the matrix {shown}"),
+                                    "XCOLORMATRIX=BT601, BT709 and BT2020",
+                                )
+                            })?)
+                        }
                         _ => {}
                     }
                 }
@@ -149,9 +153,9 @@ fn named<T: Copy>(value: &[u8], names: &[(&str, T)]) -> Option<T> {
 fn number(digits: &[u8]) -> Option<usize> {
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     is_number.then(|| {
-        digits.iter().fold(0usize, |value, digit| {
-            value.saturating_mul(10).saturating_add(usize::from(digit - b'0'))
-        })
+        digits
+            .iter()
+            .fold(0usize, |value, digit| value.saturating_mul(10).saturating_add(usize::from(digit - b'0')))
     })
 }
 

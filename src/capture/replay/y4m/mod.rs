@@ -14,9 +14,7 @@ use crate::convert;
 use crate::fault::{Exit, Fault};
 use crate::frame::{Frame, FrameNumber, Range, Timestamp};
 
-/// How to make any video readable here with its colours: ffmpeg never writes the matrix into the stream, so this asks for
-/// BT.601 in full range, which a stream that names full range and no matrix is read by.
-pub const FFMPEG_COMMAND: &str = "ffmpeg -i FILE -vf scale=out_color_matrix=bt601:out_range=full:flags=accurate_rnd+full_chroma_int,format=yuv444p -color_range pc -f yuv4mpegpipe - | polyp-edge replay -";
+pub use crate::capture::foreign::CONVERT_VIDEO as FFMPEG_COMMAND;
 
 /// Longest header of a stream or of a frame, bytes.
 const MAX_LINE_BYTES: usize = 1024;
@@ -58,8 +56,8 @@ impl Y4m {
     /// Errors: exit 74 if it cannot be read, 65 if its header is damaged or asks for what is not read.
     pub fn new(stream: &str, reader: Box<dyn Read + Send>) -> Result<Self> {
         let mut reader: Box<dyn BufRead + Send> = Box::new(BufReader::with_capacity(1 << 16, reader));
-        let line = read_line(&mut reader)
-            .map_err(|error| Fault::io(format!("cannot read {stream}: {error}")))?;
+        let line =
+            read_line(&mut reader).map_err(|error| Fault::io(format!("cannot read {stream}: {error}")))?;
         let header = match line {
             Line::Whole(line) => Header::parse(stream, &line)?,
             Line::Cut(_) => return Err(Fault::data(format!("{stream} ends inside its Y4M header"))),
@@ -114,7 +112,9 @@ impl Y4m {
                 return Err(cut());
             }
             // What follows a space are the frame's own parameters, of which none is needed here.
-            Line::Whole(line) if line.strip_prefix(FRAME).is_some_and(|more| more.is_empty() || more.starts_with(b" ")) => {}
+            Line::Whole(line)
+                if line.strip_prefix(FRAME).is_some_and(|more| more.is_empty() || more.starts_with(b" ")) => {
+            }
             _ => {
                 return Err(Fault::data(format!(
                     "{stream}: no frame header where frame {number} must start; its pixel format or size may be another \
@@ -167,9 +167,7 @@ impl Y4m {
             Chroma::Half => yuv::yuv422_to_rgb(&planes, rgb, 3 * wide, range, matrix),
             Chroma::Full => yuv::yuv444_to_rgb(&planes, rgb, 3 * wide, range, matrix),
         }
-        .map_err(|error| {
-            Fault::new(Exit::Data, format!("{}, frame {}: {error}", self.stream, self.next))
-        })?;
+        .map_err(|error| Fault::new(Exit::Data, format!("{}, frame {}: {error}", self.stream, self.next)))?;
         Ok(true)
     }
 }
