@@ -60,19 +60,59 @@ fn a_changed_byte_in_the_bundle() {
     assert!(!at.join("out").exists());
 }
 
+/// The lines on standard error: what was logged, and the last, which is the program's.
+fn lines(output: &Output) -> (Vec<String>, String) {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let last = lines.pop().unwrap_or_default();
+    (lines, last)
+}
+
 #[test]
-fn a_truncated_jpeg() {
+fn a_damaged_picture_among_others_is_named_and_left_out() {
     let folder = workplace();
     let at = folder.path();
+    write_picture(&at.join("in/c.jpg"), 120, 90, (50.0, 40.0), 20.0);
     let bytes = std::fs::read(at.join("in/b.jpg")).unwrap();
     std::fs::write(at.join("in/b.jpg"), &bytes[..bytes.len() * 2 / 3]).unwrap();
-    assert_fault(&replay(at), 65, "b.jpg");
+    let output = polyp_edge(at, &["replay", "in", "--model", "model", "--out", "out", "--json"]);
+    assert_eq!(output.status.code(), Some(65));
+    let (logged, last) = lines(&output);
+    assert!(logged.len() == 1 && logged[0].contains("b is left out: in/b.jpg"), "{logged:?}");
+    assert_eq!(last, "polyp-edge: 1 of 3 frames is damaged and left out: b");
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&summary["frames"], &summary["damaged"]["count"]), (&2.into(), &1.into()));
+    assert_eq!(summary["damaged"]["names"], serde_json::json!(["b"]));
+    assert_eq!(files(&at.join("out")), ["a.png", "c.png"].map(Path::new));
+    for name in ["a", "c"] {
+        image::open(at.join(format!("out/{name}.png"))).unwrap();
+    }
+
+    let strict = polyp_edge(at, &["replay", "in", "--model", "model", "--out", "out", "--strict"]);
+    assert_fault(&strict, 65, "b.jpg");
     assert_eq!(
         files(&at.join("out")),
         [Path::new("a.png")],
         "what came before is whole, nothing else is there"
     );
-    image::open(at.join("out/a.png")).unwrap();
+}
+
+#[test]
+fn a_folder_of_nothing_but_damaged_pictures() {
+    let folder = workplace();
+    let at = folder.path();
+    std::fs::create_dir(at.join("bad")).unwrap();
+    for number in 0..120 {
+        std::fs::write(at.join(format!("bad/{number}.jpg")), b"\xFF\xD8 no picture").unwrap();
+    }
+    let output = polyp_edge(at, &["replay", "bad", "--model", "model", "--out", "out", "--json"]);
+    assert_eq!(output.status.code(), Some(65));
+    let (logged, last) = lines(&output);
+    assert_eq!(logged.len(), 101, "a hundred are named, then one line says that the others are counted");
+    assert!(last.contains("120 of 120 frames are damaged and left out; the first of them is 0"), "{last}");
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["damaged"]["count"], 120);
+    assert_eq!(summary["damaged"]["names"].as_array().unwrap().len(), 20);
 }
 
 #[test]
@@ -96,7 +136,10 @@ fn an_output_that_cannot_be_written() {
     assert_fault(&replay(at), 74, "out");
     std::fs::remove_file(at.join("out")).unwrap();
     std::fs::create_dir_all(at.join("out/b.png/in-the-way")).unwrap();
-    assert_fault(&replay(at), 74, "b.png");
+    assert_fault(&replay(at), 2, "out/b.png was not written by this program");
+    assert_eq!(files(&at.join("out")), [] as [&Path; 0]);
+    let forced = polyp_edge(at, &["replay", "in", "--model", "model", "--out", "out", "--masks", "--force"]);
+    assert_fault(&forced, 74, "b.png");
     assert_eq!(files(&at.join("out")), [Path::new("a.png")], "no temporary file stays behind");
 }
 
@@ -109,21 +152,65 @@ fn a_board_profile_with_an_unknown_field() {
     std::fs::copy(boards.join("base.toml"), at.join("boards/base.toml")).unwrap();
     let text = "name = \"cart\"\ninherits = \"base\"\n[camera]\nzoom = 3\n";
     std::fs::write(at.join("boards/cart.toml"), text).unwrap();
-    assert_fault(&polyp_edge(at, &["run", "--board", "boards/cart.toml"]), 78, "zoom");
+    assert_fault(
+        &polyp_edge(at, &["run", "--board", "boards/cart.toml"]),
+        78,
+        "boards/cart.toml:4: there is no key `zoom`",
+    );
     assert_fault(&polyp_edge(at, &["run", "--board", "boards/none.toml"]), 74, "none.toml");
     assert!(!at.join("out").exists());
 }
 
 #[test]
-fn usage_is_exit_2() {
+fn usage_is_exit_2_and_says_what_was_meant_and_where_the_help_is() {
     let folder = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], &str); 3] = [
-        (&["replay"], "required arguments were not provided: --model <BUNDLE> --out <DIR> <SOURCE>"),
-        (&["fly"], "unrecognized subcommand 'fly'"),
-        (&["run", "--board", "x", "--frames", "0"], "invalid value '0' for '--frames <N>'"),
+    let cases: [(&[&str], &str, &str); 9] = [
+        (
+            &["replay"],
+            "required arguments were not provided: --model <BUNDLE> --out <DIR> <SOURCE>",
+            "see `polyp-edge replay --help`",
+        ),
+        (&["fly"], "unrecognized subcommand 'fly'", "see `polyp-edge --help`"),
+        (&["reply"], "'replay'", "see `polyp-edge --help`"),
+        (&["replay", "x", "--mask"], "'--masks'", "see `polyp-edge replay --help`"),
+        (
+            &["run", "--board", "x", "--frames", "0"],
+            "invalid value '0' for '--frames <N>'",
+            "see `polyp-edge run --help`",
+        ),
+        (
+            &["bench", "--model", "x", "--json", "file"],
+            "unexpected argument 'file'",
+            "see `polyp-edge bench --help`",
+        ),
+        (&["model"], "--model <BUNDLE>", "see `polyp-edge model --help`"),
+        (&["cross-check"], "required arguments were not provided", "see `polyp-edge cross-check --help`"),
+        (&["cross-check", "--model", "x", "a", "b"], "b is one argument too many", ""),
     ];
-    for (arguments, expected) in cases {
-        assert_fault(&polyp_edge(folder.path(), arguments), 2, expected);
+    for (arguments, expected, help) in cases {
+        let output = polyp_edge(folder.path(), arguments);
+        assert_fault(&output, 2, expected);
+        assert_fault(&output, 2, help);
+    }
+}
+
+#[test]
+fn verbs_take_the_bundle_and_json_alike() {
+    let folder = workplace();
+    let at = folder.path();
+    let cases: [&[&str]; 6] = [
+        &["model", "--model", "model"],
+        &["model", "model"],
+        &["bench", "--model", "model", "--runs", "2"],
+        &["cross-check", "--model", "model", "in", "--limit", "100"],
+        &["cross-check", "model", "in", "--limit", "100"],
+        &["replay", "in", "--model", "model", "--out", "out"],
+    ];
+    for arguments in cases {
+        let output = polyp_edge(at, &[arguments, &["--json"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["schema"], 1, "{arguments:?}");
     }
 }
 

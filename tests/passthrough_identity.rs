@@ -13,8 +13,9 @@ use lent::{Lent, Shape};
 use polyp_edge::capture::live::{BufferId, Lease};
 use polyp_edge::convert;
 use polyp_edge::display::kms::{Kms, ModeWish, Road, Wanted};
-use polyp_edge::display::{Images, Scene, Shown, Sink};
+use polyp_edge::display::{Images, PICTURES, Scene, Shown, Sink};
 use polyp_edge::field_of_view::Placement;
+use polyp_edge::files::{Claim, OutputFolder};
 use polyp_edge::frame::{Colour, Matrix, PixelFormat, Range, View};
 use polyp_edge::overlay::{Layer, composed};
 use proptest::prelude::*;
@@ -288,7 +289,8 @@ fn without_a_picture_all_is_black_but_the_layer() {
 #[test]
 fn pictures_in_files_too() {
     let folder = tempfile::tempdir().unwrap();
-    let mut images = Images::new(folder.path(), 1).unwrap();
+    let claim = Claim { folder: folder.path(), names: &[PICTURES], what: "test", inputs: &[], force: false };
+    let mut images = Images::new(OutputFolder::claim(&claim).unwrap(), 1);
     for format in FORMATS {
         for range in RANGES {
             let shape = shape(format, Colour { matrix: Matrix::Bt709, range }, (66, 20), 1);

@@ -92,7 +92,7 @@ def find_bundles(given, folder):
     return bundles
 
 
-def compare_threads(given, bundles, folder):
+def compare_threads(given, bundles):
     import measure
     results = {}
     for name, (bundle, _) in bundles.items():
@@ -100,10 +100,11 @@ def compare_threads(given, bundles, folder):
         times = {1: [], given.threads: []}
         for _ in range(given.rounds):
             for threads in times:
-                path = folder / "bench.json"
                 # One thread may take whichever of the cores is free, as it could on a cart.
-                measure.spend([*given.bench(bundle, threads, given.frames), "--json", path], given.cores)
-                times[threads].append(json.loads(path.read_text())["median_ms"])
+                with tempfile.TemporaryFile() as figures:
+                    measure.spend([*given.bench(bundle, threads, given.frames), "--json"], given.cores, figures)
+                    figures.seek(0)
+                    times[threads].append(json.load(figures)["median_ms"])
         speed_up = [one / many for one, many in zip(times[1], times[given.threads])]
         results[name] = {"wall_ms": {str(threads): measure.summary(values) for threads, values in times.items()},
                          "speed_up": measure.summary(speed_up)}
@@ -120,7 +121,7 @@ def main():
         folder = pathlib.Path(folder)
         bundles = find_bundles(given, folder)
         if given.threads > 1:
-            results = compare_threads(given, bundles, folder)
+            results = compare_threads(given, bundles)
         else:
             import engines
             results = {name: engines.compare(given, bundle, original, folder) for name, (bundle, original) in bundles.items()}

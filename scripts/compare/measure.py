@@ -13,11 +13,14 @@ class Failed(RuntimeError):
     """A measured program ended with an error; its last line is the message."""
 
 
-def spend(command, cores):
-    """CPU seconds of a whole process, its threads and children of its own included, pinned to `cores`."""
+def spend(command, cores, output=subprocess.DEVNULL):
+    """CPU seconds of a whole process, its threads and children of its own included, pinned to `cores`.
+
+    What it prints goes to the open file `output`.
+    """
     with tempfile.TemporaryFile() as errors:
         environment = os.environ | {"RUST_LOG": "warn", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=environment,
+        process = subprocess.Popen(command, stdout=output, stderr=errors, env=environment,
                                    preexec_fn=lambda: os.sched_setaffinity(0, cores))
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

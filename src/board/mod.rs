@@ -4,19 +4,29 @@
 mod profile;
 #[cfg(test)]
 mod tests;
+mod words;
 
-use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use toml::{Table, Value};
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use crate::fault::Fault;
 
 pub use profile::{
     Camera, Display, DisplayKind, FieldOfView, FieldOfViewRule, Gate, ModeWish, Model, Overlay, Pipeline,
-    Profile, Road, Stop,
+    Profile, Road, Stop, Wrong,
 };
+
+/// The largest profile, bytes.
+const LARGEST: u64 = 1 << 20;
+/// The most profiles that inherit from one another.
+const MOST_PARENTS: usize = 16;
 
 /// A profile that was read, resolved and checked.
 #[derive(Clone, Debug)]
@@ -30,20 +40,24 @@ impl Board {
     /// Reads a profile and those that it inherits from.
     ///
     /// # Errors
-    /// Exit 78, with file and key, for anything but a complete profile within its ranges; exit 74 if a file cannot be
-    /// read.
+    /// Exit 78, with the file and the line that says so, for anything but a complete profile within its ranges; exit 74
+    /// if a file cannot be read.
     pub fn load(path: &Path) -> Result<Board> {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let mut table = resolve(path, &mut BTreeSet::new())?;
-        table.remove("inherits");
-        let profile: Profile = table
-            .try_into()
-            .map_err(|error: toml::de::Error| wrong(path, error.to_string().trim().replace('\n', " ")))?;
+        let texts = Texts::read(path)?;
+        let table = texts.resolve()?;
+        let profile = Profile::deserialize(toml::Deserializer::from(Spanned::new(0..0, table.clone())))
+            .map_err(|error| {
+                let key = error.span().and_then(|span| key_at(&table, &span));
+                texts.wrong(error.span(), words::reworded(key.as_deref(), error.message()))
+            })?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         if profile.name != stem {
-            return Err(wrong(path, format!("name is {:?}, the file is called {stem:?}", profile.name)));
+            let what =
+                format!("name is {:?}, but the file is called {stem:?}: they must be the same", profile.name);
+            return Err(texts.wrong(span_of(&table, "name"), what));
         }
-        profile.check().map_err(|what| wrong(path, what))?;
+        profile.check().map_err(|wrong| texts.wrong(span_of(&table, wrong.key), wrong.what))?;
         Ok(Board { profile, folder })
     }
 
@@ -53,46 +67,144 @@ impl Board {
     }
 }
 
-fn wrong(path: &Path, what: impl std::fmt::Display) -> anyhow::Error {
-    Fault::configuration(format!("{}: {what}", path.display()))
+/// A profile's file and those that it inherits from, the profile itself first.
+///
+/// Each text stands behind as many spaces as the texts before it have bytes, and one more, so that a place in the
+/// resolved table says which file it comes from. 0 is the place of what is nowhere.
+struct Texts {
+    files: Vec<Text>,
 }
 
-/// A profile's table over that of the profile that it inherits from.
-fn resolve(path: &Path, seen: &mut BTreeSet<PathBuf>) -> Result<Table> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Fault::io(format!("cannot read the board profile {}: {error}", path.display())))?;
-    let table: Table = toml::from_str(&text).map_err(|error: toml::de::Error| {
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or("");
-        let line = before.matches('\n').count() + 1;
-        Fault::configuration(format!("{}:{line}: {}", path.display(), error.message()))
-    })?;
-    if !seen.insert(path.to_owned()) {
-        return Err(wrong(path, "it inherits from itself"));
-    }
-    let parent = match table.get("inherits") {
-        None => return Ok(table),
-        Some(Value::String(parent)) if is_plain(parent) => parent.clone(),
-        Some(_) => {
-            return Err(wrong(path, "`inherits` must be the name of a profile beside this one, as \"base\""));
+struct Text {
+    path: PathBuf,
+    padding: usize,
+    /// With its padding.
+    text: String,
+}
+
+impl Texts {
+    fn read(path: &Path) -> Result<Texts> {
+        let mut texts = Texts { files: Vec::new() };
+        let mut next = Some(path.to_owned());
+        while let Some(path) = next {
+            let padding = texts.files.last().map_or(1, |last| last.text.len() + 1);
+            let text = " ".repeat(padding) + &read_text(&path)?;
+            texts.files.push(Text { path: path.clone(), padding, text });
+            next = texts.parent(&path)?;
         }
+        Ok(texts)
+    }
+
+    /// The file that the last one inherits from.
+    fn parent(&self, path: &Path) -> Result<Option<PathBuf>> {
+        let Some(last) = self.files.last() else { return Ok(None) };
+        let table = self.parse(last)?;
+        let Some(value) = table.get("inherits") else { return Ok(None) };
+        let wrong = |what| Err(self.wrong(Some(value.span()), what));
+        let name = match value.get_ref() {
+            DeValue::String(name) if is_plain(name) => name,
+            _ => return wrong("inherits must be the name of a profile in the same folder, such as \"base\""),
+        };
+        let parent = path.with_file_name(format!("{name}.toml"));
+        if self.files.iter().any(|file| file.path == parent) {
+            return wrong("the profile inherits from itself");
+        }
+        if self.files.len() >= MOST_PARENTS {
+            return wrong("too many profiles inherit from one another; at most 16 may");
+        }
+        if !parent.exists() {
+            let what = format!("inherits names {}, which does not exist", parent.display());
+            return Err(self.wrong(Some(value.span()), what));
+        }
+        Ok(Some(parent))
+    }
+
+    fn parse<'a>(&self, file: &'a Text) -> Result<DeTable<'a>> {
+        let parsed = DeTable::parse(&file.text).map(Spanned::into_inner);
+        parsed.map_err(|error| self.wrong(error.span().or(Some(file.padding..file.padding)), error.message()))
+    }
+
+    /// The table of the last file, then each one's over it.
+    fn resolve(&self) -> Result<DeTable<'_>> {
+        let mut resolved = DeTable::new();
+        for file in self.files.iter().rev() {
+            merge(&mut resolved, self.parse(file)?);
+        }
+        resolved.remove("inherits");
+        Ok(resolved)
+    }
+
+    /// An error at a place, with the file's name and the line's number; without a place, of the profile itself.
+    fn wrong(&self, place: Option<Range<usize>>, what: impl std::fmt::Display) -> anyhow::Error {
+        let start = place.map_or(0, |place| place.start);
+        let file = self.files.iter().rev().find(|file| file.padding <= start);
+        let Some(file) = file.or(self.files.first()) else { return Fault::configuration(what.to_string()) };
+        let line = match start {
+            0 => String::new(),
+            _ => {
+                let before = file.text.as_bytes().get(..start).unwrap_or(file.text.as_bytes());
+                format!(":{}", before.iter().filter(|&&byte| byte == b'\n').count() + 1)
+            }
+        };
+        Fault::configuration(format!("{}{line}: {what}", file.path.display()))
+    }
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    let cannot = |error: std::io::Error| {
+        Fault::io(format!("cannot read the board profile {}: {error}", path.display()))
     };
-    let mut resolved = resolve(&path.with_file_name(format!("{parent}.toml")), seen)?;
-    merge(&mut resolved, table);
-    Ok(resolved)
+    let wrong = |what: &str| Err(Fault::configuration(format!("{}: {what}", path.display())));
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(cannot)?;
+    if bytes.len() as u64 > LARGEST {
+        return wrong("a board profile may have 1 MiB at most");
+    }
+    String::from_utf8(bytes).or_else(|_| wrong("the board profile is not UTF-8 text"))
+}
+
+/// Where a value of the resolved table is set: `camera.rate_hz`. That of its table, if there is no such value.
+fn span_of(table: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
+    let mut names = key.split('.');
+    let mut value = table.get(names.next()?)?;
+    for name in names {
+        match value.get_ref().get(name) {
+            Some(next) => value = next,
+            None => break,
+        }
+    }
+    Some(value.span())
+}
+
+/// The key whose value lies at a place: `camera.rate_hz`.
+fn key_at(table: &DeTable<'_>, place: &Range<usize>) -> Option<String> {
+    table.iter().find_map(|(key, value)| {
+        let key = key.get_ref();
+        match value.get_ref() {
+            _ if value.span() == *place => Some(key.to_string()),
+            DeValue::Table(inner) => key_at(inner, place).map(|rest| format!("{key}.{rest}")),
+            DeValue::Array(items) if items.iter().any(|item| item.span() == *place) => Some(key.to_string()),
+            _ => None,
+        }
+    })
 }
 
 fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// Tables are merged key by key, anything else is replaced.
-fn merge(base: &mut Table, over: Table) {
+/// Tables are merged key by key, anything else is replaced. Keys and values say where they were set last.
+fn merge<'a>(base: &mut DeTable<'a>, over: DeTable<'a>) {
     for (key, value) in over {
-        match (base.get_mut(&key), value) {
-            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
-            (_, value) => {
-                base.insert(key, value);
+        let span = value.span();
+        let before = base.remove(key.get_ref().as_ref()).map(Spanned::into_inner);
+        let value = match (before, value.into_inner()) {
+            (Some(DeValue::Table(mut base)), DeValue::Table(over)) => {
+                merge(&mut base, over);
+                DeValue::Table(base)
             }
-        }
+            (_, value) => value,
+        };
+        base.insert(key, Spanned::new(span, value));
     }
 }

@@ -182,22 +182,35 @@ pub struct Stop {
     pub after_s: Option<f64>,
 }
 
+/// A value that a profile may not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// As in `camera.rate_hz`.
+    pub key: &'static str,
+    /// One line that begins with the key.
+    pub what: String,
+}
+
 impl Profile {
     /// That every value lies in its range; else what does not.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), Wrong> {
         let rate = self.camera.rate_hz;
         if rate != 0.0 {
-            within("camera.rate_hz", rate, 1.0..=240.0).map_err(|what| format!("{what}, or 0"))?;
+            within("camera.rate_hz", rate, 1.0..=240.0)
+                .map_err(|wrong| Wrong { what: format!("{}, or 0", wrong.what), ..wrong })?;
         }
         within("model.threads", self.model.threads, 1..=16)?;
         let (threads, cores) = (self.model.threads, &self.model.cores);
         if !cores.is_empty() && cores.len() != threads {
-            return Err(format!("model.cores names {} cores for {threads} threads", cores.len()));
+            return wrong(
+                "model.cores",
+                format!("has {} cores for {threads} threads: each needs one", cores.len()),
+            );
         }
         for (index, core) in cores.iter().enumerate() {
             within("model.cores", *core, 0..=1023)?;
             if cores[..index].contains(core) {
-                return Err(format!("model.cores names {core} twice"));
+                return wrong("model.cores", format!("has core {core} twice"));
             }
         }
         within("pipeline.max_age_ms", self.pipeline.max_age_ms, 20..=1000)?;
@@ -210,43 +223,48 @@ impl Profile {
     }
 
     /// What only live video needs.
-    fn check_live(&self) -> Result<(), String> {
+    fn check_live(&self) -> Result<(), Wrong> {
         let camera = &self.camera;
         within("camera.buffers", camera.buffers, 4..=32)?;
         if camera.formats.is_empty() {
-            return Err("camera.formats names none".into());
+            return wrong("camera.formats", "is empty: it must have one format at least");
         }
-        camera
-            .sizes()
-            .map_err(|size| format!("camera.sizes: {size:?} is not WIDTHxHEIGHT, 16 to 4096 each"))?;
+        if let Err(size) = camera.sizes() {
+            return wrong(
+                "camera.sizes",
+                format!("has {size:?}, which is not WIDTHxHEIGHT with sides of 16 to 4096 pixels"),
+            );
+        }
         if camera.device().is_some() && camera.rate_hz == 0.0 {
-            return Err("camera.rate_hz is 0: a live camera needs a rate, 1..=240".into());
+            return wrong("camera.rate_hz", "is 0, but a live camera needs a rate from 1 to 240");
         }
         match (self.field_of_view.rule, self.field_of_view.rect_px) {
             (FieldOfViewRule::Fixed, None) => {
-                return Err("field_of_view.rect_px is missing: a fixed field of view needs one".into());
+                return wrong("field_of_view.rect_px", "is missing, but rule = \"fixed\" needs it");
             }
             (FieldOfViewRule::Fixed, Some([left, top, width, height])) => {
                 for (side, least) in [(left, 0), (top, 0), (width, 16), (height, 16)] {
                     within("field_of_view.rect_px", side, least..=4096)?;
                 }
             }
-            (_, Some(_)) => return Err("field_of_view.rect_px goes with rule = \"fixed\" alone".into()),
+            (_, Some(_)) => return wrong("field_of_view.rect_px", "may be set with rule = \"fixed\" only"),
             (_, None) => {}
         }
         let is_live = camera.device().is_some();
         if self.pipeline.lock_step && (is_live || self.display.kind == DisplayKind::Kms) {
             let what = if is_live { "a live camera" } else { "a monitor" };
-            return Err(format!(
-                "pipeline.lock_step is true, but the profile has {what}: in lock step the picture stalls whenever inference \
-                 does; set it to false"
-            ));
+            return wrong(
+                "pipeline.lock_step",
+                format!(
+                    "is true, but the profile has {what}, whose picture would stall with inference: set it to false"
+                ),
+            );
         }
         within("pipeline.realtime_priority", self.pipeline.realtime_priority, 0..=99)?;
         if let Some(state_file) = &self.pipeline.state_file
             && !state_file.is_absolute()
         {
-            return Err(format!("pipeline.state_file is {state_file:?}: it must be an absolute path"));
+            return wrong("pipeline.state_file", format!("is {state_file:?}, but must be an absolute path"));
         }
         match (self.gate.appear, self.gate.window) {
             (None, None) => {}
@@ -254,13 +272,22 @@ impl Profile {
                 within("gate.window", window, 1..=64)?;
                 within("gate.appear", appear, 1..=window)?;
             }
-            _ => return Err("gate.appear and gate.window go together".into()),
+            (Some(_), None) => {
+                return wrong("gate.appear", "is set without gate.window: set both or neither");
+            }
+            (None, Some(_)) => {
+                return wrong("gate.window", "is set without gate.appear: set both or neither");
+            }
         }
         within("gate.hold_frames", self.gate.hold_frames, 0..=10)?;
         within("gate.steady_percent", self.gate.steady_percent, 0.0..=80.0)?;
-        self.display.modes().map(|_| ()).map_err(|mode| {
-            format!("display.modes: {mode:?} is not camera, preferred, WIDTHxHEIGHT or WIDTHxHEIGHT@HZ")
-        })
+        match self.display.modes() {
+            Ok(_) => Ok(()),
+            Err(mode) => wrong(
+                "display.modes",
+                format!("has {mode:?}, which is not camera, preferred, WIDTHxHEIGHT or WIDTHxHEIGHT@HZ"),
+            ),
+        }
     }
 
     pub fn style(&self) -> Style {
@@ -316,12 +343,16 @@ fn size(text: &str) -> Option<(u32, u32)> {
 }
 
 fn within<T: PartialOrd + std::fmt::Display>(
-    key: &str,
+    key: &'static str,
     value: T,
     range: RangeInclusive<T>,
-) -> Result<(), String> {
+) -> Result<(), Wrong> {
     match range.contains(&value) {
         true => Ok(()),
-        false => Err(format!("{key} is {value}: it must lie in {}..={}", range.start(), range.end())),
+        false => wrong(key, format!("is {value}, but must be from {} to {}", range.start(), range.end())),
     }
+}
+
+fn wrong<T>(key: &'static str, what: impl std::fmt::Display) -> Result<T, Wrong> {
+    Err(Wrong { key, what: format!("{key} {what}") })
 }

@@ -71,23 +71,47 @@ fn a_leaf_says_only_what_differs() {
 #[test]
 fn what_is_unknown_missing_or_out_of_range_is_refused() {
     let leaf = |rest: &str| format!("name = \"leaf\"\ninherits = \"base\"\n{rest}");
-    refused(&leaf("[camera]\nzoom = 2"), "zoom");
+    refused(&leaf("[camera]\nzoom = 2"), "leaf.toml:4: there is no key `zoom`; known are source, rate_hz");
+    refused(&leaf("[camera]\nrate_h = 2"), "leaf.toml:4: there is no key `rate_h`; did you mean `rate_hz`?");
+    refused(&leaf("[camra]\nrate_hz = 2"), "leaf.toml:3: there is no key `camra`; did you mean `camera`?");
     refused(&leaf("speed = 2"), "speed");
-    refused(&leaf("[pipeline]\nmax_age_ms = 5"), "pipeline.max_age_ms is 5: it must lie in 20..=1000");
+    refused(
+        &leaf("[pipeline]\nmax_age_ms = 5"),
+        "leaf.toml:4: pipeline.max_age_ms is 5, but must be from 20 to 1000",
+    );
     refused(&leaf("[overlay]\ntint_percent = nan"), "overlay.tint_percent");
-    refused(&leaf("[camera]\nrate_hz = 0.5"), "camera.rate_hz");
+    refused(&leaf("[camera]\nrate_hz = 0.5"), "camera.rate_hz is 0.5, but must be from 1 to 240, or 0");
     refused(&leaf("[stop]\nafter_frames = 0"), "stop.after_frames");
-    refused(&leaf("[model]\nthreads = \"two\""), "threads");
-    refused(&leaf("[model]\nthreads = 2\ncores = [1]"), "1 cores for 2 threads");
-    refused(&leaf("[model]\nthreads = 2\ncores = [1, 1]"), "names 1 twice");
-    refused(&leaf("[display]\nkind = \"cinema\""), "cinema");
-    refused(&leaf("[display]\nmodes = [\"1080p\"]"), "\"1080p\" is not camera, preferred");
+    refused(
+        &leaf("[model]\nthreads = \"two\""),
+        "leaf.toml:4: model.threads is the text \"two\", but must be a whole number, 0 or more",
+    );
+    refused(
+        &leaf("[model]\nthreads = -1"),
+        "model.threads is the number -1, but must be a whole number, 0 or more",
+    );
+    refused(
+        &leaf("[overlay]\ncolour = [1, 2, 300]"),
+        "leaf.toml:4: overlay.colour is the number 300, but must be a whole number from 0 to 255",
+    );
+    refused(&leaf("[overlay]\nglyph = 1"), "overlay.glyph is the number 1, but must be true or false");
+    refused(&leaf("[model]\nthreads = 2\ncores = [1]"), "leaf.toml:5: model.cores has 1 cores for 2 threads");
+    refused(&leaf("[model]\nthreads = 2\ncores = [1, 1]"), "has core 1 twice");
+    refused(
+        &leaf("[display]\nkind = \"cinema\""),
+        "leaf.toml:4: display.kind may not be `cinema`; known are kms",
+    );
+    refused(&leaf("[display]\nkind = \"kns\""), "did you mean `kms`?");
+    refused(&leaf("[display]\nmodes = [\"1080p\"]"), "\"1080p\", which is not camera, preferred");
     refused(&leaf("[display]\nmodes = [\"640x480@0\"]"), "640x480@0");
-    refused(&leaf("[camera]\nsizes = [\"640\"]"), "camera.sizes: \"640\"");
+    refused(&leaf("[camera]\nsizes = [\"640\"]"), "camera.sizes has \"640\"");
     refused(&leaf("[camera]\nformats = []"), "camera.formats");
     refused(&leaf("[camera]\nformats = [\"RAW\"]"), "RAW");
     refused(&leaf("[camera]\nbuffers = 2"), "camera.buffers");
-    refused(&leaf("[camera]\nsource = \"v4l2\"\nrate_hz = 0.0"), "a live camera needs a rate");
+    refused(
+        &leaf("[camera]\nsource = \"v4l2\"\nrate_hz = 0.0"),
+        "leaf.toml:5: camera.rate_hz is 0, but a live camera needs a rate",
+    );
     refused(
         &leaf("[camera]\nsource = \"v4l2\"\n[pipeline]\nlock_step = true"),
         "lock_step is true, but the profile has a live camera",
@@ -96,19 +120,38 @@ fn what_is_unknown_missing_or_out_of_range_is_refused() {
         &leaf("[pipeline]\nlock_step = true\n[display]\nkind = \"kms\""),
         "lock_step is true, but the profile has a monitor",
     );
-    refused(&leaf("[field_of_view]\nrule = \"fixed\""), "rect_px is missing");
-    refused(&leaf("[field_of_view]\nrect_px = [0, 0, 64, 64]"), "goes with rule");
+    refused(&leaf("[field_of_view]\nrule = \"fixed\""), "rect_px is missing, but rule");
+    refused(&leaf("[field_of_view]\nrect_px = [0, 0, 64, 64]"), "with rule = \"fixed\" only");
     refused(&leaf("[field_of_view]\nrule = \"fixed\"\nrect_px = [0, 0, 8, 64]"), "rect_px is 8");
-    refused(&leaf("[gate]\nappear = 3"), "go together");
+    refused(&leaf("[gate]\nappear = 3"), "leaf.toml:4: gate.appear is set without gate.window");
     refused(&leaf("[gate]\nappear = 5\nwindow = 4"), "gate.appear is 5");
     refused(&leaf("[gate]\nsteady_percent = 90.0"), "gate.steady_percent");
     refused(&leaf("[pipeline]\nrealtime_priority = 100"), "pipeline.realtime_priority");
     refused(&leaf("[pipeline]\nstate_file = \"state.json\""), "absolute");
-    refused("inherits = \"base\"", "name is \"base\"");
-    refused("name = \"leaf\"\n", "missing field");
+    refused("inherits = \"leaf2\"", "leaf2.toml, which does not exist");
+    refused("name = \"leaf\"\n", "leaf.toml: the key `camera` is missing");
+    refused("inherits = \"none\"\nname = \"leaf\"", "leaf.toml:1: inherits names");
     refused("name = \"leaf\"\ninherits = \"../base\"", "inherits");
     refused("name = \"leaf\"\ninherits = \"leaf\"", "inherits from itself");
     refused("name = \"leaf\"\n[camera", "leaf.toml:2");
+}
+
+#[test]
+fn a_wrong_value_is_told_with_the_file_that_sets_it() {
+    let base = BASE.replace("max_age_ms = 120", "max_age_ms = 5");
+    let leaf = "name = \"leaf\"\ninherits = \"middle\"\n[pipeline]\nlock_step = true";
+    let middle = "name = \"middle\"\ninherits = \"base\"";
+    let error = load(&[("base", &base), ("middle", middle), ("leaf", leaf)]).unwrap_err().to_string();
+    let line = base.lines().position(|line| line.starts_with("max_age_ms")).unwrap() + 1;
+    assert!(error.contains(&format!("base.toml:{line}: pipeline.max_age_ms is 5")), "{error}");
+    let middle = "name = \"middle\"\ninherits = \"base\"\n\n[pipeline]\nmax_age_ms = 6";
+    let error = load(&[("base", &base), ("middle", middle), ("leaf", leaf)]).unwrap_err().to_string();
+    assert!(error.contains("middle.toml:5: pipeline.max_age_ms is 6"), "{error}");
+    let middle = "name = \"middle\"\ninherits = \"base\"\n[pipeline]\nmax_age_ms = true";
+    let error = load(&[("base", &base), ("middle", middle), ("leaf", leaf)]).unwrap_err().to_string();
+    assert!(error.contains("middle.toml:4: pipeline.max_age_ms is boolean true"), "{error}");
+    let error = load(&[("base", BASE), ("leaf", "inherits = \"base\"")]).unwrap_err().to_string();
+    assert!(error.contains("base.toml:2: name is \"base\", but the file is called \"leaf\""), "{error}");
 }
 
 #[test]

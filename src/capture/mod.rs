@@ -20,6 +20,7 @@ pub mod synthetic;
 mod tests;
 pub mod v4l2;
 
+use std::ffi::OsStr;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -60,7 +61,13 @@ pub trait Source: Send {
 
     /// The last frame's name, for naming what is made of it: its image's stem, else `frame-000123`.
     /// After a [`DamagedFrame`] it is the name that the frame would have had.
+    /// A name that is not UTF-8 has `\xFF` for each byte that is no text.
     fn name(&self) -> &str;
+
+    /// As [`Source::name`], byte for byte: for naming files.
+    fn file_name(&self) -> &OsStr {
+        OsStr::new(self.name())
+    }
 
     /// The last frame's true polyps, where the source knows them.
     fn truth(&self) -> Option<&Mask> {

@@ -27,9 +27,9 @@ pub struct Arguments {
     /// Timed runs.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
-    /// Also write the figures to a file.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    /// JSON on standard output.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(serde::Serialize)]
@@ -106,11 +106,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         steps: step_times(&mut engine, &input)?,
         memory: engine.memory(),
     };
-    print_report(&report)?;
-    match &arguments.json {
-        Some(path) => super::write_whole(path, serde_json::to_string_pretty(&report)?.as_bytes()),
-        None => Ok(()),
+    match arguments.json {
+        true => say!("{}", serde_json::to_string_pretty(&report)?),
+        false => print_report(&report)?,
     }
+    Ok(())
 }
 
 fn step_times(engine: &mut Engine, input: &[u8]) -> anyhow::Result<Vec<StepTime>> {

@@ -11,10 +11,12 @@ use crate::fault::{Exit, Fault};
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The bundle's folder.
-    bundle: PathBuf,
-    /// A source of frames, as `replay` takes it.
-    #[arg(default_value = "synthetic:seed=7,size=640x480")]
-    source: String,
+    #[arg(long, value_name = "BUNDLE")]
+    model: Option<PathBuf>,
+    /// A source of frames, as `replay` takes it [default: synthetic:seed=7,size=640x480]. The bundle's folder may stand
+    /// before it in place of --model BUNDLE.
+    #[arg(value_name = "SOURCE", num_args = 0..=2, required_unless_present = "model")]
+    words: Vec<String>,
     /// The most frames that are compared.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     frames: u16,
@@ -28,6 +30,9 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
 }
+
+/// Without another source.
+const SOURCE: &str = "synthetic:seed=7,size=640x480";
 
 #[derive(serde::Serialize)]
 struct Report<'a> {
@@ -45,8 +50,26 @@ struct Report<'a> {
     same_side: f64,
 }
 
+impl Arguments {
+    /// The bundle's folder and the source.
+    fn bundle_and_source(&self) -> anyhow::Result<(PathBuf, &str)> {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        match (&self.model, words.as_slice()) {
+            (Some(bundle), []) => Ok((bundle.clone(), SOURCE)),
+            (Some(bundle), [source]) => Ok((bundle.clone(), source)),
+            (None, [bundle]) => Ok((bundle.into(), SOURCE)),
+            (None, [bundle, source]) => Ok((bundle.into(), source)),
+            (None, _) => Err(Fault::usage("no bundle is named: give --model BUNDLE")),
+            (Some(_), [_, other, ..]) => Err(Fault::usage(format!(
+                "{other} is one argument too many: with --model BUNDLE only a source is left to be named"
+            ))),
+        }
+    }
+}
+
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let bundle = Bundle::open(&arguments.bundle)?;
+    let (bundle, source) = arguments.bundle_and_source()?;
+    let bundle = Bundle::open(&bundle)?;
     let options = Options { kernels: arguments.kernels.clone(), ..Options::default() };
     let mut engine = Engine::load(&bundle, &options)?;
     let path = bundle.path(&bundle.manifest.model);
@@ -60,7 +83,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut logits = [(); 2].map(|()| vec![0u8; engine.output_shape().iter().product()]);
     let (mut frames, mut same, mut same_side, mut total, mut most) = (0u32, 0u64, 0u64, 0u64, 0u8);
     let shape = engine.input_shape();
-    super::for_inputs(&bundle.manifest, shape, &arguments.source, usize::from(arguments.frames), |input| {
+    super::for_inputs(&bundle.manifest, shape, source, usize::from(arguments.frames), |input| {
         let [ours, float] = &mut logits;
         engine.run(input, ours)?;
         twin.run(shape, input, float)?;
@@ -75,7 +98,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Ok(())
     })?;
     if frames == 0 {
-        return Err(Fault::data(format!("{}: no frames", arguments.source)));
+        return Err(Fault::data(format!("{source} holds no frames")));
     }
     let count = (u64::from(frames) * logits[0].len() as u64) as f64;
     let report = Report {

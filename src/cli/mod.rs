@@ -87,11 +87,29 @@ pub fn not_understood(program: &str, error: &clap::Error) -> ExitCode {
         return ExitCode::from(if asked { 0 } else { Exit::Usage as u8 });
     }
     let text = error.to_string();
-    let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
-    let line = lines.collect::<Vec<_>>().join(" ");
-    let line = line.strip_prefix("error: ").unwrap_or(&line);
-    eprintln!("{program}: {line}; see {program} --help");
+    let (what, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let what = what.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let what = what.strip_prefix("error: ").unwrap_or(&what);
+    let tips = rest.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+    let tips: String = tips.map(|tip| format!("; {tip}")).collect();
+    eprintln!("{program}: {what}{tips}; see `{} --help`", helper(program, error, rest));
     ExitCode::from(Exit::Usage as u8)
+}
+
+/// Whose help an error is about: `polyp-edge replay` where a verb was given.
+fn helper(program: &str, error: &clap::Error, usage: &str) -> String {
+    use clap::error::ErrorKind;
+    let is_verb = |word: &&str| word.starts_with(|letter: char| letter.is_ascii_lowercase());
+    if let Some(usage) = usage.lines().find_map(|line| line.strip_prefix("Usage: ")) {
+        let words = usage.split_whitespace().skip(1).take_while(is_verb);
+        return words.fold(program.to_owned(), |all, word| all + " " + word);
+    }
+    if matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::MissingSubcommand) {
+        return program.to_owned();
+    }
+    // Errors about values come without a usage; the verb was understood by then.
+    let verb = std::env::args_os().nth(1).and_then(|verb| verb.into_string().ok());
+    verb.filter(|verb| is_verb(&verb.as_str())).map_or(program.to_owned(), |verb| format!("{program} {verb}"))
 }
 
 /// Calls `work` with what the cart would feed the model for each of a source's first `most` frames, `[H, W, 3] u8`.
@@ -122,9 +140,9 @@ pub(crate) fn for_inputs(
     Ok(())
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file that holds no patient's data whole or not at all; the umask says who may read it.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    files::write_whole(path, |file| Ok(file.write_all(bytes)?))
+    files::write_readable(path, |file| Ok(file.write_all(bytes)?))
 }
 
 /// Writes to standard output. That nobody reads any more (`… | head`) is no error.

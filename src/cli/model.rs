@@ -1,19 +1,24 @@
 //! `model`: what a bundle's network is made of, and what runs each node.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use anyhow::Context;
+use std::path::PathBuf;
 
 use crate::bundle::Bundle;
 use crate::bundle::manifest::Manifest;
 use crate::engine::{Engine, Memory, Options};
+use crate::fault::Fault;
+use crate::files::{Claim, Input, OutputFolder, signals};
+
+const INPUTS: &str = "inputs.bin";
+const LOGITS: &str = "logits.bin";
 
 /// Says what each node of a bundle's model is and which kernel runs it.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The bundle's folder.
-    bundle: PathBuf,
+    #[arg(long, value_name = "BUNDLE", required_unless_present = "bundle", conflicts_with = "bundle")]
+    model: Option<PathBuf>,
+    /// The same as --model BUNDLE.
+    bundle: Option<PathBuf>,
     /// JSON on standard output.
     #[arg(long)]
     json: bool,
@@ -29,6 +34,9 @@ pub struct Arguments {
     /// The folder that `inputs.bin`, `[N, H, W, 3] u8`, and `logits.bin`, `[N, H, W] u8`, are written to.
     #[arg(long, value_name = "DIR", hide = true)]
     out: Option<PathBuf>,
+    /// Replace files in that folder that this program did not write.
+    #[arg(long, hide = true)]
+    force: bool,
     /// The most frames that are dumped.
     #[arg(long, default_value_t = 50, hide = true)]
     frames: usize,
@@ -50,12 +58,24 @@ struct Report<'a> {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let bundle = Bundle::open(&arguments.bundle)?;
+    signals::end_cleanly()?;
+    let path = arguments.model.as_ref().or(arguments.bundle.as_ref());
+    let path = path.ok_or_else(|| Fault::usage("no bundle is named: give --model BUNDLE"))?;
+    let bundle = Bundle::open(path)?;
     let Arguments { allow_fallback, kernels, .. } = arguments;
     let options = Options { allow_fallback: *allow_fallback, kernels: kernels.clone(), ..Options::default() };
     let mut engine = Engine::load(&bundle, &options)?;
     if let (Some(source), Some(out)) = (&arguments.dump, &arguments.out) {
-        return dump(&mut engine, &bundle.manifest, source, arguments.frames, out);
+        let inputs: Vec<_> =
+            Input::of_source(source.as_ref()).into_iter().chain([Input::Tree(path)]).collect();
+        let out = OutputFolder::claim(&Claim {
+            folder: out,
+            names: &[INPUTS, LOGITS],
+            what: "model --dump",
+            inputs: &inputs,
+            force: arguments.force,
+        })?;
+        return dump(&mut engine, &bundle.manifest, source, arguments.frames, &out);
     }
     let report = Report {
         schema: 1,
@@ -129,7 +149,7 @@ fn dump(
     manifest: &Manifest,
     source: &str,
     most: usize,
-    out: &Path,
+    out: &OutputFolder,
 ) -> anyhow::Result<()> {
     let mut output = vec![0; engine.output_shape().iter().product()];
     let (mut inputs, mut logits) = (vec![], vec![]);
@@ -139,7 +159,6 @@ fn dump(
         logits.extend_from_slice(&output);
         Ok(())
     })?;
-    fs::create_dir_all(out).with_context(|| out.display().to_string())?;
-    super::write_whole(&out.join("inputs.bin"), &inputs)?;
-    super::write_whole(&out.join("logits.bin"), &logits)
+    out.write_bytes(INPUTS, &inputs)?;
+    out.write_bytes(LOGITS, &logits)
 }

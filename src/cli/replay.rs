@@ -1,19 +1,20 @@
 //! `replay`: recorded frames through a model, a picture a frame.
 
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use image::ExtendedColorType;
 use serde::Serialize;
 
 use crate::bundle::Bundle;
-use crate::capture;
+use crate::capture::{self, DamagedFrame, Source};
 use crate::detect::Regions;
-use crate::display::{Images, Scene, Sink, write_png};
+use crate::display::{Images, PICTURES, Scene, write_png};
 use crate::engine::{Engine, Options};
 use crate::fault::Fault;
 use crate::field_of_view::Placement;
-use crate::files::make_folder;
+use crate::files::{Claim, Input, OutputFolder, signals};
 use crate::frame::Frame;
 use crate::latency::{self, Latencies, Stage, StageReport};
 use crate::overlay::{Layer, Painter, Style};
@@ -23,15 +24,18 @@ use crate::pipeline::{Following, Walk};
 ///
 /// Each frame stands for itself: no temporal gate, and the field of view is looked for anew. Pictures are named like
 /// their frames (an image's name without its ending, else frame-000123). With one of --masks and --overlay, or neither
-/// (overlay), they lie in DIR; with both, in DIR/masks and DIR/overlay.
+/// (overlay), they lie in DIR; with both, in DIR/masks and DIR/overlay. DIR may not be a folder that is read. Pictures of an
+/// earlier run in DIR are removed first, unless they were changed since.
+///
+/// A frame that is damaged is named and left out, and the exit code is 65 at the end.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// A folder of images, an image, an MJPEG or Y4M file, `-` for video on standard input, or `synthetic[:seed=7,…]`.
-    source: String,
+    source: OsString,
     /// The bundle's folder.
     #[arg(long, value_name = "BUNDLE")]
     model: PathBuf,
-    /// Where pictures go; made if need be.
+    /// Where pictures go; made, for its owner alone, if need be.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Masks: 0 and 255, at the frame's size.
@@ -40,6 +44,12 @@ pub struct Arguments {
     /// Frames with outlines.
     #[arg(long)]
     overlay: bool,
+    /// Replace pictures in DIR that this program did not write.
+    #[arg(long)]
+    force: bool,
+    /// Stop at the first damaged frame.
+    #[arg(long)]
+    strict: bool,
     /// The summary as JSON on standard output.
     #[arg(long)]
     json: bool,
@@ -48,34 +58,85 @@ pub struct Arguments {
     threads: u16,
 }
 
+/// So many damaged frames are named in the summary.
+const MOST_NAMED: usize = 20;
+/// So many damaged frames are named in the log.
+const MOST_LOGGED: u64 = 100;
+
 #[derive(Serialize)]
 struct Summary<'a> {
     schema: u32,
     model: &'a str,
     model_version: &'a str,
+    /// Those that could be read.
     frames: u64,
     frames_with_regions: u64,
     regions: u64,
+    damaged: Damaged,
     latency: Vec<StageReport>,
 }
 
+/// The frames that could not be read.
+#[derive(Default, Serialize)]
+struct Damaged {
+    count: u64,
+    /// The first of them.
+    names: Vec<String>,
+}
+
+impl Damaged {
+    fn add(&mut self, name: &str, error: &DamagedFrame) {
+        self.count += 1;
+        if self.names.len() < MOST_NAMED {
+            self.names.push(name.to_owned());
+        }
+        match self.count {
+            ..=MOST_LOGGED => log::warn!("{name} is left out: {error}"),
+            count if count == MOST_LOGGED + 1 => log::warn!("further damaged frames are only counted"),
+            _ => {}
+        }
+    }
+
+    /// An error (exit 65) if there are any.
+    fn check(&self, frames: u64) -> Result<()> {
+        let all = frames + self.count;
+        match (self.count, self.names.first()) {
+            (0, _) | (_, None) => Ok(()),
+            (1, Some(name)) => Err(Fault::data(format!("1 of {all} frames is damaged and left out: {name}"))),
+            (count, Some(name)) => Err(Fault::data(format!(
+                "{count} of {all} frames are damaged and left out; the first of them is {name}"
+            ))),
+        }
+    }
+}
+
 pub fn run(arguments: &Arguments) -> Result<()> {
+    signals::end_cleanly()?;
     let bundle = Bundle::open(&arguments.model)?;
     let options = Options { threads: usize::from(arguments.threads), ..Options::default() };
     let engine = Engine::load(&bundle, &options)?;
     let mut walk = Walk::new(engine, &bundle.manifest, Following::EachFrame)
         .map_err(|error| Fault::data(format!("{}: {error:#}", arguments.model.display())))?;
-    let mut source = capture::open(&arguments.source)?;
+    let mut source = open(&arguments.source)?;
     let mut writer = Writer::new(arguments)?;
 
     let mut latencies = Latencies::default();
     let mut frame = Frame::black(1, 1);
     let mut regions = Regions::default();
+    let mut damaged = Damaged::default();
     let (mut frames, mut with_regions, mut all_regions) = (0, 0, 0);
     loop {
         let begun = std::time::Instant::now();
-        if !source.read(&mut frame)? {
-            break;
+        match source.read(&mut frame) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => match error.downcast_ref::<DamagedFrame>() {
+                Some(wrong) if !arguments.strict => {
+                    damaged.add(source.name(), wrong);
+                    continue;
+                }
+                _ => return Err(error),
+            },
         }
         latencies.record(Stage::Capture, begun.elapsed());
         walk.regions(&frame, &mut latencies, &mut regions)?;
@@ -84,9 +145,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         all_regions += regions.list.len() as u64;
         if let Some(folder) = &writer.masks {
             walk.mask(&frame, &mut writer.mask)?;
-            let path = folder.join(format!("{}.png", source.name()));
             let size = (frame.width_px(), frame.height_px());
-            write_png(&path, &writer.mask, size.0, size.1, ExtendedColorType::L8)?;
+            write_png(folder, source.file_name(), &writer.mask, size.0, size.1, ExtendedColorType::L8)?;
         }
         if let Some(images) = &mut writer.overlay {
             let begun = std::time::Instant::now();
@@ -96,11 +156,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             latencies.record(Stage::Draw, begun.elapsed());
             let layer = &writer.layer;
             let (picture, name) = (Some(frame.view()), source.name());
-            images.show(&Scene { picture, lease: None, layer, placement, name, captured: begun })?;
+            let scene = Scene { picture, lease: None, layer, placement, name, captured: begun };
+            images.write(&scene, source.file_name())?;
         }
     }
-    if frames == 0 {
-        return Err(Fault::data(format!("{} holds no frames", arguments.source)));
+    if frames == 0 && damaged.count == 0 {
+        return Err(Fault::data(format!("{} holds no frames", arguments.source.display())));
     }
     let summary = Summary {
         schema: 1,
@@ -109,23 +170,36 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         frames,
         frames_with_regions: with_regions,
         regions: all_regions,
+        damaged,
         latency: latencies.report(),
     };
     if arguments.json {
         say!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
+        let left_out = match summary.damaged.count {
+            0 => String::new(),
+            count => format!("; {count} damaged frames left out"),
+        };
         say!(
-            "{frames} frames, {with_regions} with regions ({all_regions} in all); pictures in {}",
+            "{frames} frames, {with_regions} with regions ({all_regions} in all){left_out}; pictures in {}",
             arguments.out.display()
         );
         super::print(format_args!("{}", latency::table(&summary.latency)))?;
     }
-    Ok(())
+    summary.damaged.check(frames)
+}
+
+/// As [`capture::open`], for paths that are not UTF-8 too.
+fn open(source: &OsStr) -> Result<Box<dyn Source>> {
+    match source.to_str() {
+        Some(source) => capture::open(source),
+        None => capture::replay::open(source.as_ref()),
+    }
 }
 
 /// Where masks and outlined frames go.
 struct Writer {
-    masks: Option<PathBuf>,
+    masks: Option<OutputFolder>,
     overlay: Option<Images>,
     painter: Painter,
     layer: Layer,
@@ -134,19 +208,24 @@ struct Writer {
 
 impl Writer {
     fn new(arguments: &Arguments) -> Result<Writer> {
-        let both = arguments.masks && arguments.overlay;
-        let folder = |name: &str| if both { arguments.out.join(name) } else { arguments.out.clone() };
-        let masks = arguments.masks.then(|| folder("masks"));
-        if let Some(masks) = &masks {
-            make_folder(masks)?;
-        }
-        let overlay = match arguments.overlay || !arguments.masks {
-            true => Some(Images::new(Path::new(&folder("overlay")), 1)?),
-            false => None,
+        let inputs: Vec<_> =
+            Input::of_source(&arguments.source).into_iter().chain([Input::Tree(&arguments.model)]).collect();
+        let claim =
+            |folder, names| Claim { folder, names, what: "replay", inputs: &inputs, force: arguments.force };
+        let out = &arguments.out;
+        let (masks, overlay) = match (arguments.masks, arguments.overlay) {
+            (true, true) => {
+                let (masks, overlay) = (out.join("masks"), out.join("overlay"));
+                let claims = [claim(out, &[]), claim(&masks, &[PICTURES]), claim(&overlay, &[PICTURES])];
+                let mut folders = OutputFolder::claim_all(&claims)?.into_iter().skip(1);
+                (folders.next(), folders.next())
+            }
+            (true, false) => (Some(OutputFolder::claim(&claim(out, &[PICTURES]))?), None),
+            (false, _) => (None, Some(OutputFolder::claim(&claim(out, &[PICTURES]))?)),
         };
         Ok(Writer {
             masks,
-            overlay,
+            overlay: overlay.map(|folder| Images::new(folder, 1)),
             painter: Painter::new(Style::default()),
             layer: Layer::default(),
             mask: Vec::new(),

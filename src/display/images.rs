@@ -1,7 +1,7 @@
 //! Pictures as PNG files in a folder.
 
-use std::io::BufWriter;
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::io::{BufWriter, Write};
 
 use anyhow::Result;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
@@ -9,41 +9,47 @@ use image::{ExtendedColorType, ImageEncoder};
 
 use super::{Scene, Shown, Sink};
 use crate::convert;
-use crate::files::{self, make_folder};
+use crate::files::{OutputFolder, Safety};
 use crate::frame::Frame;
 use crate::overlay::Layer;
 
-/// Writes every n-th picture to `FOLDER/NAME.png`.
+/// What an output folder must be claimed for, so that pictures can be written to it.
+pub const PICTURES: &str = "*.png";
+
+/// Writes every n-th picture to `NAME.png` in a folder.
 pub struct Images {
-    folder: PathBuf,
+    folder: OutputFolder,
     every: u64,
     seen: u64,
     picture: Frame,
 }
 
 impl Images {
-    /// Makes the folder if need be. An error (exit 74) if that is not possible.
-    pub fn new(folder: &Path, every: u64) -> Result<Images> {
-        make_folder(folder)?;
-        Ok(Images { folder: folder.to_owned(), every: every.max(1), seen: 0, picture: Frame::black(1, 1) })
+    /// The folder must have been claimed for [`PICTURES`].
+    pub fn new(folder: OutputFolder, every: u64) -> Images {
+        Images { folder, every: every.max(1), seen: 0, picture: Frame::black(1, 1) }
+    }
+
+    /// As [`Sink::show`], under a name that need not be text.
+    pub fn write(&mut self, scene: &Scene<'_>, name: &OsStr) -> Result<()> {
+        self.seen += 1;
+        if !(self.seen - 1).is_multiple_of(self.every) {
+            return Ok(());
+        }
+        compose(scene, &mut self.picture)?;
+        let (width, height) = (self.picture.width_px(), self.picture.height_px());
+        write_png(&self.folder, name, self.picture.pixels(), width, height, ExtendedColorType::Rgb8)
     }
 }
 
 impl Sink for Images {
     fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
-        self.seen += 1;
-        if !(self.seen - 1).is_multiple_of(self.every) {
-            return Ok(Shown::Yes);
-        }
-        compose(scene, &mut self.picture)?;
-        let path = self.folder.join(format!("{}.png", scene.name));
-        let (width, height) = (self.picture.width_px(), self.picture.height_px());
-        write_png(&path, self.picture.pixels(), width, height, ExtendedColorType::Rgb8)?;
+        self.write(scene, OsStr::new(scene.name))?;
         Ok(Shown::Yes)
     }
 
     fn describe(&self) -> String {
-        format!("pictures in {}", self.folder.display())
+        format!("pictures in {}", self.folder.path().display())
     }
 }
 
@@ -67,23 +73,28 @@ pub fn lay_over(layer: &Layer, picture: &mut Frame) {
     }
 }
 
-/// Writes a PNG file whole or not at all: under another name first, then renamed. An error (exit 74) names the file.
+/// Writes `NAME.png` whole or not at all, the name byte for byte. Errors are [`OutputFolder::write`]'s.
 pub fn write_png(
-    path: &Path,
+    folder: &OutputFolder,
+    name: &OsStr,
     pixels: &[u8],
     width: usize,
     height: usize,
     colour: ExtendedColorType,
 ) -> Result<()> {
-    files::write_whole(path, |file| {
-        let writer = BufWriter::new(file);
-        PngEncoder::new_with_quality(writer, CompressionType::Fast, FilterType::Adaptive).write_image(
+    let mut file_name = OsString::with_capacity(name.len() + 4);
+    file_name.push(name);
+    file_name.push(".png");
+    folder.write(&file_name, Safety::Unsynced, |file| {
+        let mut writer = BufWriter::new(file);
+        PngEncoder::new_with_quality(&mut writer, CompressionType::Fast, FilterType::Adaptive).write_image(
             pixels,
             width as u32,
             height as u32,
             colour,
         )?;
-        Ok(())
+        // What is dropped unflushed would hide a full disk.
+        Ok(writer.flush()?)
     })
 }
 
@@ -92,11 +103,16 @@ mod tests {
     use super::*;
     use crate::display::tests::scene;
     use crate::fault::{Exit, exit_of};
+    use crate::files::output::{Claim, RECORD};
+
+    fn claim(folder: &std::path::Path, force: bool) -> Result<OutputFolder> {
+        OutputFolder::claim(&Claim { folder, names: &[PICTURES], what: "test", inputs: &[], force })
+    }
 
     #[test]
     fn every_third_picture_is_written_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        let mut images = Images::new(&folder.path().join("a/b"), 3).unwrap();
+        let mut images = Images::new(claim(&folder.path().join("a/b"), false).unwrap(), 3);
         let (mut frame, layer) = (Frame::black(5, 4), Layer::default());
         for number in 0..7u8 {
             frame.pixels_mut().fill(number);
@@ -106,6 +122,7 @@ mod tests {
         let mut names: Vec<_> = std::fs::read_dir(folder.path().join("a/b"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != RECORD)
             .collect();
         names.sort();
         assert_eq!(names, ["frame-0.png", "frame-3.png", "frame-6.png"]);
@@ -114,22 +131,15 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_one_clear_line() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("file"), "").unwrap();
-        let error = Images::new(&folder.path().join("file/out"), 1).err().unwrap();
-        assert_eq!(exit_of(&error), Exit::Io);
-        assert!(error.to_string().contains("file/out"));
-    }
-
-    #[test]
     fn what_cannot_be_written_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         // A folder of the file's name is in the way.
         std::fs::create_dir_all(folder.path().join("x.png/in-the-way")).unwrap();
-        let path = folder.path().join("x.png");
-        let error = write_png(&path, &[0; 12], 2, 2, ExtendedColorType::Rgb8).unwrap_err();
+        let claimed = claim(folder.path(), true).unwrap();
+        let error =
+            write_png(&claimed, OsStr::new("x"), &[0; 12], 2, 2, ExtendedColorType::Rgb8).unwrap_err();
         assert_eq!(exit_of(&error), Exit::Io);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(error.to_string().contains("x.png"));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "the folder and the record");
     }
 }

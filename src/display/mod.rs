@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-pub use images::{Images, lay_over, write_png};
+pub use images::{Images, PICTURES, lay_over, write_png};
 pub use written::Written;
 pub use y4m::Y4m;
 

@@ -12,6 +12,8 @@ use polyp_edge::bundle::manifest::{
 use polyp_edge::bundle::{MANIFEST, digest};
 
 const SIDE: u64 = 64;
+/// Lists what the program wrote into a folder.
+pub const RECORD: &str = ".polyp-edge-output.jsonl";
 
 /// Protobuf: a field of bytes.
 pub fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
@@ -155,7 +157,7 @@ pub fn polyp_edge(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// All files under a folder, by relative path, sorted.
+/// All files under a folder, by relative path, sorted; without the records of what was written there.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -164,6 +166,7 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
             let path = entry.unwrap().path();
             match path.is_dir() {
                 true => folders.push(path),
+                false if path.file_name().unwrap() == RECORD => {}
                 false => found.push(path.strip_prefix(folder).unwrap().to_owned()),
             }
         }

@@ -2,6 +2,9 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +23,7 @@ pub struct Folder {
     images: Vec<PathBuf>,
     next: usize,
     name: String,
+    file_name: OsString,
 }
 
 impl Folder {
@@ -51,12 +55,17 @@ impl Folder {
                 )));
             }
         }
-        Ok(Folder { images, next: 0, name: String::new() })
+        Ok(Folder { images, next: 0, name: String::new(), file_name: OsString::new() })
     }
 
     /// One image.
     pub fn single(image: &Path) -> Result<Self> {
-        Ok(Folder { images: vec![image.to_owned()], next: 0, name: String::new() })
+        Ok(Folder {
+            images: vec![image.to_owned()],
+            next: 0,
+            name: String::new(),
+            file_name: OsString::new(),
+        })
     }
 
     /// The images, in the order in which they are read.
@@ -70,6 +79,7 @@ impl Source for Folder {
         let Some(path) = self.images.get(self.next) else { return Ok(false) };
         let number = self.next as u64;
         self.name = stem(path);
+        self.file_name = path.file_stem().unwrap_or_default().to_owned();
         self.next += 1;
         match read_image(path, frame) {
             Ok(()) => {}
@@ -88,6 +98,10 @@ impl Source for Folder {
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn file_name(&self) -> &OsStr {
+        &self.file_name
     }
 
     fn remaining(&self) -> Option<u64> {
@@ -109,8 +123,17 @@ pub fn read_image(path: &Path, frame: &mut Frame) -> Result<()> {
     still::decode(&name, &bytes, still::MAX_PIXELS, frame)
 }
 
+/// A file's name without its ending; `\xFF` for each byte that is not UTF-8, so that different names stay different.
 fn stem(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    let mut text = String::new();
+    for chunk in path.file_stem().unwrap_or_default().as_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\\x{byte:02X}");
+        }
+    }
+    text
 }
 
 /// Compares runs of digits by their value, all else letter by letter.

@@ -32,7 +32,7 @@ use crate::fault::{Exit, Fault, one_line};
 use crate::pipeline::{Event, Feed, Observer, Pipeline, Status};
 use crate::score::Scorer;
 
-use prepare::{Limits, Made, Opening};
+use prepare::{Limits, Made, Opening, Outputs};
 use reload::Reload;
 use report::Ending;
 use signals::Signals;
@@ -67,6 +67,9 @@ pub struct Arguments {
     /// Stop after this many frames.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
+    /// Replace files in the display's folder that this program did not write.
+    #[arg(long)]
+    force: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -74,12 +77,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     // Until here, and while the profile is read, a signal ends the program as it ends any other.
     let board = Board::load(&arguments.board)?;
     let signals = Signals::watch()?;
-    Run::start(arguments.board.clone(), limits, board)?.go(&signals)
+    Run::start(arguments.board.clone(), arguments.force, limits, board)?.go(&signals)
 }
 
 /// A run under way.
 struct Run {
     path: PathBuf,
+    force: bool,
     limits: Limits,
     /// What is in force.
     board: Board,
@@ -88,6 +92,7 @@ struct Run {
     scorer: Arc<Mutex<Option<Scorer>>>,
     /// What the model in charge was made of.
     made: Made,
+    outputs: Outputs,
     /// The display that is being opened, and when to try again.
     opening: Option<Opening<Box<dyn Sink>>>,
     reopen_at: Option<Instant>,
@@ -106,24 +111,26 @@ enum End {
 }
 
 impl Run {
-    fn start(path: PathBuf, limits: Limits, board: Board) -> Result<Run> {
+    fn start(path: PathBuf, force: bool, limits: Limits, board: Board) -> Result<Run> {
         let status = StatusFile::start(&board.profile)?;
         let scorer = Arc::new(Mutex::new(None));
         let watch = Watch { scorer: scorer.clone(), status: status.teller() };
         let mut pipeline = Pipeline::start(prepare::settings(&limits, &board)?, Box::new(watch))?;
         // The display first: its picture needs no model.
-        let profile = board.profile.clone();
+        let outputs = Outputs::default();
+        let (its_path, its_board, its_outputs) = (path.clone(), board.clone(), outputs.clone());
         let opening = Opening::start("display opener", move || {
-            prepare::folders(&profile)?;
-            prepare::forget_reports(&profile)?;
-            prepare::sink(&profile)
+            its_outputs.set(prepare::claim(&its_path, &its_board, force, None)?);
+            prepare::sink(&its_board.profile, its_outputs.get())
         })?;
         let made = Made::default();
         pipeline.load(prepare::loader(&board, &made))?;
         Ok(Run {
             path,
+            force,
             limits,
             board,
+            outputs,
             pipeline,
             status,
             scorer,
@@ -158,7 +165,8 @@ impl Run {
             End::Error(error) => Some(error),
             _ => None,
         };
-        Ending { board: self.board, outcome, score, error, status: self.status, asked }.tell(signals)
+        let output = self.outputs.get();
+        Ending { board: self.board, outcome, score, error, status: self.status, output, asked }.tell(signals)
     }
 
     /// Looks once after everything.
@@ -192,8 +200,9 @@ impl Run {
     fn open_display(&mut self) -> Result<()> {
         if self.reopen_at.is_some_and(|at| Instant::now() >= at) {
             self.reopen_at = None;
-            let profile = self.board.profile.clone();
-            self.opening = Some(Opening::start("display opener", move || prepare::sink(&profile))?);
+            let (profile, outputs) = (self.board.profile.clone(), self.outputs.clone());
+            let open = move || prepare::sink(&profile, outputs.get());
+            self.opening = Some(Opening::start("display opener", open)?);
         }
         let Some(opened) = self.opening.as_mut().and_then(Opening::poll) else { return Ok(()) };
         self.opening = None;
@@ -246,11 +255,20 @@ impl Run {
             return Ok(());
         }
         let has_model = self.pipeline.has_model();
-        self.reload.begin(&self.path, &self.limits, &self.board, &self.made, has_model)?;
+        let running = reload::Running {
+            path: self.path.clone(),
+            force: self.force,
+            limits: self.limits.clone(),
+            board: self.board.clone(),
+            made: self.made.get().filter(|_| has_model),
+            output: self.outputs.get(),
+        };
+        self.reload.begin(running)?;
         let Some(ready) = self.reload.poll() else { return Ok(()) };
         if ready.is_changed {
             self.pipeline.set_settings(ready.settings);
             self.status.set_target(&ready.board.profile);
+            self.outputs.set(ready.output);
         }
         if let Some((walk, load, made)) = ready.model {
             self.pipeline.adopt(walk, load);

@@ -1,6 +1,6 @@
 //! From a board profile to what the pipeline works with. What may hang is opened in threads of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -11,10 +11,10 @@ use anyhow::Result;
 use crate::board::{self, Board, DisplayKind, FieldOfViewRule, ModeWish, Profile, Road};
 use crate::bundle::{Bundle, manifest};
 use crate::capture::{self, v4l2};
-use crate::display::{Images, Null, Sink, Written, Y4m, kms};
+use crate::display::{Images, Null, PICTURES, Sink, Written, Y4m, kms};
 use crate::engine::{Engine, Options};
-use crate::fault::Fault;
-use crate::files::make_folder;
+use crate::fault::{Fault, one_line};
+use crate::files::{Claim, Input, OutputFolder};
 use crate::frame::Rect;
 use crate::pipeline::{Feed, Following, Load, Placed, Settings, Walk};
 
@@ -163,33 +163,56 @@ pub(super) fn walk(profile: &Profile, bundle: &Bundle) -> Result<Walk<Engine>> {
     })
 }
 
-/// The folders that the profile writes to.
-pub(super) fn folders(profile: &Profile) -> Result<()> {
-    let made = make_folder(&profile.display.folder);
-    match profile.display.kind {
-        // A cart may have nowhere to write to.
-        DisplayKind::Kms => Ok(()),
-        _ => made,
+/// The folder that pictures and reports go to, claimed for this run; none as long as there is none, or if a cart has nowhere to
+/// write to.
+#[derive(Clone, Default)]
+pub(super) struct Outputs(Arc<Mutex<Option<OutputFolder>>>);
+
+impl Outputs {
+    pub(super) fn get(&self) -> Option<OutputFolder> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set(&self, folder: Option<OutputFolder>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = folder;
     }
 }
 
-/// Removes what an earlier run reported: nobody is to take it for this one's.
-pub(super) fn forget_reports(profile: &Profile) -> Result<()> {
-    for name in REPORTS {
-        let path = profile.display.folder.join(name);
-        match std::fs::remove_file(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => {
-                let told = format!("cannot remove {} of an earlier run: {error}", path.display());
-                match profile.display.kind {
-                    DisplayKind::Kms => log::warn!("{told}"),
-                    _ => return Err(Fault::io(told)),
-                }
-            }
+/// Claims the profile's folder for what the run writes, or goes on with the claim that there is.
+///
+/// # Errors
+/// As [`OutputFolder::claim`]; with a monitor, one that cannot be had is a warning, and there will be no reports.
+pub(super) fn claim(
+    path: &Path,
+    board: &Board,
+    force: bool,
+    held: Option<OutputFolder>,
+) -> Result<Option<OutputFolder>> {
+    let display = &board.profile.display;
+    let names: &[&str] = match display.kind {
+        DisplayKind::Images => &[PICTURES, REPORTS[0], REPORTS[1], REPORTS[2]],
+        _ => &REPORTS,
+    };
+    let bundle = board.bundle();
+    let mut inputs = vec![Input::File(path), Input::Tree(&bundle)];
+    inputs.extend(Input::of_source(board.profile.camera.source.as_ref()));
+    let claimed = match held.filter(|held| held.is_at(&display.folder)) {
+        Some(held) => held.also(names).map(|()| held),
+        None => OutputFolder::claim(&Claim {
+            folder: &display.folder,
+            names,
+            what: "run",
+            inputs: &inputs,
+            force,
+        }),
+    };
+    match (claimed, display.kind) {
+        (Err(error), DisplayKind::Kms) => {
+            log::warn!("there will be no reports: {}", one_line(&error));
+            Ok(None)
         }
+        (claimed, _) => claimed.map(Some),
     }
-    Ok(())
 }
 
 /// A live camera as the profile wants it; `None` if its pictures are recorded or rendered.
@@ -233,11 +256,14 @@ pub(super) fn monitor(profile: &Profile) -> Result<kms::Wanted> {
 }
 
 /// Where pictures go.
-pub(super) fn sink(profile: &Profile) -> Result<Box<dyn Sink>> {
+pub(super) fn sink(profile: &Profile, output: Option<OutputFolder>) -> Result<Box<dyn Sink>> {
     let display = &profile.display;
     Ok(match display.kind {
         DisplayKind::Kms => Box::new(kms::open(&monitor(profile)?)?),
-        DisplayKind::Images => Box::new(Written::new(Images::new(&display.folder, display.every_frames)?)?),
+        DisplayKind::Images => {
+            let folder = output.ok_or_else(|| Fault::io("the folder for pictures is not open"))?;
+            Box::new(Written::new(Images::new(folder, display.every_frames))?)
+        }
         DisplayKind::Y4m => {
             let rate = profile.camera.rate_hz;
             let rate = if rate > 0.0 { rate } else { capture::synthetic::FPS };

@@ -1,6 +1,6 @@
 //! A new profile beside the running one: all that differs is opened and tested first, then taken over whole, or refused.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -13,6 +13,7 @@ use crate::capture::{self, v4l2};
 use crate::display::{Sink, kms};
 use crate::engine::Engine;
 use crate::fault::{Exit, Fault, one_line};
+use crate::files::OutputFolder;
 use crate::pipeline::{self, Feed, Load, Settings, Walk};
 
 /// What takes longer is left behind: a file or a device that does not answer.
@@ -29,6 +30,8 @@ pub(super) struct Ready {
     /// Another model, tested.
     pub model: Option<(Walk<Engine>, Load<Engine>, Made)>,
     pub feed: Option<Feed>,
+    /// The folder for pictures and reports.
+    pub output: Option<OutputFolder>,
     /// Another sink, open.
     pub sink: Option<Box<dyn Sink>>,
     /// The sink holds a device that the next one needs: it goes first.
@@ -54,14 +57,7 @@ impl Reload {
     }
 
     /// Begins to prepare what was asked for, unless something is being prepared.
-    pub(super) fn begin(
-        &mut self,
-        path: &Path,
-        limits: &Limits,
-        board: &Board,
-        made: &Made,
-        has_model: bool,
-    ) -> Result<()> {
+    pub(super) fn begin(&mut self, running: Running) -> Result<()> {
         if !self.is_asked || self.preparing.is_some() {
             return Ok(());
         }
@@ -73,9 +69,7 @@ impl Reload {
             );
             return Ok(());
         }
-        let running = Running { board: board.clone(), made: made.get().filter(|_| has_model) };
-        let (path, limits): (PathBuf, Limits) = (path.to_owned(), limits.clone());
-        self.preparing = Some(Opening::start("reload", move || running.prepare(&path, &limits))?);
+        self.preparing = Some(Opening::start("reload", move || running.prepare())?);
         Ok(())
     }
 
@@ -114,10 +108,10 @@ impl Reload {
         let (before, now) = (self.before.take(), board.profile.clone());
         Opening::start("display opener", move || {
             drop(old);
-            prepare::sink(&now).or_else(|error| match before {
+            prepare::sink(&now, None).or_else(|error| match before {
                 Some(before) => {
                     log::error!("{}: the display stays as it was", one_line(&error));
-                    prepare::sink(&before)
+                    prepare::sink(&before, None)
                 }
                 None => Err(error),
             })
@@ -126,24 +120,32 @@ impl Reload {
 }
 
 /// What a new profile is compared with.
-struct Running {
-    board: Board,
+pub(super) struct Running {
+    pub path: PathBuf,
+    pub force: bool,
+    pub limits: Limits,
+    pub board: Board,
     /// What the model in charge was made of, if there is one.
-    made: Option<Ingredients>,
+    pub made: Option<Ingredients>,
+    /// The folder that is claimed.
+    pub output: Option<OutputFolder>,
 }
 
 impl Running {
-    fn prepare(self, path: &Path, limits: &Limits) -> Result<Ready> {
-        let board = Board::load(path)?;
+    fn prepare(self) -> Result<Ready> {
+        let board = Board::load(&self.path)?;
         let (old, new) = (&self.board.profile, &board.profile);
-        let settings = prepare::settings(limits, &board)?;
+        let settings = prepare::settings(&self.limits, &board)?;
         status::check_target(new)?;
-        prepare::folders(new)?;
         let feed = match new.camera == old.camera {
             true => None,
             false => Some(another_feed(old, new)?),
         };
-        let (sink, exchanges_sink) = another_sink(old, new)?;
+        let output = match new.display == old.display {
+            true => self.output,
+            false => prepare::claim(&self.path, &board, self.force, self.output)?,
+        };
+        let (sink, exchanges_sink) = another_sink(old, new, output.as_ref())?;
         let bundle = Bundle::open(&board.bundle())?;
         let ingredients = Ingredients::of(&board, &bundle);
         let model = match self.made.as_ref() == Some(&ingredients) {
@@ -158,7 +160,7 @@ impl Running {
         };
         let is_changed = new != old;
         let before = exchanges_sink.then(|| old.clone());
-        Ok(Ready { board, settings, is_changed, model, feed, sink, exchanges_sink, before })
+        Ok(Ready { board, settings, is_changed, model, feed, output, sink, exchanges_sink, before })
     }
 }
 
@@ -181,7 +183,11 @@ fn another_feed(old: &Profile, new: &Profile) -> Result<Feed> {
 }
 
 /// A sink that is open, if there is to be another one, and whether the old one must go first.
-fn another_sink(old: &Profile, new: &Profile) -> Result<(Option<Box<dyn Sink>>, bool)> {
+fn another_sink(
+    old: &Profile,
+    new: &Profile,
+    output: Option<&OutputFolder>,
+) -> Result<(Option<Box<dyn Sink>>, bool)> {
     let (mine, theirs) = (&new.display, &old.display);
     let is_same = match (mine.kind, theirs.kind) {
         (DisplayKind::Null, DisplayKind::Null) | (DisplayKind::Y4m, DisplayKind::Y4m) => true,
@@ -204,9 +210,9 @@ fn another_sink(old: &Profile, new: &Profile) -> Result<(Option<Box<dyn Sink>>, 
             match theirs.kind {
                 // The card may be the same.
                 DisplayKind::Kms => Ok((None, true)),
-                _ => Ok((Some(prepare::sink(new)?), false)),
+                _ => Ok((Some(prepare::sink(new, output.cloned())?), false)),
             }
         }
-        _ => Ok((Some(prepare::sink(new)?), false)),
+        _ => Ok((Some(prepare::sink(new, output.cloned())?), false)),
     }
 }

@@ -12,12 +12,13 @@ use crate::board::{Board, DisplayKind};
 use crate::capture::live::Counts;
 use crate::cli;
 use crate::fault::{Exit, Fault, one_line};
+use crate::files::{OutputFolder, remove_temporaries};
 use crate::latency::{self, StageReport};
 use crate::pipeline::Outcome;
 use crate::score::{self, Scorer};
 
 /// From the signal on, everything that a run still does must be done in this time; then it ends all the same.
-const ENDS_WITHIN: Duration = Duration::from_millis(850);
+const ENDS_WITHIN: Duration = Duration::from_millis(750);
 /// What a run that is told twice to end still does for its state file.
 const HURRIED_WITHIN: Duration = Duration::from_millis(20);
 /// A run that ends by itself waits so long for the state file.
@@ -49,6 +50,8 @@ pub(super) struct Ending {
     /// What ended it, if it should not have ended.
     pub error: Option<anyhow::Error>,
     pub status: StatusFile,
+    /// Where reports go, if there is such a place.
+    pub output: Option<OutputFolder>,
     /// When it was told to end.
     pub asked: Option<Instant>,
 }
@@ -60,7 +63,7 @@ impl Ending {
     /// What ended the run, that assistance was lost in it, that threads were, that frames could not be read, or that the
     /// reports could not be written.
     pub(super) fn tell(self, signals: &Signals) -> Result<()> {
-        let Ending { board, mut outcome, score, error, status, asked } = self;
+        let Ending { board, mut outcome, score, error, status, output, asked } = self;
         let in_time = match asked {
             Some(_) if signals.asked_twice() => Instant::now() + HURRIED_WITHIN,
             Some(asked) => asked + ENDS_WITHIN,
@@ -82,10 +85,14 @@ impl Ending {
         // A source that cannot be read says why, and nothing else.
         let written = match error.is_some() && outcome.captured == 0 {
             true => Ok(()),
-            false => {
-                within(asked, signals, move || report(&board, &outcome, score.map(|score| score.report())))
-            }
+            false => within(asked, signals, move || {
+                report(&board, &outcome, score.map(|score| score.report()), output.as_ref())
+            }),
         };
+        if asked.is_some() {
+            // Of threads that were left behind.
+            remove_temporaries();
+        }
         if let Some(error) = error {
             return Err(error);
         }
@@ -133,7 +140,12 @@ fn within(
     }
 }
 
-fn report(board: &Board, outcome: &Outcome, score: Option<score::Report>) -> Result<()> {
+fn report(
+    board: &Board,
+    outcome: &Outcome,
+    score: Option<score::Report>,
+    output: Option<&OutputFolder>,
+) -> Result<()> {
     let profile = &board.profile;
     let report = Report {
         schema: 1,
@@ -172,9 +184,12 @@ fn report(board: &Board, outcome: &Outcome, score: Option<score::Report>) -> Res
         text += "lock step: each frame waited for its result; delays are not those of a cart\n";
     }
     text += &latency::table(&report.stages);
-    let written = write_reports(board, &report, score.as_ref(), &mut text);
-    if written.is_ok() {
-        text += &format!("reports in {}\n", profile.display.folder.display());
+    let written = match output {
+        Some(folder) => write_reports(folder, &report, score.as_ref(), &mut text),
+        None => Ok(()),
+    };
+    if let (Ok(()), Some(folder)) = (&written, output) {
+        text += &format!("reports in {}\n", folder.path().display());
     }
     // Video on standard output leaves no room for words there.
     match profile.display.kind {
@@ -185,17 +200,16 @@ fn report(board: &Board, outcome: &Outcome, score: Option<score::Report>) -> Res
 }
 
 fn write_reports(
-    board: &Board,
+    folder: &OutputFolder,
     report: &Report,
     score: Option<&score::Report>,
     text: &mut String,
 ) -> Result<()> {
-    let folder = &board.profile.display.folder;
-    let [as_text, as_json, scores] = REPORTS.map(|name| folder.join(name));
-    cli::write_whole(&as_text, text.as_bytes())?;
-    cli::write_whole(&as_json, serde_json::to_string_pretty(&report)?.as_bytes())?;
+    let [as_text, as_json, scores] = REPORTS;
+    folder.write_bytes(as_text, text.as_bytes())?;
+    folder.write_bytes(as_json, serde_json::to_string_pretty(&report)?.as_bytes())?;
     if let Some(score) = score {
-        cli::write_whole(&scores, serde_json::to_string_pretty(score)?.as_bytes())?;
+        folder.write_bytes(scores, serde_json::to_string_pretty(score)?.as_bytes())?;
         let tally = &score.tally;
         let rate = score.hit_rate.map_or("–".into(), |rate| format!("{:.1} %", 100.0 * rate));
         *text += &format!(

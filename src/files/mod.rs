@@ -1,0 +1,102 @@
+//! Files that are there whole or not at all, private, and never in the place of somebody else's.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`output`] | a folder that results go to: never an input's, never over files that this program did not write |
+//! | `inputs` | what a verb reads, as folders that it must not write to |
+//! | `record` | the hidden file in an output folder that lists what was written there |
+//! | `temporary` | the file that is renamed once it is whole; what removes it if the program ends before |
+//! | [`signals`] | SIGINT, SIGTERM and SIGHUP end a verb at once and leave no temporary file |
+//!
+//! # Who may read what is written
+//! Files in an output folder may hold a patient's picture: they are made with mode 0600, folders with 0700, and the
+//! process's umask may only take permissions away. A umask cannot ask for more, since the usual one, 022, is set by
+//! no decision of the user. One thing can: an existing folder with the set-group-ID bit is one that somebody
+//! has set up for sharing with its group, and files in it give the group what the folder gives it (read, write), less
+//! the umask. Others are never given anything. Single files written by [`write_readable`] hold no patient's data: figures, states. They
+//! follow the umask alone (0666 less the umask).
+
+mod inputs;
+pub mod output;
+mod record;
+pub mod signals;
+mod temporary;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{DirBuilder, File};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+use rustix::fs::{Mode, OFlags};
+
+use crate::fault::Fault;
+
+pub use inputs::Input;
+pub use output::{Claim, OutputFolder, Safety};
+pub use temporary::remove_temporaries;
+
+use temporary::{Replace, Temporary};
+
+/// Folders whose temporary files were swept by this process, the newest last; so many are remembered.
+static SWEPT: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+const MOST_SWEPT: usize = 64;
+
+/// Writes under another name in the same folder, then renames. The file is its owner's alone (0600). An error
+/// (exit 74) names the file; nothing stays behind. Not synced to the disk: `write` may do that.
+///
+/// A symbolic link at `path` is replaced, not followed. Replaces whatever file is there: results go to an
+/// [`OutputFolder`], which does not.
+pub fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    write_with_mode(path, Mode::RUSR | Mode::WUSR, write)
+}
+
+/// As [`write_whole`], but the file may be read and written by whomever the umask allows: for what holds no
+/// patient's data.
+pub fn write_readable(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    write_with_mode(path, Mode::from_raw_mode(0o666), write)
+}
+
+fn write_with_mode(path: &Path, mode: Mode, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> Result<()> {
+        let name = path.file_name().ok_or_else(|| anyhow::anyhow!("it does not end in a file's name"))?;
+        let folder = open_folder(folder)?;
+        sweep_once(&folder);
+        let mut file = Temporary::create(&Arc::new(folder), mode)?;
+        write(file.file_mut())?;
+        file.rename_to(name, Replace::Yes)?;
+        Ok(())
+    };
+    write().map_err(|error| Fault::io(format!("cannot write {}: {error:#}", path.display())))
+}
+
+/// Makes a folder and those above it, each its owner's alone (0700); an error (exit 74) names it.
+pub fn make_folder(folder: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| Fault::io(format!("cannot make the folder {}: {error}", folder.display())))
+}
+
+fn open_folder(folder: &Path) -> std::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(folder, flags, Mode::empty())?)
+}
+
+/// Removes what a killed run left in a folder, the first time that this process writes there.
+fn sweep_once(folder: &OwnedFd) {
+    let Ok(stat) = rustix::fs::fstat(folder) else { return };
+    let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder_is = (stat.st_dev, stat.st_ino);
+    if swept.contains(&folder_is) {
+        return;
+    }
+    if swept.len() >= MOST_SWEPT {
+        swept.remove(0);
+    }
+    swept.push(folder_is);
+    drop(swept);
+    temporary::sweep(folder);
+}
