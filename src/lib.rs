@@ -36,6 +36,7 @@ pub mod field_of_view;
 pub mod files;
 pub mod frame;
 pub mod health;
+pub mod heap;
 pub mod latency;
 pub mod logging;
 pub mod overlay;

@@ -1,12 +1,13 @@
 //! Log lines on standard error, written by a thread of their own: whoever logs never waits for whoever reads.
 //!
 //! Guaranteed: a log call takes a lock only for the time of a copy in memory; at most [`MOST_LINES`] lines wait, and those
-//! that find no room are counted and told later; a place in the code that logs more than [`BURST`] lines in [`WINDOW`] is
-//! told how many more there were instead of each. `RUST_LOG` is read for this project's crates alone: others say warnings
+//! that find no room are counted and told later. After [`limit`], a place in the code that logs more than [`BURST`] lines in
+//! [`WINDOW`] is told how many more there were instead of each. `RUST_LOG` is read for this project's crates alone: others say warnings
 //! and errors.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,6 +33,8 @@ const TICK: Duration = Duration::from_secs(1);
 const OURS: [&str; 2] = ["polyp_edge", "polyp_host"];
 
 static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
+/// See [`limit`].
+static IS_LIMITED: AtomicBool = AtomicBool::new(false);
 
 /// Starts logging to standard error, at the level that `RUST_LOG` names, else `info`. A second call does nothing.
 pub fn start() {
@@ -59,6 +62,11 @@ pub fn start() {
         let text = fault::panic_text(panic.payload());
         log::error!("the thread \"{name}\" panicked at {place}: {text}");
     }));
+}
+
+/// From now on, a place in the code that repeats itself is told as a count: for programs that run for days.
+pub fn limit() {
+    IS_LIMITED.store(true, Ordering::Relaxed);
 }
 
 /// Puts a line of its own, without time and level, among the log's lines.
@@ -227,7 +235,7 @@ impl Log for Limited {
         let place =
             Place { file: record.module_path_static().unwrap_or(""), line: record.line().unwrap_or(0) };
         // Whoever asks for more than the usual wants to see all of it.
-        let is_limited = record.level() <= log::Level::Info;
+        let is_limited = IS_LIMITED.load(Ordering::Relaxed) && record.level() <= log::Level::Info;
         if is_limited && !self.queue.lock().places.may(place, Instant::now()) {
             return;
         }

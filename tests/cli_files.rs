@@ -61,7 +61,7 @@ fn a_folder_that_is_read_is_never_written_to() {
     symlink("set/images/a.png", at.join("a-link.png")).unwrap();
     std::fs::create_dir(at.join("links")).unwrap();
     symlink("../set/images/a.png", at.join("links/1.png")).unwrap();
-    std::fs::create_dir(at.join("model/golden")).unwrap();
+    std::fs::create_dir_all(at.join("model/golden")).unwrap();
     let absolute = at.join("set/images");
     let absolute = absolute.to_str().unwrap();
     let video = at.join("video");

@@ -276,18 +276,24 @@ def monitor(board):
 def reload(board):
     live(board)
     hang_up = "kill -HUP $(cat /run/polyp.pid)"
-    board.profile("live", LIVE + "[overlay]\nglyph = false")
+    small = camera(WEBCAM, ["YUYV"], (640, 480), "rate_hz = 15.0\n")
+    board.no_text(WEBCAM)
+    board.profile("live", small)
     board.machine.must(hang_up)
-    bars(board, "reloaded without glyph", SCREEN, glyph=False)
-    board.profile("live", LIVE + "[overlay]\nglyph = 7")
-    board.machine.must(hang_up)
-    time.sleep(2)
-    bars(board, "broken profile", SCREEN, glyph=False)
-    if "live.toml" not in board.log():
-        raise Failed(f"the log does not name the broken profile: {last_line(board.log())}")
+    bars(board, "reloaded with another size", (640, 480), within_s=40)
+    # What is wrong, and what is not there: refused, each with a line that names the profile or the device.
+    for broken, said in ((small + "[overlay]\nglyph = 7", "live.toml"),
+                         (small.replace(WEBCAM, "/dev/video77"), "/dev/video77"),
+                         (small + '[display]\nconnector = "DP-7"', "DP-7"),
+                         (small + NO_MODEL, "none")):
+        before = len(board.log())
+        board.profile("live", broken)
+        board.machine.must(hang_up)
+        board.until_log(["the profile stays as it was", said], before, 30)
+        bars(board, "broken profile", (640, 480))
     board.profile("live", LIVE)
     board.machine.must(hang_up)
-    bars(board, "reloaded with glyph", SCREEN)
+    bars(board, "reloaded as it was", SCREEN, within_s=40)
 
 
 # Beside all that: memory and files.

@@ -92,7 +92,7 @@ mod tests {
             ("thread", "threads", 1),
             ("tihreads", "threads", 1),
             ("htreads", "threads", 1),
-            ("zoom", "source", 4),
+            ("zoom", "source", 5),
             ("", "abc", 3),
         ] {
             assert_eq!(distance(from, to), expected, "{from} {to}");

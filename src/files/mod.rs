@@ -42,8 +42,11 @@ pub use temporary::remove_temporaries;
 use temporary::{Replace, Temporary};
 
 /// Folders whose temporary files were swept by this process, the newest last; so many are remembered.
-static SWEPT: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+static SWEPT: Mutex<Vec<Swept>> = Mutex::new(Vec::new());
 const MOST_SWEPT: usize = 64;
+
+/// A folder by device, inode and, for inodes are used again, when it was made.
+type Swept = (u64, u64, (i64, u32));
 
 /// Writes under another name in the same folder, then renames. The file is its owner's alone (0600). An error
 /// (exit 74) names the file; nothing stays behind. Not synced to the disk: `write` may do that.
@@ -88,8 +91,12 @@ fn open_folder(folder: &Path) -> std::io::Result<OwnedFd> {
 /// Removes what a killed run left in a folder, the first time that this process writes there.
 fn sweep_once(folder: &OwnedFd) {
     let Ok(stat) = rustix::fs::fstat(folder) else { return };
+    let flags = rustix::fs::AtFlags::EMPTY_PATH;
+    let made = rustix::fs::statx(folder, "", flags, rustix::fs::StatxFlags::BTIME);
+    let made = made.map_or((0, 0), |made| (made.stx_btime.tv_sec, made.stx_btime.tv_nsec));
     let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder_is = (stat.st_dev, stat.st_ino);
+    #[allow(clippy::unnecessary_cast)]
+    let folder_is = (stat.st_dev as u64, stat.st_ino as u64, made);
     if swept.contains(&folder_is) {
         return;
     }

@@ -19,6 +19,7 @@ use crate::convert;
 use crate::detect::{MAX_REGIONS, Region, Regions};
 use crate::fault::{Exit, Fault, one_line, panic_text};
 use crate::frame::{Frame, Rect};
+use crate::heap;
 use crate::latency::{Latencies, Stage};
 use crate::state::Reason;
 use crate::track::{Gate, Rule};
@@ -74,6 +75,7 @@ pub(super) fn work<S: Segmenter>(
             drop(looking.take());
             let _ = everywhere.map(|cores| rustix::thread::sched_setaffinity(None, &cores));
             looking = Some(Looking::new(walk, boxes));
+            heap::give_back();
             boxes.assistance.set(Assistance::Ready);
         }
         let Some(now) = &mut looking else { continue };

@@ -31,6 +31,7 @@ use crate::engine::Engine;
 use crate::fault::{Exit, Fault, one_line};
 use crate::pipeline::{Event, Feed, Observer, Pipeline, Status};
 use crate::score::Scorer;
+use crate::{heap, logging};
 
 use prepare::{Limits, Made, Opening, Outputs};
 use reload::Reload;
@@ -73,6 +74,8 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
+    logging::limit();
+    heap::share_one();
     let limits = Limits::new(arguments.seconds, arguments.frames)?;
     // Until here, and while the profile is read, a signal ends the program as it ends any other.
     let board = Board::load(&arguments.board)?;

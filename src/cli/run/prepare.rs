@@ -13,7 +13,7 @@ use crate::bundle::{Bundle, manifest};
 use crate::capture::{self, v4l2};
 use crate::display::{Images, Null, PICTURES, Sink, Written, Y4m, kms};
 use crate::engine::{Engine, Options};
-use crate::fault::{Fault, one_line};
+use crate::fault::{Exit, Fault, exit_of, one_line};
 use crate::files::{Claim, Input, OutputFolder};
 use crate::frame::Rect;
 use crate::pipeline::{Feed, Following, Load, Placed, Settings, Walk};
@@ -207,7 +207,10 @@ pub(super) fn claim(
         }),
     };
     match (claimed, display.kind) {
-        (Err(error), DisplayKind::Kms) => {
+        // The picture needs no disk. Pictures in files do, and a folder that is somebody else's is a mistake to be told of.
+        (Err(error), kind)
+            if kind == DisplayKind::Kms || kind != DisplayKind::Images && exit_of(&error) == Exit::Io =>
+        {
             log::warn!("there will be no reports: {}", one_line(&error));
             Ok(None)
         }

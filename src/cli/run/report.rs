@@ -186,7 +186,7 @@ fn report(
     text += &latency::table(&report.stages);
     let written = match output {
         Some(folder) => write_reports(folder, &report, score.as_ref(), &mut text),
-        None => Ok(()),
+        None => Err(Fault::io("there are no reports: display.folder could not be had; the log says why")),
     };
     if let (Ok(()), Some(folder)) = (&written, output) {
         text += &format!("reports in {}\n", folder.path().display());

@@ -81,7 +81,7 @@ impl Header {
                 }
                 [b'I', order] => interlaced = matches!(order, b't' | b'b' | b'm'),
                 [b'C', name @ ..] => chroma = Some(sampling(stream, name)?),
-                [b'X', extension @ ..] => {
+                [b'X' | b'x', extension @ ..] => {
                     let mut parts = extension.splitn(2, |&byte| byte == b'=');
                     let (Some(key), Some(value)) = (parts.next(), parts.next()) else { continue };
                     match key.to_ascii_uppercase().as_slice() {
@@ -183,7 +183,7 @@ fn sampling(stream: &str, name: &[u8]) -> Result<Chroma> {
                 Some(bits) => unread(stream, &format!("{bits} bits a sample"), "8 bits"),
                 None => unread(
                     stream,
-                    &format!("the pixel format {}", name.escape_ascii()),
+                    &format!("the pixel format C{}", name.escape_ascii()),
                     "420, 422, 444 and mono",
                 ),
             });
