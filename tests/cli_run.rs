@@ -78,7 +78,7 @@ fn video_on_standard_output_is_nothing_but_video() {
     profile(at, &format!("{SIM}[display]\nkind = \"y4m\"\n[stop]\nafter_frames = 2\n"));
     let output = polyp_edge(at, &["run", "--board", "boards/test.toml"]);
     assert!(output.status.success());
-    let header = b"YUV4MPEG2 W160 H128 F25:1 C444 XCOLORRANGE=LIMITED XCOLORMATRIX=BT601\n";
+    let header = b"YUV4MPEG2 W160 H128 F25:1 XCOLORRANGE=LIMITED XCOLORMATRIX=BT601 C444\n";
     assert!(output.stdout.starts_with(header));
     assert_eq!(output.stdout.len(), header.len() + 2 * (6 + 3 * 160 * 128));
     assert!(String::from_utf8_lossy(&output.stderr).contains("2 frames captured"));
