@@ -17,11 +17,14 @@
 //! | [`track`] | the temporal gate: which regions have lasted long enough to be shown |
 //! | [`overlay`] | outlines, glyph and text, as a layer over the picture |
 //! | [`display`] | where pictures go: monitors, image files, video |
-//! | [`pipeline`] | the threads and the single-slot mailboxes between them |
+//! | [`pipeline`] | the threads, the single-slot mailboxes between them, and their supervisor |
 //!
 //! Beside the walk: [`bundle`] (what a model is on disk), [`board`] (profiles), [`state`], [`latency`],
-//! [`score`] (what was drawn against what was there), [`health`] (what the machine says of itself), [`files`],
-//! [`fault`] (errors and exit codes) and [`cli`].
+//! [`score`] (what was drawn against what was there), [`health`] (what the machine says of itself), [`files`] (what is
+//! written: whole, private, never over somebody else's), [`logging`] (log lines by a thread of their own), [`heap`] (what the
+//! allocator keeps), [`fault`] (errors and exit codes) and [`cli`].
+//!
+//! `unsafe` is found in `capture::v4l2`, `display::kms`, `engine::kernels`, `engine::threads`, `bundle::sealed` and [`heap`] alone.
 
 pub mod board;
 pub mod bundle;
