@@ -166,20 +166,21 @@ impl<S: Segmenter> Looking<S> {
         {
             self.gate.forget();
         }
-        // A camera's buffer goes back as soon as it was read.
-        if let Some(lease) = captured.lease.take() {
+        // A camera's buffer goes back as soon as it was read. One converted frame is enough: each letter's own would stay with it.
+        let lent = captured.lease.take();
+        let is_lent = lent.is_some();
+        if let Some(lease) = lent {
             let start = Instant::now();
             convert::to_rgb(&lease.view(), &mut self.converted)?;
             latencies.record(Stage::Convert, start.elapsed());
-            drop(lease);
-            std::mem::swap(&mut captured.frame, &mut self.converted);
         }
         if self.checked.elapsed() >= self.recheck_after && self.walk.golden_frames() > 0 {
             self.walk.check(self.next_check)?;
             (self.checked, self.next_check) =
                 (Instant::now(), (self.next_check + 1) % self.walk.golden_frames());
         }
-        self.walk.regions(&captured.frame, latencies, &mut found.regions)?;
+        let frame = if is_lent { &self.converted } else { &captured.frame };
+        self.walk.regions(frame, latencies, &mut found.regions)?;
         let start = Instant::now();
         self.doubt = match is_implausible(&found.regions, self.walk.mapping().crop) {
             true => PLAUSIBLE_FRAMES,
