@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::capture::synthetic::Colon;
 
 fn paint(frame: &mut Frame, rect: Rect, colour: [u8; 3]) {
     for y in rect.y..rect.y + rect.height {
@@ -81,6 +82,127 @@ fn any_pixels_give_a_box_inside_the_frame() {
             assert!(found.width > 0 && found.height > 0);
             assert!(found.x + found.width <= size.0 && found.y + found.height <= size.1);
         }
+    }
+}
+
+/// The rendered endoscope's picture, cut out of its border, of about this height.
+fn endoscope(height: usize, number: u64) -> Frame {
+    let (rendered, _) = Colon::new(height * 4 / 3, height, 7).render(number);
+    let at = find(&rendered);
+    let mut picture = Frame::black(at.width, at.height);
+    paste(&mut picture, &rendered, at, 0, 0);
+    picture
+}
+
+/// Copies a part of a picture to a place.
+fn paste(onto: &mut Frame, from: &Frame, part: Rect, x: usize, y: usize) {
+    for row in 0..part.height {
+        let pixels = from.row(part.y + row)[3 * part.x..3 * (part.x + part.width)].to_vec();
+        onto.row_mut(y + row)[3 * x..3 * (x + part.width)].copy_from_slice(&pixels);
+    }
+}
+
+/// Pastes all of a picture; where it lies then.
+fn put(onto: &mut Frame, picture: &Frame, x: usize, y: usize) -> Rect {
+    let whole = rect(0, 0, picture.width_px(), picture.height_px());
+    paste(onto, picture, whole, x, y);
+    rect(x, y, whole.width, whole.height)
+}
+
+/// A processor's screen: black with a little noise, and two lines of text.
+fn screen() -> Frame {
+    let mut frame = Frame::black(1280, 720);
+    let mut state = 1u32;
+    for byte in frame.pixels_mut() {
+        state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+        *byte = (state >> 30) as u8;
+    }
+    for letter in 0..12 {
+        paint(&mut frame, rect(20 + 14 * letter, 20, 3, 12), [220, 220, 220]);
+        paint(&mut frame, rect(20 + 14 * letter, 690, 9, 3), [220, 220, 220]);
+    }
+    frame
+}
+
+fn shared(a: Rect, b: Rect) -> f32 {
+    let across = (a.x + a.width).min(b.x + b.width).saturating_sub(a.x.max(b.x));
+    let down = (a.y + a.height).min(b.y + b.height).saturating_sub(a.y.max(b.y));
+    let both = across * down;
+    both as f32 / (a.width * a.height + b.width * b.height - both) as f32
+}
+
+#[test]
+fn a_picture_is_found_however_little_of_the_frame_it_covers() {
+    for height in [160, 190, 230, 280, 290, 300, 310, 400, 500, 640] {
+        for number in [0, 40, 160] {
+            let (mut frame, picture) = (screen(), endoscope(height, number));
+            let at = put(&mut frame, &picture, 310, 40);
+            let share = (at.width * at.height) as f32 / (1280.0 * 720.0);
+            let found = find(&frame);
+            assert!(
+                shared(found, at) > 0.85,
+                "{share:.3} of the frame, frame {number}: {found:?} instead of {at:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn of_two_pictures_or_a_picture_and_a_panel_the_endoscopes_larger_one_is_taken() {
+    let (large, small) = (endoscope(480, 0), endoscope(220, 40));
+    let beside = |frame: &mut Frame| {
+        put(frame, &small, 800, 400);
+    };
+    let over = |frame: &mut Frame| {
+        put(frame, &small, 800, 60);
+    };
+    let panel = |frame: &mut Frame| {
+        paint(frame, rect(820, 60, 420, 560), [90, 92, 95]);
+        for line in 0..20 {
+            paint(frame, rect(840, 80 + 26 * line, 300, 4), [230, 230, 230]);
+        }
+    };
+    let others: [(&str, &dyn Fn(&mut Frame)); 3] = [("below", &beside), ("above", &over), ("panel", &panel)];
+    for (name, other) in others {
+        let mut frame = screen();
+        let at = put(&mut frame, &large, 60, 120);
+        other(&mut frame);
+        let found = find(&frame);
+        assert!(shared(found, at) > 0.9, "{name}: {found:?} instead of {at:?}");
+    }
+}
+
+#[test]
+fn a_lit_fold_in_a_dark_frame_is_no_picture_of_its_own() {
+    let mut frame = Frame::black(1280, 720);
+    for y in 0..720 {
+        for (x, pixel) in frame.row_mut(y).chunks_exact_mut(3).enumerate() {
+            // Light that falls with the square of the distance.
+            let far = (x as f32 - 700.0).hypot(y as f32 - 300.0);
+            let light = 1.0 / (1.0 + (far / 35.0).powi(2));
+            pixel.copy_from_slice(&[
+                2 + (150.0 * light) as u8,
+                2 + (70.0 * light) as u8,
+                2 + (50.0 * light) as u8,
+            ]);
+        }
+    }
+    assert_eq!(find(&frame), rect(0, 0, 1280, 720));
+}
+
+#[test]
+fn a_switch_to_a_small_picture_and_back_is_followed() {
+    let (mut large, mut small) = (screen(), screen());
+    let at_large = put(&mut large, &endoscope(600, 0), 300, 60);
+    let at_small = put(&mut small, &endoscope(230, 0), 900, 300);
+    let mut steady = Steady::new();
+    assert!(shared(steady.update(&large), at_large) > 0.9);
+    for (frame, at, before) in [(&small, at_small, at_large), (&large, at_large, at_small)] {
+        for _ in 0..9 {
+            assert!(shared(steady.update(frame), before) > 0.85, "ten frames must agree");
+        }
+        let found = steady.update(frame);
+        assert!(shared(found, at) > 0.85, "{found:?} instead of {at:?}");
     }
 }
 
