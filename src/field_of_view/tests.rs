@@ -162,8 +162,8 @@ fn of_two_pictures_or_a_picture_and_a_panel_the_endoscopes_larger_one_is_taken()
             paint(frame, rect(840, 80 + 26 * line, 300, 4), [230, 230, 230]);
         }
     };
-    let others: [(&str, &dyn Fn(&mut Frame)); 3] = [("below", &beside), ("above", &over), ("panel", &panel)];
-    for (name, other) in others {
+    type Draw<'a> = &'a dyn Fn(&mut Frame);
+    for (name, other) in [("below", &beside as Draw), ("above", &over), ("panel", &panel)] {
         let mut frame = screen();
         let at = put(&mut frame, &large, 60, 120);
         other(&mut frame);
