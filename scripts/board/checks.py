@@ -363,8 +363,12 @@ def flat_for(board, span_s, within_s=120):
 
 
 def usage(board):
-    text = board.machine.must("pid=$(cat /run/polyp.pid); grep VmRSS /proc/$pid/status; ls /proc/$pid/fd | wc -l").split()
-    return {"kib": int(text[1]), "fds": int(text[-1])}
+    """Memory in KiB, all of it and by its kinds (its own, files', shared), and open files."""
+    text = board.machine.must("pid=$(cat /run/polyp.pid); grep -E 'VmRSS|Rss(Anon|File|Shmem)' /proc/$pid/status; ls /proc/$pid/fd | wc -l")
+    lines = [line.split() for line in text.strip().splitlines()]
+    kinds = {words[0].rstrip(":"): int(words[1]) for words in lines if len(words) > 2}
+    return {"kib": kinds["VmRSS"], "fds": int(lines[-1][0]),
+            "kinds": [kinds[kind] for kind in ("RssAnon", "RssFile", "RssShmem")]}
 
 
 def moves(board, name, within_s=SOON_S):

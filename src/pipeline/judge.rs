@@ -9,6 +9,8 @@ use crate::state::{Reason, State};
 const ASSIST_LASTS: Duration = Duration::from_millis(300);
 /// After so long with results that all came too late, that is the reason.
 const LATE_AFTER: Duration = Duration::from_secs(2);
+/// Late results that come rarely are still results, up to so many times the span of silence apart.
+const RARE: u32 = 10;
 /// Loading may take so many times as long as silence may.
 const LOADING_LASTS: u32 = 30;
 
@@ -31,8 +33,12 @@ pub(super) struct Judge {
     flowing_since: Option<Instant>,
     last_result: Option<Instant>,
     last_fresh: Option<Instant>,
-    /// Since when results come too late, without one in time.
-    late_since: Option<Instant>,
+    /// Since when there has been no result in time.
+    without_since: Option<Instant>,
+    /// The age of the last result that came too late since then.
+    late: Option<Duration>,
+    /// The lack of results was said since then: it stays so until there is one in time, so that the state does not flicker.
+    is_said: bool,
 }
 
 impl Judge {
@@ -43,7 +49,9 @@ impl Judge {
             flowing_since: None,
             last_result: None,
             last_fresh: None,
-            late_since: None,
+            without_since: None,
+            late: None,
+            is_said: false,
         }
     }
 
@@ -51,7 +59,7 @@ impl Judge {
     pub(super) fn assistance(&mut self, assistance: Assistance, now: Instant) {
         if self.assistance != assistance {
             (self.assistance, self.since) = (assistance, now);
-            (self.flowing_since, self.late_since) = (None, None);
+            self.no_frames();
         }
     }
 
@@ -62,7 +70,7 @@ impl Judge {
 
     /// The frames have come to a stop.
     pub(super) fn no_frames(&mut self) {
-        (self.flowing_since, self.late_since) = (None, None);
+        (self.flowing_since, self.without_since, self.late, self.is_said) = (None, None, None, false);
     }
 
     /// The state with a frame at hand; `None` if it stays as it is.
@@ -84,34 +92,37 @@ impl Judge {
             Assistance::Loading => return Some(State::Degraded(Reason::Loading)),
             Assistance::Ready => {}
         }
-        if matches!(result, Result::Plausible | Result::Implausible) {
-            (self.last_fresh, self.late_since) = (Some(now), None);
+        match result {
+            Result::Plausible | Result::Implausible => {
+                self.last_fresh = Some(now);
+                (self.without_since, self.late, self.is_said) = (None, None, false);
+                return Some(match result {
+                    Result::Plausible => State::Assist,
+                    _ => State::Degraded(Reason::Implausible),
+                });
+            }
+            Result::TooOld(age) => self.late = Some(age),
+            Result::None => {}
         }
-        let heard = self.last_result.map_or(flowing_since, |result| result.max(flowing_since));
-        let within = |at: Option<Instant>, span: Duration| {
-            at.is_some_and(|at| now.saturating_duration_since(at) < span)
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let without = since(*self.without_since.get_or_insert(now));
+        let quiet = since(self.last_result.map_or(flowing_since, |result| result.max(flowing_since)));
+        let reason = match self.late {
+            Some(age) if without >= LATE_AFTER && quiet <= RARE * silent_after => {
+                let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                Some(Reason::Late { age_ms: millis(age), limit_ms: millis(max_age) })
+            }
+            _ if quiet > silent_after => Some(Reason::Silent),
+            _ => None,
         };
-        Some(match result {
-            Result::Plausible => State::Assist,
-            Result::Implausible => State::Degraded(Reason::Implausible),
-            _ if now.saturating_duration_since(heard) > silent_after => {
-                self.late_since = None;
-                State::Degraded(Reason::Silent)
+        match reason {
+            Some(reason) => {
+                self.is_said = true;
+                Some(State::Degraded(reason))
             }
-            Result::TooOld(age) => {
-                let late_since = *self.late_since.get_or_insert(now);
-                if now.saturating_duration_since(late_since) >= LATE_AFTER {
-                    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-                    State::Degraded(Reason::Late { age_ms: millis(age), limit_ms: millis(max_age) })
-                } else if within(self.last_fresh, ASSIST_LASTS) {
-                    return None;
-                } else {
-                    State::Passthrough
-                }
-            }
-            Result::None if within(self.last_fresh, ASSIST_LASTS) => return None,
-            Result::None => State::Passthrough,
-        })
+            None if self.is_said || self.last_fresh.is_some_and(|at| since(at) < ASSIST_LASTS) => None,
+            None => Some(State::Passthrough),
+        }
     }
 }
 
@@ -190,6 +201,28 @@ mod tests {
         assert_eq!(judge.frame(Result::None, at(60_000), SILENT, AGE), Some(State::Passthrough));
         assert_eq!(judge.frame(Result::None, at(60_900), SILENT, AGE), Some(State::Passthrough));
         assert_eq!(judge.frame(Result::None, at(61_100), SILENT, AGE), Some(State::Degraded(Reason::Silent)));
+    }
+
+    #[test]
+    fn slow_inference_does_not_flicker() {
+        // A frame each 66 ms, a result each 2 s that is then 2 s old.
+        let start = Instant::now();
+        let (mut judge, mut states) = (Judge::new(start), Vec::new());
+        for frame in 0..600 {
+            let now = start + Duration::from_millis(66 * frame);
+            judge.assistance(Assistance::Ready, now);
+            let result = match frame {
+                ..30 => Result::None,
+                _ => Result::TooOld(Duration::from_secs(2)),
+            };
+            if frame % 30 == 29 {
+                judge.result_came(now);
+            }
+            states.extend(judge.frame(result, now, SILENT, AGE));
+        }
+        states.dedup();
+        let late = State::Degraded(Reason::Late { age_ms: 2000, limit_ms: 120 });
+        assert_eq!(states, [State::Passthrough, State::Degraded(Reason::Silent), late]);
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     logging::limit();
-    heap::share_one();
+    heap::keep_small();
     let limits = Limits::new(arguments.seconds, arguments.frames)?;
     // Until here, and while the profile is read, a signal ends the program as it ends any other.
     let board = Board::load(&arguments.board)?;
