@@ -4,6 +4,7 @@ use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -21,15 +22,22 @@ pub fn end_cleanly() -> Result<()> {
         if is_ignored(signal) {
             continue;
         }
-        // In this order: whoever is woken finds the number.
-        signal_hook::flag::register_usize(signal, which.clone(), signal as usize).map_err(cannot)?;
+        // In this order: a signal between the two wakes all the same.
         signal_hook::low_level::pipe::register(signal, wakes.try_clone().map_err(cannot)?).map_err(cannot)?;
+        signal_hook::flag::register_usize(signal, which.clone(), signal as usize).map_err(cannot)?;
     }
     let watch = move || {
         // The writing ends live as long as the process: a byte comes, or nothing ever does.
         if woken.read_exact(&mut [0]).is_ok() {
             remove_temporaries();
-            let signal = which.load(Ordering::Relaxed) as i32;
+            // The handlers run in the order of their registration: the number may come a moment after the byte.
+            let mut signal = which.load(Ordering::Relaxed) as i32;
+            if signal == 0 {
+                std::thread::sleep(Duration::from_millis(10));
+                signal = which.load(Ordering::Relaxed) as i32;
+            }
+            // One that came before its number was watched for.
+            let signal = if signal == 0 { libc::SIGTERM } else { signal };
             let _ = signal_hook::low_level::emulate_default_handler(signal);
             signal_hook::low_level::exit(128 + signal);
         }
