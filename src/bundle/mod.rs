@@ -258,7 +258,10 @@ fn check_manifest(manifest: &Manifest) -> Result<(), String> {
             "min_region_share must be at least 0 and below 1".into()
         }
         () if gate.appear == 0 || gate.appear > gate.window || gate.window > 64 => {
-            format!("a gate of {} of {} frames makes no sense", gate.appear, gate.window)
+            format!(
+                "a gate of {} of {} frames is impossible: appear must be from 1 to window, window at most 64",
+                gate.appear, gate.window
+            )
         }
         () => return Ok(()),
     };
