@@ -35,9 +35,11 @@ fn damaged(error: DecodingError) -> String {
         DecodingError::IoError(_) => "it ends inside the picture",
         DecodingError::LimitsExceeded => "it asks for more memory than a picture needs",
         _ if words.contains("CRC") => "a checksum does not fit its bytes",
-        _ if words.contains("deflate") || words.contains("IDAT") => "its compressed data makes no sense",
-        _ if words.contains("depth") || words.contains("color") => "its kind of pixels makes no sense",
-        _ => "its parts make no sense",
+        _ if words.contains("deflate") || words.contains("IDAT") => "its compressed data is damaged",
+        _ if words.contains("depth") || words.contains("color") => {
+            "its pixels are of a kind that PNG does not have"
+        }
+        _ => "its parts do not fit together",
     };
     format!("is a damaged PNG picture: {what}")
 }

@@ -17,7 +17,7 @@ impl Quantisation {
     pub fn new(scale: f32, zero_point: u8) -> anyhow::Result<Self> {
         match scale.is_normal() && scale > 0.0 {
             true => Ok(Quantisation { scale, zero_point }),
-            false => Err(Fault::data(format!("a scale of {scale} makes no sense"))),
+            false => Err(Fault::data(format!("the scale {scale} is not a positive number"))),
         }
     }
 

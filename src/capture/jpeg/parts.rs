@@ -71,7 +71,7 @@ impl Parts {
     }
 
     fn start(&mut self, code: u8, content: &[u8]) -> Result<(), Refused> {
-        const HEADER: &str = "its header makes no sense";
+        const HEADER: &str = "its header is damaged";
         if !self.components.is_empty() {
             return Err("it has two headers".into());
         }
