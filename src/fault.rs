@@ -9,7 +9,7 @@ use crate::capture::DamagedFrame;
 pub enum Exit {
     /// An assertion or a budget failed.
     Assertion = 1,
-    /// The command line makes no sense.
+    /// The command line is wrong: an unknown verb, option or value.
     Usage = 2,
     /// A bundle, a model or an input file is damaged or of the wrong kind.
     Data = 65,

@@ -281,6 +281,20 @@ fn names_that_are_not_text_survive_byte_for_byte() {
         expected.sort();
         assert_eq!(files(&at.join("out")), expected);
     }
+    // `run` writes its pictures by another way.
+    std::fs::rename(&source, at.join("frames")).unwrap();
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("boards/base.toml");
+    std::fs::copy(base, at.join("base.toml")).unwrap();
+    let profile = "name = \"test\"\ninherits = \"base\"\n[model]\nbundle = \"model\"\n\
+                   [camera]\nsource = \"frames\"\nrate_hz = 0.0\n[pipeline]\nlock_step = true\n\
+                   [display]\nkind = \"images\"\nfolder = \"shown\"\n";
+    std::fs::write(at.join("test.toml"), profile).unwrap();
+    let output = polyp_edge(at, &["run", "--board", "test.toml"]);
+    assert!(output.status.success(), "{output:?}");
+    let mut expected = names.map(name);
+    expected.sort();
+    let shown = files(&at.join("shown"));
+    assert!(expected.iter().all(|picture| shown.contains(picture)), "{shown:?}");
 }
 
 /// A video with two frames written and more to come: the program waits for them.

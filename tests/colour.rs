@@ -187,7 +187,7 @@ fn what_the_program_writes_reads_back_the_same_at_every_size() {
             lease: None,
             layer: &layer,
             placement: Placement::identity(width, height),
-            name: "",
+            name: std::ffi::OsStr::new(""),
             captured: Instant::now(),
         };
         assert_eq!(sink.show(&scene).unwrap(), Shown::Yes);
@@ -212,7 +212,7 @@ fn what_the_program_writes_says_its_colours_in_a_short_header() {
         lease: None,
         layer: &layer,
         placement: Placement::identity(1920, 1080),
-        name: "",
+        name: std::ffi::OsStr::new(""),
         captured: Instant::now(),
     };
     display::Y4m::new(&mut bytes, 60).show(&scene).unwrap();

@@ -67,7 +67,8 @@ fn allocations(format: PixelFormat, can: Abilities, road: Road, surface: (u16, u
         layer.clear();
         layer.blend(number, number, [0, 255, 0], 1.0);
         let (picture, lease, captured) = (Some(view), Some(&lease), gpu.now());
-        let scene = Scene { picture, lease, layer: &layer, placement, name: "", captured };
+        let scene =
+            Scene { picture, lease, layer: &layer, placement, name: std::ffi::OsStr::new(""), captured };
         assert_eq!(kms.show(&scene).unwrap(), Shown::Yes);
         gpu.advance(Duration::from_millis(17));
         kms.tend(&mut |_, _| {}).unwrap();

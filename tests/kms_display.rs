@@ -73,7 +73,14 @@ impl Rig {
         self.layer.blend(self.next % 60, 3, [255, 0, 0], 1.0);
         let captured = self.gpu.now();
         let (layer, lease) = (&self.layer, Some(&lease));
-        self.kms.show(&Scene { picture: Some(view), lease, layer, placement, name: "", captured })
+        self.kms.show(&Scene {
+            picture: Some(view),
+            lease,
+            layer,
+            placement,
+            name: std::ffi::OsStr::new(""),
+            captured,
+        })
     }
 
     /// A picture, and the time that it takes; the flips that were told of.
@@ -508,8 +515,14 @@ fn a_scene_that_fits_nothing_is_skipped() {
     for lease in [Some(&lease), None] {
         for placement in bad {
             let picture = Some(lent.view());
-            let scene =
-                Scene { picture, lease, layer: &layer, placement, name: "", captured: Instant::now() };
+            let scene = Scene {
+                picture,
+                lease,
+                layer: &layer,
+                placement,
+                name: std::ffi::OsStr::new(""),
+                captured: Instant::now(),
+            };
             assert_eq!(rig.kms.show(&scene).unwrap(), Shown::Skipped, "{placement:?}");
             rig.gpu.advance(FRAME);
         }

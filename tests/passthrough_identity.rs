@@ -146,7 +146,7 @@ impl Rig {
             lease: Some(lease),
             layer: &self.layer,
             placement,
-            name: "",
+            name: std::ffi::OsStr::new(""),
             captured: Instant::now(),
         };
         assert_eq!(self.kms.show(&scene).unwrap(), Shown::Yes);
@@ -278,7 +278,8 @@ fn without_a_picture_all_is_black_but_the_layer() {
         let placement = rig.kms.place(100, 70);
         scribble(&mut rig.layer, 3);
         let (layer, captured) = (&rig.layer, Instant::now());
-        let scene = Scene { picture: None, lease: None, layer, placement, name: "", captured };
+        let scene =
+            Scene { picture: None, lease: None, layer, placement, name: std::ffi::OsStr::new(""), captured };
         assert_eq!(rig.kms.show(&scene).unwrap(), Shown::Yes);
         rig.gpu.advance(Duration::from_millis(17));
         rig.kms.tend(&mut |_, _| {}).unwrap();
@@ -299,8 +300,14 @@ fn pictures_in_files_too() {
             let mut read = |layer: &Layer| {
                 let placement = Placement::identity(66, 20);
                 let picture = Some(lease.view());
-                let scene =
-                    Scene { picture, lease: None, layer, placement, name: "x", captured: Instant::now() };
+                let scene = Scene {
+                    picture,
+                    lease: None,
+                    layer,
+                    placement,
+                    name: std::ffi::OsStr::new("x"),
+                    captured: Instant::now(),
+                };
                 images.show(&scene).unwrap();
                 let image = image::open(folder.path().join("x.png")).unwrap().into_rgb8();
                 image.pixels().map(|pixel| [pixel.0[2], pixel.0[1], pixel.0[0]]).collect::<Vec<_>>()

@@ -24,6 +24,8 @@ const MODEL: &str = "model.onnx";
 const CARD: &str = "MODEL_CARD.md";
 /// The worst of rendered frames, as pictures for the card.
 pub const FAILURES: &str = "failures.jpg";
+/// What a bundle's folder holds.
+pub const KIND: files::Kind = files::Kind { mark: MANIFEST, names: &[MODEL, CARD, FAILURES, "golden"] };
 const FAILURES_QUALITY: u8 = 88;
 /// Of so many frames with a polyp, of another patient than the golden ones.
 const FAILURES_SEARCH: usize = 48;
@@ -95,12 +97,12 @@ pub fn write(folder: &Path, quantised: &QuantisedGraph, description: &Descriptio
     let failures = contents.contains_key(FAILURES).then_some(FAILURES);
     contents.insert(CARD.into(), card::render(&manifest, &description.remarks, failures).into_bytes());
     manifest.files = contents.iter().map(|(name, bytes)| (name.clone(), digest(bytes))).collect();
-    files::write_folder(folder, MANIFEST, |folder| {
+    files::write_folder(folder, &KIND, |folder| {
         for (name, bytes) in &contents {
-            files::write_whole(&folder.join(name), bytes)?;
+            folder.write(name, bytes)?;
         }
-        files::write_whole(&folder.join(MANIFEST), toml::to_string(&manifest)?.as_bytes())?;
-        Bundle::open(folder).map(|_| ()).context("the bundle just written does not open")
+        folder.write(MANIFEST, toml::to_string(&manifest)?.as_bytes())?;
+        Bundle::open(folder.path()).map(|_| ()).context("the bundle just written does not open")
     })
 }
 

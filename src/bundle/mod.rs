@@ -49,7 +49,7 @@ impl Bundle {
     /// frames' sizes.
     ///
     /// # Errors
-    /// 65 if a file is missing, changed, not listed or too large, or if the manifest makes no sense; 74 if reading fails.
+    /// 65 if a file is missing, changed, not listed or too large, or if the manifest is not valid; 74 if reading fails.
     pub fn open(directory: &Path) -> anyhow::Result<Bundle> {
         let folder = Folder::open(directory)?;
         let Some(file) = folder.file(MANIFEST)? else {

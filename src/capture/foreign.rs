@@ -5,6 +5,9 @@ use std::fmt;
 /// Makes of a video what is read, with its colours. FILE stands for the video's file. ffmpeg never writes the matrix into the
 /// stream, so this asks for BT.601 in full range, by which a stream is read that names full range and no matrix.
 pub const CONVERT_VIDEO: &str = "ffmpeg -i FILE -vf scale=out_color_matrix=bt601:out_range=full:flags=accurate_rnd+full_chroma_int,format=yuv444p -color_range pc -f yuv4mpegpipe - | polyp-edge replay -";
+/// ffmpeg takes all video without a tag for BT.601, and high-definition video is BT.709.
+const UNTAGGED_HD: &str =
+    "for high-definition video without a colour tag, write scale=in_color_matrix=bt709:out_color_matrix=…";
 const CONVERT_PICTURE: &str = "ffmpeg -i FILE picture.png";
 
 /// A kind of file that is not read. The message ends a sentence that begins with the file's name.
@@ -18,7 +21,11 @@ pub struct Foreign {
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = if self.video { "pipe it through" } else { "convert it with" };
-        write!(f, "is {}, which is not read: {how} {}", self.kind, self.command)
+        write!(f, "is {}, which is not read: {how} {}", self.kind, self.command)?;
+        match self.video {
+            true => write!(f, " ({UNTAGGED_HD})"),
+            false => Ok(()),
+        }
     }
 }
 

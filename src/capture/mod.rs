@@ -20,7 +20,7 @@ pub mod synthetic;
 mod tests;
 pub mod v4l2;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -61,13 +61,7 @@ pub trait Source: Send {
 
     /// The last frame's name, for naming what is made of it: its image's stem, else `frame-000123`.
     /// After a [`DamagedFrame`] it is the name that the frame would have had.
-    /// A name that is not UTF-8 has `\xFF` for each byte that is no text.
-    fn name(&self) -> &str;
-
-    /// As [`Source::name`], byte for byte: for naming files.
-    fn file_name(&self) -> &OsStr {
-        OsStr::new(self.name())
-    }
+    fn name(&self) -> &OsStr;
 
     /// The last frame's true polyps, where the source knows them.
     fn truth(&self) -> Option<&Mask> {
@@ -92,7 +86,7 @@ pub trait Source: Send {
 /// The rendered endoscope takes settings: `synthetic:seed=18,size=640x480,fps=25,frames=300`, any of them left out;
 /// without `frames` it does not end. A folder of that name is `./synthetic`.
 ///
-/// Errors: exit 2 for settings that make no sense, 74 for what cannot be read, 65 for what is damaged or unknown.
+/// Errors: exit 2 for settings that are unknown or out of range, 74 for what cannot be read, 65 for what is damaged or unknown.
 pub fn open(source: &str) -> Result<Box<dyn Source>> {
     match source.strip_prefix("synthetic") {
         _ if source == "-" => replay::standard_input(),
@@ -105,7 +99,7 @@ pub fn open(source: &str) -> Result<Box<dyn Source>> {
 fn synthetic(source: &str, settings: &str) -> Result<synthetic::Synthetic> {
     let wrong = |setting: &str| {
         Fault::usage(format!(
-            "{source}: `{setting}` makes no sense; write synthetic:seed=18,size=640x480,fps=25,frames=300"
+            "{source}: `{setting}` is not a setting or not a possible value; write, for example, synthetic:seed=18,size=640x480,fps=25,frames=300"
         ))
     };
     let (mut seed, mut size, mut fps, mut frames) = (synthetic::DEMO_SEED, (640, 480), synthetic::FPS, None);
@@ -142,7 +136,7 @@ fn synthetic(source: &str, settings: &str) -> Result<synthetic::Synthetic> {
 }
 
 /// `frame-000123`, in memory that is kept.
-pub(crate) fn name_by_number(number: u64, name: &mut String) {
+pub(crate) fn name_by_number(number: u64, name: &mut OsString) {
     name.clear();
     // Writing to a string cannot fail.
     let _ = write!(name, "frame-{number:06}");

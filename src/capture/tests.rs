@@ -11,7 +11,7 @@ fn the_rendered_endoscope_is_opened_by_name() {
         let (picture, mask) = colon.render(number);
         assert_eq!(frame.pixels(), picture.pixels());
         assert_eq!(source.truth(), Some(&mask));
-        assert_eq!(source.name(), format!("frame-{number:06}"));
+        assert_eq!(source.name().to_str().unwrap(), format!("frame-{number:06}"));
         assert_eq!((frame.number.0, frame.timestamp.0.as_millis()), (number, 20 * number as u128));
     }
     assert!(source.next().unwrap().is_none());

@@ -1,6 +1,7 @@
 //! `replay`: recorded frames through a model, a picture a frame.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -10,7 +11,7 @@ use serde::Serialize;
 use crate::bundle::Bundle;
 use crate::capture::{self, DamagedFrame, Source};
 use crate::detect::Regions;
-use crate::display::{Images, PICTURES, Scene, write_png};
+use crate::display::{Images, PICTURES, Scene, Sink, write_png};
 use crate::engine::{Engine, Options};
 use crate::fault::Fault;
 use crate::field_of_view::Placement;
@@ -85,10 +86,11 @@ struct Damaged {
 }
 
 impl Damaged {
-    fn add(&mut self, name: &str, error: &DamagedFrame) {
+    fn add(&mut self, name: &OsStr, error: &DamagedFrame) {
         self.count += 1;
+        let name = readable(name);
         if self.names.len() < MOST_NAMED {
-            self.names.push(name.to_owned());
+            self.names.push(name.clone());
         }
         match self.count {
             ..=MOST_LOGGED => log::warn!("{name} is left out: {error}"),
@@ -146,7 +148,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         if let Some(folder) = &writer.masks {
             walk.mask(&frame, &mut writer.mask)?;
             let size = (frame.width_px(), frame.height_px());
-            write_png(folder, source.file_name(), &writer.mask, size.0, size.1, ExtendedColorType::L8)?;
+            write_png(folder, source.name(), &writer.mask, size.0, size.1, ExtendedColorType::L8)?;
         }
         if let Some(images) = &mut writer.overlay {
             let begun = std::time::Instant::now();
@@ -157,7 +159,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             let layer = &writer.layer;
             let (picture, name) = (Some(frame.view()), source.name());
             let scene = Scene { picture, lease: None, layer, placement, name, captured: begun };
-            images.write(&scene, source.file_name())?;
+            images.show(&scene)?;
         }
     }
     if frames == 0 && damaged.count == 0 {
@@ -187,6 +189,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         super::print(format_args!("{}", latency::table(&summary.latency)))?;
     }
     summary.damaged.check(frames)
+}
+
+/// The text of a name, with `\xFF` for each byte that is no text.
+fn readable(name: &OsStr) -> String {
+    let mut text = String::new();
+    for chunk in name.as_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02X}"));
+        }
+    }
+    text
 }
 
 /// As [`capture::open`], for paths that are not UTF-8 too.

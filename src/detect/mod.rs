@@ -76,7 +76,7 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// `scale` and `zero_point` are those of the model's output. An error if they or the decision make no sense.
+    /// `scale` and `zero_point` are those of the model's output. An error if they or the decision are out of range.
     pub fn new(decision: &Decision, scale: f32, zero_point: u8) -> Result<Detector> {
         let probability = |p: f32| p > 0.0 && p < 1.0;
         ensure!(scale.is_finite() && scale > 0.0, "the output's scale is {scale}: it must be above 0");

@@ -29,22 +29,17 @@ impl Images {
     pub fn new(folder: OutputFolder, every: u64) -> Images {
         Images { folder, every: every.max(1), seen: 0, picture: Frame::black(1, 1) }
     }
-
-    /// As [`Sink::show`], under a name that need not be text.
-    pub fn write(&mut self, scene: &Scene<'_>, name: &OsStr) -> Result<()> {
-        self.seen += 1;
-        if !(self.seen - 1).is_multiple_of(self.every) {
-            return Ok(());
-        }
-        compose(scene, &mut self.picture)?;
-        let (width, height) = (self.picture.width_px(), self.picture.height_px());
-        write_png(&self.folder, name, self.picture.pixels(), width, height, ExtendedColorType::Rgb8)
-    }
 }
 
 impl Sink for Images {
     fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
-        self.write(scene, OsStr::new(scene.name))?;
+        self.seen += 1;
+        if (self.seen - 1).is_multiple_of(self.every) {
+            compose(scene, &mut self.picture)?;
+            let (width, height) = (self.picture.width_px(), self.picture.height_px());
+            let pixels = self.picture.pixels();
+            write_png(&self.folder, scene.name, pixels, width, height, ExtendedColorType::Rgb8)?;
+        }
         Ok(Shown::Yes)
     }
 
@@ -117,7 +112,7 @@ mod tests {
         for number in 0..7u8 {
             frame.pixels_mut().fill(number);
             let name = format!("frame-{number}");
-            images.show(&Scene { name: &name, ..scene(&frame, &layer) }).unwrap();
+            images.show(&Scene { name: OsStr::new(&name), ..scene(&frame, &layer) }).unwrap();
         }
         let mut names: Vec<_> = std::fs::read_dir(folder.path().join("a/b"))
             .unwrap()

@@ -14,6 +14,7 @@ pub mod kms;
 mod written;
 mod y4m;
 
+use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -38,7 +39,7 @@ pub struct Scene<'a> {
     pub layer: &'a Layer,
     pub placement: Placement,
     /// The frame's name.
-    pub name: &'a str,
+    pub name: &'a OsStr,
     /// When the picture was handed over by its camera.
     pub captured: Instant,
 }
@@ -141,7 +142,7 @@ mod tests {
             lease: None,
             layer,
             placement: Placement::identity(frame.width_px(), frame.height_px()),
-            name: "",
+            name: OsStr::new(""),
             captured: Instant::now(),
         }
     }

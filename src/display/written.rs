@@ -1,5 +1,6 @@
 //! Pictures on their way to a file or a pipe: written by a thread of their own, so that the thread that shows waits for neither.
 
+use std::ffi::OsString;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -35,7 +36,7 @@ pub struct Written {
 
 struct Picture {
     frame: Frame,
-    name: String,
+    name: OsString,
     captured: Instant,
 }
 
@@ -62,7 +63,7 @@ impl Written {
             .name("pictures".into())
             .spawn(move || write(sink, &to_write, &written, &theirs))
             .map_err(|error| Fault::io(format!("cannot start a thread: {error}")))?;
-        let blank = || Picture { frame: Frame::black(1, 1), name: String::new(), captured: Instant::now() };
+        let blank = || Picture { frame: Frame::black(1, 1), name: OsString::new(), captured: Instant::now() };
         let blanks = (0..PICTURES).map(|_| blank()).collect();
         Ok(Written {
             pictures,
@@ -136,7 +137,7 @@ impl Sink for Written {
         }
         compose(scene, &mut picture.frame)?;
         picture.name.clear();
-        picture.name.push_str(scene.name);
+        picture.name.push(scene.name);
         picture.captured = scene.captured;
         match self.pictures.send(picture) {
             Ok(()) => Ok(Shown::Yes),
@@ -180,6 +181,7 @@ impl Sink for Written {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
     use std::sync::Condvar;
 
     use super::*;
@@ -206,7 +208,7 @@ mod tests {
                 return Err(Fault::io("the disk is full"));
             }
             let pixel = scene.picture.unwrap().planes()[0].bytes[0];
-            self.names.lock().unwrap().push((scene.name.into(), pixel));
+            self.names.lock().unwrap().push((scene.name.to_str().unwrap().into(), pixel));
             Ok(Shown::Yes)
         }
         fn describe(&self) -> String {
@@ -232,7 +234,7 @@ mod tests {
         let mut show = |sink: &mut Written, number: u8| {
             frame.pixels_mut().fill(number);
             let name = format!("frame-{number}");
-            sink.show(&Scene { name: &name, ..scene(&frame, &layer) }).unwrap()
+            sink.show(&Scene { name: OsStr::new(&name), ..scene(&frame, &layer) }).unwrap()
         };
         let shown: Vec<_> = (1..6).map(|number| show(&mut sink, number)).collect();
         assert_eq!(shown, [Shown::Yes, Shown::Yes, Shown::Skipped, Shown::Skipped, Shown::Skipped]);
@@ -258,7 +260,10 @@ mod tests {
         let (mut sink, gate, _) = slow();
         open(&gate);
         let (frame, layer) = (Frame::black(4, 2), Layer::default());
-        assert_eq!(sink.show(&Scene { name: "bad", ..scene(&frame, &layer) }).unwrap(), Shown::Yes);
+        assert_eq!(
+            sink.show(&Scene { name: OsStr::new("bad"), ..scene(&frame, &layer) }).unwrap(),
+            Shown::Yes
+        );
         let error = sink.finish(Duration::from_secs(20)).unwrap_err();
         assert_eq!((error.to_string().as_str(), exit_of(&error)), ("the disk is full", Exit::Io));
         assert!(sink.show(&scene(&frame, &layer)).is_err(), "it stays an error");

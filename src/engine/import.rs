@@ -109,7 +109,9 @@ fn sensible<const N: usize>(node: &NodeProto, name: &str, values: Vec<usize>) ->
     let given = format!("{values:?}");
     match <[usize; N]>::try_from(values) {
         Ok(values) if values.iter().all(|&value| value <= 1024) => Ok(values),
-        _ => node.bail_attr(name, &format!("{given} makes no sense here")),
+        _ => {
+            node.bail_attr(name, &format!("it is {given}; it must have {N} values, each between 0 and 1024"))
+        }
     }
 }
 
@@ -128,7 +130,11 @@ fn kind(node: &NodeProto, opset: i64) -> TractResult<Kind> {
     Ok(match node.op_type.as_str() {
         "QLinearConv" => {
             let groups = node.get_attr_opt::<usize>("group")?.unwrap_or(1);
-            ensure!((1..=proto::LONGEST_SIDE).contains(&groups), "group = {groups} makes no sense");
+            ensure!(
+                (1..=proto::LONGEST_SIDE).contains(&groups),
+                "group = {groups}; it must lie between 1 and {}",
+                proto::LONGEST_SIDE
+            );
             Kind::Convolution { window: Window::new(node)?, groups }
         }
         "QLinearAdd" => Kind::Add,

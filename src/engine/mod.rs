@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `memory` | asks for what loading takes before it is needed |
 //! | `wire` | bounds what reading a file may take |
-//! | `proto` | refuses files whose sizes or names make no sense, before tract sees them |
+//! | `proto` | refuses files whose sizes or names are not possible, before tract sees them |
 //! | `import` | ONNX → tract's typed model, quantised nodes marked |
 //! | `operands` | a marked node's constants and shapes, and the op that they make |
 //! | `lower` | marked nodes → our ops, NHWC, constants packed |

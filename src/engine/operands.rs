@@ -109,9 +109,14 @@ impl Operands<'_> {
         let [height, width, _] = self.shape(0)?;
         if self.is_given(3) {
             let sizes = self.constant::<i64>(3)?;
-            let &[1, _, rows, columns] = sizes.as_slice() else { bail!("sizes {sizes:?} make no sense") };
-            let sensible = 1..=LONGEST_SIDE as i64;
-            ensure!(sensible.contains(&rows) && sensible.contains(&columns), "sizes {sizes:?} make no sense");
+            let &[1, _, rows, columns] = sizes.as_slice() else {
+                bail!("the sizes are {sizes:?}; there must be four, the first of them 1")
+            };
+            let possible = 1..=LONGEST_SIDE as i64;
+            ensure!(
+                possible.contains(&rows) && possible.contains(&columns),
+                "the sizes are {sizes:?}; each must lie between 1 and {LONGEST_SIDE}"
+            );
             ensure!(sizes[1] == self.shape(0)?[2] as i64, "channels cannot be resized");
             return Ok((
                 [rows as f32 / height as f32, columns as f32 / width as f32],
@@ -119,10 +124,15 @@ impl Operands<'_> {
             ));
         }
         let scales = self.constant::<f32>(2)?;
-        let &[1.0, 1.0, down, across] = scales.as_slice() else { bail!("scales {scales:?} make no sense") };
+        let &[1.0, 1.0, down, across] = scales.as_slice() else {
+            bail!("the scales are {scales:?}; there must be four, the first two of them 1")
+        };
         let size = |side: usize, scale: f32| -> Result<usize> {
             let size = (side as f32 * scale).floor();
-            ensure!((1.0..=LONGEST_SIDE as f32).contains(&size), "scales {scales:?} make no sense");
+            ensure!(
+                (1.0..=LONGEST_SIDE as f32).contains(&size),
+                "the scales {scales:?} give a side of {size}; it must lie between 1 and {LONGEST_SIDE}"
+            );
             Ok(size as usize)
         };
         Ok(([down, across], [size(height, down)?, size(width, across)?]))

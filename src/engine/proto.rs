@@ -132,7 +132,11 @@ fn check_constant(tensor: &TensorProto) -> Result<()> {
         values.checked_mul(dim).filter(|&values| values <= MOST_VALUES)
     });
     let Some(values) = values else {
-        anyhow::bail!("the constant {name:?} is {:?}, which makes no sense", tensor.dims);
+        anyhow::bail!(
+            "the constant {name:?} has the shape {:?}, which is not allowed: its sides and their product must lie between \
+             0 and {MOST_VALUES}",
+            tensor.dims
+        );
     };
     let (bytes, listed) = match DataType::try_from(tensor.data_type) {
         Ok(DataType::Float) => (4, tensor.float_data.len()),

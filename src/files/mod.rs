@@ -3,6 +3,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`output`] | a folder that results go to: never an input's, never over files that this program did not write |
+//! | [`own`] | single files that are replaced again and again, if they are this program's |
 //! | `inputs` | what a verb reads, as folders that it must not write to |
 //! | `record` | the hidden file in an output folder that lists what was written there |
 //! | `temporary` | the file that is renamed once it is whole; what removes it if the program ends before |
@@ -18,6 +19,7 @@
 
 mod inputs;
 pub mod output;
+pub mod own;
 mod record;
 pub mod signals;
 mod temporary;
@@ -37,6 +39,7 @@ use crate::fault::Fault;
 
 pub use inputs::Input;
 pub use output::{Claim, OutputFolder, Safety};
+pub use own::{check_own, write_own};
 pub use temporary::remove_temporaries;
 
 use temporary::{Replace, Temporary};
@@ -64,7 +67,7 @@ pub fn write_readable(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) 
 }
 
 fn write_with_mode(path: &Path, mode: Mode, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let write = || -> Result<()> {
         let name = path.file_name().ok_or_else(|| anyhow::anyhow!("it does not end in a file's name"))?;
         let folder = open_folder(folder)?;
@@ -81,6 +84,10 @@ fn write_with_mode(path: &Path, mode: Mode, write: impl FnOnce(&mut File) -> Res
 pub fn make_folder(folder: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| Fault::io(format!("cannot make the folder {}: {error}", folder.display())))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn open_folder(folder: &Path) -> std::io::Result<OwnedFd> {

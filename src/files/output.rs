@@ -269,7 +269,7 @@ fn survey(
     Ok(there)
 }
 
-fn is_untouched(folder: &OwnedFd, name: &OsStr, written: &HashMap<OsString, Vec<Mark>>) -> bool {
+pub(super) fn is_untouched(folder: &OwnedFd, name: &OsStr, written: &HashMap<OsString, Vec<Mark>>) -> bool {
     written.get(name).is_some_and(|marks| Mark::at(folder, name).is_some_and(|now| marks.contains(&now)))
 }
 
@@ -284,7 +284,7 @@ fn cannot_write_to(folder: &Path, error: &std::io::Error) -> anyhow::Error {
     Fault::io(format!("cannot write to the folder {}: {error}", folder.display()))
 }
 
-fn foreign(folder: &Path, name: &OsStr) -> anyhow::Error {
+pub(super) fn foreign(folder: &Path, name: &OsStr) -> anyhow::Error {
     Fault::usage(format!(
         "{} was not written by this program, or was changed since: name another folder, or give --force to replace such \
          files",

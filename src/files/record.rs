@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use serde::{Deserialize, Serialize};
 
 /// Its name in the folder.
@@ -133,24 +133,59 @@ impl Record {
     }
 }
 
+/// Adds a line to the folder's record, and begins one where there is none of this program's.
+pub(super) fn append(folder: &OwnedFd, name: &OsStr, mark: Mark) -> std::io::Result<()> {
+    let flags = OFlags::RDWR
+        | OFlags::APPEND
+        | OFlags::CREATE
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::openat(folder, RECORD, flags, Mode::RUSR | Mode::WUSR)?);
+    // Waits for a process that adds a line of its own. Some network file systems have no locks.
+    let _ = rustix::fs::flock(&file, FlockOperation::LockExclusive);
+    let mut lines = Vec::new();
+    let length = file.seek(SeekFrom::End(0))?;
+    file.rewind()?;
+    if !has_our_header(&mut BufReader::new(&file)) {
+        file.set_len(0)?;
+        serde_json::to_writer(&mut lines, &Header::new("single files"))?;
+        lines.push(b'\n');
+    }
+    serde_json::to_writer(&mut lines, &Line::new(name, mark))?;
+    lines.push(b'\n');
+    let written = file.write_all(&lines);
+    if written.is_err() {
+        // What a full disk has taken of it is cut off again.
+        let _ = file.set_len(length);
+    }
+    written
+}
+
+fn has_our_header(reader: &mut impl BufRead) -> bool {
+    let mut line = Vec::new();
+    let read = reader.take(LONGEST_LINE).read_until(b'\n', &mut line);
+    read.is_ok()
+        && line.last() == Some(&b'\n')
+        && serde_json::from_slice::<Header>(&line)
+            .is_ok_and(|header| header.schema == SCHEMA && header.program == "polyp-edge")
+}
+
 /// The files that a folder's record lists, by name, as they were written last. None if there is no record of ours.
 pub(super) fn read(folder: &OwnedFd) -> HashMap<OsString, Vec<Mark>> {
     let mut files: HashMap<OsString, Vec<Mark>> = HashMap::new();
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let Ok(file) = rustix::fs::openat(folder, RECORD, flags, Mode::empty()) else { return files };
     let mut reader = BufReader::new(File::from(file));
+    if !has_our_header(&mut reader) {
+        return files;
+    }
     let mut line = Vec::new();
     let mut next = |line: &mut Vec<u8>| {
         line.clear();
         let read = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', line);
         read.is_ok() && line.last() == Some(&b'\n')
     };
-    let is_ours = next(&mut line)
-        && serde_json::from_slice::<Header>(&line)
-            .is_ok_and(|header| header.schema == SCHEMA && header.program == "polyp-edge");
-    if !is_ours {
-        return files;
-    }
     for _ in 0..MOST_FILES {
         if !next(&mut line) {
             break;

@@ -179,3 +179,55 @@ fn a_source_is_a_file_a_folder_or_nothing_on_a_disk() {
         assert_eq!(of(source), expected);
     }
 }
+
+#[test]
+fn only_files_of_this_programs_own_are_replaced_again_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("run");
+    let path = at.join("curve.csv");
+    let write = |text: &str, force| write_own(&path, force, |file| Ok(file.write_all(text.as_bytes())?));
+    for text in ["1", "22", "333"] {
+        check_own(&path, false).unwrap();
+        write(text, false).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+    assert_eq!((mode(&at), mode(&path)), (0o700, 0o600));
+    assert_eq!(names(&at), [RECORD, "curve.csv"]);
+    // Changed by somebody else: it is theirs until --force says otherwise.
+    std::fs::write(&path, "theirs").unwrap();
+    for error in [check_own(&path, false).unwrap_err(), write("4", false).unwrap_err()] {
+        assert_eq!(exit_of(&error), Exit::Usage);
+        assert!(error.to_string().contains("curve.csv") && error.to_string().contains("--force"), "{error}");
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "theirs");
+    write("5", true).unwrap();
+    write("6", false).unwrap();
+    // A write that fails keeps what was there.
+    assert_eq!(exit_of(&write_own(&path, false, |_| anyhow::bail!("full")).unwrap_err()), Exit::Io);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "6");
+    assert_eq!(names(&at), [RECORD, "curve.csv"]);
+    // A record of somebody else's is no record.
+    std::fs::write(at.join(RECORD), "notes\n").unwrap();
+    assert_eq!(exit_of(&write("7", false).unwrap_err()), Exit::Usage);
+    write("7", true).unwrap();
+    write("8", false).unwrap();
+    let null = write_own(Path::new("/dev/null"), false, |_| Ok(())).unwrap_err();
+    assert!(matches!(exit_of(&null), Exit::Usage | Exit::Io), "{null}");
+}
+
+#[test]
+fn many_writers_share_one_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::thread::scope(|scope| {
+        for writer in 0..8 {
+            scope.spawn(move || {
+                for round in 0..20 {
+                    let path = at.join(format!("{writer}.txt"));
+                    write_own(&path, false, |file| Ok(write!(file, "{round}")?)).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(names(at).len(), 9);
+}

@@ -116,7 +116,7 @@ impl Run<'_> {
             letter.number = letter.frame.number;
             self.latencies.record(Stage::Capture, letter.at - started);
             letter.name.clear();
-            letter.name.push_str(source.name());
+            letter.name.push(source.name());
             match (source.truth(), &mut letter.truth) {
                 (Some(truth), Some(mine)) => mine.clone_from(truth),
                 (truth, mine) => *mine = truth.cloned(),

@@ -1,6 +1,7 @@
 //! The display thread: newest frame + newest result → layer → sink. It opens nothing, writes to nothing that can block, and
 //! waits for nothing but frames and its own sink.
 
+use std::ffi::OsStr;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread;
@@ -359,7 +360,7 @@ impl<'a> Display<'a> {
             lease: None,
             layer: &self.layer,
             placement,
-            name: "no-signal",
+            name: OsStr::new("no-signal"),
             captured: Instant::now(),
         };
         if let Err(error) = self.sink.show(&scene) {

@@ -1,5 +1,6 @@
 //! What the threads hand to one another: frames, and what was found in them.
 
+use std::ffi::OsString;
 use std::time::Instant;
 
 use super::mailbox::Letter;
@@ -29,7 +30,7 @@ pub(super) struct Captured {
     pub lease: Option<Lease>,
     pub epoch: Epoch,
     pub number: FrameNumber,
-    pub name: String,
+    pub name: OsString,
     pub truth: Option<Mask>,
     /// When it was handed over by its source.
     pub at: Instant,
@@ -42,7 +43,7 @@ impl Captured {
             lease: None,
             epoch: Epoch::default(),
             number: FrameNumber(0),
-            name: String::new(),
+            name: OsString::new(),
             truth: None,
             at: Instant::now(),
         }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -122,8 +123,8 @@ impl Source for Squares {
         self.next += 1;
         Ok(true)
     }
-    fn name(&self) -> &str {
-        "square"
+    fn name(&self) -> &OsStr {
+        OsStr::new("square")
     }
     fn truth(&self) -> Option<&Mask> {
         Some(&self.truth)
@@ -456,8 +457,8 @@ fn an_outline_is_never_drawn_on_another_source_or_size() {
             self.1 += 1;
             Ok(true)
         }
-        fn name(&self) -> &str {
-            "scene"
+        fn name(&self) -> &OsStr {
+            OsStr::new("scene")
         }
     }
     let mut bright = Frame::black(64, 64);
@@ -500,8 +501,8 @@ fn an_outline_that_the_gate_holds_is_not_drawn_beyond_its_age() {
             }
             Ok(more)
         }
-        fn name(&self) -> &str {
-            "blinks"
+        fn name(&self) -> &OsStr {
+            OsStr::new("blinks")
         }
     }
     let settings = Settings {
@@ -660,8 +661,8 @@ fn a_thread_that_panics_is_told() {
         fn read(&mut self, _: &mut Frame) -> Result<bool> {
             panic!("the source broke down")
         }
-        fn name(&self) -> &str {
-            "panics"
+        fn name(&self) -> &OsStr {
+            OsStr::new("panics")
         }
     }
     struct Bad;
@@ -696,8 +697,8 @@ fn a_damaged_frame_is_counted_and_the_next_one_shown() {
                 false => Ok(more),
             }
         }
-        fn name(&self) -> &str {
-            "torn"
+        fn name(&self) -> &OsStr {
+            OsStr::new("torn")
         }
     }
     let (feed, load) = (Feed::recorded(Torn(squares(20))), loads(|| walk(None)));

@@ -28,7 +28,9 @@ use crate::quantize::gate::{self, Clip, Kind};
 use crate::quantize::held_back::{self, HeldBack};
 use crate::quantize::range::Observer;
 use crate::quantize::sensitivity::sensitivity;
-use crate::quantize::store::{Calibration, Evidence, FORMAT, FrameRecord, Recipe, TRAINED, read_ranges};
+use crate::quantize::store::{
+    self, Calibration, Evidence, FORMAT, FrameRecord, Recipe, TRAINED, read_ranges,
+};
 use crate::quantize::{QuantisedGraph, attempt};
 use crate::{files, onnx};
 
@@ -87,6 +89,7 @@ const OBSERVERS: [Observer; 5] = [
 ];
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    files::check_folder(&arguments.out, &store::KIND)?;
     let threads = arguments.threads.unwrap_or_else(default_threads).max(1);
     let graph_bytes = files::read(&arguments.graph)?;
     let graph = Graph::load(&arguments.graph)?;

@@ -94,6 +94,7 @@ struct ImageRow<'a> {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    arguments.csv.iter().try_for_each(|path| files::check_writable(path))?;
     if let Some(run) = &arguments.run {
         let device = device::open(device::parse(&arguments.device)?)?;
         let report = finetune::score(run, &arguments.lists, &device, arguments.maps.as_deref())?;

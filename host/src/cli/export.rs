@@ -84,6 +84,10 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    files::check_folder(&arguments.out, &bundle::KIND)?;
+    for path in [&arguments.float, &arguments.qdq, &arguments.qdq_symmetric].into_iter().flatten() {
+        files::check_writable(path)?;
+    }
     let graph_bytes = files::read(&arguments.graph)?;
     let graph = Graph::load(&arguments.graph)?;
     let calibration = Calibration::load(&arguments.calibration)?;

@@ -64,6 +64,7 @@ enum Truth {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    arguments.json.iter().try_for_each(|path| files::check_writable(path))?;
     let groups = match &arguments.masks {
         Some(masks) => vec![group_of_folder(masks, &arguments.maps)?],
         None => groups_of_lists(&arguments.lists, &arguments.maps)?,

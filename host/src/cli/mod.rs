@@ -20,6 +20,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use polyp_edge::fault;
+use polyp_edge::files::signals;
+
+use crate::files;
 
 /// Trains, quantises and exports the networks that polyp-edge runs.
 #[derive(Parser)]
@@ -27,6 +30,9 @@ use polyp_edge::fault;
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
+    /// Replace files that this program did not write, or that were changed since.
+    #[arg(long, global = true)]
+    force: bool,
 }
 
 #[derive(Subcommand)]
@@ -58,6 +64,12 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return polyp_edge::cli::not_understood("polyp-host", &error),
     };
+    if let Err(error) = signals::end_cleanly() {
+        return fault::report("polyp-host", &error);
+    }
+    if arguments.force {
+        files::allow_replacing();
+    }
     let outcome = match arguments.verb {
         Verb::Finetune(arguments) => finetune::run(arguments),
         Verb::Ablate(arguments) => ablate::run(arguments),

@@ -86,7 +86,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         report.disturbed.entry(kind.word()).or_default().push(dice(job));
     }
     if let Some(folder) = &arguments.out {
-        std::fs::create_dir_all(folder)?;
         files::write_whole(&folder.join("robustness.csv"), &table(&report)?)?;
         files::write_whole(&folder.join("robustness.png"), &draw(&report)?)?;
     }

@@ -54,8 +54,6 @@ pub fn run(arguments: Arguments) -> Result<()> {
     }
     let threads = arguments.threads.unwrap_or_else(default_threads).max(1);
     let (graph, rows) = choose(&members, side, |graph, label| judge(graph, label, &samples, threads))?;
-    std::fs::create_dir_all(&arguments.out)
-        .map_err(|error| Fault::io(format!("{}: {error}", arguments.out.display())))?;
     let mut csv = csv::Writer::from_writer(Vec::new());
     rows.iter().try_for_each(|row| csv.serialize(row))?;
     files::write_whole(&arguments.out.join("soup.csv"), &csv.into_inner()?)?;

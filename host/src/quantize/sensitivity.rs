@@ -1,7 +1,6 @@
 //! What each layer's quantisation costs by itself: the float network with this one node computed as the cart does.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use anyhow::Context;
 use plotters::prelude::*;
@@ -11,7 +10,7 @@ use super::quality::{dice_at_half, mean, storable};
 use super::{QuantisedGraph, decision::Truth};
 use crate::graph::execute::{Activation, apply, convolve, input_from_pixels};
 use crate::graph::{INPUT, Node, Op};
-use crate::{files, plot};
+use crate::plot;
 
 /// One node of `sensitivity.csv`.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -118,18 +117,17 @@ fn as_the_cart(
     Ok(out)
 }
 
-/// Bars, one a node in the network's order: how far the logits' noise lies under the signal, and the Dice lost.
-pub fn draw(path: &Path, rows: &[Sensitivity]) -> anyhow::Result<()> {
+/// A PNG: bars, one a node in the network's order: how far the logits' noise lies under the signal, and the Dice lost.
+pub fn draw(rows: &[Sensitivity]) -> anyhow::Result<Vec<u8>> {
     let finite = |db: f64| if db.is_finite() { db } else { 0.0 };
     let noise: Vec<f64> = rows.iter().map(|row| finite(row.logits_db)).collect();
     let lost: Vec<f64> = rows.iter().map(|row| row.dice_lost).collect();
-    let png = plot::png(1200, 700, |root| {
+    plot::png(1200, 700, |root| {
         let (upper, lower) = root.split_vertically(350);
         let title = format!("one of {} nodes quantised, from input to logits", rows.len());
         bars(&upper, &title, "logits' signal to noise, dB", &noise)?;
         bars(&lower, "", "Dice lost", &lost)
-    })?;
-    files::write_whole(path, &png)
+    })
 }
 
 fn bars(area: &plot::Area, title: &str, what: &str, values: &[f64]) -> plot::Drawn {

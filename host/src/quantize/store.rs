@@ -36,6 +36,8 @@ const RECIPE: &str = "calibration.toml";
 const RANGES: &str = "ranges.csv";
 const EQUALISATION: &str = "equalisation.csv";
 const CORRECTIONS: &str = "bias-corrections.csv";
+/// What a calibration's folder holds.
+pub const KIND: files::Kind = files::Kind { mark: RECIPE, names: &["*.csv", "sensitivity.png"] };
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,20 +153,19 @@ impl Calibration {
         let ranges = self.tensors.iter().map(|(tensor, quantisation)| {
             RangeRecord::of(tensor, *quantisation, evidence.extremes.get(tensor).copied().unwrap_or_default())
         });
-        files::write_folder(folder, RECIPE, |folder| {
-            files::write_whole(&folder.join(RECIPE), toml::to_string(&self.recipe)?.as_bytes())?;
-            files::write_whole(&folder.join(RANGES), &table(ranges)?)?;
-            files::write_whole(&folder.join(CORRECTIONS), rows(&self.corrections).as_bytes())?;
-            files::write_whole(&folder.join(EQUALISATION), rows(&self.equalisation).as_bytes())?;
+        files::write_folder(folder, &KIND, |folder| {
+            folder.write(RECIPE, toml::to_string(&self.recipe)?.as_bytes())?;
+            folder.write(RANGES, &table(ranges)?)?;
+            folder.write(CORRECTIONS, rows(&self.corrections).as_bytes())?;
+            folder.write(EQUALISATION, rows(&self.equalisation).as_bytes())?;
             if !evidence.sensitivity.is_empty() {
-                let table = table(evidence.sensitivity.iter())?;
-                files::write_whole(&folder.join("sensitivity.csv"), &table)?;
-                sensitivity::draw(&folder.join("sensitivity.png"), evidence.sensitivity)?;
+                folder.write("sensitivity.csv", &table(evidence.sensitivity.iter())?)?;
+                folder.write("sensitivity.png", &sensitivity::draw(evidence.sensitivity)?)?;
             }
-            files::write_whole(&folder.join("frames.csv"), &table(evidence.frames.iter())?)?;
-            files::write_whole(&folder.join("noise.csv"), &table(evidence.noise.iter())?)?;
-            files::write_whole(&folder.join("decisions.csv"), &table(evidence.trials.iter())?)?;
-            files::write_whole(&folder.join("gates.csv"), &table(evidence.gates.iter())?)
+            folder.write("frames.csv", &table(evidence.frames.iter())?)?;
+            folder.write("noise.csv", &table(evidence.noise.iter())?)?;
+            folder.write("decisions.csv", &table(evidence.trials.iter())?)?;
+            folder.write("gates.csv", &table(evidence.gates.iter())?)
         })
     }
 

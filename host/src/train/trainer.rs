@@ -62,6 +62,9 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
         config.network.input_side = Graph::load(&quantised.graph)?.input_side;
     }
     let config = &config;
+    ["config.toml", "curve.csv", "curve.png", "examples.png", CHECKPOINT]
+        .iter()
+        .try_for_each(|name| files::check_writable(&folder.join(name)))?;
     let segmenter = config.segmenter().map_err(Fault::configuration)?;
     let checkpoint = folder.join(CHECKPOINT);
     if checkpoint.exists() && !run.resume {
@@ -85,8 +88,6 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
             (Box::new(setting), start.parameters, start.encoder)
         }
     };
-    std::fs::create_dir_all(folder)
-        .map_err(|error| Fault::io(format!("cannot make {}: {error}", folder.display())))?;
     let mut state = State::fresh(parameters, origin);
     let mut points = Vec::new();
     if checkpoint.exists() {

@@ -114,7 +114,7 @@ pub fn check(bytes: &[u8], scratch: &mut Scratch) -> Result<Found, Refused> {
 
 /// Reads a scan's header, and notes what it sends.
 fn begin(parts: &mut Parts, content: &[u8]) -> Result<(Vec<Part>, Band), &'static str> {
-    const HEADER: &str = "a scan's header makes no sense";
+    const HEADER: &str = "a scan's header is invalid";
     let count = usize::from(*content.first().ok_or(HEADER)?);
     let (Some(entries), Some(&[from, to, bits])) =
         (content.get(1..1 + 2 * count), content.get(1 + 2 * count..4 + 2 * count))

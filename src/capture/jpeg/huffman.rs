@@ -4,7 +4,7 @@
 const LOOKUP_BITS: u32 = 9;
 
 pub const CUT: &str = "its compressed data ends too soon";
-pub const BROKEN: &str = "its compressed data makes no sense";
+pub const BROKEN: &str = "its compressed data is corrupt";
 
 /// The marker segment with the tables of the standard's Annex K.3, which pictures without tables rely on.
 pub const STANDARD_TABLES: [u8; 420] = standard_tables();

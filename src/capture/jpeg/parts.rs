@@ -53,8 +53,8 @@ impl Parts {
             0xC0..=0xC2 => self.start(code, content),
             0xC3 | 0xC5..=0xC7 => Err(Refused::NotRead("it is compressed without loss or in layers")),
             0xC9..=0xCB | 0xCD..=0xCF => Err(Refused::NotRead("it is compressed arithmetically")),
-            0xC4 => Ok(self.tables(content).ok_or("its Huffman tables make no sense")?),
-            0xDB => Ok(self.quantisers(content).ok_or("its quantisation tables make no sense")?),
+            0xC4 => Ok(self.tables(content).ok_or("its Huffman tables are invalid")?),
+            0xDB => Ok(self.quantisers(content).ok_or("its quantisation tables are invalid")?),
             0xDD => {
                 self.restart = word(content, 0).ok_or(BROKEN)?;
                 Ok(())

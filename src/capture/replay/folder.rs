@@ -3,8 +3,6 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fmt::Write;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,8 +20,7 @@ use crate::frame::{Frame, FrameNumber, Timestamp};
 pub struct Folder {
     images: Vec<PathBuf>,
     next: usize,
-    name: String,
-    file_name: OsString,
+    name: OsString,
 }
 
 impl Folder {
@@ -47,7 +44,7 @@ impl Folder {
         images.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()).then_with(|| a.cmp(b)));
         let mut stems = HashMap::new();
         for image in &images {
-            if let Some(other) = stems.insert(stem(image), image) {
+            if let Some(other) = stems.insert(image.file_stem(), image) {
                 return Err(Fault::data(format!(
                     "{} and {} would give results of one name: rename one",
                     other.display(),
@@ -55,17 +52,12 @@ impl Folder {
                 )));
             }
         }
-        Ok(Folder { images, next: 0, name: String::new(), file_name: OsString::new() })
+        Ok(Folder { images, next: 0, name: OsString::new() })
     }
 
     /// One image.
     pub fn single(image: &Path) -> Result<Self> {
-        Ok(Folder {
-            images: vec![image.to_owned()],
-            next: 0,
-            name: String::new(),
-            file_name: OsString::new(),
-        })
+        Ok(Folder { images: vec![image.to_owned()], next: 0, name: OsString::new() })
     }
 
     /// The images, in the order in which they are read.
@@ -78,8 +70,7 @@ impl Source for Folder {
     fn read(&mut self, frame: &mut Frame) -> Result<bool> {
         let Some(path) = self.images.get(self.next) else { return Ok(false) };
         let number = self.next as u64;
-        self.name = stem(path);
-        self.file_name = path.file_stem().unwrap_or_default().to_owned();
+        path.file_stem().unwrap_or_default().clone_into(&mut self.name);
         self.next += 1;
         match read_image(path, frame) {
             Ok(()) => {}
@@ -96,12 +87,8 @@ impl Source for Folder {
         Ok(true)
     }
 
-    fn name(&self) -> &str {
+    fn name(&self) -> &OsStr {
         &self.name
-    }
-
-    fn file_name(&self) -> &OsStr {
-        &self.file_name
     }
 
     fn remaining(&self) -> Option<u64> {
@@ -121,19 +108,6 @@ pub fn read_image(path: &Path, frame: &mut Frame) -> Result<()> {
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
     still::decode(&name, &bytes, still::MAX_PIXELS, frame)
-}
-
-/// A file's name without its ending; `\xFF` for each byte that is not UTF-8, so that different names stay different.
-fn stem(path: &Path) -> String {
-    let mut text = String::new();
-    for chunk in path.file_stem().unwrap_or_default().as_bytes().utf8_chunks() {
-        text.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "\\x{byte:02X}");
-        }
-    }
-    text
 }
 
 /// Compares runs of digits by their value, all else letter by letter.

@@ -1,6 +1,7 @@
 //! Motion JPEG: pictures one after another, whatever lies between them: padding, the headers and boundaries of a
 //! multipart stream, the rest of a picture that was cut.
 
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub struct Mjpeg {
     picture: Vec<u8>,
     scratch: Scratch,
     next: u64,
-    name: String,
+    name: OsString,
 }
 
 impl Mjpeg {
@@ -36,7 +37,7 @@ impl Mjpeg {
             picture: Vec::new(),
             scratch: Scratch::default(),
             next: 0,
-            name: String::new(),
+            name: OsString::new(),
         }
     }
 
@@ -78,7 +79,7 @@ impl Source for Mjpeg {
         Ok(true)
     }
 
-    fn name(&self) -> &str {
+    fn name(&self) -> &OsStr {
         &self.name
     }
 }

@@ -4,8 +4,6 @@
 //! same numbers, in whatever order frames are asked for. Different seeds are different patients: another anatomy,
 //! complexion, set of polyps, way of steering, shape of picture and border.
 //!
-//! To write frames and masks to a folder, see [`write_folder`].
-//!
 //! | module | job |
 //! |---|---|
 //! | `anatomy` | the wall's shape |
@@ -30,7 +28,7 @@ mod tube;
 
 use std::time::Duration;
 
-pub use source::{Synthetic, write_folder};
+pub use source::Synthetic;
 
 use crate::frame::{Frame, FrameNumber, Timestamp};
 

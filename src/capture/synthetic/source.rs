@@ -1,11 +1,10 @@
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::{Canvas, Colon, FPS, Mask};
 use crate::capture::{Source, name_by_number};
-use crate::fault::Fault;
 use crate::frame::{Frame, FrameNumber, Timestamp};
 
 /// The rendered endoscope as a camera.
@@ -18,7 +17,7 @@ pub struct Synthetic {
     limit: Option<u64>,
     paced: bool,
     start: Option<Instant>,
-    name: String,
+    name: OsString,
 }
 
 impl Synthetic {
@@ -33,7 +32,7 @@ impl Synthetic {
             limit: None,
             paced: false,
             start: None,
-            name: String::new(),
+            name: OsString::new(),
         }
     }
 
@@ -82,7 +81,7 @@ impl Source for Synthetic {
         Ok(true)
     }
 
-    fn name(&self) -> &str {
+    fn name(&self) -> &OsStr {
         &self.name
     }
 
@@ -93,39 +92,4 @@ impl Source for Synthetic {
     fn truth(&self) -> Option<&Mask> {
         Some(&self.truth)
     }
-}
-
-/// Writes frames `numbers` to `folder/images/frame-000123.png` and their masks to `folder/masks/`, 0 or 255.
-///
-/// ```no_run
-/// use polyp_edge::capture::synthetic::{Colon, write_folder};
-/// write_folder(&Colon::new(640, 480, 7), (0..300).step_by(10), "demo".as_ref())?;
-/// # Ok::<(), anyhow::Error>(())
-/// ```
-pub fn write_folder(colon: &Colon, numbers: impl IntoIterator<Item = u64>, folder: &Path) -> Result<()> {
-    let (images, masks) = (folder.join("images"), folder.join("masks"));
-    for folder in [&images, &masks] {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Fault::io(format!("cannot make the folder {}: {error}", folder.display())))?;
-    }
-    let (mut canvas, mut mask, mut name) = (Canvas::default(), Mask::default(), String::new());
-    let mut frame = Frame::black(colon.width_px(), colon.height_px());
-    for number in numbers {
-        colon.render_into(number, &mut canvas, &mut frame, &mut mask);
-        name_by_number(number, &mut name);
-        name.push_str(".png");
-        let save = |folder: &Path, pixels: &[u8], colour| {
-            let (path, partial) = (folder.join(&name), folder.join(format!(".{name}.partial")));
-            let (width, height) = (mask.width as u32, mask.height as u32);
-            image::save_buffer_with_format(&partial, pixels, width, height, colour, image::ImageFormat::Png)
-                .and_then(|()| Ok(std::fs::rename(&partial, &path)?))
-                .map_err(|error| {
-                    let _ = std::fs::remove_file(&partial);
-                    Fault::io(format!("cannot write {}: {error}", path.display()))
-                })
-        };
-        save(&images, frame.pixels(), image::ExtendedColorType::Rgb8)?;
-        save(&masks, &mask.pixels, image::ExtendedColorType::L8)?;
-    }
-    Ok(())
 }

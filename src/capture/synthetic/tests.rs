@@ -4,7 +4,6 @@ use super::dice::{Vec3, scale, sin_turns};
 use super::raster::{Corner, Lens, Target};
 use super::*;
 use crate::capture::Source;
-use crate::capture::replay::folder::Folder;
 
 #[test]
 fn pictures_depend_on_seed_and_number_alone() {
@@ -197,23 +196,4 @@ fn a_paced_camera_keeps_its_rate_and_leaves_out_what_it_missed() {
     while camera.read(&mut frame).unwrap() {}
     assert!(frame.number.0 < 40);
     assert!(!camera.read(&mut frame).unwrap());
-}
-
-#[test]
-fn a_folder_of_rendered_frames_reads_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let colon = Colon::new(64, 48, 2);
-    write_folder(&colon, [3, 30, 300], folder.path()).unwrap();
-    let mut images = Folder::open(&folder.path().join("images")).unwrap();
-    let mut masks = Folder::open(&folder.path().join("masks")).unwrap();
-    for number in [3, 30, 300] {
-        let (frame, mask) = colon.render(number);
-        assert_eq!(images.next().unwrap().unwrap().pixels(), frame.pixels());
-        assert_eq!(images.name(), format!("frame-{number:06}"));
-        let stored = masks.next().unwrap().unwrap();
-        assert!(stored.pixels().chunks_exact(3).map(|pixel| pixel[0]).eq(mask.pixels.iter().copied()));
-    }
-    assert!(images.next().unwrap().is_none());
-    let blocked = folder.path().join("images/frame-000003.png");
-    assert!(write_folder(&colon, [1], &blocked).is_err());
 }

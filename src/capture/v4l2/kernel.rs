@@ -288,7 +288,7 @@ pub struct Timings {
 }
 
 impl Timings {
-    /// Pictures (or fields) a second; `None` if the timings make no sense.
+    /// Pictures (or fields) a second; `None` if the timings are impossible.
     pub fn rate_hz(&self) -> Option<f64> {
         let total = |active: u32, blanking: [u32; 3]| {
             blanking.iter().map(|&part| u64::from(part)).sum::<u64>() + u64::from(active)

@@ -21,7 +21,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Errors: what about the format makes no sense, one line.
+    /// Errors: what is impossible about the format, one line.
     pub fn new(granted: &Format, colour: Colour) -> Result<Layout, String> {
         let fourcc = granted.fourcc;
         let format =

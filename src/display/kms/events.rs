@@ -47,7 +47,7 @@ impl Clocks {
         Clocks { now: Instant::now(), monotonic: Duration::new(seconds, time.tv_nsec as u32) }
     }
 
-    /// A driver's time. Drivers predict when scan-out begins: a time may lie a little ahead. One that makes no sense
+    /// A driver's time. Drivers predict when scan-out begins: a time may lie a little ahead. One that is impossible
     /// becomes that of reading.
     pub fn instant(&self, time: Duration) -> Instant {
         const PLAUSIBLE: Duration = Duration::from_secs(1);

@@ -64,7 +64,7 @@ impl Mode {
         self.0.flags & drm_ffi::DRM_MODE_FLAG_INTERLACE != 0
     }
 
-    /// Pictures a second (fields, if interlaced), from the pixel clock; 0 if the timings make no sense.
+    /// Pictures a second (fields, if interlaced), from the pixel clock; 0 if the timings are impossible.
     pub fn refresh_hz(&self) -> f64 {
         let pixels = f64::from(self.0.htotal) * f64::from(self.0.vtotal);
         if pixels == 0.0 {

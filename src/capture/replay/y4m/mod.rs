@@ -2,6 +2,7 @@
 
 mod header;
 
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub struct Y4m {
     /// The planes of one frame.
     samples: Vec<u8>,
     next: u64,
-    name: String,
+    name: OsString,
 }
 
 /// A line without its end, which may be `\n` or `\r\n`.
@@ -87,7 +88,7 @@ impl Y4m {
             header,
             samples: Vec::new(),
             next: 0,
-            name: String::new(),
+            name: OsString::new(),
         })
     }
 
@@ -186,7 +187,7 @@ impl Source for Y4m {
         Ok(true)
     }
 
-    fn name(&self) -> &str {
+    fn name(&self) -> &OsStr {
         &self.name
     }
 }
