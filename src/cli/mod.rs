@@ -16,6 +16,7 @@ mod probe;
 mod replay;
 mod run;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -52,10 +53,18 @@ enum Verb {
     Doctor(doctor::Arguments),
 }
 
-/// Parses the command line, runs the verb, and says how it ended.
+/// Parses the process's command line, runs the verb, and says how it ended.
 pub fn main() -> ExitCode {
     logging::start();
-    let arguments = match Arguments::try_parse() {
+    let code = run_from(std::env::args_os());
+    logging::flush(LAST_LINES_WITHIN);
+    code
+}
+
+/// As [`main`] with other arguments, the program's name first: for programs that embed this one. Log lines go to whatever
+/// logger there is.
+pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => return not_understood("polyp-edge", &error),
     };
@@ -69,12 +78,10 @@ pub fn main() -> ExitCode {
         Verb::Probe(arguments) => probe::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
     };
-    let code = match &outcome {
+    match &outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fault::report("polyp-edge", error),
-    };
-    logging::flush(LAST_LINES_WITHIN);
-    code
+    }
 }
 
 /// What a program says of arguments that it did not take: help and version as they are; an error as one line, exit 2.

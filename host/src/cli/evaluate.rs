@@ -1,15 +1,17 @@
 //! `polyp-host evaluate --model BUNDLE --list LIST`: scores as the cart runs the model; with `--run`, a teacher's.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use polyp_edge::bundle::Bundle;
 use polyp_edge::fault::Fault;
 use serde::Serialize;
 
 use super::{finetune, measure};
-use crate::data::lists::{data_folder, read_list};
-use crate::evaluate::{Cart, Float, Scorer, default_threads, list_name, measure_list, score_list};
+use crate::data::lists::{Sample, data_folder, read_list};
+use crate::evaluate::{
+    Cart, Float, Scorer, default_threads, in_parallel, list_name, measure_list, score_list,
+};
 use crate::metrics::Summary;
 use crate::{device, failures, files};
 
@@ -32,6 +34,9 @@ pub struct Arguments {
     /// Also write each probability map, FOLDER/dataset/stem.png, for `measure`.
     #[arg(long, value_name = "FOLDER")]
     maps: Option<PathBuf>,
+    /// Also write the mask that the cart would show of each picture, FOLDER/dataset/stem.png.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "run")]
+    masks: Option<PathBuf>,
     /// Also draw the worst frames of each list, FOLDER/list-01.png and so on: the frame, and beside it the truth's edge in
     /// green and the cart's in red.
     #[arg(long, value_name = "FOLDER", conflicts_with = "run")]
@@ -149,6 +154,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         if let Some(folder) = &arguments.maps {
             measure_list(&name, &samples, threads, || Cart::new(&onnx), rule, Some(folder))?;
         }
+        if let Some(folder) = &arguments.masks {
+            write_masks(folder, &samples, threads, || Scorer::new(Cart::new(&onnx)?, decision, rule))?;
+        }
         if let Some(folder) = &arguments.failures {
             let mut scorer = Scorer::new(Cart::new(&onnx)?, decision, rule)?;
             for (rank, index) in failures::worst(&scores, arguments.worst).into_iter().enumerate() {
@@ -178,6 +186,31 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         true => println!("{}", serde_json::to_string(&report)?),
         false => print_table(&report),
     }
+    Ok(())
+}
+
+/// Writes what the cart would show of each sample as `folder/dataset/stem.png`: 0 and 255, at the picture's size.
+fn write_masks(
+    folder: &Path,
+    samples: &[Sample],
+    threads: usize,
+    scorer: impl Fn() -> anyhow::Result<Scorer<Cart>> + Sync,
+) -> anyhow::Result<()> {
+    in_parallel(samples, threads, scorer, |scorer, sample| {
+        let frame = sample.read_image()?;
+        let (width, height) = (frame.width_px() as u32, frame.height_px() as u32);
+        let (mask, _) = scorer.mask(&frame)?;
+        let mut png = std::io::Cursor::new(Vec::new());
+        image::write_buffer_with_format(
+            &mut png,
+            mask,
+            width,
+            height,
+            image::ExtendedColorType::L8,
+            image::ImageFormat::Png,
+        )?;
+        files::write_whole(&folder.join(format!("{}.png", sample.name)), &png.into_inner())
+    })?;
     Ok(())
 }
 
