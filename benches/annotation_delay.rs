@@ -13,9 +13,11 @@ use anyhow::Result;
 use polyp_edge::bundle::Bundle;
 use polyp_edge::display::kms::Road;
 use polyp_edge::engine::{Engine, Options};
+use polyp_edge::field_of_view::Sequence;
 use polyp_edge::frame::PixelFormat;
 use polyp_edge::latency::{self, Stage};
-use polyp_edge::pipeline::{Following, Settings, Walk};
+use polyp_edge::pipeline::Settings;
+use polyp_edge::segment::Segmenter;
 
 fn main() -> Result<()> {
     let frames = live::rendered();
@@ -33,7 +35,7 @@ fn main() -> Result<()> {
         let load = move || {
             let bundle = Bundle::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/first-light"))?;
             let engine = Engine::load(&bundle, &Options { threads, ..Options::default() })?;
-            Walk::new(engine, &bundle.manifest, Following::Video)
+            Segmenter::new(engine, &bundle.manifest, Sequence::Video)
         };
         let run = live::run(buffers, road, Settings::default(), load)?;
         live::line(&format!("Yuyv, {name}: annotation"), &run, Stage::Total);

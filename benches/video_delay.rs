@@ -16,9 +16,11 @@ use anyhow::{Result, bail};
 use polyp_edge::bundle::Bundle;
 use polyp_edge::display::kms::Road;
 use polyp_edge::engine::Engine;
+use polyp_edge::field_of_view::Sequence;
 use polyp_edge::frame::PixelFormat;
 use polyp_edge::latency::Stage;
-use polyp_edge::pipeline::{Following, Segmenter, Settings, Walk};
+use polyp_edge::pipeline::Settings;
+use polyp_edge::segment::{Network, Segmenter};
 
 /// Inference that goes wrong from its hundredth frame on.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +36,7 @@ struct Troubled {
     shapes: [[usize; 4]; 2],
 }
 
-impl Segmenter for Troubled {
+impl Network for Troubled {
     fn input_shape(&self) -> [usize; 3] {
         let [_, channels, height, width] = self.shapes[0];
         [height, width, channels]
@@ -69,7 +71,7 @@ fn main() -> Result<()> {
     for format in [PixelFormat::Yuyv, PixelFormat::Nv12, PixelFormat::Rgb24] {
         for (road, name) in [(Road::Blend, "blended"), (Road::Planes, "overlay on its plane")] {
             let buffers = live::buffers(&frames, format);
-            let load = || -> Result<Walk<Engine>> { bail!("none: the display alone is measured") };
+            let load = || -> Result<Segmenter<Engine>> { bail!("none: the display alone is measured") };
             let run = live::run(buffers, road, Settings::default(), load)?;
             live::line(&format!("{format:?}, {name}"), &run, Stage::VideoDelay);
         }
@@ -79,7 +81,7 @@ fn main() -> Result<()> {
         let load = move || {
             let bundle = Bundle::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/first-light"))?;
             let shapes = [bundle.manifest.input.shape, bundle.manifest.output.shape];
-            Walk::new(Troubled { trouble, runs: 0, shapes }, &bundle.manifest, Following::Video)
+            Segmenter::new(Troubled { trouble, runs: 0, shapes }, &bundle.manifest, Sequence::Video)
         };
         let run = live::run(buffers, Road::Blend, Settings::default(), load)?;
         live::line(&format!("Yuyv, blended; inference {trouble:?}"), &run, Stage::VideoDelay);

@@ -245,12 +245,3 @@ impl Frame {
         self.pixels.clone_from(&other.pixels);
     }
 }
-
-/// A rectangle in pixels: `x..x + width`, `y..y + height`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Rect {
-    pub x: usize,
-    pub y: usize,
-    pub width: usize,
-    pub height: usize,
-}

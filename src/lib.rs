@@ -9,11 +9,13 @@
 //! |---|---|
 //! | [`frame`] | what flows: pixels with their geometry, number and time |
 //! | [`capture`] | where frames come from: live cameras, image folders, MJPEG, Y4M, a rendered endoscope |
-//! | [`field_of_view`] | where the endoscope's picture sits in the frame; the one mapping frame ↔ model |
+//! | [`geometry`] | places and rectangles, and how those of one picture lie in another |
+//! | [`field_of_view`] | where the endoscope's picture sits in the frame |
 //! | [`convert`] | a camera's pixels → RGB |
 //! | [`preprocess`] | frame → u8 tensor |
 //! | [`engine`] | tract with our int8 ops: bundle → plan → quantised logits |
 //! | [`detect`] | logits → mask → regions with outlines |
+//! | [`segment`] | all of that in one: frame → regions and mask |
 //! | [`track`] | the temporal gate: which regions have lasted long enough to be shown |
 //! | [`overlay`] | outlines, glyph and text, as a layer over the picture |
 //! | [`display`] | where pictures go: monitors, image files, video |
@@ -38,6 +40,7 @@ pub mod fault;
 pub mod field_of_view;
 pub mod files;
 pub mod frame;
+pub mod geometry;
 pub mod health;
 pub mod heap;
 pub mod latency;
@@ -47,5 +50,6 @@ mod panics;
 pub mod pipeline;
 pub mod preprocess;
 pub mod score;
+pub mod segment;
 pub mod state;
 pub mod track;

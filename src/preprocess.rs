@@ -5,7 +5,8 @@ use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
-use crate::frame::{Frame, Rect};
+use crate::frame::Frame;
+use crate::geometry::Rect;
 
 /// Makes `[side, side, 3] u8` RGB of a crop. Keeps its buffers from frame to frame.
 pub struct Preprocessor {

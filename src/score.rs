@@ -146,7 +146,7 @@ impl Scorer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::field_of_view::Point;
+    use crate::geometry::Point;
 
     fn mask(boxes: &[(usize, usize, usize)]) -> Mask {
         let mut pixels = vec![0; 100 * 80];

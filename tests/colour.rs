@@ -8,8 +8,8 @@ use polyp_edge::capture::replay::mjpeg::Mjpeg;
 use polyp_edge::capture::replay::y4m::{FFMPEG_COMMAND, Y4m};
 use polyp_edge::display::{self, Scene, Shown, Sink};
 use polyp_edge::fault::{Exit, exit_of};
-use polyp_edge::field_of_view::Placement;
 use polyp_edge::frame::Frame;
+use polyp_edge::geometry::Placement;
 use polyp_edge::overlay::Layer;
 
 /// Rounding to 8 bits on the way there and back.

@@ -501,14 +501,14 @@ fn a_scene_that_fits_nothing_is_skipped() {
     let lent = rig.camera[0].lease();
     let good = rig.kms.place(64, 48);
     let bad = [
-        polyp_edge::field_of_view::Placement { surface: (65, 48), ..good },
-        polyp_edge::field_of_view::Placement { frame: (62, 48), ..good },
-        polyp_edge::field_of_view::Placement {
-            target: polyp_edge::frame::Rect { x: 1, y: 0, width: 64, height: 48 },
+        polyp_edge::geometry::Placement { surface: (65, 48), ..good },
+        polyp_edge::geometry::Placement { frame: (62, 48), ..good },
+        polyp_edge::geometry::Placement {
+            target: polyp_edge::geometry::Rect { x: 1, y: 0, width: 64, height: 48 },
             ..good
         },
-        polyp_edge::field_of_view::Placement {
-            target: polyp_edge::frame::Rect { x: usize::MAX, y: 0, width: 64, height: 48 },
+        polyp_edge::geometry::Placement {
+            target: polyp_edge::geometry::Rect { x: usize::MAX, y: 0, width: 64, height: 48 },
             ..good
         },
     ];

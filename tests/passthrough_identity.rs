@@ -14,9 +14,9 @@ use polyp_edge::capture::live::{BufferId, Lease};
 use polyp_edge::convert;
 use polyp_edge::display::kms::{Kms, ModeWish, Road, Wanted};
 use polyp_edge::display::{Images, PICTURES, Scene, Shown, Sink};
-use polyp_edge::field_of_view::Placement;
 use polyp_edge::files::{Claim, OutputFolder};
 use polyp_edge::frame::{Colour, Matrix, PixelFormat, Range, View};
+use polyp_edge::geometry::Placement;
 use polyp_edge::overlay::{Layer, composed};
 use proptest::prelude::*;
 

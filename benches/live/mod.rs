@@ -18,10 +18,11 @@ use polyp_edge::capture::live::{BufferId, Camera, Counts, Event, Stamp};
 use polyp_edge::capture::synthetic::{Canvas, Colon, DEMO_SEED, Mask};
 use polyp_edge::display::kms::{Kms, ModeWish, Road, Wanted};
 use polyp_edge::display::{Scene, Shown, Sink};
-use polyp_edge::field_of_view::Placement;
 use polyp_edge::frame::{Colour, Frame, Matrix, PixelFormat, Range, Timestamp};
+use polyp_edge::geometry::Placement;
 use polyp_edge::latency::{Histogram, Stage};
-use polyp_edge::pipeline::{self, Feed, Outcome, Segmenter, Settings, Walk};
+use polyp_edge::pipeline::{self, Feed, Outcome, Settings};
+use polyp_edge::segment::{Network, Segmenter};
 
 use gpu::{Abilities, FakeGpu, mode};
 use lent::{Lent, Shape};
@@ -258,11 +259,11 @@ pub struct Run {
 }
 
 /// Runs the pipeline for a while.
-pub fn run<S: Segmenter + Send + 'static>(
+pub fn run<S: Network + Send + 'static>(
     buffers: Vec<Arc<Lent>>,
     road: Road,
     settings: Settings,
-    load: impl Fn() -> Result<Walk<S>> + Send + Sync + 'static,
+    load: impl Fn() -> Result<Segmenter<S>> + Send + Sync + 'static,
 ) -> Result<Run> {
     let monitor = Shared(Arc::new(Mutex::new(Monitor::new(road)?)));
     let settings = Settings { most_time: Some(Duration::from_secs_f64(seconds())), ..settings };

@@ -5,15 +5,17 @@ use std::path::Path;
 
 use anyhow::Context;
 use polyp_edge::bundle::manifest::{
-    Decision, FORMAT_VERSION, FieldOfViewRule, Gate, Golden, Manifest, Provenance, TensorContract,
+    Decision, FORMAT_VERSION, Gate, Golden, Manifest, Provenance, TensorContract,
 };
 use polyp_edge::bundle::{Bundle, MANIFEST, digest};
 use polyp_edge::capture::Mask;
 use polyp_edge::capture::synthetic::Colon;
+use polyp_edge::engine::Engine;
+use polyp_edge::field_of_view::Rule;
 use polyp_edge::frame::Frame;
 
 use crate::card;
-use crate::evaluate::{Cart, Scorer};
+use crate::evaluate::{Scorer, cart_engine};
 use crate::failures;
 use crate::files;
 use crate::graph::{self, INPUT, INPUT_SCALE, INPUT_ZERO_POINT};
@@ -57,8 +59,8 @@ pub struct Description {
 /// Writes the bundle `folder` whole or not at all, and opens it as a cart would. An earlier bundle there is replaced.
 pub fn write(folder: &Path, quantised: &QuantisedGraph, description: &Description) -> anyhow::Result<()> {
     let model = onnx::quantised::to_onnx(quantised)?;
-    let rule = FieldOfViewRule::Find;
-    let mut scorer = Scorer::new(Cart::new(&model)?, &description.decision, rule)?;
+    let rule = Rule::Find;
+    let mut scorer = Scorer::new(cart_engine(&model)?, &description.decision, rule)?;
     let mut contents = BTreeMap::new();
     let golden = golden_frames(&mut scorer, &mut contents)?;
     if let Some(jpeg) = failures(&mut scorer, description.failures)? {
@@ -108,7 +110,7 @@ pub fn write(folder: &Path, quantised: &QuantisedGraph, description: &Descriptio
 
 /// Renders frames, runs the cart's engine on them, and adds both as PNG to the bundle's contents.
 fn golden_frames(
-    scorer: &mut Scorer<Cart>,
+    scorer: &mut Scorer<Engine>,
     contents: &mut BTreeMap<String, Vec<u8>>,
 ) -> anyhow::Result<Vec<Golden>> {
     let (width, height) = GOLDEN_SIZE_PX;
@@ -138,7 +140,7 @@ fn golden_frames(
 }
 
 /// The `count` worst frames of a rendered patient as JPEG; `None` if that is none. Pictures of patients are nobody's to ship.
-fn failures(scorer: &mut Scorer<Cart>, count: usize) -> anyhow::Result<Option<Vec<u8>>> {
+fn failures(scorer: &mut Scorer<Engine>, count: usize) -> anyhow::Result<Option<Vec<u8>>> {
     if count == 0 {
         return Ok(None);
     }

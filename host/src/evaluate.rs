@@ -1,5 +1,4 @@
-//! Scores of a model on lists of images, the pictures going the cart's own way: field of view, preprocessing, network,
-//! decision rules, mask at the picture's size.
+//! Scores of a model on lists of images: the cart's [`Segmenter`] with lists, truth and scores around it.
 
 use std::num::NonZero;
 use std::path::Path;
@@ -8,13 +7,13 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use polyp_edge::bundle::manifest::{Decision, FieldOfViewRule};
+use polyp_edge::bundle::manifest::Decision;
 use polyp_edge::detect::{Detector, Regions};
 use polyp_edge::engine::{self, Engine};
 use polyp_edge::fault::Fault;
-use polyp_edge::field_of_view::{self, Mapping};
-use polyp_edge::frame::{Frame, Rect};
-use polyp_edge::preprocess::Preprocessor;
+use polyp_edge::field_of_view::{Rule, Sequence};
+use polyp_edge::frame::Frame;
+use polyp_edge::segment::{Network, Segmenter};
 use tract_onnx::prelude::*;
 
 use crate::data::bad;
@@ -23,41 +22,19 @@ use crate::measures::{Accumulator, FrameMeasures, Map, Measures};
 use crate::metrics::{FrameScore, Overlap};
 use crate::teacher::{place, write_map};
 
-/// A network that turns `[S, S, 3] u8` pixels into quantised logits.
-pub trait Predictor {
-    /// Height and width of the input in pixels.
-    fn side(&self) -> usize;
-    /// `[H, W, 1]`
-    fn output_shape(&self) -> [usize; 3];
-    /// Scale and zero point of the logits.
-    fn output_quantisation(&self) -> (f32, u8);
-    /// Replaces what `logits` holds.
-    fn predict(&mut self, pixels: &[u8], logits: &mut Vec<u8>) -> anyhow::Result<()>;
+/// A pixel is polyp from a probability of one half on; no region is left out.
+pub const AT_HALF: Decision = Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 };
+
+/// The cart's engine with the bytes of an int8 ONNX file.
+pub fn cart_engine(onnx: &[u8]) -> anyhow::Result<Engine> {
+    Engine::from_onnx(onnx, &engine::Options::default())
 }
 
-/// The cart's engine.
-pub struct Cart(Engine);
-
-impl Cart {
-    pub fn new(onnx: &[u8]) -> anyhow::Result<Self> {
-        Ok(Cart(Engine::from_onnx(onnx, &engine::Options::default())?))
-    }
-}
-
-impl Predictor for Cart {
-    fn side(&self) -> usize {
-        self.0.input_shape()[0]
-    }
-    fn output_shape(&self) -> [usize; 3] {
-        self.0.output_shape()
-    }
-    fn output_quantisation(&self) -> (f32, u8) {
-        self.0.output_quantisation()
-    }
-    fn predict(&mut self, pixels: &[u8], logits: &mut Vec<u8>) -> anyhow::Result<()> {
-        logits.resize(self.output_shape().iter().product(), 0);
-        self.0.run(pixels, logits)
-    }
+/// What a network makes of pixels `[S, S, 3] u8`: its quantised logits.
+pub fn logits(network: &mut impl Network, pixels: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut logits = vec![0; network.output_shape().iter().product()];
+    network.run(pixels, &mut logits)?;
+    Ok(logits)
 }
 
 /// A float ONNX file through tract. Its logits are rounded to 255 steps within ±8, so that the same detector reads them.
@@ -102,9 +79,9 @@ impl Float {
     }
 }
 
-impl Predictor for Float {
-    fn side(&self) -> usize {
-        self.side
+impl Network for Float {
+    fn input_shape(&self) -> [usize; 3] {
+        [self.side, self.side, 3]
     }
     fn output_shape(&self) -> [usize; 3] {
         self.output
@@ -112,65 +89,40 @@ impl Predictor for Float {
     fn output_quantisation(&self) -> (f32, u8) {
         (Self::SCALE, Self::ZERO_POINT)
     }
-    fn predict(&mut self, pixels: &[u8], logits: &mut Vec<u8>) -> anyhow::Result<()> {
+    fn run(&mut self, pixels: &[u8], logits: &mut [u8]) -> anyhow::Result<()> {
         let steps = |logit: f32| (logit / Self::SCALE).round_ties_even() + f32::from(Self::ZERO_POINT);
-        logits.clear();
-        logits.extend(self.logits(pixels)?.into_iter().map(|logit| steps(logit).clamp(0.0, 255.0) as u8));
+        for (stored, logit) in logits.iter_mut().zip(self.logits(pixels)?) {
+            *stored = steps(logit).clamp(0.0, 255.0) as u8;
+        }
         Ok(())
     }
 }
 
-/// Where the endoscope's picture lies, by a bundle's rule.
-pub fn crop(frame: &Frame, rule: FieldOfViewRule) -> Rect {
-    match rule {
-        FieldOfViewRule::Find => field_of_view::find(frame),
-        FieldOfViewRule::WholeFrame => {
-            Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() }
-        }
-    }
-}
-
-/// Scores one image after the other with one predictor.
-pub struct Scorer<P> {
-    predictor: P,
-    rule: FieldOfViewRule,
-    preprocessor: Preprocessor,
-    shown: Detector,
+/// Scores one image after the other with one network.
+pub struct Scorer<N> {
+    segmenter: Segmenter<N>,
     at_half: Detector,
-    pixels: Vec<u8>,
-    logits: Vec<u8>,
+    regions: Regions,
     mask: Vec<u8>,
 }
 
-impl<P: Predictor> Scorer<P> {
-    pub fn new(predictor: P, decision: &Decision, rule: FieldOfViewRule) -> anyhow::Result<Self> {
-        let (scale, zero_point) = predictor.output_quantisation();
-        let bare = Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 };
+impl<N: Network> Scorer<N> {
+    pub fn new(network: N, decision: &Decision, rule: Rule) -> anyhow::Result<Self> {
+        let (scale, zero_point) = network.output_quantisation();
         Ok(Scorer {
-            preprocessor: Preprocessor::new(predictor.side()),
-            pixels: vec![0; 3 * predictor.side() * predictor.side()],
-            shown: Detector::new(decision, scale, zero_point)?,
-            at_half: Detector::new(&bare, scale, zero_point)?,
-            predictor,
-            rule,
-            logits: Vec::new(),
+            segmenter: Segmenter::with(network, decision, rule, Sequence::Stills)?,
+            at_half: Detector::new(&AT_HALF, scale, zero_point)?,
+            regions: Regions::default(),
             mask: Vec::new(),
         })
     }
 
     /// The mask that the cart would show, `[height_px, width_px] u8`, 0 or 255, and the number of regions.
     pub fn mask(&mut self, frame: &Frame) -> anyhow::Result<(&[u8], usize)> {
-        let mapping = self.look(frame)?;
-        let (shape, size) = (self.predictor.output_shape(), (frame.width_px(), frame.height_px()));
-        self.shown.mask(&self.logits, shape, &mapping, size, &mut self.mask)?;
-        let regions = self.shown.detect(&self.logits, shape, &mapping)?.list.len();
-        Ok((&self.mask, regions))
-    }
-
-    /// The regions that the cart would hand to its temporal gate.
-    pub fn regions(&mut self, frame: &Frame) -> anyhow::Result<Regions> {
-        let mapping = self.look(frame)?;
-        self.shown.detect(&self.logits, self.predictor.output_shape(), &mapping)
+        self.segmenter.look(frame)?;
+        self.segmenter.mask_into(&mut self.mask)?;
+        self.segmenter.regions_into(&mut self.regions)?;
+        Ok((&self.mask, self.regions.list.len()))
     }
 
     pub fn score(&mut self, sample: &Sample) -> anyhow::Result<FrameScore> {
@@ -183,29 +135,20 @@ impl<P: Predictor> Scorer<P> {
     pub fn score_frame(&mut self, frame: &Frame, truth: &[u8]) -> anyhow::Result<FrameScore> {
         let (mask, regions) = self.mask(frame)?;
         let overlap = Overlap::of(truth, mask);
-        let mapping = Mapping::new(crop(frame, self.rule), self.predictor.side());
-        let (shape, size) = (self.predictor.output_shape(), (frame.width_px(), frame.height_px()));
-        self.at_half.mask(&self.logits, shape, &mapping, size, &mut self.mask)?;
+        self.segmenter.mask_by(&mut self.at_half, &mut self.mask)?;
         let frame_px = frame.width_px() * frame.height_px();
         Ok(FrameScore { frame_px, overlap, at_half: Overlap::of(truth, &self.mask), regions })
     }
 
     /// The probability of polyp at every pixel, `[height_px, width_px]`; 0 outside the field of view.
     pub fn probabilities(&mut self, frame: &Frame) -> anyhow::Result<Vec<f32>> {
-        self.look(frame)?;
-        let (scale, zero_point) = self.predictor.output_quantisation();
+        self.segmenter.look(frame)?;
+        let (scale, zero_point) = self.segmenter.network().output_quantisation();
         let probability =
             |logit: &u8| 1.0 / (1.0 + (-scale * (f32::from(*logit) - f32::from(zero_point))).exp());
-        let map: Vec<f32> = self.logits.iter().map(probability).collect();
-        Ok(place(&map, self.predictor.output_shape()[0], frame, crop(frame, self.rule)))
-    }
-
-    /// Runs the network on a frame; its logits are kept.
-    fn look(&mut self, frame: &Frame) -> anyhow::Result<Mapping> {
-        let crop = crop(frame, self.rule);
-        self.preprocessor.prepare(frame, crop, &mut self.pixels)?;
-        self.predictor.predict(&self.pixels, &mut self.logits)?;
-        Ok(Mapping::new(crop, self.predictor.side()))
+        let map: Vec<f32> = self.segmenter.logits().iter().map(probability).collect();
+        let low = self.segmenter.network().output_shape()[0];
+        Ok(place(&map, low, frame, self.segmenter.mapping().crop))
     }
 }
 
@@ -252,13 +195,13 @@ pub fn in_parallel<T: Sync, S, R: Send>(
 }
 
 /// Scores a list; `label` stands before the progress bar. Samples that cannot be read are one error for all of them.
-pub fn score_list<P: Predictor>(
+pub fn score_list<N: Network>(
     label: &str,
     samples: &[Sample],
     threads: usize,
-    make: impl Fn() -> anyhow::Result<P> + Sync,
+    make: impl Fn() -> anyhow::Result<N> + Sync,
     decision: &Decision,
-    rule: FieldOfViewRule,
+    rule: Rule,
 ) -> anyhow::Result<Vec<FrameScore>> {
     let bar = progress_bar(label, samples.len());
     let scores = in_parallel(
@@ -277,20 +220,19 @@ pub fn score_list<P: Predictor>(
 
 /// Measures a list by the field's six measures, of maps of probabilities before any decision rule; writes each map as
 /// `maps/dataset/stem.png` if a folder is given.
-pub fn measure_list<P: Predictor>(
+pub fn measure_list<N: Network>(
     label: &str,
     samples: &[Sample],
     threads: usize,
-    make: impl Fn() -> anyhow::Result<P> + Sync,
-    rule: FieldOfViewRule,
+    make: impl Fn() -> anyhow::Result<N> + Sync,
+    rule: Rule,
     maps: Option<&Path>,
 ) -> anyhow::Result<Measures> {
     let bar = progress_bar(label, samples.len());
-    let bare = Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 };
     let measured = in_parallel(
         samples,
         threads,
-        || Scorer::new(make()?, &bare, rule),
+        || Scorer::new(make()?, &AT_HALF, rule),
         |scorer, sample| {
             bar.inc(1);
             let mut measure = || -> anyhow::Result<FrameMeasures> {

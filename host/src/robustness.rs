@@ -2,12 +2,15 @@
 
 use anyhow::{Context, Result};
 use polyp_edge::bundle::digest;
-use polyp_edge::bundle::manifest::{Decision, FieldOfViewRule};
+use polyp_edge::bundle::manifest::Decision;
+use polyp_edge::field_of_view::Rule;
 
 use crate::data::bad;
 use crate::data::disturb::{Disturbance, SEVERITIES};
 use crate::data::lists::Sample;
-use crate::evaluate::{Predictor, Scorer, in_parallel, progress_bar};
+use polyp_edge::segment::Network;
+
+use crate::evaluate::{Scorer, in_parallel, progress_bar};
 use crate::metrics::FrameScore;
 
 /// A frame as it is, or disturbed in a severity.
@@ -30,15 +33,15 @@ impl Disturbed {
 
 /// For each job, each sample's score. A frame is disturbed alike whenever and by whomever it is asked for with one `seed`.
 #[expect(clippy::too_many_arguments)]
-pub fn disturbed_scores<P: Predictor>(
+pub fn disturbed_scores<N: Network>(
     label: &str,
     samples: &[Sample],
     jobs: &[Disturbed],
     seed: u64,
     threads: usize,
-    make: impl Fn() -> Result<P> + Sync,
+    make: impl Fn() -> Result<N> + Sync,
     decision: &Decision,
-    rule: FieldOfViewRule,
+    rule: Rule,
 ) -> Result<Vec<Vec<FrameScore>>> {
     let bar = progress_bar(label, samples.len());
     let seed_of = |sample: &Sample| {

@@ -14,14 +14,15 @@ use polyp_edge::bundle::digest;
 use polyp_edge::bundle::manifest::{Decision, Gate, Provenance};
 use polyp_edge::engine::{Engine, Options};
 use polyp_edge::fault::{Exit, Fault};
-use polyp_edge::preprocess::Preprocessor;
+use polyp_edge::field_of_view::{Locator, Rule, Sequence};
+use polyp_edge::segment::Input;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{self, Description};
 use crate::data::bad;
 use crate::data::lists::{Sample, read_list};
 use crate::data::split::hold_back;
-use crate::evaluate::{Cart, Predictor, in_parallel};
+use crate::evaluate::{cart_engine, in_parallel, logits};
 use crate::graph::execute::Activation;
 use crate::graph::{Graph, Shape as TensorShape};
 use crate::quantize::QuantisedGraph;
@@ -131,7 +132,8 @@ fn judge(plan: &Plan, shape: &Shape, config: &TrainConfig) -> Result<Judged> {
         on_frontier: false,
     };
     let first = samples.first().context("no frame is held back")?;
-    let pixels = held_back::prepare(first, &mut Preprocessor::new(config.network.input_side))?.pixels;
+    let mut input = Input::new(config.network.input_side, Locator::new(Rule::Find, Sequence::Stills));
+    let pixels = held_back::prepare(first, &mut input)?.pixels;
     Ok(Judged { row, engine, pixels })
 }
 
@@ -153,8 +155,8 @@ fn quantise_and_score(
     let frames: Vec<HeldBack> = bad::none(in_parallel(
         samples,
         plan.threads,
-        || Ok(Preprocessor::new(graph.input_side)),
-        |preprocessor, sample| Ok(held_back::prepare(sample, preprocessor)),
+        || Ok(Input::new(graph.input_side, Locator::new(Rule::Find, Sequence::Stills))),
+        |input, sample| Ok(held_back::prepare(sample, input)),
     )?)?;
     let few: Vec<&HeldBack> = frames.iter().step_by((frames.len() / 32).max(1)).collect();
     let pixels: Vec<Vec<u8>> = few.iter().map(|frame| frame.pixels.clone()).collect();
@@ -166,10 +168,9 @@ fn quantise_and_score(
     let logits = in_parallel(
         &frames,
         plan.threads,
-        || Cart::new(&model),
+        || cart_engine(&model),
         |cart, frame| {
-            let mut stored = Vec::new();
-            cart.predict(&frame.pixels, &mut stored)?;
+            let stored = logits(cart, &frame.pixels)?;
             let ([height, width, _], (scale, zero)) = (cart.output_shape(), cart.output_quantisation());
             let data = stored.iter().map(|v| scale * (f32::from(*v) - f32::from(zero))).collect();
             Ok(Activation { shape: TensorShape { channels: 1, height, width }, data })

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use polyp_edge::bundle::digest;
-use polyp_edge::bundle::manifest::{Decision, FieldOfViewRule};
+use polyp_edge::bundle::manifest::Decision;
 use polyp_edge::fault::Fault;
+use polyp_edge::field_of_view::Rule;
 use serde::Serialize;
 
 use crate::data::disturb::Disturbance;
@@ -117,16 +118,8 @@ pub fn judge(graph: &Graph, label: &str, samples: &[Sample], threads: usize) -> 
     let onnx = onnx::float::to_onnx(graph)?;
     let bare = Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 };
     let jobs = Disturbed::at(SEVERITY);
-    let scores = disturbed_scores(
-        label,
-        samples,
-        &jobs,
-        1,
-        threads,
-        || Float::new(&onnx),
-        &bare,
-        FieldOfViewRule::Find,
-    )?;
+    let scores =
+        disturbed_scores(label, samples, &jobs, 1, threads, || Float::new(&onnx), &bare, Rule::Find)?;
     let dice: Vec<f64> = scores.iter().map(|of_job| Summary::of(of_job).dice).collect();
     let (plain, disturbed) = dice.split_first().context("no scores")?;
     let score = Score { plain: *plain, disturbed: disturbed.iter().sum::<f64>() / disturbed.len() as f64 };

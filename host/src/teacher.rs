@@ -6,9 +6,10 @@ use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor};
 use indicatif::{ProgressBar, ProgressStyle};
 use polyp_edge::fault::Fault;
-use polyp_edge::field_of_view;
-use polyp_edge::frame::{Frame, Rect};
-use polyp_edge::preprocess::Preprocessor;
+use polyp_edge::field_of_view::{Locator, Rule, Sequence};
+use polyp_edge::frame::Frame;
+use polyp_edge::geometry::Rect;
+use polyp_edge::segment::Input;
 use rayon::prelude::*;
 
 use crate::data::lists::Sample;
@@ -121,15 +122,12 @@ impl Teacher {
     pub fn maps(&self, frames: &[&Frame]) -> Result<Vec<Vec<f32>>> {
         let side = self.side();
         let plane = side * side;
-        let mut preprocessor = Preprocessor::new(side);
+        let rule = if self.crops() { Rule::Find } else { Rule::WholeFrame };
+        let mut input = Input::new(side, Locator::new(rule, Sequence::Stills));
         let (mut pixels, mut crops) = (Vec::with_capacity(3 * plane * frames.len()), Vec::new());
-        let mut interleaved = vec![0; 3 * plane];
         for frame in frames {
-            let crop = match self.crops() {
-                true => field_of_view::find(frame),
-                false => Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() },
-            };
-            preprocessor.prepare(frame, crop, &mut interleaved)?;
+            let crop = input.prepare(frame)?.crop;
+            let interleaved = input.pixels();
             pixels.extend((0..3).flat_map(|c| interleaved.iter().skip(c).step_by(3).map(|v| f32::from(*v))));
             crops.push(crop);
         }

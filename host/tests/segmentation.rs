@@ -3,9 +3,18 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
+use polyp_edge::bundle::Bundle;
 use polyp_edge::capture::synthetic::Colon;
+use polyp_edge::detect::Regions;
+use polyp_edge::field_of_view::Sequence;
+use polyp_edge::frame::Frame;
+use polyp_edge::score::Scorer;
+use polyp_edge::segment::Segmenter;
+use polyp_edge::track::{Gate, Rule, Shown};
 use polyp_host::data::lists::{data_folder, read_list};
+use polyp_host::evaluate::cart_engine;
 
 /// Real pictures of each list; more of them are compared by POLYP_SEGMENTATION_FRAMES.
 const LISTS: [&str; 6] = [
@@ -148,4 +157,43 @@ fn replay_and_evaluate_give_the_same_masks_of_rendered_frames() {
 fn replay_and_evaluate_give_the_same_masks_of_real_pictures() {
     let Some(pictures) = Pictures::real() else { return };
     masks_agree(&pictures, "lite");
+}
+
+/// What a rendered video's regions are worth by `run`, in step with its frames, and by the cart's parts as `flicker` has them.
+#[test]
+fn run_and_the_workstation_show_the_same_regions_of_a_video() {
+    const VIDEO: &str = "seed=18,size=480x384,frames=120";
+    let folder = tempfile::tempdir().unwrap();
+    let (at, model) = (folder.path(), bundle("first-light").canonicalize().unwrap());
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../boards/base.toml");
+    std::fs::copy(base, at.join("base.toml")).unwrap();
+    let profile = format!(
+        "name = \"test\"\ninherits = \"base\"\n[model]\nbundle = {model:?}\n[camera]\nsource = \"synthetic:{VIDEO}\"\n\
+         rate_hz = 0.0\n[pipeline]\nlock_step = true\n[display]\nkind = \"images\"\nevery_frames = 1000\nfolder = {:?}\n",
+        at.join("out")
+    );
+    std::fs::write(at.join("test.toml"), profile).unwrap();
+    let arguments: [OsString; 4] =
+        ["polyp-edge".into(), "run".into(), "--board".into(), at.join("test.toml").into()];
+    assert_eq!(polyp_edge::cli::run_from(arguments), std::process::ExitCode::SUCCESS);
+    let text = std::fs::read(at.join("out/score.json")).unwrap();
+    let run: serde_json::Value = serde_json::from_slice(&text).unwrap();
+
+    let bundle = Bundle::open(&model).unwrap();
+    let engine = cart_engine(bundle.model()).unwrap();
+    let mut segmenter = Segmenter::new(engine, &bundle.manifest, Sequence::Video).unwrap();
+    let mut gate = Gate::new(&Rule::of(bundle.manifest.gate));
+    let (mut regions, mut shown, mut scorer) = (Regions::default(), Shown::default(), Scorer::default());
+    let mut source = polyp_edge::capture::open(&format!("synthetic:{VIDEO}")).unwrap();
+    let mut frame = Frame::black(1, 1);
+    while source.read(&mut frame).unwrap() {
+        segmenter.look(&frame).unwrap();
+        segmenter.regions_into(&mut regions).unwrap();
+        gate.update(&regions.list, Instant::now(), &mut shown);
+        scorer.add(source.truth().unwrap(), shown.list());
+    }
+    let expected = serde_json::to_value(scorer.report()).unwrap();
+    assert_eq!(run, expected);
+    assert_eq!(expected["frames"], 120);
+    assert!(expected["hits"].as_u64() > Some(10), "{expected}");
 }

@@ -19,7 +19,7 @@ use toml::de::{DeTable, DeValue};
 use crate::fault::Fault;
 
 pub use profile::{
-    Camera, Display, DisplayKind, FieldOfView, FieldOfViewRule, Gate, ModeWish, Model, Overlay, Pipeline,
+    Camera, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, ModeWish, Model, Overlay, Pipeline,
     Profile, Road, Stop, Wrong,
 };
 

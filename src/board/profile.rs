@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::field_of_view::Rule;
 use crate::frame::PixelFormat;
+use crate::geometry::Rect;
 use crate::overlay::Style;
 
 /// A resolved profile. All fields must be there; `base.toml` has most of them.
@@ -48,14 +50,28 @@ pub struct Camera {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldOfView {
-    pub rule: FieldOfViewRule,
+    pub rule: FieldOfViewWish,
     /// With `fixed`: left, top, width, height in the camera's pixels. Sides 16..=4096.
     pub rect_px: Option<[usize; 4]>,
 }
 
+impl FieldOfView {
+    /// `None`: the bundle's rule.
+    pub fn rule(&self) -> Option<Rule> {
+        match (self.rule, self.rect_px) {
+            (FieldOfViewWish::Find, _) => Some(Rule::Find),
+            (FieldOfViewWish::WholeFrame, _) => Some(Rule::WholeFrame),
+            (FieldOfViewWish::Fixed, Some([x, y, width, height])) => {
+                Some(Rule::Fixed(Rect { x, y, width, height }))
+            }
+            (FieldOfViewWish::Bundle | FieldOfViewWish::Fixed, _) => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum FieldOfViewRule {
+pub enum FieldOfViewWish {
     /// As the bundle says.
     Bundle,
     /// Looked for.
@@ -239,10 +255,10 @@ impl Profile {
             return wrong("camera.rate_hz", "is 0, but a live camera needs a rate from 1 to 240");
         }
         match (self.field_of_view.rule, self.field_of_view.rect_px) {
-            (FieldOfViewRule::Fixed, None) => {
+            (FieldOfViewWish::Fixed, None) => {
                 return wrong("field_of_view.rect_px", "is missing, but rule = \"fixed\" needs it");
             }
-            (FieldOfViewRule::Fixed, Some([left, top, width, height])) => {
+            (FieldOfViewWish::Fixed, Some([left, top, width, height])) => {
                 for (side, least) in [(left, 0), (top, 0), (width, 16), (height, 16)] {
                     within("field_of_view.rect_px", side, least..=4096)?;
                 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::field_of_view::Rule;
+
 /// The version of the manifest's own format that this program reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 
@@ -20,7 +22,7 @@ pub struct Manifest {
     pub model: String,
     pub input: TensorContract,
     pub output: TensorContract,
-    pub field_of_view: FieldOfViewRule,
+    pub field_of_view: Rule,
     pub decision: Decision,
     pub gate: Gate,
     /// One at least: with them a cart checks that the model runs as it should.
@@ -40,15 +42,6 @@ pub struct TensorContract {
     pub shape: [usize; 4],
     pub scale: f32,
     pub zero_point: u8,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq)]
-#[serde(rename_all = "kebab-case")]
-pub enum FieldOfViewRule {
-    /// The endoscope's picture is looked for inside black borders and text, and cropped to.
-    Find,
-    /// The whole frame is the picture.
-    WholeFrame,
 }
 
 /// How logits become regions.

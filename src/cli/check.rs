@@ -9,7 +9,8 @@ use crate::board::{Board, DisplayKind};
 use crate::bundle::Bundle;
 use crate::bundle::manifest;
 use crate::engine::{Engine, Options};
-use crate::pipeline::{Following, Walk};
+use crate::field_of_view::Sequence;
+use crate::segment::Segmenter;
 use crate::track::Rule;
 
 /// Checks a board profile and the bundle that it names: every value and range, every file's digest, that the model
@@ -49,10 +50,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let options = Options { threads: profile.model.threads, ..Options::default() };
     let engine = Engine::load(&bundle, &options)?;
     let kernels = engine.kernels();
-    let mut walk =
-        Walk::new(engine, &bundle.manifest, Following::Video)?.with_golden(bundle.golden().clone());
+    let mut segmenter =
+        Segmenter::new(engine, &bundle.manifest, Sequence::Video)?.with_golden(bundle.golden().clone());
     let begun = Instant::now();
-    (0..walk.golden_frames()).try_for_each(|index| walk.check(index))?;
+    (0..segmenter.golden_frames()).try_for_each(|index| segmenter.check(index))?;
     let golden_ms = begun.elapsed().as_secs_f64() * 1e3;
     let gate = match (profile.gate.appear, profile.gate.window) {
         (Some(appear), Some(window)) => manifest::Gate { appear, window },
@@ -79,8 +80,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         model: bundle.manifest.name.clone(),
         model_version: bundle.manifest.model_version.clone(),
         kernels,
-        golden_frames: walk.golden_frames(),
-        golden_frame_ms: golden_ms / walk.golden_frames().max(1) as f64,
+        golden_frames: segmenter.golden_frames(),
+        golden_frame_ms: golden_ms / segmenter.golden_frames().max(1) as f64,
         gate,
         gate_delay_ms: (rate > 0.0).then_some(delay),
     };

@@ -24,11 +24,11 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::bundle::manifest::{FieldOfViewRule, Manifest};
+use crate::bundle::manifest::Manifest;
 use crate::fault::{self, Exit, Fault};
-use crate::frame::Rect;
-use crate::preprocess::Preprocessor;
-use crate::{capture, field_of_view, files, logging};
+use crate::field_of_view::{Locator, Sequence};
+use crate::segment::Input;
+use crate::{capture, files, logging};
 
 /// How long the program waits at its end for whoever reads its log.
 const LAST_LINES_WITHIN: Duration = Duration::from_millis(100);
@@ -128,20 +128,13 @@ pub(crate) fn for_inputs(
     mut work: impl FnMut(&[u8]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut frames = capture::open(source)?;
-    let mut preprocessor = Preprocessor::new(shape[0]);
-    let mut input = vec![0; shape.iter().product()];
+    let mut input = Input::new(shape[0], Locator::new(manifest.field_of_view, Sequence::Stills));
     let mut count = 0;
     while count < most
         && let Some(frame) = frames.next()?
     {
-        let crop = match manifest.field_of_view {
-            FieldOfViewRule::Find => field_of_view::find(&frame),
-            FieldOfViewRule::WholeFrame => {
-                Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() }
-            }
-        };
-        preprocessor.prepare(&frame, crop, &mut input)?;
-        work(&input)?;
+        input.prepare(&frame)?;
+        work(input.pixels())?;
         count += 1;
     }
     Ok(())

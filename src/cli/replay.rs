@@ -14,12 +14,13 @@ use crate::detect::Regions;
 use crate::display::{Images, PICTURES, Scene, Sink, write_png};
 use crate::engine::{Engine, Options};
 use crate::fault::Fault;
-use crate::field_of_view::Placement;
+use crate::field_of_view::Sequence;
 use crate::files::{Claim, Input, OutputFolder, signals};
 use crate::frame::Frame;
+use crate::geometry::Placement;
 use crate::latency::{self, Latencies, Stage, StageReport};
 use crate::overlay::{Layer, Painter, Style};
-use crate::pipeline::{Following, Walk};
+use crate::segment::Segmenter;
 
 /// Runs a model over recorded frames and writes a PNG for each.
 ///
@@ -117,7 +118,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let bundle = Bundle::open(&arguments.model)?;
     let options = Options { threads: usize::from(arguments.threads), ..Options::default() };
     let engine = Engine::load(&bundle, &options)?;
-    let mut walk = Walk::new(engine, &bundle.manifest, Following::EachFrame)
+    let mut segmenter = Segmenter::new(engine, &bundle.manifest, Sequence::Stills)
         .map_err(|error| Fault::data(format!("{}: {error:#}", arguments.model.display())))?;
     let mut source = open(&arguments.source)?;
     let mut writer = Writer::new(arguments)?;
@@ -141,12 +142,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             },
         }
         latencies.record(Stage::Capture, begun.elapsed());
-        walk.regions(&frame, &mut latencies, &mut regions)?;
+        segmenter.regions(&frame, &mut latencies, &mut regions)?;
         frames += 1;
         with_regions += u64::from(!regions.list.is_empty());
         all_regions += regions.list.len() as u64;
         if let Some(folder) = &writer.masks {
-            walk.mask(&frame, &mut writer.mask)?;
+            segmenter.mask_into(&mut writer.mask)?;
             let size = (frame.width_px(), frame.height_px());
             write_png(folder, source.name(), &writer.mask, size.0, size.1, ExtendedColorType::L8)?;
         }

@@ -3,7 +3,7 @@
 //! The grid is extended by two rings. The first repeats the outermost cells at the crop's edge, as the mask does; the
 //! second, in the same place, is outside every region, so that a region cut off by the edge is closed along it.
 
-use crate::field_of_view::Point;
+use crate::geometry::Point;
 
 /// Outlines with fewer points than this are not relaxed: it would shrink them.
 const RELAX_FROM: usize = 12;

@@ -11,8 +11,8 @@ mod regions;
 use anyhow::{Result, ensure};
 
 use crate::bundle::manifest::Decision;
-use crate::field_of_view::{Mapping, Point};
-use crate::frame::Rect;
+use crate::geometry::Rect;
+use crate::geometry::{Mapping, Point};
 
 use contour::Tracer;
 use regions::Labels;

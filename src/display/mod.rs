@@ -24,8 +24,8 @@ pub use written::Written;
 pub use y4m::Y4m;
 
 use crate::capture::live::Lease;
-use crate::field_of_view::Placement;
 use crate::frame::View;
+use crate::geometry::Placement;
 use crate::overlay::Layer;
 
 /// What is to be shown at once: a picture and what lies over it.

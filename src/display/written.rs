@@ -11,8 +11,8 @@ use anyhow::Result;
 use super::images::compose;
 use super::{Scene, Shown, Sink};
 use crate::fault::Fault;
-use crate::field_of_view::Placement;
 use crate::frame::Frame;
+use crate::geometry::Placement;
 use crate::overlay::Layer;
 
 /// Pictures at once: one that is written, and the next.

@@ -2,18 +2,15 @@
 //!
 //! A processor puts the picture of the tip's camera, an octagon or a circle, on black, with patient data, icons and
 //! insets beside it. [`find`] gives the bounding box of the picture itself: the rounded corners stay inside, borders,
-//! text and detached insets do not. [`Steady`] keeps that box still over a video. [`Mapping`] ties the box to the
-//! model's square.
+//! text and detached insets do not. [`Locator`] applies a bundle's or a cart's rule, and keeps the box still over a video.
 
-mod mapping;
-mod placement;
+mod locator;
 mod steady;
 
-pub use mapping::{Mapping, Point};
-pub use placement::Placement;
-pub use steady::Steady;
+pub use locator::{Locator, Rule, Sequence};
 
-use crate::frame::{Frame, Rect};
+use crate::frame::Frame;
+use crate::geometry::Rect;
 
 /// Cells on the frame's longer side, at most.
 const CELLS: usize = 128;
@@ -52,7 +49,7 @@ pub struct Finder {
 
 impl Finder {
     pub fn find(&mut self, frame: &Frame) -> Rect {
-        let whole = Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() };
+        let whole = Rect::whole(frame.width_px(), frame.height_px());
         self.grid.sample(frame);
         let Some(light) = self.grid.light() else { return whole };
         self.open(light.lit_from);
@@ -447,7 +444,7 @@ fn refine(frame: &Frame, grid: &Grid, lit_from: u8, cells: Cells) -> Rect {
         .rev()
         .find(|&y| row_lit(y))
         .map_or(bottom, |y| y + 1);
-    let whole = Rect { x: 0, y: 0, width, height };
+    let whole = Rect::whole(width, height);
     match right > left && bottom > top {
         true => Rect { x: left, y: top, width: right - left, height: bottom - top },
         false => whole,

@@ -195,13 +195,13 @@ fn a_switch_to_a_small_picture_and_back_is_followed() {
     let (mut large, mut small) = (screen(), screen());
     let at_large = put(&mut large, &endoscope(600, 0), 300, 60);
     let at_small = put(&mut small, &endoscope(230, 0), 900, 300);
-    let mut steady = Steady::new();
-    assert!(shared(steady.update(&large), at_large) > 0.9);
+    let mut locator = Locator::new(Rule::Find, Sequence::Video);
+    assert!(shared(locator.locate(&large), at_large) > 0.9);
     for (frame, at, before) in [(&small, at_small, at_large), (&large, at_large, at_small)] {
         for _ in 0..9 {
-            assert!(shared(steady.update(frame), before) > 0.85, "ten frames must agree");
+            assert!(shared(locator.locate(frame), before) > 0.85, "ten frames must agree");
         }
-        let found = steady.update(frame);
+        let found = locator.locate(frame);
         assert!(shared(found, at) > 0.85, "{found:?} instead of {at:?}");
     }
 }

@@ -39,7 +39,7 @@ use crate::fault::Fault;
 
 pub use inputs::Input;
 pub use output::{Claim, OutputFolder, Safety};
-pub use own::{check_own, write_own};
+pub use own::{adopt, check_own, write_own};
 pub use temporary::remove_temporaries;
 
 use temporary::{Replace, Temporary};
@@ -84,6 +84,13 @@ fn write_with_mode(path: &Path, mode: Mode, write: impl FnOnce(&mut File) -> Res
 pub fn make_folder(folder: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| Fault::io(format!("cannot make the folder {}: {error}", folder.display())))
+}
+
+/// That files can be made in a folder. Leaves nothing behind, and removes what a killed run has left.
+pub fn check_writable(folder: &Path) -> std::io::Result<()> {
+    let folder = open_folder(folder)?;
+    sweep_once(&folder);
+    Temporary::create(&Arc::new(folder), Mode::RUSR | Mode::WUSR).map(drop)
 }
 
 fn folder_of(path: &Path) -> &Path {

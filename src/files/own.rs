@@ -3,14 +3,15 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use rustix::fs::{AtFlags, Mode};
+use rustix::fs::{AtFlags, Dir, Mode};
 
-use super::output::{foreign, is_untouched};
-use super::record::{self, Mark};
+use super::output::{foreign, is_plain, is_untouched};
+use super::record::{self, Mark, RECORD};
 use super::temporary::{Replace, Temporary};
 use super::{folder_of, make_folder, open_folder, sweep_once};
 use crate::fault::Fault;
@@ -58,6 +59,28 @@ pub fn check_own(path: &Path, force: bool) -> Result<()> {
         (Ok(opened), Some(name)) if !force && is_foreign(&opened, name) => Err(foreign(folder, name)),
         _ => Ok(()),
     }
+}
+
+/// Takes the files of a folder for this program's own from now on: for one that was copied or restored, when its content
+/// has proved to be this program's.
+///
+/// # Errors
+/// Exit 74 with the folder.
+pub fn adopt(folder: &Path) -> Result<()> {
+    let all = || -> Result<()> {
+        let opened = open_folder(folder)?;
+        let known = record::read(&opened);
+        for entry in Dir::read_from(&opened)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            let is_ours = !is_plain(name) || name == RECORD || is_untouched(&opened, name, &known);
+            if let Some(mark) = Mark::at(&opened, name).filter(|_| !is_ours) {
+                record::append(&opened, name, mark)?;
+            }
+        }
+        Ok(())
+    };
+    all().map_err(|error| Fault::io(format!("cannot write to the folder {}: {error:#}", folder.display())))
 }
 
 /// Devices, such as `/dev/null`, are foreign too.

@@ -202,6 +202,9 @@ fn only_files_of_this_programs_own_are_replaced_again_and_again() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "theirs");
     write("5", true).unwrap();
     write("6", false).unwrap();
+    std::fs::write(&path, "restored from a copy").unwrap();
+    adopt(&at).unwrap();
+    write("6", false).unwrap();
     // A write that fails keeps what was there.
     assert_eq!(exit_of(&write_own(&path, false, |_| anyhow::bail!("full")).unwrap_err()), Exit::Io);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "6");

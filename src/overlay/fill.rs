@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::field_of_view::Point;
+use crate::geometry::Point;
 
 /// Finds which pixels' centres lie inside a closed polygon (even-odd). Keeps its buffer.
 #[derive(Default)]

@@ -11,7 +11,7 @@ pub use fill::Filler;
 pub use layer::{Layer, composed};
 
 use crate::detect::Region;
-use crate::field_of_view::{Placement, Point};
+use crate::geometry::{Placement, Point};
 
 use stroke::Stroke;
 

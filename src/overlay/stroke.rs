@@ -1,7 +1,7 @@
 //! Anti-aliased closed lines: each pixel is blended once, by its distance from the line.
 
 use super::Layer;
-use crate::field_of_view::Point;
+use crate::geometry::Point;
 
 /// The casing: what keeps a bright line visible on bright mucosa.
 const CASING: [u8; 3] = [0, 20, 20];

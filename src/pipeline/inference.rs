@@ -10,17 +10,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::PATIENCE;
 use super::frames::{Captured, Found, Origin};
 use super::mailbox::{Letter, Mailbox};
 use super::progress::Progress;
 use super::shared::{Assistance, Boxes};
-use super::{PATIENCE, Segmenter, Walk};
 use crate::convert;
 use crate::detect::{MAX_REGIONS, Region, Regions};
 use crate::fault::{Exit, Fault, one_line, panic_text};
-use crate::frame::{Frame, Rect};
+use crate::frame::Frame;
+use crate::geometry::Rect;
 use crate::heap;
 use crate::latency::{Latencies, Stage};
+use crate::segment::{Network, Segmenter};
 use crate::state::Reason;
 use crate::track::{Gate, Rule};
 
@@ -35,27 +37,27 @@ const PLAUSIBLE_FRAMES: u32 = 15;
 /// After a gap this long in the frames, what the gate remembers is of another scene.
 const GATE_FORGETS: Duration = Duration::from_millis(500);
 
-/// A walk on its way to the thread that is in charge.
-pub(super) struct NewWalk<S>(pub Walk<S>);
+/// A segmenter on its way to the thread that is in charge.
+pub(super) struct NewSegmenter<S>(pub Segmenter<S>);
 
-impl<S> Letter for NewWalk<S> {}
+impl<S> Letter for NewSegmenter<S> {}
 
-/// Makes a walk and tests it.
+/// Makes a segmenter and tests it.
 ///
 /// # Errors
 /// What kept it from being made, or exit 65 if a golden frame does not come out as it must; a panic counts as an error.
-pub fn tested<S: Segmenter>(load: impl FnOnce() -> Result<Walk<S>>) -> Result<Walk<S>> {
+pub fn tested<S: Network>(load: impl FnOnce() -> Result<Segmenter<S>>) -> Result<Segmenter<S>> {
     guarded(|| {
-        let mut walk = load()?;
-        (0..walk.golden_frames()).try_for_each(|index| walk.check(index))?;
-        Ok(walk)
+        let mut segmenter = load()?;
+        (0..segmenter.golden_frames()).try_for_each(|index| segmenter.check(index))?;
+        Ok(segmenter)
     })
 }
 
 /// Looks at frames as long as the thread's generation is in charge and the pipeline goes on; gives how long the stages took.
-pub(super) fn work<S: Segmenter>(
+pub(super) fn work<S: Network>(
     boxes: &Boxes,
-    walks: &Mailbox<NewWalk<S>>,
+    segmenters: &Mailbox<NewSegmenter<S>>,
     progress: &Progress,
     generation: u64,
 ) -> Latencies {
@@ -65,16 +67,16 @@ pub(super) fn work<S: Segmenter>(
     let mut latencies = Latencies::default();
     while in_charge() {
         progress.alive();
-        // Frames wait for the first walk, a walk is exchanged between two frames.
+        // Frames wait for the first segmenter, a segmenter is exchanged between two frames.
         let next = match looking {
-            None => walks.take(PATIENCE),
-            Some(_) => walks.try_take(),
+            None => segmenters.take(PATIENCE),
+            Some(_) => segmenters.try_take(),
         };
-        if let Some(NewWalk(walk)) = next {
+        if let Some(NewSegmenter(segmenter)) = next {
             // The old one goes first, and its cores with it.
             drop(looking.take());
             let _ = everywhere.map(|cores| rustix::thread::sched_setaffinity(None, &cores));
-            looking = Some(Looking::new(walk, boxes));
+            looking = Some(Looking::new(segmenter, boxes));
             heap::give_back();
             boxes.assistance.set(Assistance::Ready);
         }
@@ -100,9 +102,9 @@ pub(super) fn work<S: Segmenter>(
     latencies
 }
 
-/// A walk at work, with what it remembers of the frames before.
+/// A segmenter at work, with what it remembers of the frames before.
 struct Looking<S> {
-    walk: Walk<S>,
+    segmenter: Segmenter<S>,
     gate: Gate,
     rule: Rule,
     seen: u64,
@@ -117,13 +119,13 @@ struct Looking<S> {
     next_check: usize,
 }
 
-impl<S: Segmenter> Looking<S> {
-    fn new(mut walk: Walk<S>, boxes: &Boxes) -> Looking<S> {
-        walk.enter_thread();
+impl<S: Network> Looking<S> {
+    fn new(mut segmenter: Segmenter<S>, boxes: &Boxes) -> Looking<S> {
+        segmenter.enter_thread();
         let settings = boxes.settings.get();
-        let rule = settings.rule(walk.gate());
+        let rule = settings.rule(segmenter.gate());
         Looking {
-            walk,
+            segmenter,
             gate: Gate::new(&rule),
             rule,
             seen: 0,
@@ -148,7 +150,7 @@ impl<S: Segmenter> Looking<S> {
         if let Some(settings) = boxes.settings.newer(&mut self.seen) {
             self.recheck_after = settings.recheck_after;
             self.lock_step = settings.lock_step;
-            let rule = settings.rule(self.walk.gate());
+            let rule = settings.rule(self.segmenter.gate());
             if rule != self.rule {
                 self.rule = rule;
                 self.gate = Gate::new(&rule);
@@ -159,7 +161,7 @@ impl<S: Segmenter> Looking<S> {
         let before = self.last.replace((origin, captured.at));
         if before.is_none_or(|(before, _)| before != origin) {
             self.gate.forget();
-            self.walk.forget();
+            self.segmenter.forget();
             self.doubt = 0;
         } else if !self.lock_step
             && before.is_some_and(|(_, at)| captured.at.saturating_duration_since(at) > GATE_FORGETS)
@@ -174,15 +176,15 @@ impl<S: Segmenter> Looking<S> {
             convert::to_rgb(&lease.view(), &mut self.converted)?;
             latencies.record(Stage::Convert, start.elapsed());
         }
-        if self.checked.elapsed() >= self.recheck_after && self.walk.golden_frames() > 0 {
-            self.walk.check(self.next_check)?;
+        if self.checked.elapsed() >= self.recheck_after && self.segmenter.golden_frames() > 0 {
+            self.segmenter.check(self.next_check)?;
             (self.checked, self.next_check) =
-                (Instant::now(), (self.next_check + 1) % self.walk.golden_frames());
+                (Instant::now(), (self.next_check + 1) % self.segmenter.golden_frames());
         }
         let frame = if is_lent { &self.converted } else { &captured.frame };
-        self.walk.regions(frame, latencies, &mut found.regions)?;
+        self.segmenter.regions(frame, latencies, &mut found.regions)?;
         let start = Instant::now();
-        self.doubt = match is_implausible(&found.regions, self.walk.mapping().crop) {
+        self.doubt = match is_implausible(&found.regions, self.segmenter.mapping().crop) {
             true => PLAUSIBLE_FRAMES,
             false => self.doubt.saturating_sub(1),
         };
@@ -224,16 +226,16 @@ impl Worker {
     ///
     /// # Errors
     /// If there can be no more threads.
-    pub fn start<S: Segmenter + Send + 'static>(
+    pub fn start<S: Network + Send + 'static>(
         boxes: &Arc<Boxes>,
-        walks: &Arc<Mailbox<NewWalk<S>>>,
+        segmenters: &Arc<Mailbox<NewSegmenter<S>>>,
     ) -> std::io::Result<Worker> {
         let progress = Arc::new(Progress::default());
         let generation = boxes.begin_generation(progress.clone());
-        let (boxes, walks, theirs) = (boxes.clone(), walks.clone(), progress.clone());
+        let (boxes, segmenters, theirs) = (boxes.clone(), segmenters.clone(), progress.clone());
         let thread = std::thread::Builder::new()
             .name("inference".into())
-            .spawn(move || work(&boxes, &walks, &theirs, generation))?;
+            .spawn(move || work(&boxes, &segmenters, &theirs, generation))?;
         Ok(Worker { thread, progress })
     }
 }
@@ -241,7 +243,7 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::field_of_view::Point;
+    use crate::geometry::Point;
 
     #[test]
     fn three_large_polyps_are_plausible_and_noise_is_not() {

@@ -35,7 +35,6 @@ mod shared;
 mod supervisor;
 #[cfg(test)]
 mod tests;
-mod walk;
 
 use std::time::{Duration, SystemTime};
 
@@ -43,7 +42,6 @@ use anyhow::Result;
 
 pub use inference::tested;
 pub use supervisor::{Event, Load, Pipeline, run};
-pub use walk::{Following, Placed, Segmenter, Walk};
 
 use crate::bundle::manifest;
 use crate::capture::live::{Camera, Counts};

@@ -13,17 +13,18 @@ use anyhow::Result;
 
 use super::capture::{self, Ended};
 use super::display::{self, Left};
-use super::inference::{self, NewWalk, Worker};
+use super::inference::{self, NewSegmenter, Worker};
 use super::mailbox::Mailbox;
 use super::shared::{Assistance, Boxes, SinkOrder};
-use super::{Feed, Observer, Outcome, Segmenter, Settings, Walk};
+use super::{Feed, Observer, Outcome, Settings};
 use crate::display::Sink;
 use crate::fault::{Exit, Fault, one_line};
 use crate::latency::Latencies;
+use crate::segment::{Network, Segmenter};
 use crate::state::Reason;
 
-/// Makes a walk; called again if the inference thread has to be replaced.
-pub type Load<S> = Arc<dyn Fn() -> Result<Walk<S>> + Send + Sync>;
+/// Makes a segmenter; called again if the inference thread has to be replaced.
+pub type Load<S> = Arc<dyn Fn() -> Result<Segmenter<S>> + Send + Sync>;
 
 /// Inference threads that hang, and are waited for, at most: each keeps its model in memory.
 const MOST_HANGING: usize = 2;
@@ -77,7 +78,7 @@ impl Drop for SetsOnDrop {
 /// A pipeline that runs. Dropping it tells its threads to end.
 pub struct Pipeline<S> {
     boxes: Arc<Boxes>,
-    walks: Arc<Mailbox<NewWalk<S>>>,
+    segmenters: Arc<Mailbox<NewSegmenter<S>>>,
     start: Instant,
     display: Option<JoinHandle<Outcome>>,
     left: Receiver<Left>,
@@ -101,7 +102,7 @@ pub struct Pipeline<S> {
 
 struct Loaded<S> {
     number: u64,
-    walk: Result<Walk<S>>,
+    segmenter: Result<Segmenter<S>>,
 }
 
 impl<S> Drop for Pipeline<S> {
@@ -110,21 +111,21 @@ impl<S> Drop for Pipeline<S> {
     }
 }
 
-impl<S: Segmenter + Send + 'static> Pipeline<S> {
+impl<S: Network + Send + 'static> Pipeline<S> {
     /// Starts the display and the inference thread; without a sink, a feed and a model yet.
     ///
     /// # Errors
     /// 74 if there can be no more threads.
     pub fn start(settings: Settings, mut observer: Box<dyn Observer>) -> Result<Pipeline<S>> {
         let boxes = Arc::new(Boxes::new(settings));
-        let walks = Arc::new(Mailbox::default());
+        let segmenters = Arc::new(Mailbox::default());
         let (to_us, left) = mpsc::channel();
         let theirs = boxes.clone();
         let display = spawn("display", move || display::work(&theirs, &to_us, &mut *observer))?;
-        let worker = Worker::start(&boxes, &walks).map_err(no_thread)?;
+        let worker = Worker::start(&boxes, &segmenters).map_err(no_thread)?;
         Ok(Pipeline {
             boxes,
-            walks,
+            segmenters,
             start: Instant::now(),
             display: Some(display),
             left,
@@ -203,18 +204,18 @@ impl<S: Segmenter + Send + 'static> Pipeline<S> {
         let (number, sender, theirs) = (self.loading, self.loads.0.clone(), load.clone());
         self.load = Some(load);
         spawn("loader", move || {
-            let walk = inference::tested(|| theirs());
+            let segmenter = inference::tested(|| theirs());
             // Nobody waits for it any more.
-            let _ = sender.send(Loaded { number, walk });
+            let _ = sender.send(Loaded { number, segmenter });
         })
         .map(|_| ())
     }
 
     /// Puts a model in charge that has passed its test; `load` makes it again.
-    pub fn adopt(&mut self, walk: Walk<S>, load: Load<S>) {
+    pub fn adopt(&mut self, segmenter: Segmenter<S>, load: Load<S>) {
         self.loading += 1;
         self.load = Some(load);
-        self.walks.put(NewWalk(walk));
+        self.segmenters.put(NewSegmenter(segmenter));
     }
 
     /// Whether a model is in charge, or on its way.
@@ -260,8 +261,8 @@ impl<S: Segmenter + Send + 'static> Pipeline<S> {
         if loaded.number != self.loading {
             return;
         }
-        match loaded.walk {
-            Ok(walk) => self.walks.put(NewWalk(walk)),
+        match loaded.segmenter {
+            Ok(segmenter) => self.segmenters.put(NewSegmenter(segmenter)),
             Err(error) => {
                 self.boxes.assistance.set(Assistance::Lost);
                 self.boxes.lost.put((Reason::Model(one_line(&error)), error));
@@ -305,7 +306,7 @@ impl<S: Segmenter + Send + 'static> Pipeline<S> {
                 }
             }
         }
-        match Worker::start(&self.boxes, &self.walks) {
+        match Worker::start(&self.boxes, &self.segmenters) {
             Ok(worker) => self.worker = Some(worker),
             Err(error) => log::error!("no other inference thread can be started: {error}"),
         }
@@ -408,7 +409,7 @@ impl<S: Segmenter + Send + 'static> Pipeline<S> {
 ///
 /// # Errors
 /// The source's or the display's. That assistance was lost is not an error but in the outcome.
-pub fn run<S: Segmenter + Send + 'static>(
+pub fn run<S: Network + Send + 'static>(
     feed: Feed,
     load: Load<S>,
     sink: Box<dyn Sink>,

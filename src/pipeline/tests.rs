@@ -10,14 +10,17 @@ use anyhow::bail;
 
 use super::*;
 use crate::bundle::GoldenFrame;
-use crate::bundle::manifest::{self, Decision, FieldOfViewRule, Manifest, TensorContract};
+use crate::bundle::manifest::{self, Decision, Manifest, TensorContract};
 use crate::capture::live::{self, Absence, Buffer, BufferId, Lease, Stamp, Why};
 use crate::detect::Regions;
 use crate::display::{Null, Scene, Sink};
 use crate::fault::Fault;
-use crate::frame::{Colour, Frame, FrameNumber, PixelFormat, Plane, Rect, Stride, Timestamp, View};
+use crate::field_of_view::{Rule, Sequence};
+use crate::frame::{Colour, Frame, FrameNumber, PixelFormat, Plane, Stride, Timestamp, View};
+use crate::geometry::Rect;
 use crate::latency::Stage;
 use crate::overlay::Layer;
+use crate::segment::{Network, Segmenter};
 use crate::state::Reason;
 
 const SIDE: usize = 32;
@@ -32,7 +35,7 @@ fn manifest() -> Manifest {
         model: "none".into(),
         input: tensor([1, 3, SIDE, SIDE]),
         output: tensor([1, 1, SIDE / 4, SIDE / 4]),
-        field_of_view: FieldOfViewRule::WholeFrame,
+        field_of_view: Rule::WholeFrame,
         decision: Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 },
         gate: manifest::Gate { appear: 1, window: 1 },
         golden: Vec::new(),
@@ -57,7 +60,7 @@ enum Trouble {
     Rubbish(u64),
 }
 
-impl Segmenter for Fake {
+impl Network for Fake {
     fn input_shape(&self) -> [usize; 3] {
         [SIDE, SIDE, 3]
     }
@@ -135,11 +138,11 @@ fn settings() -> Settings {
     Settings { lock_step: true, ..Settings::default() }
 }
 
-fn walk(trouble: Option<(u64, Trouble)>) -> Result<Walk<Fake>> {
-    Walk::new(Fake { runs: 0, trouble }, &manifest(), Following::Video)
+fn segmenter(trouble: Option<(u64, Trouble)>) -> Result<Segmenter<Fake>> {
+    Segmenter::new(Fake { runs: 0, trouble }, &manifest(), Sequence::Video)
 }
 
-fn loads<S>(load: impl Fn() -> Result<Walk<S>> + Send + Sync + 'static) -> Load<S> {
+fn loads<S>(load: impl Fn() -> Result<Segmenter<S>> + Send + Sync + 'static) -> Load<S> {
     Arc::new(load)
 }
 
@@ -152,7 +155,7 @@ fn never_gone(log: &Shared) {
 }
 
 /// A pipeline that is supervised until it ends or `is_over` says so.
-fn attend<S: Segmenter + Send + 'static>(
+fn attend<S: Network + Send + 'static>(
     pipeline: &mut Pipeline<S>,
     within: Duration,
     mut is_over: impl FnMut() -> bool,
@@ -230,7 +233,7 @@ fn go(
     settings: &Settings,
 ) -> Result<(Outcome, Vec<usize>, Vec<State>)> {
     let log = Shared::default();
-    let load = loads(move || walk(trouble));
+    let load = loads(move || segmenter(trouble));
     let outcome = run(Feed::recorded(source), load, Box::new(Null), settings, &flag(), log.boxed())?;
     Ok((outcome, log.drawn(), log.states()))
 }
@@ -245,7 +248,7 @@ fn in_lock_step_every_frame_is_drawn_with_its_own_result() {
         }
     }
     let scores = Scores::default();
-    let (feed, load) = (Feed::recorded(squares(20)), loads(|| walk(None)));
+    let (feed, load) = (Feed::recorded(squares(20)), loads(|| segmenter(None)));
     let outcome = run(feed, load, Box::new(Null), &settings(), &flag(), Box::new(scores.clone())).unwrap();
     assert_eq!((outcome.captured, outcome.shown, outcome.with_regions, outcome.skipped), (20, 20, 20, 0));
     assert_eq!(outcome.state, State::Assist);
@@ -281,7 +284,7 @@ fn when_inference_fails_the_picture_goes_on() {
 
 #[test]
 fn a_model_that_does_not_load_leaves_the_picture() {
-    let load = loads(|| -> Result<Walk<Fake>> { Err(Fault::data("model.onnx: damaged")) });
+    let load = loads(|| -> Result<Segmenter<Fake>> { Err(Fault::data("model.onnx: damaged")) });
     let feed = Feed::recorded(squares(10));
     let outcome = run(feed, load, Box::new(Null), &settings(), &flag(), Box::new(())).unwrap();
     assert_eq!((outcome.shown, outcome.with_regions), (10, 0));
@@ -293,10 +296,10 @@ fn a_model_that_does_not_load_leaves_the_picture() {
 fn golden() -> GoldenFrame {
     let mut frame = Frame::black(64, 64);
     squares(1).read(&mut frame).unwrap();
-    let mut walk = walk(None).unwrap();
+    let mut segmenter = segmenter(None).unwrap();
     let mut mask = Vec::new();
-    walk.regions(&frame, &mut Latencies::default(), &mut Regions::default()).unwrap();
-    walk.mask(&frame, &mut mask).unwrap();
+    segmenter.regions(&frame, &mut Latencies::default(), &mut Regions::default()).unwrap();
+    segmenter.mask_into(&mut mask).unwrap();
     assert!(mask.contains(&255) && mask.contains(&0));
     GoldenFrame { name: "golden".into(), frame, mask }
 }
@@ -306,7 +309,7 @@ fn a_network_that_fails_its_self_test_is_not_used() {
     for (runs, expected) in [(None, State::Assist), (Some(1), State::Passthrough)] {
         let load = loads(move || {
             let trouble = runs.map(|run| (run, Trouble::Rubbish(1)));
-            Ok(walk(trouble)?.with_golden(vec![golden(), golden()]))
+            Ok(segmenter(trouble)?.with_golden(vec![golden(), golden()]))
         });
         let feed = Feed::recorded(squares(10));
         let outcome = run(feed, load, Box::new(Null), &settings(), &flag(), Box::new(())).unwrap();
@@ -323,7 +326,7 @@ fn a_network_that_fails_its_self_test_is_not_used() {
 
 #[test]
 fn a_network_that_changes_while_it_runs_is_found_out() {
-    let load = loads(|| Ok(walk(Some((8, Trouble::Rubbish(1000))))?.with_golden(vec![golden()])));
+    let load = loads(|| Ok(segmenter(Some((8, Trouble::Rubbish(1000))))?.with_golden(vec![golden()])));
     let settings = Settings { recheck_after: Duration::ZERO, ..settings() };
     let feed = Feed::recorded(squares(20));
     let outcome = run(feed, load, Box::new(Null), &settings, &flag(), Box::new(())).unwrap();
@@ -370,7 +373,7 @@ fn inference_that_sleeps_does_not_hold_up_the_end() {
     let stop = flag();
     let log = Shared::stops_after(30, &stop);
     let begun = Instant::now();
-    let load = loads(move || walk(Some((3, trouble))));
+    let load = loads(move || segmenter(Some((3, trouble))));
     let feed = Feed::recorded(squares(100_000));
     let outcome = run(feed, load, Box::new(Null), &settings, &stop, log.boxed()).unwrap();
     assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
@@ -385,7 +388,7 @@ fn a_source_that_hangs_does_not_hold_up_the_end() {
     };
     let mut pipeline = Pipeline::start(settings(), Box::new(())).unwrap();
     pipeline.set_sink(Box::new(Null));
-    pipeline.load(loads(|| walk(None))).unwrap();
+    pipeline.load(loads(|| segmenter(None))).unwrap();
     pipeline.set_feed(Feed::Recorded(Box::new(opens))).unwrap();
     thread::sleep(Duration::from_millis(50));
     let begun = Instant::now();
@@ -401,7 +404,7 @@ fn an_inference_thread_that_hangs_is_replaced_and_assistance_returns() {
     let load = loads(move || {
         // The first model hangs with its third frame.
         let trouble = Some((3, Trouble::Silence(Duration::from_secs(60))));
-        walk(trouble.filter(|_| counted.fetch_add(1, Ordering::Relaxed) == 0))
+        segmenter(trouble.filter(|_| counted.fetch_add(1, Ordering::Relaxed) == 0))
     });
     let settings = Settings {
         lock_step: false,
@@ -426,7 +429,7 @@ fn threads_that_hang_again_and_again_are_bounded() {
     let counted = made.clone();
     let load = loads(move || {
         counted.fetch_add(1, Ordering::Relaxed);
-        walk(Some((1, Trouble::Silence(Duration::from_secs(60)))))
+        segmenter(Some((1, Trouble::Silence(Duration::from_secs(60)))))
     });
     let settings = Settings {
         lock_step: false,
@@ -475,7 +478,7 @@ fn an_outline_is_never_drawn_on_another_source_or_size() {
         let log = Shared::default();
         let mut pipeline = Pipeline::start(settings, log.boxed()).unwrap();
         pipeline.set_sink(Box::new(Null));
-        pipeline.load(loads(|| walk(None))).unwrap();
+        pipeline.load(loads(|| segmenter(None))).unwrap();
         pipeline.set_feed(Feed::recorded(Scene(bright.clone(), 0))).unwrap();
         let is_drawn = || log.drawn().last() == Some(&1);
         attend(&mut pipeline, Duration::from_secs(20), is_drawn);
@@ -514,7 +517,7 @@ fn an_outline_that_the_gate_holds_is_not_drawn_beyond_its_age() {
     };
     let log = Shared::default();
     let feed = Feed::recorded(Blinks(squares(80)));
-    run(feed, loads(|| walk(None)), Box::new(Null), &settings, &flag(), log.boxed()).unwrap();
+    run(feed, loads(|| segmenter(None)), Box::new(Null), &settings, &flag(), log.boxed()).unwrap();
     let drawn = log.drawn();
     let longest = drawn.split(|&count| count == 0).map(<[usize]>::len).max().unwrap();
     // Ten that show it and three that are no older than 120 ms; it would be nineteen, without end.
@@ -527,7 +530,7 @@ fn settings_change_between_two_frames_and_nothing_is_lost() {
     let log = Shared::default();
     let mut pipeline = Pipeline::start(live.clone(), log.boxed()).unwrap();
     pipeline.set_sink(Box::new(Null));
-    pipeline.load(loads(|| walk(None))).unwrap();
+    pipeline.load(loads(|| segmenter(None))).unwrap();
     pipeline.set_feed(Feed::recorded(squares(100_000))).unwrap();
     attend(&mut pipeline, Duration::from_secs(20), || log.state() == Some(State::Assist));
     for _ in 0..20 {
@@ -558,7 +561,7 @@ impl Counting {
             made.fetch_add(1, Ordering::Relaxed);
             thread::sleep(takes);
             let (fake, alive) = (Fake { runs: 0, trouble: None }, alive.clone());
-            Ok(Walk::new(Counting { fake, alive }, &manifest(), Following::Video)?
+            Ok(Segmenter::new(Counting { fake, alive }, &manifest(), Sequence::Video)?
                 .with_golden(vec![golden()]))
         })
     }
@@ -570,7 +573,7 @@ impl Drop for Counting {
     }
 }
 
-impl Segmenter for Counting {
+impl Network for Counting {
     fn input_shape(&self) -> [usize; 3] {
         self.fake.input_shape()
     }
@@ -597,9 +600,9 @@ fn another_model_takes_over_between_two_frames_and_the_old_one_goes() {
     attend(&mut pipeline, Duration::from_secs(20), || log.state() == Some(State::Assist));
     for count in 2..6 {
         let load = Counting::load(&alive, &made, 2, Duration::from_millis(20));
-        let walk = tested(|| load()).unwrap();
+        let segmenter = tested(|| load()).unwrap();
         let before = log.drawn().len();
-        pipeline.adopt(walk, load);
+        pipeline.adopt(segmenter, load);
         attend(&mut pipeline, Duration::from_secs(20), || alive.load(Ordering::Relaxed) == 1);
         attend(&mut pipeline, Duration::from_secs(20), || log.drawn().len() > before + 5);
         assert_eq!(made.load(Ordering::Relaxed), count);
@@ -619,16 +622,16 @@ fn a_model_that_failed_can_be_loaded_again() {
     let log = Shared::default();
     let mut pipeline = Pipeline::start(live, log.boxed()).unwrap();
     pipeline.set_sink(Box::new(Null));
-    pipeline.load(loads(|| -> Result<Walk<Fake>> { Err(Fault::data("model.onnx: damaged")) })).unwrap();
+    pipeline.load(loads(|| -> Result<Segmenter<Fake>> { Err(Fault::data("model.onnx: damaged")) })).unwrap();
     pipeline.set_feed(Feed::recorded(squares(1_000_000))).unwrap();
     let lost = State::Degraded(Reason::Model("model.onnx: damaged".into()));
     attend(&mut pipeline, Duration::from_secs(20), || log.state() == Some(lost.clone()));
     assert!(!pipeline.has_model());
-    pipeline.load(loads(|| walk(Some((3, Trouble::Panic))))).unwrap();
+    pipeline.load(loads(|| segmenter(Some((3, Trouble::Panic))))).unwrap();
     let panicked =
         || matches!(log.state(), Some(State::Degraded(Reason::Inference(what))) if what.contains("panicked"));
     attend(&mut pipeline, Duration::from_secs(20), panicked);
-    let load = loads(|| walk(None));
+    let load = loads(|| segmenter(None));
     pipeline.adopt(tested(|| load()).unwrap(), load);
     attend(&mut pipeline, Duration::from_secs(20), || log.state() == Some(State::Assist));
     assert!(pipeline.end(&|| false).lost.is_none(), "what was lost is found");
@@ -647,7 +650,7 @@ fn a_load_that_another_overtook_counts_for_nothing() {
         }))
         .unwrap();
     pipeline.set_feed(Feed::recorded(squares(1_000_000))).unwrap();
-    pipeline.load(loads(|| walk(None))).unwrap();
+    pipeline.load(loads(|| segmenter(None))).unwrap();
     attend(&mut pipeline, Duration::from_secs(20), || log.state() == Some(State::Assist));
     let end = Instant::now() + Duration::from_millis(500);
     attend(&mut pipeline, Duration::from_secs(20), || Instant::now() >= end);
@@ -678,7 +681,7 @@ fn a_thread_that_panics_is_told() {
     pipeline.set_feed(Feed::recorded(Panics)).unwrap();
     assert!(matches!(attend(&mut pipeline, Duration::from_secs(20), || false), Event::CaptureLost));
     pipeline.set_sink(Box::new(Bad));
-    pipeline.load(loads(|| walk(None))).unwrap();
+    pipeline.load(loads(|| segmenter(None))).unwrap();
     pipeline.set_feed(Feed::recorded(squares(10))).unwrap();
     assert!(matches!(attend(&mut pipeline, Duration::from_secs(20), || false), Event::DisplayLost));
     let outcome = pipeline.end(&|| false);
@@ -701,7 +704,7 @@ fn a_damaged_frame_is_counted_and_the_next_one_shown() {
             OsStr::new("torn")
         }
     }
-    let (feed, load) = (Feed::recorded(Torn(squares(20))), loads(|| walk(None)));
+    let (feed, load) = (Feed::recorded(Torn(squares(20))), loads(|| segmenter(None)));
     let outcome = run(feed, load, Box::new(Null), &settings(), &flag(), Box::new(())).unwrap();
     assert_eq!((outcome.captured, outcome.shown, outcome.damaged), (15, 15, 5));
 }
@@ -722,7 +725,7 @@ fn a_run_ends_with_its_limits_its_signal_and_its_source() {
     assert_eq!(go(broken, None, &settings()).err().unwrap().to_string(), "the recording is damaged");
     let stop = flag();
     let log = Shared::stops_after(3, &stop);
-    let (feed, load) = (Feed::recorded(squares(1_000_000)), loads(|| walk(None)));
+    let (feed, load) = (Feed::recorded(squares(1_000_000)), loads(|| segmenter(None)));
     let outcome = run(feed, load, Box::new(Null), &settings(), &stop, log.boxed());
     assert!(outcome.unwrap().shown < 1_000_000);
 }
@@ -738,7 +741,7 @@ fn a_display_that_fails_ends_the_run() {
             "broken".into()
         }
     }
-    let (feed, load) = (Feed::recorded(squares(1000)), loads(|| walk(None)));
+    let (feed, load) = (Feed::recorded(squares(1000)), loads(|| segmenter(None)));
     let error = run(feed, load, Box::new(Broken), &settings(), &flag(), Box::new(())).err().unwrap();
     assert_eq!(error.to_string(), "the cable is out");
 }
@@ -764,14 +767,14 @@ fn a_profile_cannot_hide_that_assistance_is_off() {
         run(feed, load, Box::new(corner.clone()), &settings, &flag(), Box::new(())).unwrap();
         corner.0.lock().unwrap().clone()
     };
-    assert_eq!(said(loads(|| walk(None)), true), [true; 12]);
-    assert_eq!(said(loads(|| walk(None)), false), [false; 12]);
+    assert_eq!(said(loads(|| segmenter(None)), true), [true; 12]);
+    assert_eq!(said(loads(|| segmenter(None)), false), [false; 12]);
     let breaks = Some((5, Trouble::Error));
     let expected: Vec<bool> = (0..12).map(|frame| frame >= 4).collect();
-    assert_eq!(said(loads(move || walk(breaks)), false), expected, "ASSIST OFF is always said");
+    assert_eq!(said(loads(move || segmenter(breaks)), false), expected, "ASSIST OFF is always said");
     let rubbish = Some((1, Trouble::Rubbish(100)));
-    assert_eq!(said(loads(move || walk(rubbish)), false), [true; 12]);
-    assert_eq!(said(loads(|| -> Result<Walk<Fake>> { Err(Fault::data("damaged")) }), false), [true; 12]);
+    assert_eq!(said(loads(move || segmenter(rubbish)), false), [true; 12]);
+    assert_eq!(said(loads(|| -> Result<Segmenter<Fake>> { Err(Fault::data("damaged")) }), false), [true; 12]);
 }
 
 #[test]
@@ -781,10 +784,10 @@ fn a_fixed_field_of_view_is_all_that_is_looked_at() {
     let mut latencies = Latencies::default();
     let mut found = |x, y, width, height| {
         let rect = Rect { x, y, width, height };
-        let mut walk = walk(None).unwrap().with_field_of_view(Placed::At(rect));
+        let mut segmenter = segmenter(None).unwrap().with_field_of_view(Rule::Fixed(rect), Sequence::Video);
         let mut regions = Regions::default();
-        walk.regions(&frame, &mut latencies, &mut regions).unwrap();
-        (regions.list.len(), walk.mapping().crop)
+        segmenter.regions(&frame, &mut latencies, &mut regions).unwrap();
+        (regions.list.len(), segmenter.mapping().crop)
     };
     // The square lies at 8..32, 16..40.
     assert_eq!(found(0, 8, 48, 40), (1, Rect { x: 0, y: 8, width: 48, height: 40 }));
@@ -906,7 +909,7 @@ fn a_camera_that_goes_leaves_a_screen_that_says_so_and_no_buffer_behind() {
         Comes { buffers: buffers.clone(), pictures: 0, gone: 40..120, calls: 0, refused: refused.clone() };
     let settings = Settings { lock_step: false, most_frames: Some(100), ..settings() };
     let (screens, log) = (Screens::default(), Shared::default());
-    let (feed, load) = (Feed::Live(Box::new(camera)), loads(|| walk(None)));
+    let (feed, load) = (Feed::Live(Box::new(camera)), loads(|| segmenter(None)));
     let outcome = run(feed, load, Box::new(screens.clone()), &settings, &flag(), log.boxed()).unwrap();
     assert_eq!(outcome.captured, 100);
     let sink = screens.0.lock().unwrap();

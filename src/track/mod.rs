@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::bundle::manifest;
 use crate::detect::{MAX_REGIONS, Region};
-use crate::field_of_view::Point;
+use crate::geometry::Point;
 
 use outline::Steadier;
 

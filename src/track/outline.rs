@@ -1,6 +1,6 @@
 //! Outlines held still: a little of the last one is in the next, moved along with the region.
 
-use crate::field_of_view::Point;
+use crate::geometry::Point;
 
 /// Points of a steadied outline, evenly spaced along it.
 const POINTS: usize = 160;

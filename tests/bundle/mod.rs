@@ -6,10 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use polyp_edge::bundle::manifest::{
-    Decision, FieldOfViewRule, Gate, Golden, Manifest, Provenance, TensorContract,
-};
+use polyp_edge::bundle::manifest::{Decision, Gate, Golden, Manifest, Provenance, TensorContract};
 use polyp_edge::bundle::{MANIFEST, digest};
+use polyp_edge::field_of_view::Rule;
 
 const SIDE: u64 = 64;
 /// Lists what the program wrote into a folder.
@@ -123,7 +122,7 @@ pub fn write_model(folder: &Path, model: &[u8]) {
         model: "model.onnx".into(),
         input: tensor("image", [1, 3, side, side], 1.0 / 128.0),
         output: tensor("logits", [1, 1, side / 4, side / 4], 8.0 / 128.0),
-        field_of_view: FieldOfViewRule::Find,
+        field_of_view: Rule::Find,
         decision: Decision { threshold: 0.7, min_region_share: 0.002, min_peak: 0.8 },
         gate: Gate { appear: 1, window: 1 },
         golden: vec![golden("golden/dark.png"), golden("golden/light.png")],

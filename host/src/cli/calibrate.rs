@@ -6,18 +6,17 @@ use std::path::PathBuf;
 
 use polyp_edge::bundle::digest;
 use polyp_edge::bundle::manifest::Decision;
-use polyp_edge::detect::Detector;
+use polyp_edge::detect::Regions;
 use polyp_edge::fault::Fault;
-use polyp_edge::field_of_view::Mapping;
-use polyp_edge::frame::Rect;
-use polyp_edge::preprocess::Preprocessor;
+use polyp_edge::field_of_view::{Locator, Rule, Sequence};
+use polyp_edge::segment::{Input, Segmenter};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 
 use crate::data::bad;
 use crate::data::lists::{Sample, data_folder};
 use crate::data::split;
-use crate::evaluate::{Cart, Predictor, default_threads, in_parallel, progress_bar};
+use crate::evaluate::{cart_engine, default_threads, in_parallel, logits, progress_bar};
 use crate::graph::Graph;
 use crate::quantize::attempt::Frames;
 use crate::quantize::calibration::Statistics;
@@ -213,10 +212,10 @@ fn prepare(label: &str, samples: &[Sample], side: usize, threads: usize) -> anyh
     let frames = in_parallel(
         samples,
         threads,
-        || Ok(Preprocessor::new(side)),
-        |preprocessor, sample| {
+        || Ok(Input::new(side, Locator::new(Rule::Find, Sequence::Stills))),
+        |input, sample| {
             bar.inc(1);
-            Ok(held_back::prepare(sample, preprocessor))
+            Ok(held_back::prepare(sample, input))
         },
     );
     bar.finish_and_clear();
@@ -244,10 +243,10 @@ fn look<'a>(
     seed: u64,
     threads: usize,
 ) -> anyhow::Result<(Vec<Seen>, Output)> {
-    let cart = Cart::new(model)?;
+    let cart = cart_engine(model)?;
     let (scale, zero_point) = cart.output_quantisation();
     let output = Output { shape: cart.output_shape(), scale, zero_point };
-    let side = cart.side();
+    let side = cart.input_shape()[0];
     drop(cart);
     let mut pictures = Vec::new();
     for (number, frame) in frames.enumerate() {
@@ -262,10 +261,9 @@ fn look<'a>(
     let seen = in_parallel(
         &pictures,
         threads,
-        || Cart::new(model),
+        || cart_engine(model),
         |cart, (pixels, truth)| {
-            let mut logits = Vec::new();
-            cart.predict(pixels, &mut logits)?;
+            let logits = logits(cart, pixels)?;
             bar.inc(1);
             Ok(Seen { logits, truth: truth.clone() })
         },
@@ -298,21 +296,17 @@ fn clips<'a>(
     let clips = in_parallel(
         &chosen,
         threads,
-        || {
-            let cart = Cart::new(model)?;
-            let (scale, zero_point) = cart.output_quantisation();
-            Ok((Detector::new(decision, scale, zero_point)?, cart, Vec::new()))
-        },
-        |(detector, cart, logits), ((kind, still, polyp), seed)| {
-            let (side, shape) = (cart.side(), cart.output_shape());
-            let mapping = Mapping::new(Rect { x: 0, y: 0, width: side, height: side }, side);
+        || Segmenter::with(cart_engine(model)?, decision, Rule::WholeFrame, Sequence::Stills),
+        |segmenter, ((kind, still, polyp), seed)| {
+            let side = segmenter.side();
             let drift = Drift::new(*seed);
             let mut frames = Vec::with_capacity(drift::FRAMES);
             for number in 0..drift::FRAMES {
                 let view = drift.view(number);
-                cart.predict(&view.pixels(still, side), logits)?;
-                let regions = detector.detect(logits, shape, &mapping)?.list;
-                frames.push((regions, polyp.and_then(|polyp| view.bounds(&polyp, side))));
+                segmenter.look_at(&view.pixels(still, side))?;
+                let mut regions = Regions::default();
+                segmenter.regions_into(&mut regions)?;
+                frames.push((regions.list, polyp.and_then(|polyp| view.bounds(&polyp, side))));
             }
             bar.inc(1);
             Ok(Clip { kind: *kind, frames })

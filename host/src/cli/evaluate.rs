@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use polyp_edge::bundle::Bundle;
+use polyp_edge::engine::Engine;
 use polyp_edge::fault::Fault;
 use serde::Serialize;
 
 use super::{finetune, measure};
 use crate::data::lists::{Sample, data_folder, read_list};
 use crate::evaluate::{
-    Cart, Float, Scorer, default_threads, in_parallel, list_name, measure_list, score_list,
+    Float, Scorer, cart_engine, default_threads, in_parallel, list_name, measure_list, score_list,
 };
 use crate::metrics::Summary;
 use crate::{device, failures, files};
@@ -149,16 +150,16 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                 let summary = Summary::of(scores);
                 Ok(Scores { summary, false_alarm_share: summary.false_alarm_share() })
             };
-        let scores = score_list(&name, &samples, threads, || Cart::new(&onnx), decision, rule)?;
+        let scores = score_list(&name, &samples, threads, || cart_engine(&onnx), decision, rule)?;
         let int8 = summarise("int8", &scores)?;
         if let Some(folder) = &arguments.maps {
-            measure_list(&name, &samples, threads, || Cart::new(&onnx), rule, Some(folder))?;
+            measure_list(&name, &samples, threads, || cart_engine(&onnx), rule, Some(folder))?;
         }
         if let Some(folder) = &arguments.masks {
-            write_masks(folder, &samples, threads, || Scorer::new(Cart::new(&onnx)?, decision, rule))?;
+            write_masks(folder, &samples, threads, || Scorer::new(cart_engine(&onnx)?, decision, rule))?;
         }
         if let Some(folder) = &arguments.failures {
-            let mut scorer = Scorer::new(Cart::new(&onnx)?, decision, rule)?;
+            let mut scorer = Scorer::new(cart_engine(&onnx)?, decision, rule)?;
             for (rank, index) in failures::worst(&scores, arguments.worst).into_iter().enumerate() {
                 let frame = samples[index].read_image()?;
                 let truth = samples[index].read_mask(frame.width_px(), frame.height_px())?;
@@ -194,7 +195,7 @@ fn write_masks(
     folder: &Path,
     samples: &[Sample],
     threads: usize,
-    scorer: impl Fn() -> anyhow::Result<Scorer<Cart>> + Sync,
+    scorer: impl Fn() -> anyhow::Result<Scorer<Engine>> + Sync,
 ) -> anyhow::Result<()> {
     in_parallel(samples, threads, scorer, |scorer, sample| {
         let frame = sample.read_image()?;

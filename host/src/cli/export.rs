@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use polyp_edge::bundle::digest;
-use polyp_edge::bundle::manifest::{FieldOfViewRule, Gate, Provenance};
+use polyp_edge::bundle::manifest::{Gate, Provenance};
 use polyp_edge::fault::Fault;
+use polyp_edge::field_of_view::Rule;
 
 use crate::bundle::{self, Description};
 use crate::data::lists::{data_folder, read_list};
-use crate::evaluate::{Cart, Float, default_threads, list_name, measure_list, score_list};
+use crate::evaluate::{Float, cart_engine, default_threads, list_name, measure_list, score_list};
 use crate::graph::Graph;
 use crate::metrics::{FrameScore, Size, Summary, dice_of};
 use crate::onnx::qdq::Form;
@@ -257,12 +258,12 @@ fn scores(
     let data = data_folder()?;
     let model = onnx::quantised::to_onnx(quantised)?;
     let threads = arguments.threads.unwrap_or_else(default_threads).max(1);
-    let (decision, rule) = (&calibration.recipe.decision, FieldOfViewRule::Find);
+    let (decision, rule) = (&calibration.recipe.decision, Rule::Find);
     for list in &arguments.lists {
         let (samples, name) = (read_list(list, &data)?, list_name(list));
-        let int8 = score_list(&name, &samples, threads, || Cart::new(&model), decision, rule)?;
+        let int8 = score_list(&name, &samples, threads, || cart_engine(&model), decision, rule)?;
         let f32 = score_list(&name, &samples, threads, || Float::new(float), decision, rule)?;
-        let field = measure_list(&name, &samples, threads, || Cart::new(&model), rule, None)?;
+        let field = measure_list(&name, &samples, threads, || cart_engine(&model), rule, None)?;
         let mut of_int8 = measures(&int8);
         if int8.iter().any(|score| score.overlap.truth_px > 0) {
             // Without a polyp anywhere, the field's protocol has nothing to say.

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use polyp_edge::bundle::Bundle;
 use polyp_edge::capture::replay;
+use polyp_edge::detect::Regions;
+use polyp_edge::field_of_view::Sequence;
 use polyp_edge::frame::Frame;
+use polyp_edge::segment::Segmenter;
 use serde::Serialize;
 
-use crate::evaluate::{Cart, Scorer};
+use crate::evaluate::cart_engine;
 use crate::steadiness::{Observer, Steadiness};
 
 /// Runs a bundle over videos as the cart does and counts the regions that come or go a second, as the network finds them
@@ -62,7 +65,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut gate = bundle.manifest.gate;
     gate.appear = arguments.appear.unwrap_or(gate.appear);
     gate.window = arguments.window.unwrap_or(gate.window);
-    let (decision, rule) = (&bundle.manifest.decision, bundle.manifest.field_of_view);
     let mut report = Report {
         schema: 1,
         model: bundle.manifest.name.clone(),
@@ -74,10 +76,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     for path in &arguments.videos {
         let mut source = replay::open(path)?;
-        let mut scorer = Scorer::new(Cart::new(&onnx)?, decision, rule)?;
+        let mut segmenter = Segmenter::new(cart_engine(&onnx)?, &bundle.manifest, Sequence::Video)?;
         let (mut observer, mut frame) = (Observer::new(gate), Frame::black(1, 1));
+        let mut regions = Regions::default();
         while source.read(&mut frame)? {
-            observer.frame(&scorer.regions(&frame)?.list);
+            segmenter.look(&frame)?;
+            segmenter.regions_into(&mut regions)?;
+            observer.frame(&regions.list);
         }
         let counts = observer.finish();
         let delay = counts.mean_delay_frames();

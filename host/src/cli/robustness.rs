@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::data::disturb::SEVERITIES;
 use crate::data::lists::{Sample, data_folder, read_list};
-use crate::evaluate::{Cart, default_threads, list_name};
+use crate::evaluate::{cart_engine, default_threads, list_name};
 use crate::metrics::Summary;
 use crate::robustness::{Disturbed, disturbed_scores};
 use crate::{files, plot};
@@ -68,7 +68,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let threads = arguments.threads.unwrap_or_else(default_threads).max(1);
     let jobs = Disturbed::all();
     let (decision, rule) = (&bundle.manifest.decision, bundle.manifest.field_of_view);
-    let cart = || Cart::new(&onnx);
+    let cart = || cart_engine(&onnx);
     let scores =
         disturbed_scores("disturbed", &samples, &jobs, arguments.seed, threads, cart, decision, rule)?;
     let dice = |job: usize| Summary::of(&scores[job]).dice;

@@ -2,9 +2,10 @@
 
 use anyhow::{Context, Result};
 use polyp_edge::capture::synthetic::Colon;
-use polyp_edge::field_of_view;
-use polyp_edge::frame::{Frame, Rect};
-use polyp_edge::preprocess::Preprocessor;
+use polyp_edge::field_of_view::{Locator, Rule, Sequence};
+use polyp_edge::frame::Frame;
+use polyp_edge::geometry::Rect;
+use polyp_edge::segment::Input;
 use rayon::prelude::*;
 
 use super::bad;
@@ -80,30 +81,20 @@ pub fn render(count: usize, side: usize, seed: u64) -> Result<Vec<Cached>> {
 }
 
 fn square(name: &str, frame: &Frame, mask: &[u8], side: usize, crop: bool) -> Result<Cached> {
-    let crop = match crop {
-        true => field_of_view::find(frame),
-        false => Rect { x: 0, y: 0, width: frame.width_px(), height: frame.height_px() },
-    };
-    let mut pixels = vec![0; 3 * side * side];
-    let mut preprocessor = Preprocessor::new(side);
-    preprocessor.prepare(frame, crop, &mut pixels).with_context(|| name.to_owned())?;
-    let mask = shrink_mask(mask, frame, crop, side, &mut preprocessor).with_context(|| name.to_owned())?;
+    let rule = if crop { Rule::Find } else { Rule::WholeFrame };
+    let mut input = Input::new(side, Locator::new(rule, Sequence::Stills));
+    let crop = input.prepare(frame).with_context(|| name.to_owned())?.crop;
+    let pixels = input.pixels().to_vec();
+    let mask = shrink_mask(mask, frame, crop, &mut input).with_context(|| name.to_owned())?;
     Ok(Cached { name: name.to_owned(), pixels, mask, labelled: true, teacher: None })
 }
 
 /// The mask through the very resize that the picture went through.
-fn shrink_mask(
-    mask: &[u8],
-    frame: &Frame,
-    crop: Rect,
-    side: usize,
-    preprocessor: &mut Preprocessor,
-) -> Result<Vec<u8>> {
+fn shrink_mask(mask: &[u8], frame: &Frame, crop: Rect, input: &mut Input) -> Result<Vec<u8>> {
     let grey = mask.iter().flat_map(|value| [*value; 3]).collect();
     let grey = Frame::from_rgb(frame.width_px(), frame.height_px(), grey).context("mask of another size")?;
-    let mut out = vec![0; 3 * side * side];
-    preprocessor.prepare(&grey, crop, &mut out)?;
-    Ok(out.chunks_exact(3).map(|pixel| pixel[0]).collect())
+    input.prepare_crop(&grey, crop)?;
+    Ok(input.pixels().chunks_exact(3).map(|pixel| pixel[0]).collect())
 }
 
 #[cfg(test)]

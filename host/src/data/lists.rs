@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use polyp_edge::capture::replay::folder::read_image;
 use polyp_edge::fault::Fault;
 use polyp_edge::frame::Frame;
 
@@ -90,12 +91,11 @@ pub fn sample(name: &str, data: &Path) -> anyhow::Result<Sample> {
 }
 
 impl Sample {
-    /// The picture at its own size.
+    /// The picture at its own size, decoded as the cart does.
     pub fn read_image(&self) -> anyhow::Result<Frame> {
-        let picture = decode(&self.image)?.into_rgb8();
-        let (width, height) = (picture.width() as usize, picture.height() as usize);
-        Frame::from_rgb(width, height, picture.into_raw())
-            .ok_or_else(|| Fault::data(format!("{} has no pixels", self.image.display())))
+        let mut frame = Frame::black(1, 1);
+        read_image(&self.image, &mut frame)?;
+        Ok(frame)
     }
 
     /// Width and height of the picture in pixels, from its head.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::evaluate::{Cart, Float, Predictor};
+use crate::evaluate::{Float, cart_engine, logits};
 use crate::graph::Graph;
 use crate::graph::execute::{input_from_pixels, run};
 use crate::graph::tests::{every_op, random_pixels};
@@ -87,12 +87,10 @@ fn float_onnx_in_onnxruntime() {
 fn int8_onnx_in_onnxruntime_is_the_engine_and_the_simulation() {
     for seed in [13, 14, 15] {
         let (onnx, simulated) = quantised(&every_op(seed));
-        let mut cart = Cart::new(&onnx).unwrap();
+        let mut cart = cart_engine(&onnx).unwrap();
         let mut engine = Vec::new();
         for pixels in frames() {
-            let mut logits = Vec::new();
-            cart.predict(&pixels, &mut logits).unwrap();
-            engine.extend(logits);
+            engine.extend(logits(&mut cart, &pixels).unwrap());
         }
         let simulated = simulated.concat();
         let near = engine.iter().zip(&simulated).filter(|(a, b)| a.abs_diff(**b) <= 2).count();
@@ -117,15 +115,8 @@ fn qdq_in_onnxruntime_decides_as_the_cart_does() {
     let tensors = statistics.quantisations(&graph, Observer::MinMax);
     let refined = refine(&graph, &tensors, &frames(), true).unwrap();
     let quantised = QuantisedGraph::new(&graph, tensors, &refined.corrections).unwrap();
-    let mut cart = Cart::new(&super::quantised::to_onnx(&quantised).unwrap()).unwrap();
-    let logits: Vec<Vec<u8>> = frames()
-        .iter()
-        .map(|pixels| {
-            let mut logits = Vec::new();
-            cart.predict(pixels, &mut logits).unwrap();
-            logits
-        })
-        .collect();
+    let mut cart = cart_engine(&super::quantised::to_onnx(&quantised).unwrap()).unwrap();
+    let logits: Vec<Vec<u8>> = frames().iter().map(|pixels| logits(&mut cart, pixels).unwrap()).collect();
     let zero_point = quantised.tensor(&graph.output).unwrap().zero_point;
     // Resizing rounds to the nearest step here, down in the bundle; symmetric steps are twice as wide.
     for (form, least) in [(super::qdq::Form::Unsigned, 0.97), (super::qdq::Form::Symmetric, 0.95)] {

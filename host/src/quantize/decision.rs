@@ -8,8 +8,8 @@ use std::cmp::Ordering;
 
 use polyp_edge::bundle::manifest::Decision;
 use polyp_edge::detect::Detector;
-use polyp_edge::field_of_view::Mapping;
-use polyp_edge::frame::Rect;
+use polyp_edge::geometry::Mapping;
+use polyp_edge::geometry::Rect;
 use rayon::prelude::*;
 
 use crate::metrics::Overlap;

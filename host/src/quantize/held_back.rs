@@ -6,16 +6,15 @@
 //! shows no polyp, because whole frames without a polyp may come from data sets that can be told by their look alone.
 
 use polyp_edge::bundle::digest;
-use polyp_edge::bundle::manifest::FieldOfViewRule;
 use polyp_edge::detect::Bounds;
-use polyp_edge::frame::{Frame, Rect};
-use polyp_edge::preprocess::Preprocessor;
+use polyp_edge::frame::Frame;
+use polyp_edge::geometry::Rect;
+use polyp_edge::segment::Input;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::decision::{TRUTH_SIDE_PX, Truth};
 use crate::data::lists::Sample;
-use crate::evaluate::crop;
 use crate::files;
 
 /// A cut-out has at least this share of the field of view's sides.
@@ -38,19 +37,17 @@ pub struct HeldBack {
 }
 
 /// Reads a picture and brings it to the network's input.
-pub fn prepare(sample: &Sample, preprocessor: &mut Preprocessor) -> anyhow::Result<HeldBack> {
+pub fn prepare(sample: &Sample, input: &mut Input) -> anyhow::Result<HeldBack> {
     let frame = sample.read_image()?;
     let mask = sample.read_mask(frame.width_px(), frame.height_px())?;
-    let crop = crop(&frame, FieldOfViewRule::Find);
-    let mut stretch = |crop: Rect| {
-        let mut pixels = vec![0; 3 * preprocessor.side() * preprocessor.side()];
-        preprocessor.prepare(&frame, crop, &mut pixels).map(|()| pixels)
-    };
+    let crop = input.prepare(&frame)?.crop;
+    let pixels = input.pixels().to_vec();
+    let mut stretch = |crop: Rect| input.prepare_crop(&frame, crop).map(|_| input.pixels().to_vec());
     let polyp = bounds(&mask, &frame);
     Ok(HeldBack {
         name: sample.name.clone(),
         sha256: digest(&files::read(&sample.image)?),
-        pixels: stretch(crop)?,
+        pixels,
         polyp: polyp.map(|polyp| shares(polyp, crop)),
         cut_out: polyp.and_then(|polyp| beside(crop, polyp)).map(&mut stretch).transpose()?,
         truth: match polyp {

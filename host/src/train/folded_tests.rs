@@ -1,6 +1,6 @@
 use super::*;
 use crate::data::augment::Example;
-use crate::evaluate::{Cart, Predictor};
+use crate::evaluate::{self, cart_engine};
 use crate::graph::tests::{every_op, random_pixels};
 use crate::onnx;
 use crate::quantize::QuantisedGraph;
@@ -61,11 +61,10 @@ fn agreement(learner: &Folded, parameters: &Parameters, frames: &[Vec<u8>]) -> (
     let tensors = learner.tensors(parameters);
     let stored = tensors[&learner.graph.output];
     let quantised = QuantisedGraph::new(&learner.graph(parameters), tensors, &BTreeMap::new()).unwrap();
-    let mut cart = Cart::new(&onnx::quantised::to_onnx(&quantised).unwrap()).unwrap();
+    let mut cart = cart_engine(&onnx::quantised::to_onnx(&quantised).unwrap()).unwrap();
     let (mut same, mut decided, mut count) = (0, 0, 0);
     for (own, pixels) in logits.values.chunks(logits.low * logits.low).zip(frames) {
-        let mut theirs = Vec::new();
-        cart.predict(pixels, &mut theirs).unwrap();
+        let theirs = evaluate::logits(&mut cart, pixels).unwrap();
         for (own, theirs) in own.iter().zip(&theirs) {
             same += usize::from(stored.quantise(*own) == *theirs);
             decided += usize::from((*own >= 0.0) == (stored.real(*theirs) >= 0.0));

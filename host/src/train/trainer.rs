@@ -62,14 +62,15 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
         config.network.input_side = Graph::load(&quantised.graph)?.input_side;
     }
     let config = &config;
-    ["config.toml", "curve.csv", "curve.png", "examples.png", CHECKPOINT]
-        .iter()
-        .try_for_each(|name| files::check_writable(&folder.join(name)))?;
     let segmenter = config.segmenter().map_err(Fault::configuration)?;
     let checkpoint = folder.join(CHECKPOINT);
     if checkpoint.exists() && !run.resume {
         let why = format!("{} holds a run; go on with --resume or name another folder", folder.display());
         return Err(Fault::usage(why));
+    }
+    if !checkpoint.exists() {
+        let names = ["config.toml", "curve.csv", "curve.png", "examples.png", BEST];
+        names.iter().try_for_each(|name| files::check_writable(&folder.join(name)))?;
     }
     let teachers =
         config.distillation.as_ref().map(|own| Teachers::open(own, &run.data, device)).transpose()?;
@@ -93,6 +94,8 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
     if checkpoint.exists() {
         state.restore(&checkpoint)?;
         points = curve::read(folder)?;
+        // It may have been copied from another machine.
+        polyp_edge::files::adopt(folder)?;
     }
     files::write_whole(&folder.join("config.toml"), toml::to_string(config)?.as_bytes())?;
     let mut material = Material::load(config, folder, &run.data)?;

@@ -273,8 +273,8 @@ impl Run {
             self.status.set_target(&ready.board.profile);
             self.outputs.set(ready.output);
         }
-        if let Some((walk, load, made)) = ready.model {
-            self.pipeline.adopt(walk, load);
+        if let Some((segmenter, load, made)) = ready.model {
+            self.pipeline.adopt(segmenter, load);
             self.made = made;
         }
         if let Some(feed) = ready.feed {

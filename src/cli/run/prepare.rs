@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::board::{self, Board, DisplayKind, FieldOfViewRule, ModeWish, Profile, Road};
+use crate::board::{self, Board, DisplayKind, ModeWish, Profile, Road};
 use crate::bundle::{Bundle, manifest};
 use crate::capture::{self, v4l2};
 use crate::display::{Images, Null, PICTURES, Sink, Written, Y4m, kms};
 use crate::engine::{Engine, Options};
 use crate::fault::{Exit, Fault, exit_of, one_line};
+use crate::field_of_view::Sequence;
 use crate::files::{Claim, Input, OutputFolder};
-use crate::frame::Rect;
-use crate::pipeline::{Feed, Following, Load, Placed, Settings, Walk};
+use crate::pipeline::{Feed, Load, Settings};
+use crate::segment::Segmenter;
 
 /// Names of the files that a run writes at its end into its display's folder.
 pub(super) const REPORTS: [&str; 3] = ["latency.txt", "latency.json", "score.json"];
@@ -141,25 +142,20 @@ pub(super) fn loader(board: &Board, made: &Made) -> Load<Engine> {
     Arc::new(move || {
         let bundle = Bundle::open(&board.bundle())?;
         made.set(Ingredients::of(&board, &bundle));
-        walk(&board.profile, &bundle)
+        segmenter(&board.profile, &bundle)
     })
 }
 
 /// The model of an open bundle, as the profile runs it.
-pub(super) fn walk(profile: &Profile, bundle: &Bundle) -> Result<Walk<Engine>> {
+pub(super) fn segmenter(profile: &Profile, bundle: &Bundle) -> Result<Segmenter<Engine>> {
     let options =
         Options { threads: profile.model.threads, cores: profile.model.cores.clone(), ..Options::default() };
     let engine = Engine::load(bundle, &options)?;
-    let walk = Walk::new(engine, &bundle.manifest, Following::Video)?.with_golden(bundle.golden().clone());
-    Ok(match (profile.field_of_view.rule, profile.field_of_view.rect_px) {
-        (FieldOfViewRule::Find, _) => walk.with_field_of_view(Placed::By(manifest::FieldOfViewRule::Find)),
-        (FieldOfViewRule::WholeFrame, _) => {
-            walk.with_field_of_view(Placed::By(manifest::FieldOfViewRule::WholeFrame))
-        }
-        (FieldOfViewRule::Fixed, Some([x, y, width, height])) => {
-            walk.with_field_of_view(Placed::At(Rect { x, y, width, height }))
-        }
-        _ => walk,
+    let segmenter =
+        Segmenter::new(engine, &bundle.manifest, Sequence::Video)?.with_golden(bundle.golden().clone());
+    Ok(match profile.field_of_view.rule() {
+        Some(rule) => segmenter.with_field_of_view(rule, Sequence::Video),
+        None => segmenter,
     })
 }
 

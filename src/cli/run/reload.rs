@@ -14,7 +14,8 @@ use crate::display::{Sink, kms};
 use crate::engine::Engine;
 use crate::fault::{Exit, Fault, one_line};
 use crate::files::OutputFolder;
-use crate::pipeline::{self, Feed, Load, Settings, Walk};
+use crate::pipeline::{self, Feed, Load, Settings};
+use crate::segment::Segmenter;
 
 /// What takes longer is left behind: a file or a device that does not answer.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
@@ -28,7 +29,7 @@ pub(super) struct Ready {
     /// The profile is another one.
     pub is_changed: bool,
     /// Another model, tested.
-    pub model: Option<(Walk<Engine>, Load<Engine>, Made)>,
+    pub model: Option<(Segmenter<Engine>, Load<Engine>, Made)>,
     pub feed: Option<Feed>,
     /// The folder for pictures and reports.
     pub output: Option<OutputFolder>,
@@ -151,11 +152,11 @@ impl Running {
         let model = match self.made.as_ref() == Some(&ingredients) {
             true => None,
             false => {
-                let walk = pipeline::tested(|| prepare::walk(new, &bundle))?;
+                let segmenter = pipeline::tested(|| prepare::segmenter(new, &bundle))?;
                 let made = Made::default();
                 made.set(ingredients);
                 let load = prepare::loader(&board, &made);
-                Some((walk, load, made))
+                Some((segmenter, load, made))
             }
         };
         let is_changed = new != old;

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::board::Profile;
 use crate::cli::write_whole;
 use crate::fault::{Fault, one_line};
-use crate::files::make_folder;
+use crate::files::{check_writable, make_folder};
 use crate::pipeline::Status;
 use crate::pipeline::mailbox::{Letter, Mailbox};
 use crate::state::State;
@@ -217,5 +217,5 @@ pub(super) fn check_target(profile: &Profile) -> Result<()> {
     if path.is_dir() {
         return Err(cannot(&"it is a folder"));
     }
-    tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map(drop).map_err(|error| cannot(&error))
+    check_writable(folder).map_err(|error| cannot(&error))
 }

@@ -4,8 +4,9 @@ use super::buffers::Buffers;
 use super::outlet::Outlet;
 use super::request::Request;
 use crate::capture::live::{BufferId, Lease};
-use crate::field_of_view::Placement;
-use crate::frame::{Colour, PixelFormat, Rect};
+use crate::frame::{Colour, PixelFormat};
+use crate::geometry::Placement;
+use crate::geometry::Rect;
 
 /// What lies on the planes.
 #[derive(Default)]

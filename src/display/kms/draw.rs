@@ -7,8 +7,8 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::gpu::Memory;
 use crate::convert;
-use crate::field_of_view::Placement;
 use crate::frame::View;
+use crate::geometry::Placement;
 use crate::overlay::Layer;
 
 /// Rows converted at once: as much as stays in the core's cache. Even, for formats whose rows come in pairs.

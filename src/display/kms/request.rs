@@ -3,7 +3,8 @@
 use std::io;
 
 use super::gpu::{Fourcc, Gpu, Object, Property};
-use crate::frame::{Colour, Matrix, Range, Rect};
+use crate::frame::{Colour, Matrix, Range};
+use crate::geometry::Rect;
 
 /// Properties to be set, as the kernel takes them: objects, how many properties each, the properties, their values.
 #[derive(Debug, Default)]

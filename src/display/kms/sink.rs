@@ -8,7 +8,7 @@ use super::gpu::{Gpu, Mode};
 use super::surface::{FLIP_PATIENCE, Surface};
 use super::{Kms, name};
 use crate::display::{Scene, Shown, Sink};
-use crate::field_of_view::Placement;
+use crate::geometry::Placement;
 
 impl<G: Gpu> Sink for Kms<G> {
     fn place(&mut self, width_px: usize, height_px: usize) -> Placement {

@@ -11,8 +11,8 @@ use super::gpu::{Commit, Failure, Flip, Fourcc, Framebuffer, Gpu, Mode};
 use super::outlet::Outlet;
 use super::request::Request;
 use crate::display::{Scene, Shown};
-use crate::field_of_view::Placement;
 use crate::frame::{Colour, PixelFormat, Range};
+use crate::geometry::Placement;
 
 /// No flip takes longer, at 24 pictures a second.
 pub const FLIP_PATIENCE: Duration = Duration::from_millis(50);

@@ -1,7 +1,6 @@
 //! Frame ↔ screen.
 
-use super::Point;
-use crate::frame::Rect;
+use super::{Point, Rect};
 
 /// Where a frame lies on the surface that is shown: stretched to `target`, black around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,6 @@
 //! The one mapping between the frame and the model's square.
 
-use crate::frame::Rect;
-
-/// A place in a picture, in pixels; the pixel in column `i` reaches from `i` to `i + 1`, its centre is `i + 0.5`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
-pub struct Point {
-    pub x: f32,
-    pub y: f32,
-}
+use super::Rect;
 
 /// Ties the crop of a frame to the model's square of `model_side` pixels: each side of the crop is stretched to
 /// `model_side`, so both corners map onto corners.
