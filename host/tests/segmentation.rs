@@ -192,7 +192,9 @@ fn run_and_the_workstation_show_the_same_regions_of_a_video() {
         gate.update(&regions.list, Instant::now(), &mut shown);
         scorer.add(source.truth().unwrap(), shown.list());
     }
-    let expected = serde_json::to_value(scorer.report()).unwrap();
+    // By text, as the other: reading may round a number's last digit.
+    let expected = serde_json::to_vec(&scorer.report()).unwrap();
+    let expected: serde_json::Value = serde_json::from_slice(&expected).unwrap();
     assert_eq!(run, expected);
     assert_eq!(expected["frames"], 120);
     assert!(expected["hits"].as_u64() > Some(10), "{expected}");
