@@ -2,50 +2,48 @@
 //!
 //! # Layout
 //!
+//! Ground first: each room knows those before it and none of those after it, which a test of the workspace checks.
+//!
 //! | module | job |
 //! |---|---|
+//! | [`files`] | reading and writing, nothing half-written, nothing of somebody else's replaced |
+//! | [`parallel`] | work on many items at once, with a progress bar |
+//! | [`plot`] | pictures of figures |
+//! | [`numeric`] | sigmoid, mean, bilinear sampling |
 //! | [`data`] | lists of images and masks on disk, and what training makes of them |
-//! | [`device`] | where training computes: CPU, CUDA, Vulkan; what a machine lacks for it, and whether a device is right |
+//! | [`device`] | where training computes: CPU, CUDA, Vulkan; what a machine lacks for it |
 //! | [`ops`] | training operations as burn extensions, with their CPU kernels |
 //! | [`net`] | networks, described once: encoders, prompts, decoder |
-//! | [`train`] | loss, optimiser, batches, the training run |
-//! | [`teacher`] | what `finetune` made, looking at pictures |
-//! | [`ablate`] | what the parts of a network are worth |
-//! | [`search`] | shapes of the student, what they find and what they cost |
-//! | [`soup`] | the mean of fine-tuned networks |
 //! | [`graph`] | the contract between training and export: a float inference network |
-//! | [`quantize`] | ranges, shared scales, int8 weights, bias correction, decision rules |
+//! | [`quantise`] | ranges, shared scales, int8 weights, bias correction; a calibration on disk |
+//! | [`measures`] | Dice and the field's other measures |
 //! | [`onnx`] | graphs as ONNX files, float and int8 |
-//! | [`bundle`], [`card`] | model bundles and their model cards |
-//! | [`evaluate`], [`metrics`] | scores of a model on lists, as the cart runs it |
-//! | [`robustness`] | frames as carts see them, scored |
-//! | [`steadiness`] | flicker over a video, and the delay of the temporal gate |
-//! | [`failures`] | pictures of the worst frames |
-//! | [`measures`] | the field's six measures, of any folder of predicted maps |
-//! | [`plot`] | pictures of figures |
-//! | [`files`] | reading and writing, nothing half-written |
-//! | [`cli`] | one file a verb |
+//! | [`run`] | a training run's folder, its configuration, the values that it starts from |
+//! | [`model`] | opens any trained run, graph or ONNX file |
+//! | [`score`] | how good networks are: on lists, under disturbances, over videos |
+//! | [`train`] | loss, optimiser, batches, distillation, training for int8 |
+//! | [`calibrate`] | chooses ranges, decision rules and the temporal gate on held-back frames |
+//! | [`export`] | bundles and their model cards |
+//! | [`experiments`] | ablation, search, averages of weights, comparison of devices |
+//! | [`cli`] | one file a verb: arguments and printing |
 
-pub mod ablate;
-pub mod bundle;
-pub mod card;
+pub mod calibrate;
 pub mod cli;
 pub mod data;
 pub mod device;
-pub mod evaluate;
-pub mod failures;
+pub mod experiments;
+pub mod export;
 pub mod files;
 pub mod graph;
 pub mod measures;
-pub mod metrics;
+pub mod model;
 pub mod net;
+pub mod numeric;
 pub mod onnx;
 pub mod ops;
+pub mod parallel;
 pub mod plot;
-pub mod quantize;
-pub mod robustness;
-pub mod search;
-pub mod soup;
-pub mod steadiness;
-pub mod teacher;
+pub mod quantise;
+pub mod run;
+pub mod score;
 pub mod train;

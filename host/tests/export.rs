@@ -5,8 +5,9 @@ use std::process::{Command, Output};
 
 use polyp_edge::bundle::Bundle;
 use polyp_edge::capture::synthetic::Colon;
-use polyp_host::evaluate::{Scorer, cart_engine};
 use polyp_host::graph::{Graph, INPUT, Node, Op, Tensor4};
+use polyp_host::model::cart::cart_engine;
+use polyp_host::score::lists::Scorer;
 
 const SIDE: usize = 64;
 

@@ -14,7 +14,7 @@ use polyp_edge::score::Scorer;
 use polyp_edge::segment::Segmenter;
 use polyp_edge::track::{Gate, Rule, Shown};
 use polyp_host::data::lists::{data_folder, read_list};
-use polyp_host::evaluate::cart_engine;
+use polyp_host::model::cart::cart_engine;
 
 /// Real pictures of each list; more of them are compared by POLYP_SEGMENTATION_FRAMES.
 const LISTS: [&str; 6] = [

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 use polyp_edge::fault::Fault;
 
-use super::finetune::score;
-use crate::ablate::{Plan, ablate, markdown};
 use crate::data::lists::data_folder;
 use crate::device;
-use crate::train::config::TrainConfig;
+use crate::experiments::ablate::{Plan, ablate, markdown};
+use crate::run::config::TrainConfig;
+use crate::score::maps::score_run;
 
 /// Trains the configured network whole and with each part taken away — prompt layers, full-scale skips, channel attention
 /// — with several seeds each, and writes a table of means and deviations (ablation.md, ablation.csv). Goes on where it
@@ -56,7 +56,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         factorial: arguments.factorial,
         checkpoint_every: arguments.checkpoint_every,
     };
-    let rows = ablate(&plan, |folder, config| Ok(score(folder, &config.evaluate, &device, None)?.lists))?;
+    let rows = ablate(&plan, |folder, config| Ok(score_run(folder, &config.evaluate, &device, None)?.lists))?;
     print!("{}", markdown(&rows));
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::net::cost::Cost;
 use crate::net::decoder::decode;
 use crate::net::encoder::{Encoder, is_encoders};
 use crate::net::segmenter::{self, Segmenter};
-use crate::train::config::TrainConfig;
+use crate::run::config::TrainConfig;
 
 /// Counts parameters, multiply-adds and the memory of a training step, with everything kept for the backward pass and
 /// with only every few links of the encoder kept.

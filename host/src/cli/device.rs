@@ -4,9 +4,9 @@ use anyhow::Result;
 use polyp_edge::fault::{Exit, Fault};
 use serde::Serialize;
 
-use crate::device::compare::{Row, compare};
-use crate::device::layers::LAYERS;
 use crate::device::{self, Choice};
+use crate::experiments::device::layers::LAYERS;
+use crate::experiments::device::{Row, compare};
 
 /// Says which devices training can compute on; with --compare, whether one computes what the CPU does.
 #[derive(clap::Args)]
@@ -156,7 +156,7 @@ fn line(row: &Row) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::compare::Bounds;
+    use crate::experiments::device::Bounds;
 
     #[test]
     fn a_row_says_what_is_wrong() {

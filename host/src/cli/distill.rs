@@ -2,10 +2,11 @@
 
 use polyp_edge::fault::Fault;
 
-use super::training::Training;
+use crate::cli::training::Training;
 use crate::net::encoder::EncoderKind;
-use crate::train::config::TrainConfig;
-use crate::train::trainer::{GRAPH, export_checkpoint};
+use crate::run::GRAPH;
+use crate::run::config::TrainConfig;
+use crate::train::trainer::export_checkpoint;
 
 /// Trains the student network from labelled frames. Its folder holds the float graph for `calibrate` and `export`.
 #[derive(clap::Args)]

@@ -8,13 +8,15 @@ use polyp_edge::engine::Engine;
 use polyp_edge::fault::Fault;
 use serde::Serialize;
 
-use super::{finetune, measure};
-use crate::data::lists::{Sample, data_folder, read_list};
-use crate::evaluate::{
-    Float, Scorer, cart_engine, default_threads, in_parallel, list_name, measure_list, score_list,
-};
-use crate::metrics::Summary;
-use crate::{device, failures, files};
+use crate::cli::measure;
+use crate::data::lists::{Sample, data_folder, list_name, read_list};
+use crate::measures::overlap::Summary;
+use crate::model::cart::{Float, cart_engine};
+use crate::parallel::{default_threads, in_parallel};
+use crate::score::failures;
+use crate::score::lists::{Scorer, measure_list, score_list};
+use crate::score::maps::score_run;
+use crate::{device, files};
 
 /// Scores a bundle on lists of images, as the cart runs it, or a teacher by the field's measures.
 ///
@@ -103,7 +105,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     arguments.csv.iter().try_for_each(|path| files::check_writable(path))?;
     if let Some(run) = &arguments.run {
         let device = device::open(device::parse(&arguments.device)?)?;
-        let report = finetune::score(run, &arguments.lists, &device, arguments.maps.as_deref())?;
+        let report = score_run(run, &arguments.lists, &device, arguments.maps.as_deref())?;
         match arguments.json {
             true => println!("{}", serde_json::to_string(&report)?),
             false => measure::print_table(&report),
@@ -133,7 +135,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         let samples = read_list(list, &data)?;
         let name = list_name(list);
         let mut summarise =
-            |arithmetic: &str, scores: &[crate::metrics::FrameScore]| -> anyhow::Result<Scores> {
+            |arithmetic: &str, scores: &[crate::measures::overlap::FrameScore]| -> anyhow::Result<Scores> {
                 for (sample, score) in samples.iter().zip(scores) {
                     csv.serialize(ImageRow {
                         list: &name,

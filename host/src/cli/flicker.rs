@@ -10,8 +10,8 @@ use polyp_edge::frame::Frame;
 use polyp_edge::segment::Segmenter;
 use serde::Serialize;
 
-use crate::evaluate::cart_engine;
-use crate::steadiness::{Observer, Steadiness};
+use crate::model::cart::cart_engine;
+use crate::score::steadiness::{Observer, Steadiness};
 
 /// Runs a bundle over videos as the cart does and counts the regions that come or go a second, as the network finds them
 /// and as the temporal gate shows them, and how long the gate holds a region back.

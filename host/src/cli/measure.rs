@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use polyp_edge::fault::Fault;
-use serde::Serialize;
 
-use crate::data::bad;
-use crate::data::lists::{Sample, data_folder, read_list};
+use crate::data::lists::{Sample, data_folder, list_name, read_list};
 use crate::data::mask::Mask;
-use crate::evaluate::{default_threads, in_parallel, list_name, progress_bar};
+use crate::data::usable;
 use crate::files;
 use crate::measures::map::MapFile;
 use crate::measures::{Accumulator, FrameMeasures, Measures};
+use crate::parallel::{default_threads, in_parallel, progress_bar};
+use crate::score::maps::Report;
 
 /// Scores a folder of predicted maps by the field's six measures.
 ///
@@ -36,13 +36,6 @@ pub struct Arguments {
     /// Also write the table as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-}
-
-/// Measures of each list, as JSON has them.
-#[derive(Serialize)]
-pub(super) struct Report {
-    pub schema: u32,
-    pub lists: BTreeMap<String, Measures>,
 }
 
 /// Maps that are scored together.
@@ -124,7 +117,12 @@ fn group_of_folder(masks: &Path, maps: &Path) -> anyhow::Result<Group> {
     let without: Vec<String> =
         files_in(maps)?.iter().map(|map| stem_of(map)).filter(|stem| !by_stem.contains_key(stem)).collect();
     if !without.is_empty() {
-        log::warn!("{} maps have no mask in {}: {}", without.len(), masks.display(), bad::first(&without));
+        log::warn!(
+            "{} maps have no mask in {}: {}",
+            without.len(),
+            masks.display(),
+            usable::first_few(&without)
+        );
     }
     let pair = |(name, mask): (String, PathBuf)| {
         let map = maps.join(format!("{name}.png"));
@@ -162,7 +160,7 @@ fn no_map_is_missing(groups: &[Group], maps: &Path) -> anyhow::Result<()> {
             missing.len(),
             pairs().count(),
             maps.display(),
-            bad::first(&missing)
+            usable::first_few(&missing)
         ))),
     }
 }
@@ -199,7 +197,7 @@ fn measure(group: &Group, threads: usize) -> anyhow::Result<(Measures, usize)> {
         },
     );
     bar.finish_and_clear();
-    let frames = bad::none(frames?)?;
+    let frames = usable::all(frames?)?;
     let resized = frames.iter().filter(|(_, resized)| *resized).count();
     Ok((frames.iter().map(|(frame, _)| frame).collect::<Accumulator>().finish(), resized))
 }

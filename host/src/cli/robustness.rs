@@ -9,10 +9,11 @@ use polyp_edge::bundle::Bundle;
 use serde::Serialize;
 
 use crate::data::disturb::SEVERITIES;
-use crate::data::lists::{Sample, data_folder, read_list};
-use crate::evaluate::{cart_engine, default_threads, list_name};
-use crate::metrics::Summary;
-use crate::robustness::{Disturbed, disturbed_scores};
+use crate::data::lists::{Sample, data_folder, list_name, read_list};
+use crate::measures::overlap::Summary;
+use crate::model::cart::cart_engine;
+use crate::parallel::default_threads;
+use crate::score::robustness::{Disturbed, disturbed_scores};
 use crate::{files, plot};
 
 /// Scores a bundle on a list's images, as they are and disturbed: noise, blur, JPEG, interlacing, colour, glare, under-

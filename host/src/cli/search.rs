@@ -7,9 +7,9 @@ use polyp_edge::fault::Fault;
 
 use crate::data::lists::data_folder;
 use crate::device;
-use crate::evaluate::default_threads;
-use crate::search::{Grid, Plan, markdown, search};
-use crate::train::config::TrainConfig;
+use crate::experiments::search::{Grid, Plan, markdown, search};
+use crate::parallel::default_threads;
+use crate::run::config::TrainConfig;
 
 /// Trains the student in every shape of a grid (input size, encoder and decoder width, attention, output stride) alike,
 /// and sets what each finds on held-back frames, in int8, against the time that it takes: a table (search.md,

@@ -7,10 +7,10 @@ use polyp_edge::fault::Fault;
 
 use crate::data::lists::data_folder;
 use crate::data::split::held_back;
-use crate::evaluate::default_threads;
+use crate::experiments::average::{Member, Tried, choose, judge};
 use crate::files;
-use crate::soup::{Member, Tried, choose, judge};
-use crate::train::trainer::GRAPH;
+use crate::parallel::default_threads;
+use crate::run::GRAPH;
 
 /// Makes the mean of networks that were trained on from the same weights ("model soup"). Which go in is chosen greedily by
 /// Dice on what training holds back, as it is and disturbed in eight ways.
@@ -47,7 +47,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         return Err(Fault::usage(format!("--input-side {side}: a multiple of 32 up to 1024 is needed")));
     }
     // Before minutes of looking at pictures: networks of other shapes have no mean.
-    crate::soup::mean(&members.iter().collect::<Vec<_>>(), side)?;
+    crate::experiments::average::mean(&members.iter().collect::<Vec<_>>(), side)?;
     let samples = held_back(&arguments.lists, &data_folder()?, arguments.whole_lists)?;
     if samples.is_empty() {
         return Err(Fault::data("no frame is held back of the lists; name longer ones or use --whole-lists"));

@@ -8,7 +8,7 @@ use polyp_edge::fault::Fault;
 
 use crate::data::lists::data_folder;
 use crate::device;
-use crate::train::config::TrainConfig;
+use crate::run::config::TrainConfig;
 use crate::train::curve::Point;
 use crate::train::trainer::{Run, train};
 

@@ -4,7 +4,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::cache::{Cached, LARGEST_TEACHER_LOGIT, TeacherView};
+use crate::data::cache::{Cached, LARGEST_TEACHER_LOGIT, TeacherView};
 
 /// How far each change may go; 0 switches it off. Factors are drawn from `1 ± value`, scale from `e^±value`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

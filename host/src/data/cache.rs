@@ -8,8 +8,8 @@ use polyp_edge::geometry::Rect;
 use polyp_edge::segment::Input;
 use rayon::prelude::*;
 
-use super::bad;
-use super::lists::Sample;
+use crate::data::lists::Sample;
+use crate::data::usable;
 
 /// A square picture with its mask.
 pub struct Cached {
@@ -57,7 +57,7 @@ pub fn load(samples: &[Sample], side: usize, crop: bool) -> Result<Vec<Cached>> 
         let mask = sample.read_mask(frame.width_px(), frame.height_px())?;
         square(&sample.name, &frame, &mask, side, crop)
     };
-    bad::none(samples.par_iter().map(read).collect())
+    usable::all(samples.par_iter().map(read).collect())
 }
 
 /// Reads samples whose masks are not to be looked at, if they have any.

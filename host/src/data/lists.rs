@@ -10,8 +10,8 @@ use polyp_edge::capture::replay::folder::read_image;
 use polyp_edge::fault::Fault;
 use polyp_edge::frame::Frame;
 
-use super::bad;
-use super::mask::Mask;
+use crate::data::mask::Mask;
+use crate::data::usable;
 use crate::files;
 
 /// A picture with its truth.
@@ -61,7 +61,8 @@ pub fn read_list(list: &Path, data: &Path) -> anyhow::Result<Vec<Sample>> {
         };
         sample.map_err(|error| error.context(format!("line {number}")))
     });
-    let samples = bad::none(samples.collect()).map_err(|error| error.context(path.display().to_string()))?;
+    let samples =
+        usable::all(samples.collect()).map_err(|error| error.context(path.display().to_string()))?;
     match samples.is_empty() {
         true => Err(Fault::data(format!("list {} is empty", path.display()))),
         false => Ok(samples),
@@ -88,6 +89,11 @@ pub fn sample(name: &str, data: &Path) -> anyhow::Result<Sample> {
         Some(path) if !path.is_file() => Err(Fault::io(format!("no mask {}", path.display()))),
         _ => Ok(Sample { name: name.to_string(), image, mask }),
     }
+}
+
+/// The name under which a list's scores are kept: its file's stem.
+pub fn list_name(list: &Path) -> String {
+    list.file_stem().map_or_else(|| "list".into(), |stem| stem.to_string_lossy().into_owned())
 }
 
 impl Sample {

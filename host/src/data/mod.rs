@@ -1,9 +1,9 @@
 //! Data sets on disk and what training makes of them.
 
 pub mod augment;
-pub mod bad;
 pub mod cache;
 pub mod disturb;
 pub mod lists;
 pub mod mask;
 pub mod split;
+pub mod usable;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::lists::{Sample, read_list};
+use crate::data::lists::{Sample, read_list};
 
 /// Of lists' samples what training holds back; all of them if the lists hold nothing else.
 pub fn held_back(lists: &[PathBuf], data: &Path, whole: bool) -> Result<Vec<Sample>> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use libloading::Library;
 
-use super::out_of_range;
+use crate::device::out_of_range;
 
 pub const BUILT: bool = cfg!(feature = "cuda");
 

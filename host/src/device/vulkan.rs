@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use libloading::Library;
 
-use super::{out_of_range, trial};
+use crate::device::{out_of_range, trial};
 
 pub const BUILT: bool = cfg!(feature = "vulkan");
 

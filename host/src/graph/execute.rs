@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use polyp_edge::fault::Fault;
 
-use super::{Graph, INPUT, INPUT_SCALE, INPUT_ZERO_POINT, Node, Op, Shape, Tensor4};
+use crate::graph::{Graph, INPUT, INPUT_SCALE, INPUT_ZERO_POINT, Node, Op, Shape, Tensor4};
+use crate::numeric::sigmoid;
 use crate::ops::kernels::{self, Geometry};
 
 /// Values of one `[1, C, H, W]` tensor.
@@ -93,9 +94,7 @@ pub(crate) fn apply(node: &Node, inputs: &[&Activation]) -> anyhow::Result<Activ
             let shape = Shape { height: 1, width: 1, ..first.shape };
             map(shape, first.data.chunks_exact(area).map(mean).collect())
         }
-        Op::Sigmoid => {
-            map(first.shape, first.data.iter().map(|value| 1.0 / (1.0 + (-value).exp())).collect())
-        }
+        Op::Sigmoid => map(first.shape, first.data.iter().map(|value| sigmoid(*value)).collect()),
         Op::Mul => {
             let planes = first.data.chunks_exact(first.shape.area()).zip(&second()?.data);
             map(first.shape, planes.flat_map(|(plane, &gate)| plane.iter().map(move |v| v * gate)).collect())

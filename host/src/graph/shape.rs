@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::{Graph, INPUT, Node, Op};
+use crate::graph::{Graph, INPUT, Node, Op};
 use polyp_edge::fault::Fault;
 
 /// `[1, channels, height, width]`

@@ -8,7 +8,7 @@ use anyhow::Context;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::{Graph, Node, Op, Tensor4};
+use crate::graph::{Graph, Node, Op, Tensor4};
 use polyp_edge::fault::Fault;
 
 use crate::files;

@@ -1,5 +1,5 @@
-use super::execute::{Activation, convolve, convolve_plainly, input_from_pixels, run};
 use super::*;
+use crate::graph::execute::{Activation, convolve, convolve_plainly, input_from_pixels, run};
 use rand::{Rng, SeedableRng};
 
 pub(crate) fn node(name: &str, op: Op, inputs: &[&str]) -> Node {

@@ -6,11 +6,12 @@
 //! that is the same everywhere is not stretched. Where the mask is empty, Dice, IoU and weighted F are 0, whatever the
 //! map says; S and E reward a dark map.
 //!
-//! Beside them stand Dice and IoU at probability 0.5, of the map as it is, by the rules of [`crate::metrics`].
+//! Beside them stand Dice and IoU at probability 0.5, of the map as it is, by the rules of [`crate::measures::overlap`].
 
 mod curves;
 mod distance;
 pub mod map;
+pub mod overlap;
 mod structure;
 mod weighted;
 
@@ -19,7 +20,7 @@ use serde::Serialize;
 
 pub use map::Map;
 
-use crate::metrics::Overlap;
+use crate::measures::overlap::Overlap;
 
 /// Thresholds of a curve: a map's values cut to whole 255ths.
 pub const LEVELS: usize = 256;

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::Scene;
+use crate::measures::Scene;
 
 const ALPHA: f64 = 0.5;
 

@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use polyp_edge::fault::{Exit, exit_of};
 use proptest::prelude::*;
 
-use super::distance::Nearest;
-use super::map::MapFile;
 use super::*;
+use crate::measures::distance::Nearest;
+use crate::measures::map::MapFile;
 
 fn measure(map: &[u8], truth: &[u8], width_px: usize) -> FrameMeasures {
     FrameMeasures::of(Map::Grey(map), truth, width_px, map.len() / width_px).unwrap()

@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use super::Scene;
-use super::distance::Nearest;
+use crate::measures::Scene;
+use crate::measures::distance::Nearest;
 
 /// 7 × 7 pixels with σ = 5.
 const REACH: usize = 3;

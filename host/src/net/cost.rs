@@ -3,7 +3,8 @@
 //! Kept values are what autodiff holds on to of each operation: the operands of products, what lies under a norm, a GELU
 //! or a softmax. Views and constants are not counted, nor what an operation needs while it runs: see [`Cost::widest`].
 
-use super::{After, AttentionSpec, ConvSpec, Gate, Net, PatchSpec, PositionSpec, TokenNet, shapes::Shapes};
+use crate::net::shapes::Shapes;
+use crate::net::{After, AttentionSpec, ConvSpec, Gate, Net, PatchSpec, PositionSpec, TokenNet};
 
 /// For one picture.
 #[derive(Default)]

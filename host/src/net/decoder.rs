@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{After, ConvSpec, Gate, Net};
+use crate::net::{After, ConvSpec, Gate, Net};
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -7,9 +7,10 @@ use burn::tensor::module::{attention, avg_pool2d, layer_norm, linear, max_pool2d
 use burn::tensor::ops::{AttentionModuleOptions, AvgPoolOptions, MaxPoolOptions, PadMode};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
-use super::parameters::{Array, Parameters};
-use super::resize::{self, Resize, along_both, constant};
-use super::{After, AttentionSpec, ConvSpec, Gate, Net, PatchSpec, PositionSpec, TokenNet};
+use crate::net::parameters::{Array, Parameters};
+use crate::net::resize::{self, along_both, constant};
+use crate::net::{After, AttentionSpec, ConvSpec, Gate, Net, PatchSpec, PositionSpec, TokenNet};
+use crate::numeric::Resize;
 use crate::ops::{self, ConvAttributes, NormAttributes};
 
 const LAYER_NORM_EPS: f64 = 1e-6;

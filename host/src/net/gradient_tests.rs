@@ -4,14 +4,15 @@ use burn::tensor::{Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::encoder::hiera::{Hiera, MINI};
-use super::encoder::{self, Encoder};
-use super::forward::{Forward, Pass, Resident};
-use super::parameters::Array;
-use super::prompts::{Form, Prompts};
-use super::resize::{Resize, resize};
-use super::shapes::Shapes;
 use super::*;
+use crate::net::encoder::hiera::{Hiera, MINI};
+use crate::net::encoder::{self, Encoder};
+use crate::net::forward::{Forward, Pass, Resident};
+use crate::net::parameters::Array;
+use crate::net::prompts::{Form, Prompts};
+use crate::net::resize::resize;
+use crate::net::shapes::Shapes;
+use crate::numeric::Resize;
 
 /// Walks a network and checks `Σ output · probe` differentiated towards its parameters and its input, each along random
 /// directions: `(f(x + εd) − f(x − εd)) / 2ε` in f64 against `⟨gradient, d⟩`.

@@ -7,7 +7,6 @@
 pub mod cost;
 pub mod decoder;
 pub mod encoder;
-pub mod fold;
 pub mod forward;
 pub mod parameters;
 pub mod prompts;

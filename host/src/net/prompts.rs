@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{PatchSpec, TokenNet};
+use crate::net::{PatchSpec, TokenNet};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

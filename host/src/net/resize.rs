@@ -1,57 +1,8 @@
 //! Resizing as products with fixed matrices: every backend has their gradients, which is not so for its own
 //! interpolation.
 
+use crate::numeric::Resize;
 use burn::tensor::{Device, Tensor, TensorData};
-
-/// Half-pixel centres, edges repeated, no smoothing when it shrinks: PyTorch's `align_corners=False, antialias=False`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resize {
-    Bilinear,
-    /// Keys' kernel (1981) with `a = −0.75`.
-    Bicubic,
-}
-
-impl Resize {
-    /// Where output `o` of [`Resize::Bilinear`] lies among the inputs.
-    pub fn position(o: usize, from: usize, to: usize) -> f64 {
-        ((o as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64)
-    }
-
-    /// `[from, to]`: column `o` holds what output `o` takes from each input.
-    pub fn matrix(self, from: usize, to: usize) -> Vec<f32> {
-        let mut matrix = vec![0.0; from * to];
-        for o in 0..to {
-            let mut take = |i: i64, share: f64| {
-                let i = i.clamp(0, from as i64 - 1) as usize;
-                matrix[i * to + o] += share as f32;
-            };
-            match self {
-                Resize::Bilinear => {
-                    let at = Self::position(o, from, to);
-                    let (low, share) = (at as i64, at.fract());
-                    take(low, 1.0 - share);
-                    take(low + 1, share);
-                }
-                Resize::Bicubic => {
-                    let at = (o as f64 + 0.5) * from as f64 / to as f64 - 0.5;
-                    let low = at.floor() as i64;
-                    (-1..=2).for_each(|i| take(low + i, keys(at - (low + i) as f64)));
-                }
-            }
-        }
-        matrix
-    }
-}
-
-fn keys(distance: f64) -> f64 {
-    const A: f64 = -0.75;
-    let d = distance.abs();
-    match d {
-        d if d <= 1.0 => ((A + 2.0) * d - (A + 3.0)) * d * d + 1.0,
-        d if d < 2.0 => ((A * d - 5.0 * A) * d + 8.0 * A) * d - 4.0 * A,
-        _ => 0.0,
-    }
-}
 
 /// `[N, C, H, W]` → `[N, C, height, width]`.
 pub fn resize(x: Tensor<4>, [height, width]: [usize; 2], method: Resize) -> Tensor<4> {

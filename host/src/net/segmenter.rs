@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::decoder::{self, DecoderConfig};
-use super::encoder::{self, AnyEncoder, Encoder, EncoderKind, Normalisation};
-use super::prompts::Prompts;
-use super::shapes::Shapes;
-use super::{After, ConvSpec, Net, TokenNet};
+use crate::net::decoder::{self, DecoderConfig};
+use crate::net::encoder::{self, AnyEncoder, Encoder, EncoderKind, Normalisation};
+use crate::net::prompts::Prompts;
+use crate::net::shapes::Shapes;
+use crate::net::{After, ConvSpec, Net, TokenNet};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

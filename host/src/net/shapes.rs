@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::parameters::{Array, Parameters};
-use super::{After, AttentionSpec, ConvSpec, Gate, Net, PatchSpec, PositionSpec, TokenNet};
+use crate::net::parameters::{Array, Parameters};
+use crate::net::{After, AttentionSpec, ConvSpec, Gate, Net, PatchSpec, PositionSpec, TokenNet};
 
 /// Gathers a network's parameters in the order in which it meets them.
 #[derive(Default)]

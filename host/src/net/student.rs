@@ -1,10 +1,9 @@
 //! The network that a cart runs: EfficientNet-Lite0's encoder, a narrow full-scale decoder, logits at the
 //! decoder's finest stride. It is a [`super::segmenter`] that can be exported.
 
-use super::Net;
-use super::decoder::DecoderConfig;
-use super::encoder::efficientnet::EfficientNet;
-use super::segmenter;
+use crate::net::decoder::DecoderConfig;
+use crate::net::encoder::efficientnet::EfficientNet;
+use crate::net::{Net, segmenter};
 
 /// Logits `[N, 1, S / stride, S / stride]`; the coarser levels' heads are not walked.
 pub fn student<N: Net>(

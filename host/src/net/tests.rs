@@ -2,17 +2,16 @@ use burn::tensor::{Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::decoder::DecoderConfig;
-use super::encoder::efficientnet::EfficientNet;
-use super::encoder::{self, EncoderKind};
-use super::fold::Fold;
-use super::forward::{Forward, Pass};
-use super::prompts::Prompts;
-use super::segmenter::{EncoderConfig, Segmenter, SegmenterConfig};
-use super::student::student;
 use super::*;
 use crate::graph::execute;
-use crate::net::decoder::{Attention, Mix, Skips};
+use crate::graph::fold::Fold;
+use crate::net::decoder::{Attention, DecoderConfig, Mix, Skips};
+use crate::net::encoder::efficientnet::EfficientNet;
+use crate::net::encoder::{self, EncoderKind};
+use crate::net::forward::{Forward, Pass};
+use crate::net::prompts::Prompts;
+use crate::net::segmenter::{EncoderConfig, Segmenter, SegmenterConfig};
+use crate::net::student::student;
 
 fn small() -> SegmenterConfig {
     let decoder = DecoderConfig { branch_channels: 4, level_channels: 6, ..DecoderConfig::default() };

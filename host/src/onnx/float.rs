@@ -2,8 +2,8 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::proto::{self, Builder};
 use crate::graph::{Graph, INPUT, INPUT_SCALE, INPUT_ZERO_POINT, Op, shapes};
+use crate::onnx::proto::{self, Builder};
 
 /// The ONNX file's bytes; standard operators only.
 pub fn to_onnx(graph: &Graph) -> anyhow::Result<Vec<u8>> {

@@ -8,9 +8,9 @@
 use anyhow::Context;
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::proto::{self, Builder};
 use crate::graph::{INPUT, INPUT_SCALE, INPUT_ZERO_POINT, Op, shapes};
-use crate::quantize::{Quantisation, QuantisedGraph};
+use crate::onnx::proto::{self, Builder};
+use crate::quantise::{Quantisation, QuantisedGraph};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -143,7 +143,7 @@ impl Writer {
     }
 
     /// As i32 where the runtime has input scale × weight scale for it; as floats for TensorRT, which wants no other.
-    fn bias(&mut self, node: &str, scale: f32, conv: &crate::quantize::QuantisedConv) -> String {
+    fn bias(&mut self, node: &str, scale: f32, conv: &crate::quantise::QuantisedConv) -> String {
         let count = conv.bias.len();
         match self.form {
             Form::Symmetric => self.onnx.floats(format!("{node}.bias"), &[count], &conv.real_bias(scale)),

@@ -3,9 +3,9 @@
 use anyhow::Context;
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::proto::{self, Builder, MICROSOFT};
 use crate::graph::{INPUT, Op, shapes};
-use crate::quantize::{Quantisation, QuantisedGraph};
+use crate::onnx::proto::{self, Builder, MICROSOFT};
+use crate::quantise::{Quantisation, QuantisedGraph};
 
 /// The ONNX file's bytes. Every scale and zero point is a scalar initializer, every convolution's weights are s8 with one
 /// scale an output channel.

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::evaluate::{Float, cart_engine, logits};
 use crate::graph::Graph;
 use crate::graph::execute::{input_from_pixels, run};
 use crate::graph::tests::{every_op, random_pixels};
-use crate::quantize::QuantisedGraph;
-use crate::quantize::calibration::Statistics;
-use crate::quantize::range::Observer;
-use crate::quantize::refine::refine;
+use crate::model::cart::{Float, cart_engine, logits};
+use crate::quantise::QuantisedGraph;
+use crate::quantise::range::Observer;
+use crate::quantise::refine::refine;
+use crate::quantise::statistics::Statistics;
 
 const FRAMES: u64 = 4;
 

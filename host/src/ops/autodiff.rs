@@ -7,7 +7,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
-use super::{ConvAttributes, NormAttributes, Storing, TrainingGradients, TrainingOps};
+use crate::ops::{ConvAttributes, NormAttributes, Storing, TrainingGradients, TrainingOps};
 
 #[derive(Debug)]
 struct Conv;

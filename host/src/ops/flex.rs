@@ -4,8 +4,9 @@ use burn::backend::Flex;
 use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
 
-use super::kernels::{self, Geometry, batch_norm::Extent};
-use super::{ConvAttributes, NormAttributes, Storing, TrainingGradients, TrainingOps};
+use crate::ops::kernels::batch_norm::Extent;
+use crate::ops::kernels::{self, Geometry};
+use crate::ops::{ConvAttributes, NormAttributes, Storing, TrainingGradients, TrainingOps};
 
 fn contiguous(tensor: FlexTensor) -> FlexTensor {
     if tensor.as_slice::<f32>().is_some() { tensor } else { tensor.to_contiguous() }

@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::quantize::FLOOR_MARGIN;
+use crate::numeric::FLOOR_MARGIN;
 
 fn device() -> Device {
     Device::flex().autodiff()
@@ -117,7 +117,7 @@ fn composition(x: Tensor<4>, bias: Tensor<1>, step: Tensor<1>, storing: Storing)
     (inside + (stored - exact)) * step
 }
 
-/// Rounding as [`crate::quantize::Quantisation`] does it; gradients as the composition of burn's own operations.
+/// Rounding as [`crate::quantise::Quantisation`] does it; gradients as the composition of burn's own operations.
 #[test]
 fn storing_is_quantising_and_its_gradients_are_those_of_its_composition() {
     let values = &mut Values::new();
@@ -126,7 +126,7 @@ fn storing_is_quantising_and_its_gradients_are_those_of_its_composition() {
         let (x, bias) = (values.learnable([3, 5, 6, 7]), values.learnable([5]));
         let step = Tensor::<1>::from_data([0.0061f32], &device()).require_grad();
         let ours = store(x.clone(), bias.clone(), step.clone(), storing);
-        let quantisation = crate::quantize::Quantisation { scale: 0.0061, zero_point };
+        let quantisation = crate::quantise::Quantisation { scale: 0.0061, zero_point };
         let sum = (x.clone() + bias.clone().reshape([1, 5, 1, 1])).into_data().try_to_vec::<f32>().unwrap();
         let stored = ours.to_data().try_to_vec::<f32>().unwrap();
         for (value, stored) in sum.iter().zip(&stored) {

@@ -6,20 +6,20 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor};
 
-use super::batches::Batch;
-use super::config::TrainConfig;
-use super::distillation::Teachers;
-use super::learner::{Learner, Logits, Outcome};
-use super::objective::descend;
-use super::trainer::GRAPH;
 use crate::graph::Graph;
+use crate::graph::fold::Fold;
 use crate::net::decoder;
 use crate::net::encoder::{self, AnyEncoder, Encoder};
-use crate::net::fold::Fold;
 use crate::net::forward::{Forward, Pass, Resident};
 use crate::net::parameters::{Array, Parameters};
 use crate::net::segmenter::{self, Segmenter};
 use crate::net::student::student;
+use crate::run::GRAPH;
+use crate::run::config::TrainConfig;
+use crate::train::batches::Batch;
+use crate::train::distillation::Teachers;
+use crate::train::learner::{Learner, Logits, Outcome};
+use crate::train::objective::descend;
 
 /// What does not change from batch to batch.
 pub struct Setting<'a> {

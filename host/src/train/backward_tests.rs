@@ -8,7 +8,7 @@ use crate::net::decoder::DecoderConfig;
 use crate::net::encoder::EncoderKind;
 use crate::net::prompts::{Form, Prompts};
 use crate::net::segmenter::{EncoderConfig, SegmenterConfig};
-use crate::train::state::Start;
+use crate::run::start::Start;
 
 fn batch(side: usize) -> Batch {
     let mut rng = ChaCha8Rng::seed_from_u64(5);

@@ -8,10 +8,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::config::TrainConfig;
-use super::loss::boundary_weights;
 use crate::data::augment::{Augmentation, Example, augment};
 use crate::data::cache::Cached;
+use crate::run::config::TrainConfig;
+use crate::train::loss::boundary_weights;
 
 /// `pixels [N, 3, S, S]`, `targets` and `weights [N, S, S]`.
 pub struct Batch {

@@ -12,14 +12,15 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
-use super::batches::Batch;
-use super::config::Distillation;
-use super::loss::enlarged;
 use crate::data::augment::plain;
 use crate::data::cache::{Cached, LARGEST_TEACHER_LOGIT, TeacherView};
 use crate::files;
-use crate::net::resize::{Resize, constant, resize};
-use crate::teacher::{self, Seen, Teacher};
+use crate::model::teacher::{self, Seen, Teacher};
+use crate::net::resize::{constant, resize};
+use crate::numeric::sigmoid;
+use crate::numeric::{Resize, enlarged};
+use crate::run::config::Distillation;
+use crate::train::batches::Batch;
 
 /// What teachers said of the training pictures, in the run's folder.
 const VIEWS: &str = "teachers.safetensors";
@@ -157,7 +158,7 @@ fn strength(energy: Tensor<4>) -> Tensor<2> {
 
 /// Adds the probabilities of logits.
 fn add(sum: &mut [f32], logits: &[f32]) {
-    sum.iter_mut().zip(logits).for_each(|(sum, z)| *sum += 1.0 / (1.0 + (-z).exp()));
+    sum.iter_mut().zip(logits).for_each(|(sum, z)| *sum += sigmoid(*z));
 }
 
 fn logit(probability: f32) -> f32 {

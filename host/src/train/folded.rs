@@ -16,19 +16,20 @@ use polyp_edge::bundle::digest;
 use polyp_edge::fault::Fault;
 use rayon::prelude::*;
 
-use super::batches::Batch;
-use super::config::{Quantised, TrainConfig};
-use super::learner::{Learner, Logits, Outcome};
-use super::objective::descend;
-use super::trainer::GRAPH;
 use crate::files;
 use crate::graph::{Graph, INPUT, INPUT_SCALE, INPUT_ZERO_POINT, Node, Op, Tensor4};
 use crate::net::parameters::{Array, Parameters};
-use crate::net::resize::{Resize, constant, resize};
+use crate::net::resize::{constant, resize};
+use crate::numeric::Resize;
 use crate::ops::{self, ConvAttributes, Storing};
-use crate::quantize::groups::Groups;
-use crate::quantize::store::{Calibration, write_ranges};
-use crate::quantize::{Quantisation, equalise, weights};
+use crate::quantise::groups::Groups;
+use crate::quantise::recipe::{Calibration, write_ranges};
+use crate::quantise::{Quantisation, equalise, weights};
+use crate::run::GRAPH;
+use crate::run::config::{Quantised, TrainConfig};
+use crate::train::batches::Batch;
+use crate::train::learner::{Learner, Logits, Outcome};
+use crate::train::objective::descend;
 
 /// The ranges that training ends with, for `calibrate --ranges`.
 pub const RANGES: &str = "ranges.csv";

@@ -1,13 +1,13 @@
 use super::*;
 use crate::data::augment::Example;
-use crate::evaluate::{self, cart_engine};
 use crate::graph::tests::{every_op, random_pixels};
+use crate::model::cart::{self, cart_engine};
 use crate::onnx;
-use crate::quantize::QuantisedGraph;
-use crate::quantize::calibration::Statistics;
-use crate::quantize::range::Observer;
-use crate::quantize::refine::refine;
-use crate::quantize::store::{FORMAT, Recipe};
+use crate::quantise::QuantisedGraph;
+use crate::quantise::range::Observer;
+use crate::quantise::recipe::{FORMAT, Recipe};
+use crate::quantise::refine::refine;
+use crate::quantise::statistics::Statistics;
 
 const SIDE: usize = 32;
 
@@ -61,10 +61,10 @@ fn agreement(learner: &Folded, parameters: &Parameters, frames: &[Vec<u8>]) -> (
     let tensors = learner.tensors(parameters);
     let stored = tensors[&learner.graph.output];
     let quantised = QuantisedGraph::new(&learner.graph(parameters), tensors, &BTreeMap::new()).unwrap();
-    let mut cart = cart_engine(&onnx::quantised::to_onnx(&quantised).unwrap()).unwrap();
+    let mut engine = cart_engine(&onnx::quantised::to_onnx(&quantised).unwrap()).unwrap();
     let (mut same, mut decided, mut count) = (0, 0, 0);
     for (own, pixels) in logits.values.chunks(logits.low * logits.low).zip(frames) {
-        let theirs = evaluate::logits(&mut cart, pixels).unwrap();
+        let theirs = cart::logits(&mut engine, pixels).unwrap();
         for (own, theirs) in own.iter().zip(&theirs) {
             same += usize::from(stored.quantise(*own) == *theirs);
             decided += usize::from((*own >= 0.0) == (stored.real(*theirs) >= 0.0));

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::batches::Batch;
 use crate::net::Parameters;
+use crate::train::batches::Batch;
 
 /// What a batch came to.
 pub struct Outcome {

@@ -4,18 +4,11 @@
 //! times as much. The field's code averages its BCE plainly by an oversight (`reduce='none'`); both are offered.
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
-use crate::net::resize::Resize;
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BceWeighting {
-    /// Boundary weights, as the papers say.
-    Boundary,
-    /// A plain mean, as their code does.
-    Plain,
-}
+use crate::numeric::enlarge;
+use crate::numeric::reduce;
+use crate::numeric::taps;
+use crate::run::config::BceWeighting;
 
 /// Half the side of the window that tells a boundary, for targets of 352 pixels.
 const BOUNDARY_RADIUS_AT_352: f32 = 15.0;
@@ -135,58 +128,6 @@ fn enlarged_loss(
     (losses.iter().sum::<f32>() / batch as f32, gradient)
 }
 
-/// One picture's logits enlarged bilinearly.
-pub fn enlarged(logits: &[f32], low: usize, side: usize) -> Vec<f32> {
-    enlarge(logits, low, side, &taps(low, side))
-}
-
-fn taps(low: usize, side: usize) -> Vec<(usize, f32, f32)> {
-    sparse_columns(&Resize::Bilinear.matrix(low, side), low, side)
-}
-
-/// Each output's two inputs and their shares.
-fn sparse_columns(matrix: &[f32], low: usize, side: usize) -> Vec<(usize, f32, f32)> {
-    (0..side)
-        .map(|o| {
-            let first = (0..low).find(|i| matrix[i * side + o] > 0.0).unwrap_or(0);
-            let next = if first + 1 < low { matrix[(first + 1) * side + o] } else { 0.0 };
-            (first, matrix[first * side + o], next)
-        })
-        .collect()
-}
-
-fn enlarge(values: &[f32], low: usize, side: usize, taps: &[(usize, f32, f32)]) -> Vec<f32> {
-    let mut wide = vec![0.0; low * side];
-    for (row, out) in values.chunks_exact(low).zip(wide.chunks_exact_mut(side)) {
-        for (out, (i, a, b)) in out.iter_mut().zip(taps) {
-            *out = a * row[*i] + b * row[(i + 1).min(low - 1)];
-        }
-    }
-    let mut out = vec![0.0; side * side];
-    for (out, (i, a, b)) in out.chunks_exact_mut(side).zip(taps) {
-        let (top, bottom) = (&wide[i * side..][..side], &wide[(i + 1).min(low - 1) * side..][..side]);
-        out.iter_mut().zip(top).zip(bottom).for_each(|((out, top), bottom)| *out = a * top + b * bottom);
-    }
-    out
-}
-
-/// The transpose of [`enlarge`], added to `out`.
-fn reduce(values: &[f32], low: usize, side: usize, taps: &[(usize, f32, f32)], out: &mut [f32]) {
-    let mut wide = vec![0.0; low * side];
-    for (row, (i, a, b)) in values.chunks_exact(side).zip(taps) {
-        for (offset, share) in [(*i, a), ((i + 1).min(low - 1), b)] {
-            let wide = &mut wide[offset * side..][..side];
-            wide.iter_mut().zip(row).for_each(|(wide, value)| *wide += share * value);
-        }
-    }
-    for (row, out) in wide.chunks_exact(side).zip(out.chunks_exact_mut(low)) {
-        for (value, (i, a, b)) in row.iter().zip(taps) {
-            out[*i] += a * value;
-            out[(i + 1).min(low - 1)] += b * value;
-        }
-    }
-}
-
 fn picture_loss(logits: &[f32], target: &[f32], weight: &[f32], weighting: BceWeighting) -> (f32, Vec<f32>) {
     let total: f32 = weight.iter().sum();
     let count = logits.len() as f32;
@@ -224,6 +165,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
+    use crate::numeric::enlarged;
 
     /// A loss and its gradient.
     type Slope = (f32, Vec<f32>);

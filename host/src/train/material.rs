@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::config::TrainConfig;
 use crate::data::cache::{self, Cached};
 use crate::data::lists::{self, Sample};
 use crate::data::split::hold_back;
 use crate::files;
+use crate::run::config::TrainConfig;
 
 pub struct Material {
     pub train: Vec<Cached>,

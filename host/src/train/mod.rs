@@ -2,7 +2,6 @@
 
 pub mod backward;
 pub mod batches;
-pub mod config;
 pub mod curve;
 pub mod distillation;
 pub mod folded;

@@ -3,10 +3,11 @@
 use anyhow::{Context, Result};
 use burn::tensor::{Gradients, Tensor};
 
-use super::batches::Batch;
-use super::config::TrainConfig;
-use super::loss::{Target, likeness_loss, segmentation_loss};
 use crate::net::resize::constant;
+use crate::numeric::sigmoid;
+use crate::run::config::TrainConfig;
+use crate::train::batches::Batch;
+use crate::train::loss::{Target, likeness_loss, segmentation_loss};
 
 /// The loss over all depths, finest first, and the backward pass from it. `beside` is added to it.
 pub fn descend(
@@ -47,7 +48,7 @@ impl Soft {
     /// `None` where they count nothing.
     fn of(batch: &Batch, config: &TrainConfig) -> Option<Self> {
         config.distillation.as_ref().filter(|own| own.soft > 0.0)?;
-        let values: Vec<f32> = batch.teacher.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect();
+        let values: Vec<f32> = batch.teacher.iter().map(|logit| sigmoid(*logit)).collect();
         Some(Soft { weights: batch.weights_of(&values), values })
     }
 }

@@ -3,55 +3,9 @@
 //! Works on [`Parameters`] in host memory: all state lies by name, so that a checkpoint holds every bit of it.
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use crate::net::Parameters;
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OptimizerConfig {
-    /// Highest rate of pre-trained values (names that start with `encoder.`).
-    pub encoder_rate: f32,
-    /// Highest rate of all others.
-    pub rate: f32,
-    /// Not applied to biases and norms.
-    pub weight_decay: f32,
-    /// Share of the steps in which the rate climbs.
-    pub warm_up: f32,
-    /// What is left of the highest rate at the end.
-    pub least_rate: f32,
-    /// Largest norm of the whole gradient.
-    pub clip_norm: f32,
-    /// Decay of the moving average of weights a step.
-    pub average_decay: f32,
-}
-
-impl Default for OptimizerConfig {
-    fn default() -> Self {
-        OptimizerConfig {
-            encoder_rate: 5e-4,
-            rate: 2e-3,
-            weight_decay: 1e-2,
-            warm_up: 0.1,
-            least_rate: 0.0,
-            clip_norm: 5.0,
-            average_decay: 0.998,
-        }
-    }
-}
-
-impl OptimizerConfig {
-    /// Climbs linearly, then falls along a cosine. `progress` in 0..1.
-    pub fn schedule(&self, progress: f32) -> f32 {
-        if progress < self.warm_up {
-            (progress / self.warm_up).max(0.02)
-        } else {
-            let fall = (progress - self.warm_up) / (1.0 - self.warm_up);
-            let share = 0.5 * (1.0 + (std::f32::consts::PI * fall).cos());
-            self.least_rate + (1.0 - self.least_rate) * share
-        }
-    }
-}
+use crate::run::config::OptimizerConfig;
 
 const BETA_1: f32 = 0.9;
 const BETA_2: f32 = 0.999;

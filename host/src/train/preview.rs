@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use image::{ImageFormat, Rgb, RgbImage};
 
-use super::batches::Batch;
 use crate::files;
+use crate::train::batches::Batch;
 
 /// Writes a sheet of the batch's pictures, the edge of each target in green.
 pub fn write(path: &Path, batch: &Batch) -> Result<()> {

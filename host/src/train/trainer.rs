@@ -12,32 +12,30 @@ use burn::tensor::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 use polyp_edge::fault::Fault;
 
-use super::backward::{self, Setting, graph};
-use super::batches::{Batch, Plan};
-use super::config::TrainConfig;
-use super::curve::{self, Point};
-use super::distillation::Teachers;
-use super::folded::Folded;
-use super::learner::Learner;
-use super::loss::enlarged;
-use super::material::Material;
-use super::optimizer::{average, blend};
-use super::preview;
-use super::state::{CHECKPOINT, Start, State};
 use crate::data::augment::plain;
 use crate::data::cache::Cached;
 use crate::files;
 use crate::graph::Graph;
 use crate::net::{Parameters, parameters};
+use crate::numeric::enlarged;
+use crate::run::BEST;
+use crate::run::CHECKPOINT;
+use crate::run::GRAPH;
+use crate::run::config::TrainConfig;
+use crate::run::start::Start;
+use crate::train::backward::{self, Setting, graph};
+use crate::train::batches::{Batch, Plan};
+use crate::train::curve::{self, Point};
+use crate::train::distillation::Teachers;
+use crate::train::folded::Folded;
+use crate::train::learner::Learner;
+use crate::train::material::Material;
+use crate::train::optimizer::{average, blend};
+use crate::train::preview;
+use crate::train::state::State;
 
 /// Weights are averaged, statistics blended: share of the old running statistic that each step keeps.
 const STATISTICS_DECAY: f32 = 0.9;
-
-/// The file of a run's newest averaged weights as an inference graph.
-pub const GRAPH: &str = "graph.safetensors";
-
-/// The file of a run's best epoch.
-pub const BEST: &str = "best.safetensors";
 
 /// Where a run lives and how far it goes.
 pub struct Run {

@@ -7,8 +7,9 @@ use crate::net::decoder::DecoderConfig;
 use crate::net::encoder::{EncoderKind, is_encoders};
 use crate::net::prompts::Prompts;
 use crate::net::segmenter::{EncoderConfig, SegmenterConfig};
-use crate::train::config::Distillation;
-use crate::train::optimizer::OptimizerConfig;
+use crate::run::BEST;
+use crate::run::GRAPH;
+use crate::run::config::{Distillation, OptimizerConfig};
 
 /// A data folder of rendered frames: ten with a polyp, six without.
 fn data() -> tempfile::TempDir {

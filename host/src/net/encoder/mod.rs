@@ -13,10 +13,10 @@ use anyhow::Result;
 use polyp_edge::fault::Fault;
 use serde::{Deserialize, Serialize};
 
-use super::TokenNet;
-use super::parameters::Parameters;
-use super::prompts::Prompts;
-use super::shapes::Shapes;
+use crate::net::TokenNet;
+use crate::net::parameters::Parameters;
+use crate::net::prompts::Prompts;
+use crate::net::shapes::Shapes;
 use checkpoint::Checkpoint;
 use efficientnet::EfficientNet;
 use hiera::Hiera;

@@ -7,7 +7,7 @@ use burn_cubecl::ops::numeric::zeros;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::{NormAttributes, dims, empty, place, sharers, spread, total};
+use crate::ops::cube::{NormAttributes, dims, empty, place, sharers, spread, total};
 
 /// `[2, C]`: each channel's mean, then its (biased) variance.
 pub fn statistics(x: CubeTensor) -> CubeTensor {

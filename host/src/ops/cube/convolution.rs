@@ -10,7 +10,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::zeros;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::{ConvAttributes, depthwise, dims};
+use crate::ops::cube::{ConvAttributes, depthwise, dims};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {

@@ -15,7 +15,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::calculate_cube_count_elemwise;
 use cubecl::prelude::*;
 
-use super::{ConvAttributes, NormAttributes, Storing, TrainingGradients, TrainingOps};
+use crate::ops::{ConvAttributes, NormAttributes, Storing, TrainingGradients, TrainingOps};
 
 /// Threads of a cube.
 const CUBE: u32 = 256;

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::written;
+use crate::ops::kernels::written;
 
 const LANES: usize = 16;
 

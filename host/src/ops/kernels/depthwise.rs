@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::{Geometry, written};
+use crate::ops::kernels::{Geometry, written};
 
 const LANES: usize = 16;
 

@@ -1,6 +1,6 @@
 //! 1×1 convolution as one matrix product an image.
 
-use super::{Geometry, Operand, matmul, matmul_new, sum_over_batch, written};
+use crate::ops::kernels::{Geometry, Operand, matmul, matmul_new, sum_over_batch, written};
 
 pub fn forward(x: &[f32], weight: &[f32], g: &Geometry) -> Vec<f32> {
     let (plane, inputs) = (g.in_plane(), g.channels * g.in_plane());

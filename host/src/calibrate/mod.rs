@@ -1,0 +1,218 @@
+//! From a float graph to int8: ranges, bias corrections, decision rules and the temporal gate, all chosen on frames that
+//! training holds back.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`held_back`] | a frame as the network sees it, a disturbed copy, a part without its polyp |
+//! | `frames` | all of them, and the network's logits |
+//! | [`quality`] | how good logits are before any decision rule |
+//! | [`attempt`] | ways of quantising, compared on the calibration frames |
+//! | [`sensitivity`] | what each node's quantisation costs by itself |
+//! | [`decision`] | thresholds, smallest regions and lowest peaks, compared |
+//! | [`drift`], `video` | a second of video made of a still |
+//! | [`gate`] | temporal gates, compared |
+//! | [`evidence`] | the calibration's folder |
+
+pub mod attempt;
+pub mod decision;
+pub mod drift;
+pub mod evidence;
+mod frames;
+pub mod gate;
+pub mod held_back;
+pub mod quality;
+pub mod sensitivity;
+#[cfg(test)]
+mod tests;
+mod video;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use polyp_edge::bundle::digest;
+use polyp_edge::fault::Fault;
+
+use crate::calibrate::attempt::{Attempt, Frames};
+use crate::calibrate::decision::{Trial, Truth, Wishes};
+use crate::calibrate::evidence::Evidence;
+use crate::calibrate::held_back::HeldBack;
+use crate::calibrate::sensitivity::{Sensitivity, sensitivity};
+use crate::data::lists::data_folder;
+use crate::data::split;
+use crate::graph::Graph;
+use crate::quantise::QuantisedGraph;
+use crate::quantise::equalise::Equalisation;
+use crate::quantise::range::Observer;
+use crate::quantise::recipe::{self, Calibration, FORMAT, GateTrial, Recipe, TRAINED, read_ranges};
+use crate::quantise::statistics::Statistics;
+use crate::{files, onnx};
+
+/// Tried where no observer is named.
+const OBSERVERS: [Observer; 5] = [
+    Observer::MinMax,
+    Observer::Percentile(0.0001),
+    Observer::Percentile(0.001),
+    Observer::SquaredError,
+    Observer::Entropy,
+];
+
+/// Where ranges come from.
+pub enum Ranges {
+    /// The observer that does best, of all.
+    Best,
+    By(Observer),
+    /// A file that quantisation-aware training wrote.
+    Trained(PathBuf),
+}
+
+/// What is to be calibrated, and on what.
+pub struct Request {
+    /// The float graph's file.
+    pub graph: PathBuf,
+    /// Lists of frames with polyps, and without.
+    pub lists: Vec<PathBuf>,
+    pub negatives: Vec<PathBuf>,
+    /// Use all frames of the lists, not just the part that training holds back.
+    pub whole_lists: bool,
+    /// Frames for ranges and bias correction, a quarter of them without polyps.
+    pub frames: usize,
+    pub seed: u64,
+    pub ranges: Ranges,
+    /// Calibration frames with polyps on which each node is quantised by itself.
+    pub sensitivity_frames: usize,
+    pub wishes: Wishes,
+    /// Stills of each kind that are made into a second of video.
+    pub gate_frames: usize,
+    pub threads: usize,
+}
+
+/// What was chosen.
+pub struct Chosen {
+    /// The observer, and what else was done.
+    pub name: String,
+    pub decision: Trial,
+    pub gate: GateTrial,
+}
+
+/// Calibrates a graph and writes the calibration to the folder `out`.
+///
+/// # Errors
+/// Exit 65 if the lists hold back no frame, or a picture, the graph or the ranges are damaged; exit 2 if the folder holds
+/// something else; exit 74 if reading or writing fails.
+pub fn calibrate(request: &Request, out: &Path) -> Result<Chosen> {
+    files::check_folder(out, &recipe::KIND)?;
+    let (seed, threads) = (request.seed, request.threads);
+    let graph_bytes = files::read(&request.graph)?;
+    let graph = Graph::load(&request.graph)?;
+    let (polyps, negatives) = held_back_frames(request, graph.input_side)?;
+    let drawn = frames::draw(&polyps, &negatives, request.frames, seed);
+    let pixels: Vec<Vec<u8>> = drawn.iter().map(|frame| frame.pixels.clone()).collect();
+    log::info!("{} frames for ranges, {} for decision rules", pixels.len(), polyps.len() + negatives.len());
+    let truths: Vec<&Truth> = drawn.iter().map(|frame| &frame.truth).collect();
+    let calibrating = Frames { pixels: &pixels, truths: &truths };
+    let attempts = attempts(&request.ranges, &graph, &calibrating)?;
+    let best = attempt::best(&attempts).ok_or_else(|| Fault::usage("no observer to try"))?;
+    let quantised = best.quantised(&graph)?;
+    let alone = alone(&quantised, &calibrating, request.sensitivity_frames)?;
+
+    let model = onnx::quantised::to_onnx(&quantised)?;
+    let all = || polyps.iter().chain(&negatives);
+    let (seen, output) = frames::look(&model, all(), seed, threads)?;
+    let trials = decision::sweep(&seen, output, request.wishes)?;
+    let decision = decide(&trials, request.wishes)?;
+    let clips = video::clips(&model, all(), &decision.decision(), request.gate_frames, seed, threads)?;
+    let gates = gate::sweep(&clips);
+    let gate =
+        gate::choose(&gates, request.wishes.negative_share).ok_or_else(|| Fault::usage("no gate to try"))?;
+
+    let recipe = Recipe {
+        format: FORMAT,
+        graph_sha256: digest(&graph_bytes),
+        observer: best.observer.clone(),
+        bias_correction: best.bias_correction,
+        equalised: !best.equalisation.is_empty(),
+        seed,
+        calibration_frames: pixels.len(),
+        held_back_polyp_frames: polyps.len(),
+        held_back_negative_frames: negatives.len(),
+        decision: decision.decision(),
+        held_back_dice: decision.dice,
+        held_back_missed_share: decision.missed_share,
+        held_back_negative_share: decision.negative_share,
+        held_back_cut_outs: polyps.iter().filter(|frame| frame.cut_out.is_some()).count(),
+        held_back_cut_out_share: decision.cut_out_share,
+        gate: (!clips.is_empty()).then_some(gate),
+        tried: attempts.iter().map(|of| (of.name(), of.refined.probability_error)).collect(),
+        calibration_dice: calibrating.dice_of_all(&attempts),
+    };
+    let calibration = Calibration {
+        recipe,
+        tensors: quantised.tensors,
+        corrections: best.refined.corrections.clone(),
+        equalisation: best.equalisation.clone(),
+    };
+    let evidence = Evidence {
+        frames: &frames::records(&drawn, all()),
+        extremes: &best.extremes,
+        noise: &best.refined.noise,
+        sensitivity: &alone,
+        trials: &trials,
+        gates: &gates,
+    };
+    evidence::save(&calibration, out, &evidence)?;
+    Ok(Chosen { name: best.name(), decision, gate })
+}
+
+/// Frames with polyps, and without.
+fn held_back_frames(request: &Request, side: usize) -> Result<(Vec<HeldBack>, Vec<HeldBack>)> {
+    let data = data_folder()?;
+    let gather = |lists: &[PathBuf]| split::held_back(lists, &data, request.whole_lists);
+    let (polyps, negatives) = (gather(&request.lists)?, gather(&request.negatives)?);
+    if polyps.is_empty() || negatives.is_empty() {
+        return Err(Fault::data(
+            "no frame is held back of one of the lists; name longer ones or use --whole-lists",
+        ));
+    }
+    Ok((
+        frames::prepare("held-back polyps", &polyps, side, request.threads)?,
+        frames::prepare("held-back negatives", &negatives, side, request.threads)?,
+    ))
+}
+
+fn attempts(ranges: &Ranges, graph: &Graph, calibrating: &Frames<'_>) -> Result<Vec<Attempt>> {
+    match ranges {
+        Ranges::Trained(path) => {
+            let tensors = read_ranges(path)?;
+            QuantisedGraph::new(graph, tensors.clone(), &BTreeMap::new())?;
+            let statistics = Statistics::gather(graph, calibrating.pixels)?;
+            let none = Equalisation::new();
+            Ok(vec![calibrating.attempt(graph, &statistics, tensors, TRAINED.into(), false, none)?])
+        }
+        Ranges::By(observer) => calibrating.attempts(graph, &[*observer]),
+        Ranges::Best => calibrating.attempts(graph, &OBSERVERS),
+    }
+}
+
+/// What each node's quantisation costs by itself, on so many of the calibration frames with polyps.
+fn alone(quantised: &QuantisedGraph, calibrating: &Frames<'_>, count: usize) -> Result<Vec<Sensitivity>> {
+    let shows_polyp = |i: &usize| matches!(calibrating.truths[*i], Truth::Polyp(_));
+    let few: Vec<usize> = (0..calibrating.pixels.len()).filter(shows_polyp).take(count).collect();
+    if few.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pixels: Vec<Vec<u8>> = few.iter().map(|i| calibrating.pixels[*i].clone()).collect();
+    sensitivity(quantised, &pixels, &few.iter().map(|i| calibrating.truths[*i]).collect::<Vec<_>>())
+}
+
+fn decide(trials: &[Trial], wishes: Wishes) -> Result<Trial> {
+    let decision = decision::choose(trials, wishes).ok_or_else(|| Fault::usage("no decision rule to try"))?;
+    if decision.negative_share > wishes.negative_share {
+        log::warn!(
+            "no decision rule keeps false alarms to {} of held-back negatives; the least is {:.3}",
+            wishes.negative_share,
+            decision.negative_share
+        );
+    }
+    Ok(decision)
+}

@@ -1,0 +1,352 @@
+//! What a training run is made of: `config.toml` in its folder.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use polyp_edge::fault::Fault;
+use serde::{Deserialize, Serialize};
+
+use crate::data::augment::Augmentation;
+use crate::files;
+use crate::net::decoder::{Attention, DecoderConfig, Mix};
+use crate::net::encoder::{Encoder, EncoderKind};
+use crate::net::prompts::Prompts;
+use crate::net::segmenter::{EncoderConfig, Segmenter, SegmenterConfig};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    pub seed: u64,
+    pub epochs: u64,
+    /// Pictures that go through the network at once.
+    pub batch: usize,
+    /// Batches whose gradients make one step.
+    pub accumulate: usize,
+    /// Input sizes, as shares of `input_side`, that batches are drawn from at random; rounded to multiples of 32.
+    pub scales: Vec<f32>,
+    /// What the sizes are multiplied by in the first epoch; it grows evenly to 1 over `grow_until` of the epochs
+    /// (progressive resizing, as in EfficientNetV2, Tan and Le 2021).
+    pub grow_from: f32,
+    pub grow_until: f32,
+    /// Lists of frames with polyps, and without; a tenth of each is held back.
+    pub lists: Vec<PathBuf>,
+    pub negative_lists: Vec<PathBuf>,
+    /// How many frames without polyps an epoch meets, drawn anew for each; all of them unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negatives_per_epoch: Option<usize>,
+    /// Lists of frames of which nothing is known but what teachers say; none is held back.
+    pub unlabelled_lists: Vec<PathBuf>,
+    /// Frames of the rendered endoscope in the mix.
+    pub rendered: usize,
+    /// Whether pictures are cut to the endoscope's field of view first, as the cart does.
+    pub crop: bool,
+    pub bce: BceWeighting,
+    /// Weights of the loss at each depth, finest first.
+    pub depth_weights: Vec<f32>,
+    /// Epochs without a better held-back Dice after which training ends; 0 for never.
+    pub patience: u64,
+    /// Links of the encoder between two values that are kept for the backward pass; what lies between is computed
+    /// again. 0 keeps everything.
+    pub checkpoint_links: usize,
+    /// Lists that `finetune` scores when it is done.
+    pub evaluate: Vec<PathBuf>,
+    pub network: SegmenterConfig,
+    pub optimizer: OptimizerConfig,
+    pub augmentation: Augmentation,
+    /// A run whose weights this one starts from, wherever name and shape are the same: another input size, another decoder
+    /// on the same encoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_from: Option<PathBuf>,
+    /// Of that run only the encoder's: decoders of any shape begin alike.
+    pub start_from_encoder: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<Distillation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantised: Option<Quantised>,
+}
+
+/// How pixels weigh in binary cross-entropy.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BceWeighting {
+    /// Boundary weights, as the papers say.
+    Boundary,
+    /// A plain mean, as their code does.
+    Plain,
+}
+
+/// AdamW, the schedule of its rate, and the moving average of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimizerConfig {
+    /// Highest rate of pre-trained values (names that start with `encoder.`).
+    pub encoder_rate: f32,
+    /// Highest rate of all others.
+    pub rate: f32,
+    /// Not applied to biases and norms.
+    pub weight_decay: f32,
+    /// Share of the steps in which the rate climbs.
+    pub warm_up: f32,
+    /// What is left of the highest rate at the end.
+    pub least_rate: f32,
+    /// Largest norm of the whole gradient.
+    pub clip_norm: f32,
+    /// Decay of the moving average of weights a step.
+    pub average_decay: f32,
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        OptimizerConfig {
+            encoder_rate: 5e-4,
+            rate: 2e-3,
+            weight_decay: 1e-2,
+            warm_up: 0.1,
+            least_rate: 0.0,
+            clip_norm: 5.0,
+            average_decay: 0.998,
+        }
+    }
+}
+
+impl OptimizerConfig {
+    /// Climbs linearly, then falls along a cosine. `progress` in 0..1.
+    pub fn schedule(&self, progress: f32) -> f32 {
+        if progress < self.warm_up {
+            (progress / self.warm_up).max(0.02)
+        } else {
+            let fall = (progress - self.warm_up) / (1.0 - self.warm_up);
+            let share = 0.5 * (1.0 + (std::f32::consts::PI * fall).cos());
+            self.least_rate + (1.0 - self.least_rate) * share
+        }
+    }
+}
+
+/// What teachers add to the loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Distillation {
+    /// Runs of `finetune` or `distill`; of several the mean is taken. A network's own run makes it its own teacher.
+    pub teachers: Vec<PathBuf>,
+    /// Weight of the truth, where there is one.
+    pub truth: f32,
+    /// Weight of teachers' masks, as probabilities, in the truth's loss.
+    pub soft: f32,
+    /// Weight of likeness to teachers' logits at `temperature`.
+    pub logits: f32,
+    pub temperature: f32,
+    /// Weight of likeness to the first teacher's decoder levels: where they are strong.
+    pub features: f32,
+    /// Whether teachers look at each picture once, whole and mirrored, and what they say is kept in the run's folder;
+    /// else they look at each batch as the student does.
+    pub cached: bool,
+}
+
+impl Default for Distillation {
+    fn default() -> Self {
+        Distillation {
+            teachers: Vec::new(),
+            truth: 1.0,
+            soft: 0.5,
+            logits: 0.5,
+            temperature: 2.0,
+            features: 0.0,
+            cached: true,
+        }
+    }
+}
+
+/// Quantisation-aware training of a folded graph, which then takes the place of `network`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quantised {
+    /// A run's `graph.safetensors`.
+    pub graph: PathBuf,
+    /// What `calibrate` made of it: where ranges start.
+    pub calibration: PathBuf,
+    /// Whether ranges are learned, or stay as they were observed.
+    #[serde(default = "yes")]
+    pub learn_ranges: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for TrainConfig {
+    /// The student's.
+    fn default() -> Self {
+        TrainConfig {
+            seed: 1,
+            epochs: 12,
+            batch: 16,
+            accumulate: 1,
+            scales: vec![1.0],
+            grow_from: 1.0,
+            grow_until: 0.7,
+            lists: vec!["train".into()],
+            negative_lists: vec!["negative-train".into()],
+            negatives_per_epoch: None,
+            unlabelled_lists: Vec::new(),
+            rendered: 200,
+            crop: true,
+            bce: BceWeighting::Boundary,
+            depth_weights: vec![1.0, 0.5, 0.25],
+            patience: 0,
+            checkpoint_links: 0,
+            evaluate: Vec::new(),
+            network: SegmenterConfig::default(),
+            optimizer: OptimizerConfig::default(),
+            augmentation: Augmentation::default(),
+            start_from: None,
+            start_from_encoder: false,
+            distillation: None,
+            quantised: None,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// What `finetune` does unless told otherwise: the field's recipe (SAM2-UNet, Xiong et al. 2024) on SAM 2.1's
+    /// largest trunk, with the decoder of this project.
+    pub fn teacher() -> Self {
+        TrainConfig {
+            epochs: 20,
+            batch: 12,
+            scales: vec![1.0, 1.25],
+            negative_lists: Vec::new(),
+            rendered: 0,
+            crop: false,
+            depth_weights: vec![1.0, 1.0, 1.0],
+            checkpoint_links: 4,
+            evaluate: ["test-kvasir", "test-clinicdb", "unseen-colondb"].map(PathBuf::from).to_vec(),
+            network: SegmenterConfig {
+                input_side: 352,
+                encoder: EncoderConfig {
+                    kind: EncoderKind::HieraLarge,
+                    weights: "weights/sam2.1_hiera_large.pt".into(),
+                    frozen: true,
+                    ..EncoderConfig::default()
+                },
+                prompts: Prompts::default(),
+                decoder: DecoderConfig {
+                    branch_channels: 64,
+                    level_channels: 128,
+                    mix: Mix::Dense,
+                    attention: Attention::SqueezeExcite,
+                    finest: 0,
+                    ..DecoderConfig::default()
+                },
+            },
+            optimizer: OptimizerConfig {
+                encoder_rate: 1e-5,
+                rate: 1e-3,
+                weight_decay: 5e-4,
+                warm_up: 0.0,
+                least_rate: 1e-4,
+                clip_norm: 5.0,
+                average_decay: 0.99,
+            },
+            augmentation: Augmentation { mirror: 0.5, flip: 0.5, ..Augmentation::none() },
+            ..TrainConfig::default()
+        }
+    }
+
+    /// Reads and checks a configuration over `base`; unknown keys and values out of range are exit code 78.
+    pub fn load(path: &Path, base: &TrainConfig) -> Result<Self> {
+        let text = files::read_text(path)?;
+        let wrong = |why: String| Fault::configuration(format!("{}: {}", path.display(), why.trim()));
+        let mut merged = toml::Table::try_from(base)?;
+        let own: toml::Table = toml::from_str(&text).map_err(|e| wrong(e.message().to_owned()))?;
+        merge(&mut merged, own);
+        let config: TrainConfig =
+            merged.try_into().map_err(|e: toml::de::Error| wrong(e.message().to_owned()))?;
+        config.check().map_err(wrong)?;
+        Ok(config)
+    }
+
+    /// The network, or why there is none.
+    pub fn segmenter(&self) -> Result<Segmenter, String> {
+        Segmenter::new(&self.network)
+    }
+
+    pub fn check(&self) -> Result<(), String> {
+        let o = &self.optimizer;
+        let segmenter = self.segmenter()?;
+        let depths = segmenter.depths();
+        let (e, links) = (&self.network.encoder, segmenter.encoder.links());
+        let rules = [
+            (self.epochs > 0, "epochs must be at least 1"),
+            (self.batch > 1, "batch must be at least 2: batch norm needs several pictures"),
+            (self.accumulate > 0, "accumulate must be at least 1"),
+            (!self.scales.is_empty(), "scales must hold at least one share"),
+            (self.scales.iter().all(|s| (0.25..=4.0).contains(s)), "scales must lie in [0.25, 4]"),
+            ((0.25..=1.0).contains(&self.grow_from), "grow_from must lie in [0.25, 1]"),
+            (self.grow_until > 0.0 && self.grow_until <= 1.0, "grow_until must lie in (0, 1]"),
+            (!self.lists.is_empty(), "lists must name at least one list"),
+            (self.depth_weights.iter().all(|w| *w >= 0.0), "depth_weights must not be below 0"),
+            (o.rate > 0.0 && o.encoder_rate > 0.0, "rates must be over 0"),
+            ((0.0..1.0).contains(&o.warm_up), "warm_up must lie in [0, 1)"),
+            ((0.0..=1.0).contains(&o.least_rate), "least_rate must lie in [0, 1]"),
+            ((0.0..1.0).contains(&o.average_decay), "average_decay must lie in [0, 1)"),
+            (
+                e.frozen_links == 0 || !e.frozen && self.checkpoint_links == 0,
+                "network.encoder.frozen_links needs an encoder that is not frozen, and checkpoint_links = 0",
+            ),
+            (e.frozen_links < links, "network.encoder.frozen_links must leave one link to train"),
+            (o.clip_norm > 0.0, "clip_norm must be over 0"),
+        ];
+        let distillation = self.distillation.clone().unwrap_or_default();
+        let d = &distillation;
+        let taught = self.distillation.is_some();
+        let weights = [d.truth, d.soft, d.logits, d.features];
+        let of_distillation = [
+            (!taught || !d.teachers.is_empty(), "distillation.teachers must name at least one run"),
+            (weights.iter().all(|w| *w >= 0.0), "distillation's weights must not be below 0"),
+            (
+                d.truth + d.soft + d.logits > 0.0,
+                "one of distillation's truth, soft and logits must be over 0",
+            ),
+            (d.temperature > 0.0, "distillation.temperature must be over 0"),
+            (
+                self.unlabelled_lists.is_empty() || taught && d.soft + d.logits > 0.0,
+                "unlabelled_lists need distillation with soft or logits over 0",
+            ),
+            (
+                d.features == 0.0 || self.quantised.is_none(),
+                "distillation.features must be 0 in quantisation-aware training: a folded graph has no levels",
+            ),
+        ];
+        if let Some((_, why)) = rules.iter().chain(&of_distillation).find(|(holds, _)| !holds) {
+            return Err((*why).to_owned());
+        }
+        match self.depth_weights.len() == depths {
+            true => Ok(()),
+            false => Err(format!("depth_weights needs {depths} weights, one a decoder level")),
+        }
+    }
+
+    /// The sides that an epoch's batches are drawn from.
+    pub fn sides(&self, epoch: u64) -> Vec<usize> {
+        let grown = (epoch as f32 / (self.grow_until * self.epochs as f32)).min(1.0);
+        let side = self.network.input_side as f32 * (self.grow_from + (1.0 - self.grow_from) * grown);
+        self.scales.iter().map(|scale| ((scale * side / 32.0).round() as usize).max(1) * 32).collect()
+    }
+
+    /// The largest side of any batch.
+    pub fn largest_side(&self) -> usize {
+        self.sides(self.epochs).into_iter().max().unwrap_or(self.network.input_side)
+    }
+}
+
+/// Values of `over` replace those of `base`; tables are merged.
+fn merge(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => merge(base, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
