@@ -10,6 +10,7 @@ use polyp_edge::capture::replay::folder::read_image;
 use polyp_edge::fault::Fault;
 use polyp_edge::frame::Frame;
 
+use crate::data::decode::undecodable;
 use crate::data::mask::Mask;
 use crate::data::usable;
 use crate::files;
@@ -129,15 +130,6 @@ impl Sample {
         }
         Ok(mask.pixels)
     }
-}
-
-/// An image of any kind; one that does not decode is exit code 65.
-pub(crate) fn decode(path: &Path) -> anyhow::Result<image::DynamicImage> {
-    image::load_from_memory(&files::read(path)?).map_err(|error| undecodable(path, &error))
-}
-
-fn undecodable(path: &Path, error: &image::ImageError) -> anyhow::Error {
-    Fault::data(format!("{} does not decode: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use polyp_edge::fault::Fault;
 
-use crate::data::lists::decode;
+use crate::data::decode::decode;
 
 /// Grey values that are neither polyp nor not.
 const BETWEEN: std::ops::RangeInclusive<u8> = 32..=223;

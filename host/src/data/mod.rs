@@ -2,6 +2,7 @@
 
 pub mod augment;
 pub mod cache;
+pub mod decode;
 pub mod disturb;
 pub mod lists;
 pub mod mask;

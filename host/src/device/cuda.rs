@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use libloading::Library;
 
-use crate::device::out_of_range;
+use crate::device::trial::out_of_range;
 
 pub const BUILT: bool = cfg!(feature = "cuda");
 
@@ -118,7 +118,7 @@ impl Machine {
 pub fn names() -> Result<Vec<String>, String> {
     match BUILT {
         true => Machine::look().devices(),
-        false => Err(super::not_built("cuda")),
+        false => Err(super::trial::not_built("cuda")),
     }
 }
 
@@ -132,12 +132,12 @@ pub fn open(ordinal: usize) -> Result<Device, String> {
 
 #[cfg(feature = "cuda")]
 fn start(ordinal: usize) -> Result<Device, String> {
-    super::trial(Device::cuda(ordinal))
+    super::trial::trial(Device::cuda(ordinal))
 }
 
 #[cfg(not(feature = "cuda"))]
 fn start(_: usize) -> Result<Device, String> {
-    Err(super::not_built("cuda"))
+    Err(super::trial::not_built("cuda"))
 }
 
 fn driver() -> Result<Driver, NoDriver> {

@@ -5,12 +5,13 @@
 
 mod cuda;
 pub mod guard;
+mod trial;
 mod vulkan;
 
 use std::fmt;
 
 use anyhow::Result;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use polyp_edge::fault::{Exit, Fault};
 
 /// A device by the name that a person gives it.
@@ -53,7 +54,7 @@ pub fn parse(text: &str) -> Result<Choice> {
 /// The device, after a trial sum on it. What is missing is one line with exit code 69.
 pub fn open(choice: Choice) -> Result<Device> {
     let device = match choice {
-        Choice::Cpu => trial(Device::flex()),
+        Choice::Cpu => trial::trial(Device::flex()),
         Choice::Cuda(ordinal) => cuda::open(ordinal),
         Choice::Vulkan(ordinal) => vulkan::open(ordinal),
     };
@@ -88,32 +89,6 @@ pub fn kinds() -> [Kind; 3] {
             found: vulkan::names().map(|names| number(Choice::Vulkan, names)),
         },
     ]
-}
-
-/// What to do about a program that was built without `feature`.
-pub fn not_built(feature: &str) -> String {
-    format!(
-        "this program was built without it; build one with `cargo build --release -p polyp-host --features {feature}`"
-    )
-}
-
-/// The line for an ordinal that is none of `names`.
-fn out_of_range(ordinal: usize, names: &[String]) -> String {
-    let listed: Vec<String> = names.iter().enumerate().map(|(n, name)| format!("{n} {name}")).collect();
-    format!("there is no device {ordinal}; there are {}", listed.join(", "))
-}
-
-/// The device, if it can compile a kernel, run it and give back the result.
-fn trial(device: Device) -> Result<Device, String> {
-    let sum = guard::quietly(|| {
-        let one = Tensor::<1>::ones([8], &device);
-        (one.clone() + one).into_data().try_to_vec::<f32>()
-    });
-    match sum.map_err(|why| format!("it does not start: {why}"))? {
-        Ok(sum) if sum == [2.0; 8] => Ok(device),
-        Ok(sum) => Err(format!("it computes 1 + 1 = {sum:?}; another driver may help")),
-        Err(why) => Err(format!("it cannot be read back: {why}")),
-    }
 }
 
 #[cfg(test)]
@@ -159,6 +134,6 @@ mod tests {
     #[test]
     fn a_wrong_number_lists_the_right_ones() {
         let names = ["A".to_string(), "B".to_string()];
-        assert_eq!(out_of_range(2, &names), "there is no device 2; there are 0 A, 1 B");
+        assert_eq!(trial::out_of_range(2, &names), "there is no device 2; there are 0 A, 1 B");
     }
 }

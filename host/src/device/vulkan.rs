@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use libloading::Library;
 
-use crate::device::{out_of_range, trial};
+use crate::device::trial::{out_of_range, trial};
 
 pub const BUILT: bool = cfg!(feature = "vulkan");
 
@@ -29,7 +29,7 @@ pub fn open(ordinal: usize) -> Result<Device, String> {
 /// Discrete ones first, software last.
 fn adapters() -> Result<Vec<(Device, String)>, String> {
     if !BUILT {
-        return Err(super::not_built("vulkan"));
+        return Err(super::trial::not_built("vulkan"));
     }
     // SAFETY: the loader has no precondition for being loaded; nothing of it is called.
     unsafe { Library::new("libvulkan.so.1") }.map_err(|_| NO_LOADER.to_owned())?;

@@ -1,6 +1,6 @@
 //! Dice, IoU and E-measure at each of 256 levels, from two histograms.
 
-use crate::measures::{Curve, LEVELS, Scene};
+use crate::measures::scene::{Curve, LEVELS, Scene};
 
 /// How many pixels are at least as large as each level, 255 first.
 pub(super) struct Counts {

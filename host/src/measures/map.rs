@@ -5,7 +5,7 @@ use std::path::Path;
 use image::DynamicImage;
 use polyp_edge::fault::Fault;
 
-use crate::data::lists::decode;
+use crate::data::decode::decode;
 
 /// A predicted map `[H, W]`, polyp where large.
 #[derive(Clone, Copy, Debug)]

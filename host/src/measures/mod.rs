@@ -12,6 +12,7 @@ mod curves;
 mod distance;
 pub mod map;
 pub mod overlap;
+mod scene;
 mod structure;
 mod weighted;
 
@@ -19,24 +20,11 @@ use polyp_edge::fault::Fault;
 use serde::Serialize;
 
 pub use map::Map;
+pub use scene::{Curve, LEVELS};
+
+use scene::Scene;
 
 use crate::measures::overlap::Overlap;
-
-/// Thresholds of a curve: a map's values cut to whole 255ths.
-pub const LEVELS: usize = 256;
-
-/// A value at each threshold, from 255 down to 0.
-pub type Curve = [f64; LEVELS];
-
-/// A stretched map with its mask, `[height_px, width_px]` both.
-struct Scene {
-    /// 0…1
-    map: Vec<f64>,
-    truth: Vec<bool>,
-    truth_px: usize,
-    width_px: usize,
-    height_px: usize,
-}
 
 /// What one image comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,13 +65,6 @@ impl FrameMeasures {
             mae: scene.errors().sum::<f64>() / pixels as f64,
             at_half,
         })
-    }
-}
-
-impl Scene {
-    /// |map − mask| of each pixel.
-    fn errors(&self) -> impl Iterator<Item = f64> {
-        self.map.iter().zip(&self.truth).map(|(value, &truth)| (value - f64::from(u8::from(truth))).abs())
     }
 }
 

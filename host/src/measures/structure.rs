@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::measures::Scene;
+use crate::measures::scene::Scene;
 
 const ALPHA: f64 = 0.5;
 

@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use crate::measures::Scene;
 use crate::measures::distance::Nearest;
+use crate::measures::scene::Scene;
 
 /// 7 × 7 pixels with σ = 5.
 const REACH: usize = 3;

@@ -14,6 +14,7 @@ pub mod weights;
 use std::collections::BTreeMap;
 
 use polyp_edge::fault::Fault;
+pub use weights::QuantisedConv;
 
 use crate::graph::{Graph, Op};
 use crate::numeric::FLOOR_MARGIN;
@@ -59,16 +60,6 @@ impl Quantisation {
     pub fn bounds(self) -> (f32, f32) {
         (self.real(0), self.real(255))
     }
-}
-
-/// Integers of one convolution.
-#[derive(Clone, Debug, PartialEq)]
-pub struct QuantisedConv {
-    /// Like the float weight, row-major, in −127..=127.
-    pub weight: Vec<i8>,
-    /// One an output channel.
-    pub weight_scales: Vec<f32>,
-    pub bias: Vec<i32>,
 }
 
 /// A network ready to be written: structure, and all integers and scales.

@@ -3,7 +3,16 @@
 use multiversion::multiversion;
 
 use crate::graph::Tensor4;
-use crate::quantise::QuantisedConv;
+
+/// Integers of one convolution.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantisedConv {
+    /// Like the float weight, row-major, in −127..=127.
+    pub weight: Vec<i8>,
+    /// One an output channel.
+    pub weight_scales: Vec<f32>,
+    pub bias: Vec<i32>,
+}
 
 /// How far below the largest weight the clipping search goes, in steps of a hundredth.
 const CLIP_STEPS: usize = 30;

@@ -1,7 +1,7 @@
 //! EfficientNet-Lite0 (Tan and Le 2019; the "lite" variant has ReLU6 and no squeeze-and-excite), without its
 //! classifier.
 
-use crate::net::encoder::{Encoder, Normalisation};
+use crate::net::encoder::chain::{Encoder, Normalisation};
 use crate::net::parameters::{Array, Parameters};
 use crate::net::{After, ConvSpec, Net, TokenNet};
 

@@ -1,7 +1,7 @@
 //! Hiera (Ryali et al., ICML 2023) as SAM 2 has it (Ravi et al., 2024): windowed attention in four stages, queries pooled
 //! where a stage begins, a few blocks that see the whole picture. Parameters bear the names of Meta's files.
 
-use crate::net::encoder::{Encoder, Normalisation};
+use crate::net::encoder::chain::{Encoder, Normalisation};
 use crate::net::prompts::Prompts;
 use crate::net::{AttentionSpec, PatchSpec, PositionSpec, TokenNet};
 

@@ -7,7 +7,8 @@ use burn_cubecl::ops::numeric::zeros;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use crate::ops::cube::{NormAttributes, dims, empty, place, sharers, spread, total};
+use super::tensors::{dims, empty, place, sharers, spread, total};
+use crate::ops::NormAttributes;
 
 /// `[2, C]`: each channel's mean, then its (biased) variance.
 pub fn statistics(x: CubeTensor) -> CubeTensor {

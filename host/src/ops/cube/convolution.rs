@@ -10,7 +10,9 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::zeros;
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::ops::cube::{ConvAttributes, depthwise, dims};
+use super::depthwise;
+use super::tensors::dims;
+use crate::ops::ConvAttributes;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {

@@ -5,7 +5,8 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use crate::ops::cube::{ConvAttributes, dims, empty, sharers, spread, total};
+use super::tensors::{dims, empty, sharers, spread, total};
+use crate::ops::ConvAttributes;
 
 pub fn forward(x: CubeTensor, weight: CubeTensor, a: ConvAttributes) -> CubeTensor {
     let [batch, channels, height, width] = dims(&x);

@@ -6,8 +6,9 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
+use super::tensors::{dims, empty, place, sharers, spread, total};
 use crate::numeric::FLOOR_MARGIN;
-use crate::ops::cube::{Storing, dims, empty, place, sharers, spread, total};
+use crate::ops::Storing;
 
 pub fn forward(x: CubeTensor, bias: CubeTensor, step: CubeTensor, s: Storing) -> CubeTensor {
     let shape: [usize; 4] = dims(&x);

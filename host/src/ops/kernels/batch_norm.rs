@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use crate::ops::kernels::written;
+use super::spread::written;
 
 const LANES: usize = 16;
 

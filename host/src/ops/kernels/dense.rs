@@ -2,7 +2,9 @@
 
 use rayon::prelude::*;
 
-use crate::ops::kernels::{Geometry, Operand, matmul, matmul_new, sum_over_batch, written};
+use super::geometry::Geometry;
+use super::products::{Operand, matmul, matmul_new};
+use super::spread::{sum_over_batch, written};
 
 pub fn forward(x: &[f32], weight: &[f32], g: &Geometry) -> Vec<f32> {
     assert_eq!(g.groups, 1, "grouped convolution that is not depthwise");

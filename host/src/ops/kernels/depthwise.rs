@@ -8,7 +8,8 @@ use std::mem::MaybeUninit;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use crate::ops::kernels::{Geometry, written};
+use super::geometry::Geometry;
+use super::spread::written;
 
 const LANES: usize = 16;
 

@@ -1,6 +1,8 @@
 //! 1×1 convolution as one matrix product an image.
 
-use crate::ops::kernels::{Geometry, Operand, matmul, matmul_new, sum_over_batch, written};
+use super::geometry::Geometry;
+use super::products::{Operand, matmul, matmul_new};
+use super::spread::{sum_over_batch, written};
 
 pub fn forward(x: &[f32], weight: &[f32], g: &Geometry) -> Vec<f32> {
     let (plane, inputs) = (g.in_plane(), g.channels * g.in_plane());

@@ -5,9 +5,9 @@ use std::mem::MaybeUninit;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::spread::written;
 use crate::numeric::FLOOR_MARGIN;
 use crate::ops::kernels::batch_norm::{Extent, sum};
-use crate::ops::kernels::written;
 
 /// Sums go by so many lanes.
 const LANES: usize = 16;

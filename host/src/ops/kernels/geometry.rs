@@ -1,0 +1,38 @@
+//! The shape of a convolution.
+
+/// The geometry of a two-dimensional convolution over `[N, C, H, W]`, square kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    pub batch: usize,
+    pub channels: usize,
+    pub filters: usize,
+    pub height: usize,
+    pub width: usize,
+    pub kernel: usize,
+    pub stride: usize,
+    /// Zeros added at top, left, bottom, right.
+    pub pads: [usize; 4],
+    /// 1, or `channels` (depthwise, then `filters == channels`).
+    pub groups: usize,
+}
+
+impl Geometry {
+    pub fn out_height(&self) -> usize {
+        (self.height + self.pads[0] + self.pads[2] - self.kernel) / self.stride + 1
+    }
+    pub fn out_width(&self) -> usize {
+        (self.width + self.pads[1] + self.pads[3] - self.kernel) / self.stride + 1
+    }
+    pub fn in_plane(&self) -> usize {
+        self.height * self.width
+    }
+    pub fn out_plane(&self) -> usize {
+        self.out_height() * self.out_width()
+    }
+    pub(super) fn is_pointwise(&self) -> bool {
+        self.kernel == 1 && self.stride == 1 && self.pads == [0; 4] && self.groups == 1
+    }
+    pub(super) fn is_depthwise(&self) -> bool {
+        self.groups == self.channels && self.groups == self.filters && self.groups > 1
+    }
+}
