@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::capture::DamagedFrame;
+pub use crate::panics::panic_text;
 
 /// Why the program stopped; the number is the process's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,24 @@ impl Fault {
     }
 }
 
+/// One frame of a source is damaged; the frames after it can still be read.
+///
+/// The message is one line: which frame of which stream or file, and what is wrong with it. Its exit code is 65.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct DamagedFrame {
+    pub message: String,
+}
+
+impl DamagedFrame {
+    /// Already wrapped: it is only ever returned as an error.
+    #[allow(clippy::new_ret_no_self)]
+    pub fn new(message: impl Into<String>) -> anyhow::Error {
+        let message = message.into();
+        anyhow::Error::new(DamagedFrame { message })
+    }
+}
+
 /// The exit code of an error: its [`Fault`]'s if it has one, 65 for a [`DamagedFrame`], 74 for a bare I/O error, else 1.
 pub fn exit_of(error: &anyhow::Error) -> Exit {
     if let Some(fault) = error.chain().find_map(|cause| cause.downcast_ref::<Fault>()) {
@@ -62,13 +80,6 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
         true => Exit::Io,
         false => Exit::Assertion,
     }
-}
-
-/// What a panic said, one line.
-pub fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
-    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "no reason given".into()).replace('\n', " ")
 }
 
 /// An error as one line.

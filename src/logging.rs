@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-use crate::fault;
+use crate::panics;
 
 /// Lines that may wait to be written.
 pub const MOST_LINES: usize = 512;
@@ -59,7 +59,7 @@ pub fn start() {
         let thread = thread::current();
         let name = thread.name().unwrap_or("unnamed");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let text = fault::panic_text(panic.payload());
+        let text = panics::panic_text(panic.payload());
         log::error!("the thread \"{name}\" panicked at {place}: {text}");
     }));
 }

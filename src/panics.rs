@@ -26,6 +26,13 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     outcome.ok()
 }
 
+/// What a panic said, one line.
+pub fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "no reason given".into()).replace('\n', " ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,74 +11,27 @@
 
 mod foreign;
 pub mod jpeg;
+mod limits;
 pub mod live;
 mod png;
 pub mod replay;
+mod source;
 pub mod still;
 pub mod synthetic;
 #[cfg(test)]
 mod tests;
 pub mod v4l2;
 
-use std::ffi::{OsStr, OsString};
-use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Result;
 
+pub use source::Source;
+pub(crate) use source::name_by_number;
 pub use synthetic::Mask;
 
+pub use crate::fault::DamagedFrame;
 use crate::fault::Fault;
-use crate::frame::Frame;
-
-/// One frame of a source is damaged; the frames after it can still be read.
-///
-/// The message is one line: which frame of which stream or file, and what is wrong with it. Its exit code is 65.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct DamagedFrame {
-    pub message: String,
-}
-
-impl DamagedFrame {
-    /// Already wrapped: it is only ever returned as an error.
-    #[allow(clippy::new_ret_no_self)]
-    pub fn new(message: impl Into<String>) -> anyhow::Error {
-        let message = message.into();
-        anyhow::Error::new(DamagedFrame { message })
-    }
-}
-
-/// Something that gives one frame after another.
-pub trait Source: Send {
-    /// Reads the next frame into memory that is kept; `false` at the end, which stays so.
-    ///
-    /// Errors: a [`DamagedFrame`] where this one frame cannot be read but the next call goes on with the frame after
-    /// it. `frame` then holds nothing of use, and [`Source::name`] is the damaged frame's name. The damaged frame keeps its
-    /// number, so that the frames after it are numbered and named as if it were whole. After any other error
-    /// nothing more is to be had, and each later call gives `false`.
-    fn read(&mut self, frame: &mut Frame) -> Result<bool>;
-
-    /// The last frame's name, for naming what is made of it: its image's stem, else `frame-000123`.
-    /// After a [`DamagedFrame`] it is the name that the frame would have had.
-    fn name(&self) -> &OsStr;
-
-    /// The last frame's true polyps, where the source knows them.
-    fn truth(&self) -> Option<&Mask> {
-        None
-    }
-
-    /// How many frames are still to come, where the source knows.
-    fn remaining(&self) -> Option<u64> {
-        None
-    }
-
-    /// The next frame in memory of its own; `None` at the end.
-    fn next(&mut self) -> Result<Option<Frame>> {
-        let mut frame = Frame::black(1, 1);
-        Ok(self.read(&mut frame)?.then_some(frame))
-    }
-}
 
 /// Opens a source by what it is given: `-` for video on standard input, `synthetic` for the rendered endoscope,
 /// else the path of a folder, an image or a video file.
@@ -133,11 +86,4 @@ fn synthetic(source: &str, settings: &str) -> Result<synthetic::Synthetic> {
         Some(frames) => camera.limit(frames),
         None => camera,
     })
-}
-
-/// `frame-000123`, in memory that is kept.
-pub(crate) fn name_by_number(number: u64, name: &mut OsString) {
-    name.clear();
-    // Writing to a string cannot fail.
-    let _ = write!(name, "frame-{number:06}");
 }

@@ -8,7 +8,7 @@ use std::io::Cursor;
 use png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Transformations};
 
 use super::jpeg::{Refused, exif};
-use super::still::check_size;
+use super::limits::check_size;
 use crate::frame::Frame;
 use crate::panics;
 

@@ -2,18 +2,13 @@
 
 use anyhow::Result;
 
-use super::jpeg::picture::{Refused, Scratch, Takes};
+use super::jpeg::Refused;
+use super::jpeg::picture::{Scratch, Takes};
 use super::jpeg::{self, stream};
+pub use super::limits::{MAX_PIXELS, MAX_SIDE_PX};
 use super::{jpeg::exif, png};
 use crate::fault::Fault;
 use crate::frame::Frame;
-
-/// Largest side of a picture, pixels.
-pub const MAX_SIDE_PX: usize = 8192;
-/// Most pixels of a picture where a caller does not ask for fewer.
-pub const MAX_PIXELS: usize = MAX_SIDE_PX * MAX_SIDE_PX;
-/// Bytes that decoding a pixel may need at once: the frame, a decoder's coefficients, and a copy.
-const BYTES_PER_PIXEL: usize = 16;
 
 /// Decodes a whole picture of at most `most_pixels` into `frame`, whose memory is kept where the size agrees. `name` is for
 /// messages. A photograph that says in Exif how it was held is turned upright, as photo viewers show it.
@@ -44,19 +39,4 @@ fn photograph(bytes: &[u8], most_pixels: usize, frame: &mut Frame) -> Result<(),
     })?;
     exif::turn(frame, orientation);
     Ok(())
-}
-
-/// Refuses pictures that are too large, or for which there is not enough memory.
-pub(super) fn check_size(width: usize, height: usize, most_pixels: usize) -> Result<(), Refused> {
-    let sides = 1..=MAX_SIDE_PX;
-    if !sides.contains(&width) || !sides.contains(&height) {
-        return Err(Refused::Size(width, height));
-    }
-    if width * height > most_pixels {
-        return Err(Refused::Pixels((width, height), most_pixels));
-    }
-    match Vec::<u8>::new().try_reserve_exact(BYTES_PER_PIXEL * width * height) {
-        Ok(()) => Ok(()),
-        Err(_) => Err(Refused::Memory(width, height)),
-    }
 }

@@ -83,7 +83,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut logits = [(); 2].map(|()| vec![0u8; engine.output_shape().iter().product()]);
     let (mut frames, mut same, mut same_side, mut total, mut most) = (0u32, 0u64, 0u64, 0u64, 0u8);
     let shape = engine.input_shape();
-    super::for_inputs(&bundle.manifest, shape, source, usize::from(arguments.frames), |input| {
+    super::inputs::for_inputs(&bundle.manifest, shape, source, usize::from(arguments.frames), |input| {
         let [ours, float] = &mut logits;
         engine.run(input, ours)?;
         twin.run(shape, input, float)?;

@@ -3,7 +3,7 @@
 /// `println!` for verbs that give a `Result`: see [`print`].
 macro_rules! say {
     ($($part:tt)*) => {
-        $crate::cli::print(format_args!("{}\n", format_args!($($part)*)))?
+        $crate::cli::output::print(format_args!("{}\n", format_args!($($part)*)))?
     };
 }
 
@@ -11,24 +11,21 @@ mod bench;
 mod check;
 mod cross_check;
 mod doctor;
+mod inputs;
 mod model;
+mod output;
 mod probe;
 mod replay;
 mod run;
 
 use std::ffi::OsString;
-use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::bundle::manifest::Manifest;
-use crate::fault::{self, Exit, Fault};
-use crate::field_of_view::{Locator, Sequence};
-use crate::segment::Input;
-use crate::{capture, files, logging};
+use crate::fault::{self, Exit};
+use crate::logging;
 
 /// How long the program waits at its end for whoever reads its log.
 const LAST_LINES_WITHIN: Duration = Duration::from_millis(100);
@@ -117,40 +114,4 @@ fn helper(program: &str, error: &clap::Error, usage: &str) -> String {
     // Errors about values come without a usage; the verb was understood by then.
     let verb = std::env::args_os().nth(1).and_then(|verb| verb.into_string().ok());
     verb.filter(|verb| is_verb(&verb.as_str())).map_or(program.to_owned(), |verb| format!("{program} {verb}"))
-}
-
-/// Calls `work` with what the cart would feed the model for each of a source's first `most` frames, `[H, W, 3] u8`.
-pub(crate) fn for_inputs(
-    manifest: &Manifest,
-    shape: [usize; 3],
-    source: &str,
-    most: usize,
-    mut work: impl FnMut(&[u8]) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let mut frames = capture::open(source)?;
-    let mut input = Input::new(shape[0], Locator::new(manifest.field_of_view, Sequence::Stills));
-    let mut count = 0;
-    while count < most
-        && let Some(frame) = frames.next()?
-    {
-        input.prepare(&frame)?;
-        work(input.pixels())?;
-        count += 1;
-    }
-    Ok(())
-}
-
-/// Writes a file that holds no patient's data whole or not at all; the umask says who may read it.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    files::write_readable(path, |file| Ok(file.write_all(bytes)?))
-}
-
-/// Writes to standard output. That nobody reads any more (`… | head`) is no error.
-pub(crate) fn print(text: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
-    match std::io::stdout().lock().write_fmt(text) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Fault::io(format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
 }

@@ -153,7 +153,7 @@ fn dump(
 ) -> anyhow::Result<()> {
     let mut output = vec![0; engine.output_shape().iter().product()];
     let (mut inputs, mut logits) = (vec![], vec![]);
-    super::for_inputs(manifest, engine.input_shape(), source, most, |input| {
+    super::inputs::for_inputs(manifest, engine.input_shape(), source, most, |input| {
         engine.run(input, &mut output)?;
         inputs.extend_from_slice(input);
         logits.extend_from_slice(&output);

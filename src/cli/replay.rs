@@ -187,7 +187,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             "{frames} frames, {with_regions} with regions ({all_regions} in all){left_out}; pictures in {}",
             arguments.out.display()
         );
-        super::print(format_args!("{}", latency::table(&summary.latency)))?;
+        super::output::print(format_args!("{}", latency::table(&summary.latency)))?;
     }
     summary.damaged.check(frames)
 }

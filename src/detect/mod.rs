@@ -16,9 +16,7 @@ use crate::geometry::{Mapping, Point};
 
 use contour::Tracer;
 use regions::Labels;
-
-/// At most this many regions are reported, the largest first; what lies beyond is dropped from the mask too.
-pub const MAX_REGIONS: usize = 32;
+pub use regions::MAX_REGIONS;
 
 /// One outlined region, in frame pixels.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]

@@ -1,6 +1,7 @@
 //! Connected components on the logit grid, and which of them stay.
 
-use super::MAX_REGIONS;
+/// At most this many regions are reported, the largest first; what lies beyond is dropped from the mask too.
+pub const MAX_REGIONS: usize = 32;
 
 /// A component that stays.
 #[derive(Clone, Copy, Debug)]

@@ -18,6 +18,7 @@
 //! follow the umask alone (0666 less the umask).
 
 mod inputs;
+mod names;
 pub mod output;
 pub mod own;
 mod record;

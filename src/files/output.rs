@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, Stat};
 use rustix::io::Errno;
 
 use super::inputs::{Forbidden, Identity, Input, place};
+use super::names::{is_plain, matches};
 use super::record::{self, Header, MOST_FILES, Mark, Record};
 use super::temporary::{self, Replace, Temporary};
 use super::{make_folder, open_folder};
@@ -319,19 +320,4 @@ fn file_mode(folder: &Stat) -> Mode {
 #[allow(clippy::unnecessary_cast)]
 fn identity(stat: &Stat) -> Identity {
     Identity { device: stat.st_dev as u64, inode: stat.st_ino as u64 }
-}
-
-/// The name of a file in a folder, and not one of this program's own hidden files.
-pub(super) fn is_plain(name: &OsStr) -> bool {
-    let bytes = name.as_bytes();
-    !matches!(bytes, b"" | b"." | b"..")
-        && !bytes.contains(&b'/')
-        && !bytes.starts_with(temporary::PREFIX.as_bytes())
-}
-
-fn matches(names: &[impl AsRef<str>], name: &OsStr) -> bool {
-    names.iter().any(|wanted| match wanted.as_ref().strip_prefix('*') {
-        Some(ending) => name.as_bytes().ends_with(ending.as_bytes()),
-        None => name == wanted.as_ref(),
-    })
 }

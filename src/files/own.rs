@@ -10,7 +10,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use rustix::fs::{AtFlags, Dir, Mode};
 
-use super::output::{foreign, is_plain, is_untouched};
+use super::names::is_plain;
+use super::output::{foreign, is_untouched};
 use super::record::{self, Mark, RECORD};
 use super::temporary::{Replace, Temporary};
 use super::{folder_of, make_folder, open_folder, sweep_once};

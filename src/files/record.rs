@@ -192,7 +192,7 @@ pub(super) fn read(folder: &OwnedFd) -> HashMap<OsString, Vec<Mark>> {
         }
         let Ok(entry) = serde_json::from_slice::<Line>(&line) else { continue };
         let mark = entry.mark;
-        if let Some(name) = entry.name().filter(|name| super::output::is_plain(name)) {
+        if let Some(name) = entry.name().filter(|name| super::names::is_plain(name)) {
             files.entry(name).or_default().push(mark);
         }
     }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::huffman::{BROKEN, Bits, CUT, Codes, Gap};
 use super::parts::Parts;
-use super::picture::Refused;
+use super::refused::Refused;
 
 /// Most scans of a picture; ordinary progressive pictures have ten.
 const MAX_SCANS: usize = 100;

@@ -27,9 +27,11 @@ pub mod exif;
 mod huffman;
 mod parts;
 pub mod picture;
+pub mod refused;
 pub mod stream;
 
-pub use picture::{Refused, decode};
+pub use picture::decode;
+pub use refused::Refused;
 
 /// How a JPEG picture begins.
 pub const START: &[u8] = b"\xFF\xD8";

@@ -2,8 +2,8 @@
 
 use super::exif;
 use super::huffman::{BROKEN, Codes};
-use super::picture::Refused;
-use crate::capture::still::MAX_SIDE_PX;
+use super::refused::MAX_SIDE_PX;
+use super::refused::Refused;
 
 /// A colour of the picture.
 #[derive(Clone, Copy)]

@@ -5,8 +5,6 @@
 //! Which is right for what was found by comparing them with libjpeg-turbo and with reference values over the pictures of
 //! `tests/jpeg_corpus.rs`, which holds both to it. What neither reads is refused.
 
-use std::fmt;
-
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -15,57 +13,11 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use super::check::{self, Found};
 use super::huffman::STANDARD_TABLES;
 use super::parts::Parts;
-use crate::capture::still::{MAX_SIDE_PX, check_size};
+use super::refused::MAX_SIDE_PX;
+use super::refused::Refused;
+use crate::capture::limits::check_size;
 use crate::frame::Frame;
 use crate::panics;
-
-/// Why a picture is not shown. The message ends a sentence that begins with the picture's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// What is damaged.
-    Damaged(&'static str),
-    /// A decoder found damage that the check did not.
-    Decoder(String),
-    /// It may be whole, but is of a kind that is not read.
-    NotRead(&'static str),
-    /// Its width and height are more than is read, or none.
-    Size(usize, usize),
-    /// Its width and height are not those of the stream.
-    OtherSize((usize, usize), (usize, usize)),
-    /// More pixels than the caller takes.
-    Pixels((usize, usize), usize),
-    /// There is not enough memory for a picture of this width and height.
-    Memory(usize, usize),
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refused::Damaged(what) => write!(f, "is a damaged JPEG picture: {what}"),
-            Refused::Decoder(what) => write!(f, "is a damaged JPEG picture: {what}"),
-            Refused::NotRead(why) => write!(f, "is a JPEG picture of a kind that is not read: {why}"),
-            Refused::Size(width, height) => {
-                write!(f, "is a picture of {width} × {height} pixels; sides must be 1 to {MAX_SIDE_PX}")
-            }
-            Refused::OtherSize((width, height), (wanted_width, wanted_height)) => write!(
-                f,
-                "is a picture of {width} × {height} pixels instead of {wanted_width} × {wanted_height}"
-            ),
-            Refused::Pixels((width, height), most) => {
-                write!(f, "is a picture of {width} × {height} pixels; at most {most} pixels are read")
-            }
-            Refused::Memory(width, height) => {
-                write!(f, "is a picture of {width} × {height} pixels, for which there is not enough memory")
-            }
-        }
-    }
-}
-
-impl From<&'static str> for Refused {
-    fn from(what: &'static str) -> Self {
-        Refused::Damaged(what)
-    }
-}
 
 /// What a caller takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

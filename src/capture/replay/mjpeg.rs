@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::read_fault;
-use crate::capture::jpeg::picture::{Refused, Scratch, Takes};
+use super::reading::read_fault;
+use crate::capture::jpeg::Refused;
+use crate::capture::jpeg::picture::{Scratch, Takes};
 use crate::capture::jpeg::stream::{Next, Splitter};
 use crate::capture::synthetic::FPS;
 use crate::capture::{DamagedFrame, Source, jpeg, name_by_number, still};

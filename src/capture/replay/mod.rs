@@ -22,6 +22,7 @@
 
 pub mod folder;
 pub mod mjpeg;
+mod reading;
 #[cfg(test)]
 mod tests;
 pub mod y4m;
@@ -36,7 +37,7 @@ pub use super::jpeg::MAX_BYTES as MAX_PICTURE_BYTES;
 use super::jpeg::stream::MAX_JUNK_BYTES;
 pub use super::still::MAX_SIDE_PX;
 use super::{Source, foreign, jpeg, png};
-use crate::fault::{Exit, Fault};
+use crate::fault::Fault;
 
 /// Enough of a file's start to tell what it is, if it is read.
 const HEAD: usize = 16;
@@ -140,13 +141,4 @@ fn is_device(metadata: &std::fs::Metadata) -> bool {
 #[cfg(not(unix))]
 fn is_device(_: &std::fs::Metadata) -> bool {
     false
-}
-
-/// An error from reading `name`: data if it ended too soon, else I/O.
-fn read_fault(name: &str, error: &std::io::Error) -> anyhow::Error {
-    let exit = match error.kind() {
-        std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData => Exit::Data,
-        _ => Exit::Io,
-    };
-    Fault::new(exit, format!("cannot read {name}: {error}"))
 }

@@ -17,6 +17,7 @@ mod anatomy;
 mod border;
 mod camera;
 mod dice;
+mod mask;
 mod polyp;
 mod raster;
 mod shade;
@@ -25,10 +26,15 @@ mod source;
 mod tests;
 mod texture;
 mod tube;
+mod variety;
 
 use std::time::Duration;
 
+pub use mask::Mask;
 pub use source::Synthetic;
+pub use variety::Variety;
+
+use variety::{POLYPS_AHEAD, POLYPS_BEHIND};
 
 use crate::frame::{Frame, FrameNumber, Timestamp};
 
@@ -40,57 +46,6 @@ pub const FPS: f64 = 25.0;
 pub const DEMO_SEED: u64 = 18;
 /// Half the angle of view at the picture's farthest corner, radians.
 const HALF_VIEW: f32 = 1.22;
-/// Polyps farther behind or ahead than this are not drawn, in colon radii.
-const POLYPS_BEHIND: f64 = 1.1;
-const POLYPS_AHEAD: f64 = 5.5;
-
-/// Which pixels show a polyp: `[height, width] u8`, 0 or 255.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mask {
-    pub width: usize,
-    pub height: usize,
-    pub pixels: Vec<u8>,
-}
-
-impl Mask {
-    /// Number of polyp pixels.
-    pub fn area_px(&self) -> usize {
-        self.pixels.iter().filter(|&&pixel| pixel != 0).count()
-    }
-}
-
-/// How polyps differ from the mucosa around them and from one another.
-#[derive(Clone, Copy, Debug)]
-pub struct Variety {
-    /// Smallest and largest radius, in colon radii (about 25 mm).
-    pub radius: [f32; 2],
-    /// 0: the colour of the mucosa; 1: as in atlases; more: garish.
-    pub contrast: f32,
-    /// Visibility of surface pits, 0..1.
-    pub texture: f32,
-    /// Irregularity of the outline, 0..2.
-    pub lumpiness: f32,
-    /// Share of flat and of pedunculated ones; the others are sessile.
-    pub flat: f32,
-    pub pedunculated: f32,
-    /// Chance that a length of 5.5 radii holds any.
-    pub density: f32,
-}
-
-impl Default for Variety {
-    fn default() -> Self {
-        Variety {
-            radius: [0.15, 0.50],
-            contrast: 1.0,
-            texture: 1.0,
-            lumpiness: 1.0,
-            flat: 0.22,
-            pedunculated: 0.28,
-            density: 0.72,
-        }
-    }
-}
-
 /// A patient's colon and the endoscope in it.
 pub struct Colon {
     width: usize,

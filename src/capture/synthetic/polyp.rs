@@ -1,12 +1,12 @@
 //! Polyps: where they grow, their shape and colour, and their mesh.
 
-use super::Variety;
 use super::anatomy::Stretch;
 use super::dice::{
     Dice, Vec3, add, cos_turns, cross, dot, lerp, mix, normalise, scale, sin_turns, smoothstep, sub,
 };
 use super::raster::{Corner, Lens};
 use super::tube::Tube;
+use super::variety::{POLYPS_AHEAD, Variety};
 
 /// Length of colon that holds at most one group of polyps.
 const SLOT: f64 = 5.5;
@@ -167,7 +167,7 @@ impl Polyp {
         mesh: &mut Mesh,
     ) -> bool {
         let z = (self.s - origin) as f32;
-        let size = 1.0 - smoothstep(4.0, super::POLYPS_AHEAD as f32, z - camera_z);
+        let size = 1.0 - smoothstep(4.0, POLYPS_AHEAD as f32, z - camera_z);
         let around = std::f32::consts::TAU * stretch.radius(z, self.turn);
         let step = 0.5 * self.radius.min(0.15);
         let wall = |x: f32, y: f32| tube.wall(stretch, z + y, self.turn + x / around);

@@ -1,8 +1,8 @@
 //! Light and colour: what was seen in each pixel becomes a picture.
 
-use super::Mask;
 use super::border::Border;
 use super::dice::{Dice, Vec3, add, cross, dot, hash, mix, normalise, scale, smoothstep, sub};
+use super::mask::Mask;
 use super::polyp::Polyp;
 use super::raster::{Lens, Target};
 use super::texture::{self, Texture};

@@ -7,7 +7,9 @@ use v4l::v4l_sys::*;
 
 use super::device::Linux;
 use super::kernel::*;
-use super::session::MAX_LISTED;
+
+/// Entries of a list that are asked for, at most.
+pub const MAX_LISTED: u32 = 64;
 
 /// A video device. Lists are cut at 64 entries.
 #[derive(Clone, Debug, PartialEq, Serialize)]

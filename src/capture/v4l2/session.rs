@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use v4l::v4l_sys::*;
 
 use super::colour::colour;
+use super::facts::MAX_LISTED;
 use super::kernel::*;
 use super::layout::Layout;
 use super::negotiate::{Choice, Offer, Offered, Wanted, choose, pixel_format, sizes_to_try, summary};
@@ -15,8 +16,6 @@ use super::queue::{Broken, Queue};
 use crate::capture::live::Why;
 use crate::frame::{Matrix, PixelFormat, Range};
 
-/// Entries of a list that are asked for, at most.
-pub const MAX_LISTED: u32 = 64;
 /// Events that are taken at once, at most.
 const MAX_EVENTS: usize = 16;
 

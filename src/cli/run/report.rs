@@ -194,7 +194,7 @@ fn report(
     // Video on standard output leaves no room for words there.
     match profile.display.kind {
         DisplayKind::Y4m => text.lines().for_each(crate::logging::line),
-        _ => cli::print(format_args!("{text}"))?,
+        _ => cli::output::print(format_args!("{text}"))?,
     }
     written
 }

@@ -10,7 +10,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::board::Profile;
-use crate::cli::write_whole;
+use crate::cli::output::write_whole;
 use crate::fault::{Fault, one_line};
 use crate::files::{check_writable, make_folder};
 use crate::pipeline::Status;

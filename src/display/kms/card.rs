@@ -19,7 +19,6 @@ use rustix::ioctl::{Updater, ioctl, opcode};
 
 use super::choose::{self, Candidate};
 use super::events::{Clocks, events};
-use super::facts;
 use super::gpu::{
     Commit, Connector, Dumb, Flip, Fourcc, Framebuffer, Gpu, Memory, Mode, Object, Plane, PlaneKind,
     Property, Saved, Status,
@@ -61,7 +60,7 @@ impl Card {
             return Card::open(path).map_err(|error| fault(cannot_open(path, &error)));
         }
         let (mut cards, mut candidates, mut failures) = (Vec::new(), Vec::new(), Vec::new());
-        for path in facts::paths() {
+        for path in paths() {
             match Card::open(&path) {
                 Ok(mut card) => {
                     candidates.push(Candidate { connectors: card.sockets() });
@@ -366,4 +365,14 @@ impl Gpu for Card {
             _ => off(self),
         }
     }
+}
+
+/// `/dev/dri/card*`, by number.
+pub fn paths() -> Vec<PathBuf> {
+    let number = |path: &Path| path.file_name()?.to_str()?.strip_prefix("card")?.parse::<u32>().ok();
+    let entries = std::fs::read_dir("/dev/dri").into_iter().flatten().flatten();
+    let mut numbered: Vec<(u32, PathBuf)> =
+        entries.map(|entry| entry.path()).filter_map(|path| Some((number(&path)?, path))).collect();
+    numbered.sort();
+    numbered.into_iter().map(|(_, path)| path).collect()
 }

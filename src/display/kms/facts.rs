@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::card::Card;
+use super::card::{Card, paths};
 use super::gpu::{Fourcc, Gpu, Mode, PlaneKind, Status};
 
 /// What a card is and what it has.
@@ -53,16 +53,6 @@ impl ModeFacts {
             preferred: mode.is_preferred(),
         }
     }
-}
-
-/// `/dev/dri/card*`, by number.
-pub(super) fn paths() -> Vec<PathBuf> {
-    let number = |path: &Path| path.file_name()?.to_str()?.strip_prefix("card")?.parse::<u32>().ok();
-    let entries = fs::read_dir("/dev/dri").into_iter().flatten().flatten();
-    let mut numbered: Vec<(u32, PathBuf)> =
-        entries.map(|entry| entry.path()).filter_map(|path| Some((number(&path)?, path))).collect();
-    numbered.sort();
-    numbered.into_iter().map(|(_, path)| path).collect()
 }
 
 /// All cards. None of them is changed; monitors are not asked anew.

@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::request::Request;
+pub use super::objects::{Object, Property, Request};
 
 /// A four-letter code of a pixel format.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -122,26 +122,6 @@ pub struct Plane {
     pub formats: Vec<Fourcc>,
     /// Bit n: it can lie on the n-th CRTC.
     pub possible_crtcs: u32,
-}
-
-/// Whose properties are meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Object {
-    Connector(u32),
-    Crtc(u32),
-    Plane(u32),
-}
-
-#[derive(Clone, Debug)]
-pub struct Property {
-    pub id: u32,
-    pub name: String,
-    pub value: u64,
-    pub immutable: bool,
-    /// Of a range: its end.
-    pub most: u64,
-    /// Of an enumeration: each value with its name.
-    pub choices: Vec<(u64, String)>,
 }
 
 /// Memory that the display reads, 32 bits a pixel. It may be uncached: it is written, in order, and never read.

@@ -19,11 +19,13 @@
 mod buffers;
 pub mod card;
 pub mod choose;
+mod composition;
 mod content;
 mod draw;
 mod events;
 pub mod facts;
 pub mod gpu;
+mod objects;
 mod outlet;
 pub mod request;
 mod sink;
@@ -37,6 +39,7 @@ use anyhow::Result;
 
 pub use card::Card;
 pub use choose::ModeWish;
+pub use composition::Road;
 pub use facts::{CardFacts, Holder, cards, holders};
 
 use self::choose::is_lit;
@@ -53,16 +56,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const MANY_TRIES: u32 = 20;
 /// How often then.
 const LOOK_RARELY: Duration = Duration::from_secs(5);
-
-/// By what the layer lies over the video.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Road {
-    /// Planes, if the hardware can.
-    #[default]
-    Auto,
-    Planes,
-    Blend,
-}
 
 /// What is asked of the display.
 #[derive(Clone, Debug, Default)]

@@ -2,51 +2,11 @@
 
 use std::io;
 
-use super::gpu::{Fourcc, Gpu, Object, Property};
+use super::gpu::{Fourcc, Gpu};
+pub use super::objects::Request;
+use super::objects::{Object, Property};
 use crate::frame::{Colour, Matrix, Range};
 use crate::geometry::Rect;
-
-/// Properties to be set, as the kernel takes them: objects, how many properties each, the properties, their values.
-#[derive(Debug, Default)]
-pub struct Request {
-    pub objects: Vec<u32>,
-    pub counts: Vec<u32>,
-    pub properties: Vec<u32>,
-    pub values: Vec<u64>,
-}
-
-impl Request {
-    pub fn clear(&mut self) {
-        self.objects.clear();
-        self.counts.clear();
-        self.properties.clear();
-        self.values.clear();
-    }
-
-    /// What is set from here on is this object's.
-    pub fn object(&mut self, id: u32) {
-        self.objects.push(id);
-        self.counts.push(0);
-    }
-
-    pub fn set(&mut self, property: u32, value: u64) {
-        if let Some(count) = self.counts.last_mut() {
-            *count += 1;
-            self.properties.push(property);
-            self.values.push(value);
-        }
-    }
-
-    /// Object, property, value.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, u32, u64)> {
-        let objects = self.objects.iter().zip(&self.counts);
-        let objects = objects.flat_map(|(&object, &count)| std::iter::repeat_n(object, count as usize));
-        objects
-            .zip(&self.properties)
-            .zip(&self.values)
-            .map(|((object, &property), &value)| (object, property, value))
-    }
-}
 
 fn find<'a>(all: &'a [Property], name: &str) -> Option<&'a Property> {
     all.iter().find(|property| property.name == name)

@@ -3,8 +3,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::Road;
 use super::buffers::{Buffers, Imports, Pool, recipe};
+use super::composition::Road;
 use super::content::{Content, Primary};
 use super::draw::Brush;
 use super::gpu::{Commit, Failure, Flip, Fourcc, Framebuffer, Gpu, Mode};
