@@ -6,21 +6,20 @@ use std::fmt::Write;
 use anyhow::Result;
 
 use super::synthetic::Mask;
-use crate::fault::DamagedFrame;
 use crate::frame::Frame;
 
 /// Something that gives one frame after another.
 pub trait Source: Send {
     /// Reads the next frame into memory that is kept; `false` at the end, which stays so.
     ///
-    /// Errors: a [`DamagedFrame`] where this one frame cannot be read but the next call goes on with the frame after
+    /// Errors: a [`DamagedFrame`](crate::fault::DamagedFrame) where this one frame cannot be read but the next call goes on with the frame after
     /// it. `frame` then holds nothing of use, and [`Source::name`] is the damaged frame's name. The damaged frame keeps its
     /// number, so that the frames after it are numbered and named as if it were whole. After any other error
     /// nothing more is to be had, and each later call gives `false`.
     fn read(&mut self, frame: &mut Frame) -> Result<bool>;
 
     /// The last frame's name, for naming what is made of it: its image's stem, else `frame-000123`.
-    /// After a [`DamagedFrame`] it is the name that the frame would have had.
+    /// After a [`DamagedFrame`](crate::fault::DamagedFrame) it is the name that the frame would have had.
     fn name(&self) -> &OsStr;
 
     /// The last frame's true polyps, where the source knows them.

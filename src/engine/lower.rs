@@ -7,13 +7,15 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
-use super::import::{Marker, Quantised};
+use super::import::Marker;
+use super::info::NodeInfo;
 use super::kernels::Kernels;
+use super::marked::Quantised;
 use super::operands::Operands;
 use super::ops::{Int8, Shape};
+use super::options::Options;
 use super::proto::{MOST_BYTES, MOST_MULTIPLY_ADDS, MOST_WEIGHTS};
 use super::quantise::Quantisation;
-use super::{NodeInfo, Options};
 
 /// A model whose plan can be made.
 pub struct Lowered {

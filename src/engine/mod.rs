@@ -2,9 +2,11 @@
 //!
 //! | file | job |
 //! |---|---|
+//! | [`Options`], [`NodeInfo`] | how a model is loaded and run, and what it says of itself |
 //! | `memory` | asks for what loading takes before it is needed |
 //! | `wire` | bounds what reading a file may take |
 //! | `proto` | refuses files whose sizes or names are not possible, before tract sees them |
+//! | `marked` | a quantised node as the file has it |
 //! | `import` | ONNX → tract's typed model, quantised nodes marked |
 //! | `operands` | a marked node's constants and shapes, and the op that they make |
 //! | `lower` | marked nodes → our ops, NHWC, constants packed |
@@ -23,11 +25,14 @@ mod arena;
 mod chain;
 pub mod float;
 mod import;
+mod info;
 pub mod kernels;
 mod lower;
+mod marked;
 mod memory;
 mod operands;
 mod ops;
+mod options;
 mod program;
 mod proto;
 pub mod quantise;
@@ -43,75 +48,11 @@ use tract_onnx::tract_core::plan::SimpleState;
 use crate::bundle::Bundle;
 use crate::fault::{Fault, exit_of};
 use crate::panics;
+pub use info::{Memory, NodeInfo, StepInfo};
+pub use options::{Options, Tuning};
 use program::Program;
+use proto::one_line;
 use threads::Pool;
-
-/// How a model is loaded and run.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Let tract run nodes that no int8 op handles, instead of refusing the model.
-    pub allow_fallback: bool,
-    /// The kernel set's name; the best that this machine has if `None`.
-    pub kernels: Option<String>,
-    /// Threads that share each op's rows, the caller's among them.
-    pub threads: usize,
-    /// The threads' cores, the caller's first; none pins nothing.
-    pub cores: Vec<usize>,
-    pub tuning: Tuning,
-}
-
-/// When a program does what pays for large tensors alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tuning {
-    /// A tensor at least this large that only one op uses passes to it a few rows at a time.
-    pub chained_bytes: usize,
-    /// Work of a part of an op that outweighs handing it to a thread, in multiply-adds.
-    pub work_a_part: u64,
-}
-
-impl Default for Tuning {
-    /// More than a third of a Cortex-A76's second-level cache; about two microseconds of a fast core.
-    fn default() -> Self {
-        Tuning { chained_bytes: 192 << 10, work_a_part: 120_000 }
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options { allow_fallback: false, kernels: None, threads: 1, cores: vec![], tuning: Tuning::default() }
-    }
-}
-
-/// What became of one node.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct NodeInfo {
-    pub name: String,
-    pub op: String,
-    pub types: String,
-    /// Height, width, channels.
-    pub shape: Vec<usize>,
-    pub multiply_adds: u64,
-    /// The kernel set; `tract` for a fallback.
-    pub kernel: String,
-}
-
-/// What runs at once: a node, or several whose results pass from one to the next within the cache.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct StepInfo {
-    /// Names of nodes.
-    pub nodes: Vec<String>,
-    pub op: String,
-    pub multiply_adds: u64,
-}
-
-/// Memory of a loaded model in bytes, beside its weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Memory {
-    /// All tensors.
-    pub arena: usize,
-    /// What all threads work in.
-    pub scratch: usize,
-}
 
 /// Who runs a model.
 enum Runner {
@@ -340,16 +281,5 @@ fn finished<T>(built: Option<anyhow::Result<T>>) -> anyhow::Result<T> {
         Some(Err(error)) if memory::is_short(&error) => Err(memory::short()),
         Some(built) => built.map_err(|error| Fault::data(one_line(&error))),
         None => Err(Fault::data("the ONNX importer failed on it; write it again with polyp-host export")),
-    }
-}
-
-/// An error's chain on one line of a sensible length.
-fn one_line(error: &anyhow::Error) -> String {
-    const LONGEST: usize = 300;
-    let words: Vec<_> = format!("{error:#}").split_whitespace().map(str::to_owned).collect();
-    let line = words.join(" ");
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use tract_onnx::tract_core::internal::*;
 
-use super::import::{Kind, Quantised};
 use super::kernels::{Convolution, Kernels};
+use super::marked::{Kind, Quantised};
 use super::ops::{
     Add, Axis, Compute, Concatenate, Convolve, GlobalAverage, Lookup, MaxPool, Multiply, Resize, Shape,
 };

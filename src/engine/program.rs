@@ -12,11 +12,11 @@ use anyhow::{Context, Result, ensure};
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
-use super::Tuning;
 use super::arena::{self, Lifetime};
 use super::chain::{Chain, From, Link, MOST_INPUTS, MOST_LINKS};
 use super::kernels::Rows;
 use super::ops::{Compute, Int8, Lookup, Shape};
+use super::options::Tuning;
 use super::threads::Pool;
 
 /// Rows up to which an op's weights weigh more than its tensors.

@@ -162,3 +162,14 @@ pub fn describe(node: &NodeProto) -> String {
     let name = if node.name.is_empty() { output } else { &node.name };
     format!("node {name:?} ({})", node.op_type)
 }
+
+/// An error's chain on one line of a sensible length.
+pub fn one_line(error: &anyhow::Error) -> String {
+    const LONGEST: usize = 300;
+    let words: Vec<_> = format!("{error:#}").split_whitespace().map(str::to_owned).collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::dense::{Constants, Value, set_weight};
+use super::packed::{Constants, Value, set_weight};
 use super::rows::{Line, Rows, Scratch, grow};
 use super::{Convolution, RowKernel, scalar};
 use crate::engine::quantise::Requantise;

@@ -3,31 +3,10 @@
 
 use std::ops::Range;
 
-use super::dense::{ByRows, DenseSet, MOST_KERNEL_ROWS, Packed, Patches};
+use super::packed::{ByRows, DenseSet, MOST_KERNEL_ROWS, Packed, Patches, Sums};
 use super::rows::{Rows, Scratch, grow};
 use super::{Convolution, RowKernel};
-use crate::engine::quantise::{Requantise, clamp, round};
-
-/// Sums of input pixels to output pixels.
-#[derive(Debug)]
-pub struct Sums {
-    /// Output channels.
-    pub outputs: usize,
-    /// Kernel columns, and input columns from one to the next.
-    pub taps: usize,
-    pub dilation: usize,
-    /// Input columns from output pixel to output pixel.
-    pub stride: usize,
-    pub padding: usize,
-    /// Input and output pixels.
-    pub input: usize,
-    pub output: usize,
-    /// Sums from input pixel to input pixel: at least `taps × outputs`.
-    pub step: usize,
-    pub bias: Vec<i32>,
-    pub factors: Vec<f32>,
-    pub requantise: Requantise,
-}
+use crate::engine::quantise::{clamp, round};
 
 /// Whether fewer dot products do.
 fn pays<S: DenseSet>(convolution: &Convolution) -> bool {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::quantise::{self, Quantisation};
+use crate::engine::quantise::{Addition, Product, Quantisation, Requantise, self};
 
 /// A convolution of any shape and an input for it.
 #[derive(Debug)]

@@ -5,14 +5,9 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::requantise::Finish;
-use crate::engine::kernels::dense::{DenseSet, Packed, Patches};
+pub use super::vectors::{Eight, LANES, load_again};
+use crate::engine::kernels::packed::{DenseSet, Packed, Patches};
 use crate::engine::quantise::Requantise;
-
-/// Channels of a block of a dense convolution, and of half a block of a depthwise one.
-pub const LANES: usize = 8;
-
-/// Sums of eight channels. Where only four channels count, the upper half is left as it is.
-pub type Eight = [int32x4_t; 2];
 
 /// Dense dot products.
 ///
@@ -226,21 +221,6 @@ unsafe fn put_some(pixels: &[uint8x8_t], to: *mut u8, stride: usize, lanes: usiz
             std::ptr::copy_nonoverlapping(all.as_ptr(), to.add(pixel * stride), lanes);
         }
     }
-}
-
-/// Loads a vector; never turned into a copy of a register, which would take up a pipe that multiplies.
-///
-/// # Safety
-/// There are four values at `from`.
-#[inline(always)]
-pub unsafe fn load_again(from: *const i32) -> int32x4_t {
-    let loaded: int32x4_t;
-    // SAFETY: the caller's. Not `pure`, so that equal loads are not merged.
-    unsafe {
-        asm!("ldr {loaded:q}, [{from}]", loaded = out(vreg) loaded, from = in(reg) from,
-            options(readonly, nostack, preserves_flags));
-    }
-    loaded
 }
 
 /// Gives a set its [`DenseSet`] and [`DepthwiseSet`], from its [`Tile`] and [`Columns`].

@@ -6,8 +6,8 @@ use std::arch::asm;
 use super::columns::{self, Columns};
 use super::convolution::{self, Eight, LANES, Tile, load_again, set};
 use super::requantise::{Finish, Plain, Positive, Small, Way, with_way};
-use crate::engine::kernels::dense::{DenseSet, Packed};
 use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Sources, Target};
+use crate::engine::kernels::packed::{DenseSet, Packed};
 use crate::engine::kernels::rows::Line;
 
 #[derive(Clone, Copy, Debug)]

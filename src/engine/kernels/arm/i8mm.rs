@@ -7,9 +7,9 @@ use std::arch::asm;
 use super::columns::{self, Columns};
 use super::convolution::{self, Eight, LANES, Tile, load_again, set};
 use super::requantise::{Finish, Plain, Positive, Small, Way, with_way};
-use crate::engine::kernels::dense::{ByRows, DenseSet, Packed, Patches};
 use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Sources, Target};
 use crate::engine::kernels::folded;
+use crate::engine::kernels::packed::{ByRows, DenseSet, Packed, Patches};
 use crate::engine::kernels::rows::Line;
 
 #[derive(Clone, Copy, Debug)]

@@ -8,6 +8,7 @@ mod elementwise;
 mod i8mm;
 mod neon;
 mod requantise;
+mod vectors;
 
 use std::arch::is_aarch64_feature_detected;
 

@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::convolution::{Eight, LANES, load_again};
+use super::vectors::{Eight, LANES, load_again};
 use crate::engine::quantise::Requantise;
 
 /// 1.5 × 2^23: added to an integer's bits it makes an f32 of it, added to an f32 it rounds half to even; below ±2^22.

@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 
 use super::vectors::Vector;
-use crate::engine::kernels::dense::{DenseSet, Packed, Patches};
 use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Target};
+use crate::engine::kernels::packed::{DenseSet, Packed, Patches};
 use crate::engine::kernels::rows::Line;
 
 /// What is done with some adjacent pixels.

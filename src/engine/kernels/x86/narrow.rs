@@ -5,9 +5,9 @@ use std::arch::x86_64::*;
 
 use super::convolution;
 use super::vectors::Vector;
-use crate::engine::kernels::dense::{ByRows, DenseSet, Packed, Patches};
 use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Sources, Target};
-use crate::engine::kernels::folded::{self, Sums};
+use crate::engine::kernels::folded;
+use crate::engine::kernels::packed::{ByRows, DenseSet, Packed, Patches, Sums};
 use crate::engine::kernels::rows::Line;
 use crate::engine::quantise::Requantise;
 
