@@ -48,12 +48,7 @@ fn main() -> Result<()> {
     while source.read(&mut frame)? {
         segmenter.regions(&frame, &mut latencies, &mut regions)?;
         gate.update(&regions.list, captured, &mut shown);
-        println!(
-            "{}: {} found, {} shown",
-            source.name().display(),
-            regions.list.len(),
-            shown.list().len()
-        );
+        println!("{}: {} found, {} shown", source.name().display(), regions.list.len(), shown.list().len());
         captured += FRAME_INTERVAL;
     }
     print!("{}", latency::table(&latencies.report()));
