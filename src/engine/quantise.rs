@@ -109,7 +109,7 @@ impl Addition {
         Ok(Addition { inner: Box::new(inner), ratio, inner_ratio, fixed })
     }
 
-    /// A fused multiply-add through f64: exact for the ratios that [`ratio`] lets pass.
+    /// A fused multiply-add through f64: exact for the ratios that `ratio` lets pass.
     #[inline(always)]
     pub fn apply(&self, outer: u8, inner: f32) -> u8 {
         let sum = (f64::from(outer) * f64::from(self.ratio) + f64::from(inner)) as f32;

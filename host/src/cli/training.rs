@@ -33,7 +33,7 @@ pub struct Training {
     /// Steps between checkpoints within an epoch.
     #[arg(long, default_value_t = 50)]
     pub checkpoint_every: u64,
-    /// Where to compute: cpu, cuda[:N], vulkan[:N].
+    /// Where to compute: cpu, cuda or vulkan; a number picks one of several GPUs, as in cuda:1.
     #[arg(long, default_value = "cpu")]
     pub device: String,
 }

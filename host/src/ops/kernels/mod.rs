@@ -1,5 +1,5 @@
 //! CPU kernels for training, `f32`, NCHW. Each works on plain slices and spreads planes or images over rayon's
-//! threads; [`super::flex`] gives them to burn.
+//! threads; `ops::flex` gives them to burn.
 
 pub mod batch_norm;
 pub mod dense;

@@ -21,7 +21,7 @@ pub use crate::capture::foreign::CONVERT_VIDEO as FFMPEG_COMMAND;
 const MAX_LINE_BYTES: usize = 1024;
 const FRAME: &[u8] = b"FRAME";
 
-/// A Y4M stream of 8 bit, 4:2:0, 4:2:2, 4:4:4 or grey, in the colours that its header says, see [`header`]. Holds one
+/// A Y4M stream of 8 bit, 4:2:0, 4:2:2, 4:4:4 or grey, in the colours that its header says, see `header.rs`. Holds one
 /// frame at a time.
 pub struct Y4m {
     stream: String,
