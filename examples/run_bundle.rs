@@ -14,9 +14,10 @@ use polyp_edge::bundle::Bundle;
 use polyp_edge::capture;
 use polyp_edge::detect::Regions;
 use polyp_edge::engine::{Engine, Options};
+use polyp_edge::field_of_view::Sequence;
 use polyp_edge::frame::Frame;
 use polyp_edge::latency::{self, Latencies};
-use polyp_edge::pipeline::{Following, Walk};
+use polyp_edge::segment::Segmenter;
 use polyp_edge::track::{Gate, Rule, Shown};
 
 /// The recording's frame rate, which tells the gate how old a region is.
@@ -35,7 +36,7 @@ fn main() -> Result<()> {
         engine.kernels()
     );
     // `Video`: the field of view is held steady over the frames.
-    let mut segmenter = Walk::new(engine, &bundle.manifest, Following::Video)?;
+    let mut segmenter = Segmenter::new(engine, &bundle.manifest, Sequence::Video)?;
     // With the golden frames of the bundle, `check` says whether this machine computes what the bundle expects.
     segmenter = segmenter.with_golden(bundle.golden().clone());
     (0..segmenter.golden_frames()).try_for_each(|index| segmenter.check(index))?;

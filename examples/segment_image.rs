@@ -13,8 +13,9 @@ use polyp_edge::bundle::Bundle;
 use polyp_edge::capture;
 use polyp_edge::detect::Regions;
 use polyp_edge::engine::{Engine, Options};
+use polyp_edge::field_of_view::Sequence;
 use polyp_edge::latency::Latencies;
-use polyp_edge::pipeline::{Following, Walk};
+use polyp_edge::segment::Segmenter;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,13 +25,13 @@ fn main() -> Result<()> {
     // Opening a bundle checks the digest of every file in it.
     let bundle = Bundle::open(Path::new(bundle))?;
     let engine = Engine::load(&bundle, &Options::default())?;
-    // `EachFrame`: the field of view is looked for in every frame anew, as it must be for still images.
-    let mut segmenter = Walk::new(engine, &bundle.manifest, Following::EachFrame)?;
+    // `Stills`: the field of view is looked for in every frame anew, as it must be for still images.
+    let mut segmenter = Segmenter::new(engine, &bundle.manifest, Sequence::Stills)?;
 
     let frame = capture::open(image)?.next()?.context("no image in there")?;
     let (mut regions, mut mask) = (Regions::default(), Vec::new());
     segmenter.regions(&frame, &mut Latencies::default(), &mut regions)?;
-    segmenter.mask(&frame, &mut mask)?;
+    segmenter.mask_into(&mut mask)?;
 
     for region in &regions.list {
         let bounds = region.bounds;
