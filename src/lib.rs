@@ -26,7 +26,8 @@
 //! written: whole, private, never over somebody else's), [`logging`] (log lines by a thread of their own), [`heap`] (what the
 //! allocator keeps), [`fault`] (errors and exit codes) and [`cli`].
 //!
-//! `unsafe` is found in `capture::v4l2`, `display::kms`, `engine::kernels`, `engine::threads`, `bundle::sealed` and [`heap`] alone.
+//! `unsafe` is found in `capture::v4l2`, `display::kms`, `engine::kernels`, `engine::threads`, `bundle::sealed` and [`heap`] alone: everywhere else it does
+//! not compile.
 
 pub mod board;
 pub mod bundle;
@@ -42,6 +43,7 @@ pub mod files;
 pub mod frame;
 pub mod geometry;
 pub mod health;
+#[expect(unsafe_code, reason = "settings of the C library's allocator")]
 pub mod heap;
 pub mod latency;
 pub mod logging;

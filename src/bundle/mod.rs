@@ -7,6 +7,7 @@
 mod folder;
 mod golden;
 pub mod manifest;
+#[expect(unsafe_code, reason = "a mapping of memory that nobody can change")]
 mod sealed;
 
 use std::collections::{BTreeMap, BTreeSet};

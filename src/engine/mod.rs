@@ -36,6 +36,7 @@ mod options;
 mod program;
 mod proto;
 pub mod quantise;
+#[expect(unsafe_code, reason = "threads share the arena that one of them owns")]
 mod threads;
 mod wire;
 

@@ -3,9 +3,11 @@
 //! burn and what it stands on panic where a driver, a compiler or a device is missing. So the machine is looked at
 //! first, and each thing that is missing has its line.
 
+#[expect(unsafe_code, reason = "calls of the driver's library")]
 mod cuda;
 pub mod guard;
 mod trial;
+#[expect(unsafe_code, reason = "loading of the Vulkan library")]
 mod vulkan;
 
 use std::fmt;

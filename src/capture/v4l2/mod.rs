@@ -15,6 +15,7 @@
 
 pub mod camera;
 pub mod colour;
+#[expect(unsafe_code, reason = "buffers mapped from the kernel, and its calls")]
 pub mod device;
 pub mod facts;
 pub mod jpeg;

@@ -17,11 +17,13 @@
 //! converts it.
 
 mod buffers;
+#[expect(unsafe_code, reason = "buffers mapped from the kernel, and its calls")]
 pub mod card;
 pub mod choose;
 mod composition;
 mod content;
 mod draw;
+#[expect(unsafe_code, reason = "the monotonic clock")]
 mod events;
 pub mod facts;
 pub mod gpu;

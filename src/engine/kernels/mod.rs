@@ -3,6 +3,7 @@
 //! All tensors are `[H, W, C] u8`, channels adjacent. Every set of kernels gives the same bytes.
 
 #[cfg(target_arch = "aarch64")]
+#[expect(unsafe_code, reason = "vector instructions")]
 mod arm;
 mod contract;
 mod dense;
@@ -14,6 +15,7 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "vector instructions")]
 mod x86;
 
 pub use contract::{BlendRows, Blends, Convolution, Kernels, RowKernel, Windows};

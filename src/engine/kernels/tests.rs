@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::quantise::{Addition, Product, Quantisation, Requantise, self};
+use crate::engine::quantise::{self, Addition, Product, Quantisation, Requantise};
 
 /// A convolution of any shape and an input for it.
 #[derive(Debug)]

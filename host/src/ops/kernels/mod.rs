@@ -6,7 +6,9 @@ pub mod dense;
 pub mod depthwise;
 mod geometry;
 pub mod pointwise;
+#[expect(unsafe_code, reason = "products of matrices by pointer")]
 mod products;
+#[expect(unsafe_code, reason = "memory that is written whole before it is read")]
 mod spread;
 pub mod store;
 

@@ -2,7 +2,6 @@
 //! at a time.
 
 use std::arch::aarch64::*;
-use std::arch::asm;
 
 use super::requantise::Finish;
 pub use super::vectors::{Eight, LANES, load_again};
