@@ -144,7 +144,7 @@ fn print_report(report: &Report) -> anyhow::Result<()> {
         report.max_ms
     );
     let rate = report.multiply_adds as f64 / report.median_ms / 1e6;
-    say!("          {rate:9.2} thousand million multiply-adds a second");
+    say!("          {rate:9.2} GMAC/s");
     let mut slowest: Vec<&StepTime> = report.steps.iter().collect();
     slowest.sort_by(|a, b| b.median_us.total_cmp(&a.median_us));
     say!("slowest steps:");

@@ -16,7 +16,7 @@ use crate::health::{self, Machine};
 /// From here on boards slow themselves down soon.
 const HOT_C: f32 = 80.0;
 /// Programs that draw on the monitor, and what ends them.
-const RULERS: [(&str, &str); 7] = [
+const DRAWING_PROGRAMS: [(&str, &str); 7] = [
     ("plymouthd", "sudo systemctl mask plymouth-start.service && sudo plymouth quit"),
     ("Xorg", "sudo systemctl set-default multi-user.target && sudo systemctl isolate multi-user.target"),
     ("labwc", "sudo systemctl set-default multi-user.target && sudo systemctl isolate multi-user.target"),
@@ -242,7 +242,7 @@ fn monitors(cards: &[CardFacts], card: Option<&Path>, connector: Option<&str>, f
             );
         }
         for holder in kms::holders(&facts.path) {
-            let known = RULERS.iter().find(|(name, _)| holder.name.starts_with(name));
+            let known = DRAWING_PROGRAMS.iter().find(|(name, _)| holder.name.starts_with(name));
             let what = format!("{path} is held by {} (process {})", holder.name, holder.pid);
             match known {
                 Some((_, mend)) => findings.bad(what, *mend),

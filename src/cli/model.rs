@@ -127,7 +127,7 @@ fn print_table(report: &Report<'_>) -> anyhow::Result<()> {
         );
     }
     say!(
-        "{} → {}, {} nodes, {:.1} million multiply-adds, kernels: {}",
+        "{} → {}, {} nodes, {:.1} M multiply-adds, kernels: {}",
         shape(&report.input),
         shape(&report.output),
         report.nodes.len(),

@@ -26,7 +26,7 @@ pub struct Written {
     /// Pictures that were written, to be used again.
     returned: Receiver<Picture>,
     blanks: Vec<Picture>,
-    told: Arc<Mutex<Told>>,
+    told: Arc<Mutex<WriterStatus>>,
     dark: Option<String>,
     line: String,
     keeps_first_size: bool,
@@ -42,12 +42,12 @@ struct Picture {
 
 /// What the sink said last.
 #[derive(Default)]
-struct Told {
+struct WriterStatus {
     dark: Option<String>,
     error: Option<anyhow::Error>,
 }
 
-fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
+fn lock(told: &Mutex<WriterStatus>) -> MutexGuard<'_, WriterStatus> {
     told.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -57,7 +57,7 @@ impl Written {
     pub fn new(sink: impl Sink + 'static) -> Result<Written> {
         let (pictures, to_write) = channel();
         let (written, returned) = channel();
-        let told = Arc::new(Mutex::new(Told::default()));
+        let told = Arc::new(Mutex::new(WriterStatus::default()));
         let (line, keeps_first_size, theirs) = (sink.describe(), sink.keeps_first_size(), told.clone());
         thread::Builder::new()
             .name("pictures".into())
@@ -103,7 +103,12 @@ impl Written {
     }
 }
 
-fn write(mut sink: impl Sink, pictures: &Receiver<Picture>, written: &Sender<Picture>, told: &Mutex<Told>) {
+fn write(
+    mut sink: impl Sink,
+    pictures: &Receiver<Picture>,
+    written: &Sender<Picture>,
+    told: &Mutex<WriterStatus>,
+) {
     let layer = Layer::default();
     while let Ok(picture) = pictures.recv() {
         let outcome = sink.show(&Scene {

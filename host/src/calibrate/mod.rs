@@ -5,22 +5,22 @@
 //! |---|---|
 //! | [`held_back`] | a frame as the network sees it, a disturbed copy, a part without its polyp |
 //! | `frames` | all of them, and the network's logits |
-//! | [`quality`] | how good logits are before any decision rule |
-//! | [`attempt`] | ways of quantising, compared on the calibration frames |
+//! | [`logits`] | how good logits are before any decision rule |
+//! | [`candidates`] | ways of quantising, compared on the calibration frames |
 //! | [`sensitivity`] | what each node's quantisation costs by itself |
 //! | [`decision`] | thresholds, smallest regions and lowest peaks, compared |
 //! | [`drift`], `video` | a second of video made of a still |
 //! | [`gate`] | temporal gates, compared |
 //! | [`evidence`] | the calibration's folder |
 
-pub mod attempt;
+pub mod candidates;
 pub mod decision;
 pub mod drift;
 pub mod evidence;
 mod frames;
 pub mod gate;
 pub mod held_back;
-pub mod quality;
+pub mod logits;
 pub mod sensitivity;
 #[cfg(test)]
 mod tests;
@@ -33,7 +33,7 @@ use anyhow::Result;
 use polyp_edge::bundle::digest;
 use polyp_edge::fault::Fault;
 
-use crate::calibrate::attempt::{Attempt, Frames};
+use crate::calibrate::candidates::{Candidate, Frames};
 use crate::calibrate::decision::{Trial, Truth, Wishes};
 use crate::calibrate::evidence::Evidence;
 use crate::calibrate::held_back::HeldBack;
@@ -111,8 +111,8 @@ pub fn calibrate(request: &Request, out: &Path) -> Result<Chosen> {
     log::info!("{} frames for ranges, {} for decision rules", pixels.len(), polyps.len() + negatives.len());
     let truths: Vec<&Truth> = drawn.iter().map(|frame| &frame.truth).collect();
     let calibrating = Frames { pixels: &pixels, truths: &truths };
-    let attempts = attempts(&request.ranges, &graph, &calibrating)?;
-    let best = attempt::best(&attempts).ok_or_else(|| Fault::usage("no observer to try"))?;
+    let candidates = candidates(&request.ranges, &graph, &calibrating)?;
+    let best = candidates::best(&candidates).ok_or_else(|| Fault::usage("no observer to try"))?;
     let quantised = best.quantised(&graph)?;
     let alone = alone(&quantised, &calibrating, request.sensitivity_frames)?;
 
@@ -143,8 +143,8 @@ pub fn calibrate(request: &Request, out: &Path) -> Result<Chosen> {
         held_back_cut_outs: polyps.iter().filter(|frame| frame.cut_out.is_some()).count(),
         held_back_cut_out_share: decision.cut_out_share,
         gate: (!clips.is_empty()).then_some(gate),
-        tried: attempts.iter().map(|of| (of.name(), of.refined.probability_error)).collect(),
-        calibration_dice: calibrating.dice_of_all(&attempts),
+        tried: candidates.iter().map(|of| (of.name(), of.refined.probability_error)).collect(),
+        calibration_dice: calibrating.dice_of_all(&candidates),
     };
     let calibration = Calibration {
         recipe,
@@ -180,17 +180,17 @@ fn held_back_frames(request: &Request, side: usize) -> Result<(Vec<HeldBack>, Ve
     ))
 }
 
-fn attempts(ranges: &Ranges, graph: &Graph, calibrating: &Frames<'_>) -> Result<Vec<Attempt>> {
+fn candidates(ranges: &Ranges, graph: &Graph, calibrating: &Frames<'_>) -> Result<Vec<Candidate>> {
     match ranges {
         Ranges::Trained(path) => {
             let tensors = read_ranges(path)?;
             QuantisedGraph::new(graph, tensors.clone(), &BTreeMap::new())?;
             let statistics = Statistics::gather(graph, calibrating.pixels)?;
             let none = Equalisation::new();
-            Ok(vec![calibrating.attempt(graph, &statistics, tensors, TRAINED.into(), false, none)?])
+            Ok(vec![calibrating.candidate(graph, &statistics, tensors, TRAINED.into(), false, none)?])
         }
-        Ranges::By(observer) => calibrating.attempts(graph, &[*observer]),
-        Ranges::Best => calibrating.attempts(graph, &OBSERVERS),
+        Ranges::By(observer) => calibrating.candidates(graph, &[*observer]),
+        Ranges::Best => calibrating.candidates(graph, &OBSERVERS),
     }
 }
 

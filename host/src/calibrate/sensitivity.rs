@@ -7,7 +7,7 @@ use plotters::prelude::*;
 use rayon::prelude::*;
 
 use crate::calibrate::decision::Truth;
-use crate::calibrate::quality::{dice_at_half, storable};
+use crate::calibrate::logits::{dice_at_half, storable};
 use crate::graph::execute::{Activation, apply, convolve, input_from_pixels};
 use crate::graph::{INPUT, Node, Op};
 use crate::numeric::mean;

@@ -22,7 +22,7 @@ use crate::train::learner::{Learner, Logits, Outcome};
 use crate::train::objective::descend;
 
 /// What does not change from batch to batch.
-pub struct Setting<'a> {
+pub struct FloatLearner<'a> {
     pub segmenter: &'a Segmenter,
     pub config: &'a TrainConfig,
     /// The frozen encoder's values, on the device.
@@ -32,7 +32,7 @@ pub struct Setting<'a> {
     pub device: &'a Device,
 }
 
-impl Learner for Setting<'_> {
+impl Learner for FloatLearner<'_> {
     fn batch(&self, parameters: &Parameters, batch: &Batch) -> Result<Outcome> {
         let (pixels, shape) = self.input(batch);
         match self.config.checkpoint_links {
@@ -67,7 +67,7 @@ pub fn graph(segmenter: &Segmenter, parameters: &Parameters, config: &TrainConfi
         .then(|| Fold::graph(parameters, side, |net, input| student(net, input, encoder, &segmenter.decoder)))
 }
 
-impl Setting<'_> {
+impl FloatLearner<'_> {
     fn pass<'a>(&'a self, parameters: &'a Parameters, pass: Pass) -> Forward<'a> {
         Forward::new(parameters, Some(self.resident), self.device, pass)
     }

@@ -61,14 +61,14 @@ fn pieces_give_the_gradients_of_the_whole() {
         let mut outcomes = Vec::new();
         for links in [0, 1, 3, 100] {
             config.checkpoint_links = links;
-            let setting = Setting {
+            let learner = FloatLearner {
                 teachers: None,
                 segmenter: &segmenter,
                 config: &config,
                 resident: &start.resident,
                 device: &device,
             };
-            outcomes.push(setting.batch(&start.parameters, &batch(64)).unwrap());
+            outcomes.push(learner.batch(&start.parameters, &batch(64)).unwrap());
         }
         let whole = outcomes.remove(0);
         let learned = start.parameters.0.keys().filter(|name| Parameters::is_trained(name)).count();

@@ -23,15 +23,15 @@ use crate::run::CHECKPOINT;
 use crate::run::GRAPH;
 use crate::run::config::TrainConfig;
 use crate::run::start::Start;
-use crate::train::backward::{self, Setting, graph};
+use crate::train::backward::{self, FloatLearner, graph};
 use crate::train::batches::{Batch, Plan};
 use crate::train::curve::{self, Point};
 use crate::train::distillation::Teachers;
-use crate::train::folded::Folded;
 use crate::train::learner::Learner;
-use crate::train::material::Material;
 use crate::train::optimizer::{average, blend};
 use crate::train::preview;
+use crate::train::quantised::QuantisedLearner;
+use crate::train::samples::Samples;
 use crate::train::state::State;
 
 /// Weights are averaged, statistics blended: share of the old running statistic that each step keeps.
@@ -75,7 +75,7 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
     let resident;
     let (learner, parameters, origin): (Box<dyn Learner>, _, _) = match &config.quantised {
         Some(quantised) => {
-            let (folded, parameters, origin) = Folded::open(quantised, config, device)?;
+            let (folded, parameters, origin) = QuantisedLearner::open(quantised, config, device)?;
             (Box::new(folded), parameters, origin)
         }
         None => {
@@ -83,8 +83,9 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
             resident = start.resident;
             let features = config.distillation.as_ref().is_some_and(|own| own.features > 0.0);
             let teachers = teachers.as_ref().filter(|_| features);
-            let setting = Setting { segmenter: &segmenter, config, resident: &resident, teachers, device };
-            (Box::new(setting), start.parameters, start.encoder)
+            let learner =
+                FloatLearner { segmenter: &segmenter, config, resident: &resident, teachers, device };
+            (Box::new(learner), start.parameters, start.encoder)
         }
     };
     let mut state = State::fresh(parameters, origin);
@@ -96,17 +97,17 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
         polyp_edge::files::adopt(folder)?;
     }
     files::write_whole(&folder.join("config.toml"), toml::to_string(config)?.as_bytes())?;
-    let mut material = Material::load(config, folder, &run.data)?;
+    let mut samples = Samples::load(config, folder, &run.data)?;
     let looks_once = config.distillation.as_ref().is_some_and(|own| own.cached);
     let speaks = config.distillation.as_ref().is_some_and(|own| own.soft + own.logits > 0.0);
     let watching = match teachers.as_ref().filter(|_| speaks) {
         Some(teachers) if looks_once => {
-            teachers.look_at_all(&mut material.train, folder)?;
+            teachers.look_at_all(&mut samples.train, folder)?;
             None
         }
         teachers => teachers,
     };
-    let plan = Arc::new(Plan::new(config, Arc::new(material.train)));
+    let plan = Arc::new(Plan::new(config, Arc::new(samples.train)));
     let accumulate = config.accumulate as u64;
     preview::write(&folder.join("examples.png"), &plan.batch(state.step * accumulate))?;
     let per_epoch = (plan.batches_per_epoch() as u64 / accumulate).max(1);
@@ -133,7 +134,7 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
         bar.inc(1);
         let ends_epoch = state.step.is_multiple_of(per_epoch);
         if ends_epoch {
-            let (dice, lit) = validate(&*learner, &state.averaged, &material.held, config)?;
+            let (dice, lit) = validate(&*learner, &state.averaged, &samples.held, config)?;
             let point = Point {
                 epoch: state.step / per_epoch - 1,
                 steps: state.step,
@@ -202,7 +203,7 @@ pub fn export_checkpoint(folder: &Path) -> Result<()> {
     let averaged = sets.remove("averaged").ok_or_else(missing)?;
     if let Some(quantised) = &config.quantised {
         let device = Device::flex();
-        return Folded::open(quantised, &config, &device)?.0.export(&averaged, folder);
+        return QuantisedLearner::open(quantised, &config, &device)?.0.export(&averaged, folder);
     }
     let segmenter = config.segmenter().map_err(Fault::configuration)?;
     let graph = graph(&segmenter, &averaged, &config).ok_or_else(|| {

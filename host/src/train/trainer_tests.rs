@@ -293,10 +293,10 @@ fn frozen_means_frozen() {
     let before = resident.download();
     assert!(before.0.keys().all(|name| is_encoders(name)) && before.0.len() > 50);
     let mut state = State::fresh(fresh.clone(), encoder);
-    let material = Material::load(&config, folder.path(), data.path()).unwrap();
-    let plan = Plan::new(&config, Arc::new(material.train));
+    let samples = Samples::load(&config, folder.path(), data.path()).unwrap();
+    let plan = Plan::new(&config, Arc::new(samples.train));
     let batches = Arc::new(plan).stream(0, 50);
-    let setting = Setting {
+    let learner = FloatLearner {
         segmenter: &segmenter,
         config: &config,
         resident: &resident,
@@ -304,7 +304,7 @@ fn frozen_means_frozen() {
         device: &device,
     };
     for i in 0..50 {
-        step(&mut state, &batches, &setting, None, &config, i as f32 / 100.0).unwrap();
+        step(&mut state, &batches, &learner, None, &config, i as f32 / 100.0).unwrap();
     }
     assert_eq!(resident.download(), before);
     for (name, array) in &state.parameters.0 {
@@ -413,7 +413,7 @@ fn a_random_trunk_overfits_sixteen_real_pictures() {
     let mut state = State::fresh(start.parameters, start.encoder);
     let samples = Arc::new(crate::data::cache::load(&samples, 96, true).unwrap());
     let plan = Plan::new(&config, samples.clone());
-    let setting = Setting {
+    let learner = FloatLearner {
         segmenter: &segmenter,
         config: &config,
         resident: &start.resident,
@@ -423,9 +423,9 @@ fn a_random_trunk_overfits_sixteen_real_pictures() {
     let steps = 400;
     let batches = Arc::new(plan).stream(0, steps);
     for i in 0..steps {
-        step(&mut state, &batches, &setting, None, &config, i as f32 / steps as f32).unwrap();
+        step(&mut state, &batches, &learner, None, &config, i as f32 / steps as f32).unwrap();
         if i % 50 == 49 {
-            let (dice, _) = validate(&setting, &state.averaged, &samples, &config).unwrap();
+            let (dice, _) = validate(&learner, &state.averaged, &samples, &config).unwrap();
             eprintln!("{} steps: Dice {dice:.4}", i + 1);
             if dice > 0.95 {
                 return;

@@ -45,7 +45,7 @@ struct Written<'a> {
 
 /// What the display's thread tells.
 #[derive(Clone)]
-struct Told {
+struct LastReport {
     state: State,
     since: SystemTime,
     shown: u64,
@@ -55,7 +55,7 @@ struct Told {
     display: String,
 }
 
-impl Letter for Told {}
+impl Letter for LastReport {}
 
 /// Where it is written to: changes with the profile.
 #[derive(Clone, PartialEq)]
@@ -76,7 +76,7 @@ pub(super) struct StatusFile {
 }
 
 struct Shared {
-    newest: Mailbox<Told>,
+    newest: Mailbox<LastReport>,
     target: Mutex<Target>,
     /// The target is another one: it is written anew at once.
     is_moved: AtomicBool,
@@ -88,7 +88,7 @@ pub(super) struct Teller(Arc<Shared>);
 
 impl Teller {
     pub(super) fn tell(&self, status: &Status<'_>) {
-        self.0.newest.put(Told {
+        self.0.newest.put(LastReport {
             state: status.state.clone(),
             since: status.since,
             shown: status.shown,
@@ -147,7 +147,7 @@ impl StatusFile {
 
 impl Shared {
     fn work(&self) {
-        let (mut last, mut has_failed): (Option<Told>, bool) = (None, false);
+        let (mut last, mut has_failed): (Option<LastReport>, bool) = (None, false);
         loop {
             let told = self.newest.take(LOOK_EVERY);
             let is_over = self.newest.is_over();
@@ -181,7 +181,7 @@ impl Shared {
     }
 }
 
-impl Told {
+impl LastReport {
     fn text(&self, board: &str, running: bool) -> Result<String> {
         let seconds =
             |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();

@@ -60,11 +60,16 @@ pub fn pack<S: DenseSet>(convolution: &Convolution) -> Option<Box<dyn RowKernel>
         factors: convolution.factors.clone(),
         requantise: convolution.requantise,
     };
-    Some(Box::new(Folded { convolution: Convolution { weights: vec![], ..columns }, packed, sums, by_rows }))
+    Some(Box::new(FoldedConvolution {
+        convolution: Convolution { weights: vec![], ..columns },
+        packed,
+        sums,
+        by_rows,
+    }))
 }
 
 #[derive(Debug)]
-struct Folded<S> {
+struct FoldedConvolution<S> {
     /// Of the columns, without its weights.
     convolution: Convolution,
     packed: Packed<S>,
@@ -72,7 +77,7 @@ struct Folded<S> {
     by_rows: ByRows<S>,
 }
 
-impl<S: DenseSet> RowKernel for Folded<S> {
+impl<S: DenseSet> RowKernel for FoldedConvolution<S> {
     fn reserve(&self, scratch: &mut Scratch) {
         grow(&mut scratch.outside, self.convolution.input[1] * self.convolution.input[2], 0);
         grow(&mut scratch.sums, self.sums.input * self.sums.step, 0);

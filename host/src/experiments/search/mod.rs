@@ -18,10 +18,10 @@ use polyp_edge::field_of_view::{Locator, Rule, Sequence};
 use polyp_edge::segment::Input;
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::attempt::Frames;
+use crate::calibrate::candidates::Frames;
 use crate::calibrate::decision::Truth;
 use crate::calibrate::held_back::{self, HeldBack};
-use crate::calibrate::quality::dice_at_half;
+use crate::calibrate::logits::dice_at_half;
 use crate::data::lists::{Sample, read_list};
 use crate::data::split::hold_back;
 use crate::data::usable;
@@ -164,8 +164,9 @@ fn quantise_and_score(
     let few: Vec<&HeldBack> = frames.iter().step_by((frames.len() / 32).max(1)).collect();
     let pixels: Vec<Vec<u8>> = few.iter().map(|frame| frame.pixels.clone()).collect();
     let truths: Vec<&Truth> = few.iter().map(|frame| &frame.truth).collect();
-    let attempts = Frames { pixels: &pixels, truths: &truths }.attempts(&graph, &[Observer::SquaredError])?;
-    let first = attempts.first().context("nothing was tried")?;
+    let candidates =
+        Frames { pixels: &pixels, truths: &truths }.candidates(&graph, &[Observer::SquaredError])?;
+    let first = candidates.first().context("nothing was tried")?;
     let quantised = first.quantised(&graph)?;
     let model = onnx::quantised::to_onnx(&quantised)?;
     let logits = in_parallel(

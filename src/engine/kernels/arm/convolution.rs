@@ -208,7 +208,7 @@ pub unsafe fn put<const P: usize>(pixels: &[uint8x8_t; P], to: *mut u8, stride: 
     }
 }
 
-/// [`put`] of fewer than eight lanes, out of the way of loops that need all registers.
+/// [`put`] of fewer than eight lanes, out of the rounding of loops that need all registers.
 #[cold]
 #[inline(never)]
 unsafe fn put_some(pixels: &[uint8x8_t], to: *mut u8, stride: usize, lanes: usize) {
@@ -245,10 +245,10 @@ macro_rules! set {
                     // SAFETY: this function is compiled for what the vectors need.
                     unsafe { convolution::dense::<$set, HALVES, F>(packed, block, patches, output, stride) }
                 }
-                let way = Way::of(packed.greatest_sum, packed.greatest_step, &packed.requantise);
+                let rounding = Rounding::of(packed.greatest_sum, packed.greatest_step, &packed.requantise);
                 for block in 0..packed.blocks() {
                     // SAFETY: the set is only given out where the CPU has what this function is compiled for.
-                    with_way!(way, F => unsafe {
+                    with_rounding!(rounding, F => unsafe {
                         match packed.outputs - block * LANES {
                             ..=4 => dense::<1, F>(packed, block, patches, output, stride),
                             _ => dense::<2, F>(packed, block, patches, output, stride),
@@ -279,10 +279,10 @@ macro_rules! set {
                         unsafe { convolution::dense_rows::<$set, HALVES, F>(packed, block, patches, output, stride) }
                     }
                     patches.check();
-                    let way = Way::of(packed.greatest_sum, packed.greatest_step, &packed.requantise);
+                    let rounding = Rounding::of(packed.greatest_sum, packed.greatest_step, &packed.requantise);
                     for block in 0..packed.blocks() {
                         // SAFETY: the set is only given out where the CPU has what this function is compiled for.
-                        with_way!(way, F => unsafe {
+                        with_rounding!(rounding, F => unsafe {
                             match packed.outputs - block * LANES {
                                 ..=4 => dense_rows::<1, F>(packed, block, patches, output, stride),
                                 _ => dense_rows::<2, F>(packed, block, patches, output, stride),
@@ -337,9 +337,9 @@ macro_rules! set {
                         columns::multiply::<$set, F, P, R, TAPS, STEP>(packed, block, columns, output)
                     }
                 }
-                let way = Way::of(packed.greatest_sum, packed.greatest_step, &packed.requantise);
+                let rounding = Rounding::of(packed.greatest_sum, packed.greatest_step, &packed.requantise);
                 // SAFETY: the set is only given out where the CPU has what this function is compiled for.
-                with_way!(way, F => unsafe {
+                with_rounding!(rounding, F => unsafe {
                     match columns::known(packed) {
                         (_, 3, 1) => depthwise::<F, 4, 1, 3, 1>(packed, block, columns, output),
                         (_, 3, 2) => depthwise::<F, 4, 1, 3, 2>(packed, block, columns, output),

@@ -5,7 +5,7 @@ use std::arch::asm;
 
 use super::columns::{self, Columns};
 use super::convolution::{self, Eight, LANES, Tile, load_again, set};
-use super::requantise::{Finish, Plain, Positive, Small, Way, with_way};
+use super::requantise::{Finish, Plain, Positive, Rounding, Small, with_rounding};
 use crate::engine::kernels::depthwise::{DepthwiseSet, PackedDepthwise, Sources, Target};
 use crate::engine::kernels::packed::{DenseSet, Packed};
 use crate::engine::kernels::rows::Line;

@@ -11,7 +11,7 @@ const ROUNDING: f32 = 12_582_912.0;
 /// How sums become bytes. The cheap ways stay clear of conversions, which take four times as long as an addition on a
 /// Cortex-A76.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Way {
+pub enum Rounding {
     /// For any sum: convert, clamp, round, add the zero point.
     Plain,
     /// For small sums: no conversions, and narrowing saturates.
@@ -20,13 +20,13 @@ pub enum Way {
     Positive,
 }
 
-impl Way {
+impl Rounding {
     /// The cheapest one for sums and steps up to these.
-    pub fn of(greatest_sum: i64, greatest_step: f64, requantise: &Requantise) -> Way {
+    pub fn of(greatest_sum: i64, greatest_step: f64, requantise: &Requantise) -> Rounding {
         match greatest_sum < 1 << 22 && greatest_step < GREATEST_STEP {
-            true if requantise.zero_point() == 0 => Way::Positive,
-            true => Way::Small,
-            false => Way::Plain,
+            true if requantise.zero_point() == 0 => Rounding::Positive,
+            true => Rounding::Small,
+            false => Rounding::Plain,
         }
     }
 }
@@ -34,7 +34,7 @@ impl Way {
 /// Steps below this leave room for a zero point in 16 bits.
 const GREATEST_STEP: f64 = 32_000.0;
 
-/// A [`Way`], with what it needs of a block's eight channels.
+/// A [`Rounding`], with what it needs of a block's eight channels.
 pub trait Finish: Sized {
     /// What sums must start with besides their own start.
     const OFFSET: i32;
@@ -50,7 +50,7 @@ fn load(values: &[f32; LANES]) -> [float32x4_t; 2] {
     unsafe { [vld1q_f32(values.as_ptr()), vld1q_f32(values.as_ptr().add(4))] }
 }
 
-/// [`Way::Plain`].
+/// [`Rounding::Plain`].
 pub struct Plain {
     factors: [float32x4_t; 2],
     low: float32x4_t,
@@ -87,7 +87,7 @@ impl Finish for Plain {
     }
 }
 
-/// [`Way::Small`].
+/// [`Rounding::Small`].
 pub struct Small {
     factors: [float32x4_t; 2],
     rounding: float32x4_t,
@@ -125,7 +125,7 @@ impl Finish for Small {
 /// so that a fused multiply-add can take it away again and rounds as the product alone would be.
 const POWER: f32 = 8_388_608.0;
 
-/// [`Way::Positive`].
+/// [`Rounding::Positive`].
 pub struct Positive {
     factors: [float32x4_t; 2],
     /// −2^23 × factor, in memory: an instruction that loads it takes up no pipe that multiplies.
@@ -158,23 +158,23 @@ impl Finish for Positive {
     }
 }
 
-/// Runs `$call` with `$way` standing for the type that a [`Way`] has.
-macro_rules! with_way {
-    ($value:expr, $way:ident => $call:expr) => {
+/// Runs `$call` with `$rounding` standing for the type that a [`Rounding`] has.
+macro_rules! with_rounding {
+    ($value:expr, $rounding:ident => $call:expr) => {
         match $value {
-            Way::Plain => {
-                type $way = Plain;
+            Rounding::Plain => {
+                type $rounding = Plain;
                 $call
             }
-            Way::Small => {
-                type $way = Small;
+            Rounding::Small => {
+                type $rounding = Small;
                 $call
             }
-            Way::Positive => {
-                type $way = Positive;
+            Rounding::Positive => {
+                type $rounding = Positive;
                 $call
             }
         }
     };
 }
-pub(super) use with_way;
+pub(super) use with_rounding;

@@ -10,12 +10,12 @@ use crate::data::split::hold_back;
 use crate::files;
 use crate::run::config::TrainConfig;
 
-pub struct Material {
+pub struct Samples {
     pub train: Vec<Cached>,
     pub held: Vec<Cached>,
 }
 
-impl Material {
+impl Samples {
     /// Reads every picture; writes the names of those held back into the run's folder.
     pub fn load(config: &TrainConfig, folder: &Path, data: &Path) -> Result<Self> {
         let read = |paths: &[PathBuf]| -> Result<Vec<Sample>> {
@@ -44,6 +44,6 @@ impl Material {
         let mut cached = cache::load(&train, roomy, config.crop)?;
         cached.extend(cache::load_unlabelled(read(&config.unlabelled_lists)?, roomy, config.crop)?);
         cached.extend(cache::render(config.rendered, roomy, config.seed)?);
-        Ok(Material { train: cached, held: cache::load(&held, side, config.crop)? })
+        Ok(Samples { train: cached, held: cache::load(&held, side, config.crop)? })
     }
 }

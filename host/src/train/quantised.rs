@@ -37,7 +37,7 @@ pub const RANGES: &str = "ranges.csv";
 /// ReLU6's outputs end at 6, so that the float graph is the same network.
 const LARGEST_RELU6_STEP: f32 = 6.0 / 255.0;
 
-pub struct Folded<'a> {
+pub struct QuantisedLearner<'a> {
     graph: Graph,
     /// Where ranges start.
     tensors: BTreeMap<String, Quantisation>,
@@ -49,7 +49,7 @@ pub struct Folded<'a> {
     device: &'a Device,
 }
 
-impl<'a> Folded<'a> {
+impl<'a> QuantisedLearner<'a> {
     /// The learner, the values that it starts from, and which graph they belong to.
     pub fn open(
         quantised: &Quantised,
@@ -67,7 +67,8 @@ impl<'a> Folded<'a> {
                 quantised.graph.display()
             )));
         }
-        let (learner, parameters) = Folded::new(graph, &calibration, quantised.learn_ranges, config, device)?;
+        let (learner, parameters) =
+            QuantisedLearner::new(graph, &calibration, quantised.learn_ranges, config, device)?;
         Ok((learner, parameters, format!("graph:{sha256}")))
     }
 
@@ -113,7 +114,7 @@ impl<'a> Folded<'a> {
                 }
             }
         }
-        Ok((Folded { graph, tensors, ranges, limits, config, device }, parameters))
+        Ok((QuantisedLearner { graph, tensors, ranges, limits, config, device }, parameters))
     }
 
     /// How each tensor is stored with these parameters.
@@ -205,7 +206,7 @@ impl<'a> Folded<'a> {
     }
 }
 
-impl Learner for Folded<'_> {
+impl Learner for QuantisedLearner<'_> {
     fn batch(&self, parameters: &Parameters, batch: &Batch) -> Result<Outcome> {
         let (walk, logits) = self.walk(parameters, batch, true)?;
         let (loss, found) = descend(vec![logits], batch, self.config, None)?;
@@ -317,5 +318,5 @@ impl Walk {
 }
 
 #[cfg(test)]
-#[path = "folded_tests.rs"]
+#[path = "quantised_tests.rs"]
 mod tests;

@@ -56,7 +56,7 @@ fn batch(frames: &[Vec<u8>]) -> Batch {
 }
 
 /// Share of logits that are the cart's, and of decisions.
-fn agreement(learner: &Folded, parameters: &Parameters, frames: &[Vec<u8>]) -> (f64, f64) {
+fn agreement(learner: &QuantisedLearner, parameters: &Parameters, frames: &[Vec<u8>]) -> (f64, f64) {
     let logits = learner.logits(parameters, &batch(frames)).unwrap();
     let tensors = learner.tensors(parameters);
     let stored = tensors[&learner.graph.output];
@@ -81,7 +81,8 @@ fn training_computes_what_the_cart_computes() {
         let graph = every_op(seed);
         let frames: Vec<Vec<u8>> = (0..6).map(|i| random_pixels(SIDE, 100 * seed + i)).collect();
         let (learner, mut parameters) =
-            Folded::new(graph.clone(), &calibration(&graph, &frames), true, &config, &device).unwrap();
+            QuantisedLearner::new(graph.clone(), &calibration(&graph, &frames), true, &config, &device)
+                .unwrap();
         // Ranges that were moved, too.
         for (name, array) in &mut parameters.0 {
             if name.ends_with(".range") {
@@ -101,7 +102,7 @@ fn steps_go_down_and_ranges_move() {
     let config = TrainConfig { depth_weights: vec![1.0], ..TrainConfig::default() };
     for learn_ranges in [false, true] {
         let (learner, mut parameters) =
-            Folded::new(graph.clone(), &calibration, learn_ranges, &config, &device).unwrap();
+            QuantisedLearner::new(graph.clone(), &calibration, learn_ranges, &config, &device).unwrap();
         let (before, first) = (learner.tensors(&parameters), batch(&frames));
         let mut losses = Vec::new();
         for _ in 0..40 {

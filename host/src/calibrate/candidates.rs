@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::calibrate::decision::Truth;
-use crate::calibrate::quality::{dice_at_half, is_worse};
+use crate::calibrate::logits::{dice_at_half, is_worse};
 use crate::graph::Graph;
 use crate::graph::execute::Activation;
 use crate::numeric::mean;
@@ -14,7 +14,7 @@ use crate::quantise::statistics::Statistics;
 use crate::quantise::{Quantisation, QuantisedGraph};
 
 /// One way, and what came of it.
-pub struct Attempt {
+pub struct Candidate {
     /// `squared-error`, or where else ranges came from.
     pub observer: String,
     pub bias_correction: bool,
@@ -27,7 +27,7 @@ pub struct Attempt {
     pub dice: Vec<f64>,
 }
 
-impl Attempt {
+impl Candidate {
     pub fn name(&self) -> String {
         let equalised = if self.equalisation.is_empty() { "" } else { " equalised" };
         let corrected = if self.bias_correction { "corrected" } else { "plain" };
@@ -52,7 +52,7 @@ impl Frames<'_> {
     }
 
     /// Quantises with these ranges.
-    pub fn attempt(
+    pub fn candidate(
         &self,
         graph: &Graph,
         statistics: &Statistics,
@@ -60,51 +60,52 @@ impl Frames<'_> {
         observer: String,
         bias_correction: bool,
         equalisation: Equalisation,
-    ) -> anyhow::Result<Attempt> {
+    ) -> anyhow::Result<Candidate> {
         let refined = refine(graph, &tensors, self.pixels, bias_correction)?;
         let dice = self.dice(&refined.logits);
         let extremes = statistics.extremes.clone();
-        let attempt = Attempt { observer, bias_correction, equalisation, tensors, extremes, refined, dice };
-        let (name, error) = (attempt.name(), attempt.refined.probability_error);
-        log::info!("{name}: Dice {:.4}, probability error {error:.3e}", mean(&attempt.dice));
-        Ok(attempt)
+        let candidate =
+            Candidate { observer, bias_correction, equalisation, tensors, extremes, refined, dice };
+        let (name, error) = (candidate.name(), candidate.refined.probability_error);
+        log::info!("{name}: Dice {:.4}, probability error {error:.3e}", mean(&candidate.dice));
+        Ok(candidate)
     }
 
     /// Every observer with bias correction; the best one also without, and with channels equalised first.
-    pub fn attempts(&self, graph: &Graph, observers: &[Observer]) -> anyhow::Result<Vec<Attempt>> {
+    pub fn candidates(&self, graph: &Graph, observers: &[Observer]) -> anyhow::Result<Vec<Candidate>> {
         let statistics = Statistics::gather(graph, self.pixels)?;
-        let mut attempts = Vec::new();
+        let mut candidates = Vec::new();
         let with = |graph: &Graph, statistics: &Statistics, observer: Observer, correct, equalisation| {
             let tensors = statistics.quantisations(graph, observer);
-            self.attempt(graph, statistics, tensors, observer.to_string(), correct, equalisation)
+            self.candidate(graph, statistics, tensors, observer.to_string(), correct, equalisation)
         };
         for observer in observers {
-            attempts.push(with(graph, &statistics, *observer, true, Equalisation::new())?);
+            candidates.push(with(graph, &statistics, *observer, true, Equalisation::new())?);
         }
-        let Some(best) = best(&attempts).and_then(|best| best.observer.parse::<Observer>().ok()) else {
-            return Ok(attempts);
+        let Some(best) = best(&candidates).and_then(|best| best.observer.parse::<Observer>().ok()) else {
+            return Ok(candidates);
         };
-        attempts.push(with(graph, &statistics, best, false, Equalisation::new())?);
+        candidates.push(with(graph, &statistics, best, false, Equalisation::new())?);
         let equalisation = equalise::find(graph, &equalise::channel_peaks(graph, self.pixels)?);
         if equalisation.values().flatten().any(|factor| *factor != 1.0) {
             let graph = equalise::apply(graph, &equalisation);
             let statistics = Statistics::gather(&graph, self.pixels)?;
-            attempts.push(with(&graph, &statistics, best, true, equalisation)?);
+            candidates.push(with(&graph, &statistics, best, true, equalisation)?);
         }
-        Ok(attempts)
+        Ok(candidates)
     }
 
-    /// Mean Dice of each attempt by name, and of the float network.
-    pub fn dice_of_all(&self, attempts: &[Attempt]) -> BTreeMap<String, f64> {
-        let float = attempts.first().map(|first| self.dice(&first.refined.float_logits));
+    /// Mean Dice of each candidate by name, and of the float network.
+    pub fn dice_of_all(&self, candidates: &[Candidate]) -> BTreeMap<String, f64> {
+        let float = candidates.first().map(|first| self.dice(&first.refined.float_logits));
         let float = float.map(|dice| ("float".to_owned(), mean(&dice)));
-        attempts.iter().map(|attempt| (attempt.name(), mean(&attempt.dice))).chain(float).collect()
+        candidates.iter().map(|candidate| (candidate.name(), mean(&candidate.dice))).chain(float).collect()
     }
 }
 
 /// Of those that the best Dice tells no difference from, the one with the least error of its probabilities.
-pub fn best(attempts: &[Attempt]) -> Option<&Attempt> {
-    let best = attempts.iter().max_by(|a, b| mean(&a.dice).total_cmp(&mean(&b.dice)))?;
-    let good = attempts.iter().filter(|attempt| !is_worse(&attempt.dice, &best.dice));
+pub fn best(candidates: &[Candidate]) -> Option<&Candidate> {
+    let best = candidates.iter().max_by(|a, b| mean(&a.dice).total_cmp(&mean(&b.dice)))?;
+    let good = candidates.iter().filter(|candidate| !is_worse(&candidate.dice, &best.dice));
     good.min_by(|a, b| a.refined.probability_error.total_cmp(&b.refined.probability_error))
 }
