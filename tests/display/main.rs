@@ -1,0 +1,11 @@
+//! The way to the monitor, against a card that refuses what the kernel refuses.
+
+mod allocations;
+mod identity;
+mod kms;
+
+use testing::allocations::Counting;
+
+/// For [`allocations`]: it counts by thread.
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
