@@ -12,6 +12,25 @@ pub use network::onnx;
 
 const SIDE: u64 = 64;
 
+/// A manifest with one golden frame, `golden.png`, which is its own mask.
+pub fn manifest(input: TensorContract, output: TensorContract, files: &[(&str, &str)]) -> Manifest {
+    Manifest {
+        format_version: 1,
+        name: "seed".into(),
+        model_version: "1".into(),
+        rollback_index: 0,
+        model: "model.onnx".into(),
+        input,
+        output,
+        field_of_view: Rule::Find,
+        decision: Decision { threshold: 0.5, min_region_share: 0.001, min_peak: 0.6 },
+        gate: Gate { appear: 3, window: 5 },
+        golden: vec![Golden { frame: "golden.png".into(), mask: "golden.png".into() }],
+        provenance: Provenance::default(),
+        files: files.iter().map(|&(name, digest)| (name.to_owned(), digest.to_owned())).collect(),
+    }
+}
+
 /// Writes the bundle into `folder`, which must not be there.
 pub fn write(folder: &Path) {
     write_model(folder, &onnx());
@@ -32,20 +51,16 @@ pub fn write_model(folder: &Path, model: &[u8]) {
     let contents =
         [("model.onnx", model.to_vec()), ("golden/dark.png", plain(0)), ("golden/light.png", plain(255))];
     let golden = |name: &str| Golden { frame: name.into(), mask: name.into() };
+    let digests = contents.each_ref().map(|(name, bytes)| (*name, digest(bytes)));
+    let files = digests.each_ref().map(|(name, digest)| (*name, digest.as_str()));
+    let input = tensor("image", [1, 3, side, side], 1.0 / 128.0);
+    let output = tensor("logits", [1, 1, side / 4, side / 4], 8.0 / 128.0);
     let manifest = Manifest {
-        format_version: 1,
         name: "bright".into(),
-        model_version: "1".into(),
-        rollback_index: 0,
-        model: "model.onnx".into(),
-        input: tensor("image", [1, 3, side, side], 1.0 / 128.0),
-        output: tensor("logits", [1, 1, side / 4, side / 4], 8.0 / 128.0),
-        field_of_view: Rule::Find,
         decision: Decision { threshold: 0.7, min_region_share: 0.002, min_peak: 0.8 },
         gate: Gate { appear: 1, window: 1 },
         golden: vec![golden("golden/dark.png"), golden("golden/light.png")],
-        provenance: Provenance::default(),
-        files: contents.iter().map(|(name, bytes)| ((*name).to_owned(), digest(bytes))).collect(),
+        ..manifest(input, output, &files)
     };
     std::fs::create_dir_all(folder.join("golden")).unwrap();
     for (name, bytes) in &contents {
