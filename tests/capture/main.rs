@@ -1,5 +1,6 @@
 //! Where pictures come from: cameras that err, recordings, JPEG of every kind, colours.
 
+mod camera;
 mod colour;
 mod faults;
 mod field;

@@ -1,12 +1,10 @@
 //! Nothing that is read is written over, nothing that somebody else wrote is replaced, nothing stays behind.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output};
 
 use testing::bundle::write;
 use testing::cart::Workplace;
@@ -14,9 +12,10 @@ use testing::folder::{RECORD, files};
 use testing::picture::write_picture;
 
 use crate::PROGRAM;
+use crate::signals::waiting;
 
 /// A folder with a model, two frames and, beside them, the true masks.
-fn workplace() -> Workplace {
+pub fn workplace() -> Workplace {
     let folder = Workplace::shared();
     let at = folder.path();
     write(&at.join("model"));
@@ -299,158 +298,6 @@ fn names_that_are_not_text_survive_byte_for_byte() {
     assert!(expected.iter().all(|picture| shown.contains(picture)), "{shown:?}");
 }
 
-/// A video with two frames written and more to come: the program waits for them.
-fn waiting(at: &Path, flags: &[&str]) -> (Child, std::process::ChildStdin) {
-    let mut child = PROGRAM
-        .command()
-        .args(["replay", "-", "--model", "model", "--out", "out"])
-        .args(flags)
-        .current_dir(at)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(b"YUV4MPEG2 W32 H24 F25:1 C444\n").unwrap();
-    for _ in 0..2 {
-        input.write_all(b"FRAME\n").unwrap();
-        input.write_all(&[128; 3 * 32 * 24]).unwrap();
-    }
-    let begun = Instant::now();
-    while !at.join("out/frame-000001.png").exists() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "no picture came");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    (child, input)
-}
-
-fn signal(child: &Child, number: i32) {
-    let pid = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process(pid, rustix::process::Signal::from_named_raw(number).unwrap()).unwrap();
-}
-
-/// How it ended, within a second.
-/// Within a second, and as much longer as this thread itself had to wait for a core meanwhile.
-fn ends_soon(child: &mut Child) -> std::process::ExitStatus {
-    let (begun, nap) = (Instant::now(), Duration::from_millis(2));
-    let mut waited = Duration::ZERO;
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        if begun.elapsed() > Duration::from_secs(1) + waited {
-            child.kill().unwrap();
-            panic!("it still runs {:?} after the signal; waited for a core: {waited:?}", begun.elapsed());
-        }
-        let asleep = Instant::now();
-        std::thread::sleep(nap);
-        waited += asleep.elapsed().saturating_sub(nap);
-    }
-}
-
-#[test]
-fn a_signal_ends_a_replay_whose_source_sends_nothing() {
-    for number in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-        let folder = workplace();
-        let at = folder.path();
-        let (mut child, _input) = waiting(at, &[]);
-        signal(&child, number);
-        assert_eq!(ends_soon(&mut child).signal(), Some(number));
-        let names = ["frame-000000.png", "frame-000001.png"].map(Path::new);
-        assert_eq!(files(&at.join("out")), names, "what was written is whole, no temporary file is left");
-        for name in names {
-            image::open(at.join("out").join(name)).unwrap();
-        }
-    }
-}
-
-#[test]
-fn a_signal_ends_a_replay_that_nobody_listens_to() {
-    let folder = workplace();
-    let at = folder.path();
-    // The pipe is full before the summary comes.
-    let (reader, writer) = std::io::pipe().unwrap();
-    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
-    while (&writer).write(b"x").is_ok() {}
-    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).unwrap();
-    let mut child = PROGRAM
-        .command()
-        .args(["replay", "set/images", "--model", "model", "--out", "out", "--json"])
-        .current_dir(at)
-        .stdout(writer)
-        .spawn()
-        .unwrap();
-    let begun = Instant::now();
-    while !at.join("out/b.png").exists() {
-        assert!(begun.elapsed() < Duration::from_secs(20));
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    std::thread::sleep(Duration::from_millis(200));
-    assert!(child.try_wait().unwrap().is_none(), "it waits for its reader");
-    signal(&child, libc::SIGTERM);
-    assert_eq!(ends_soon(&mut child).signal(), Some(libc::SIGTERM));
-    assert_eq!(files(&at.join("out")), ["a.png", "b.png"].map(Path::new));
-    drop(reader);
-}
-
-#[test]
-fn a_signal_at_any_time_leaves_no_temporary_file() {
-    let folder = workplace();
-    let at = folder.path();
-    for round in 0..24u64 {
-        let mut child = PROGRAM
-            .command()
-            .args(["replay", "synthetic:size=320x240", "--model", "model", "--out", "out"])
-            .current_dir(at)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(60 + 7 * round));
-        signal(&child, libc::SIGTERM);
-        assert_eq!(ends_soon(&mut child).signal(), Some(libc::SIGTERM));
-        let hidden: Vec<_> = Some(at.join("out"))
-            .filter(|out| out.exists())
-            .map(|out| files(&out))
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|path| path.to_string_lossy().starts_with('.'))
-            .collect();
-        assert!(hidden.is_empty(), "{hidden:?}");
-    }
-}
-
-#[test]
-fn what_a_killed_run_left_is_swept_by_the_next_one() {
-    let folder = workplace();
-    let at = folder.path();
-    for round in 0..24u64 {
-        let mut child = PROGRAM
-            .command()
-            .args(["replay", "synthetic:size=320x240", "--model", "model", "--out", "out"])
-            .current_dir(at)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(60 + 7 * round));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        // Whatever bears a final name is whole; the first may be killed before there is a folder.
-        for name in Some(at.join("out")).filter(|out| out.exists()).map(|out| files(&out)).unwrap_or_default()
-        {
-            if !name.to_string_lossy().starts_with('.') {
-                image::open(at.join("out").join(name)).unwrap();
-            }
-        }
-    }
-    std::fs::create_dir_all(at.join("out")).unwrap();
-    std::fs::write(at.join("out/.polyp-edge-writing-1-0"), "a dead run's").unwrap();
-    std::fs::write(at.join("out/.writing-mine"), "not this program's").unwrap();
-    let output = PROGRAM.run(at, &["replay", "set/images", "--model", "model", "--out", "out"]);
-    assert!(output.status.success(), "the files of killed runs are known as this program's: {output:?}");
-    assert_eq!(files(&at.join("out")), [".writing-mine", "a.png", "b.png"].map(Path::new));
-}
-
 #[test]
 fn a_full_disk_is_one_line_and_leaves_nothing_half_written() {
     let folder = workplace();
@@ -501,35 +348,4 @@ fn dumped_tensors_replace_nothing_but_their_own() {
     assert!(dump("dump", &["--force"]).status.success());
     assert_eq!(dump("set/images", &["--force"]).status.code(), Some(2));
     assert_eq!(dump("model", &["--force"]).status.code(), Some(2));
-}
-
-#[test]
-fn a_program_started_by_nohup_outlives_its_terminal() {
-    let folder = workplace();
-    let at = folder.path();
-    let mut command = Command::new("sh");
-    let script = format!("trap '' HUP; exec {} replay - --model model --out out", PROGRAM.0);
-    let mut child = command
-        .args(["-c", &script])
-        .current_dir(at)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let mut frame = b"YUV4MPEG2 W32 H24 F25:1 C444\nFRAME\n".to_vec();
-    frame.extend_from_slice(&[128; 3 * 32 * 24]);
-    input.write_all(&frame).unwrap();
-    let begun = Instant::now();
-    while !at.join("out/frame-000000.png").exists() {
-        assert!(begun.elapsed() < Duration::from_secs(20));
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    signal(&child, libc::SIGHUP);
-    std::thread::sleep(Duration::from_millis(100));
-    drop(input);
-    let mut summary = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut summary).unwrap();
-    assert!(child.wait().unwrap().success());
-    assert!(summary.starts_with("1 frames"), "{summary}");
 }

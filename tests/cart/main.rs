@@ -18,6 +18,7 @@ mod reloads;
 mod reloads_many;
 mod replay;
 mod run;
+mod signals;
 mod slow_disk;
 mod state_file;
 mod threads;

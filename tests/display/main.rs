@@ -1,8 +1,11 @@
 //! The way to the monitor, against a card that refuses what the kernel refuses.
 
 mod allocations;
+mod failures;
 mod identity;
 mod kms;
+mod monitors;
+mod rig;
 
 use testing::allocations::Counting;
 
