@@ -14,9 +14,12 @@ use testing::picture::write_picture;
 use crate::PROGRAM;
 use crate::signals::waiting;
 
-/// A folder with a model, two frames and, beside them, the true masks.
-pub fn workplace() -> Workplace {
-    let folder = Workplace::shared();
+fn workplace() -> Workplace {
+    filled(Workplace::shared())
+}
+
+/// Puts a model, two frames and, beside them, the true masks into a folder.
+pub fn filled(folder: Workplace) -> Workplace {
     let at = folder.path();
     write(&at.join("model"));
     for name in ["set/images", "set/masks"] {

@@ -6,10 +6,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+use testing::cart::Workplace;
+use testing::cart::noise::Noise;
 use testing::folder::files;
 
 use crate::PROGRAM;
-use crate::files::workplace;
+use crate::files::filled;
 
 /// A video with two frames written and more to come: the program waits for them.
 pub fn waiting(at: &Path, flags: &[&str]) -> (Child, std::process::ChildStdin) {
@@ -37,38 +40,41 @@ pub fn waiting(at: &Path, flags: &[&str]) -> (Child, std::process::ChildStdin) {
     (child, input)
 }
 
-fn signal(child: &Child, number: i32) {
-    let pid = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process(pid, rustix::process::Signal::from_named_raw(number).unwrap()).unwrap();
+fn workplace() -> Workplace {
+    filled(Workplace::alone())
 }
 
-/// How it ended, within a second.
-/// Within a second, and as much longer as this thread itself had to wait for a core meanwhile.
-fn ends_soon(child: &mut Child) -> std::process::ExitStatus {
-    let (begun, nap) = (Instant::now(), Duration::from_millis(2));
-    let mut waited = Duration::ZERO;
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// That a signal ends it, within a second and what the machine itself delayed it; gives the signal that it ended by.
+fn ended_by(child: &mut Child, asked: Signal) -> Option<Signal> {
+    let noise = Noise::of(child.id());
+    noise.catch_up();
+    let begun = Instant::now();
+    signal(child, asked);
     loop {
         if let Some(status) = child.try_wait().unwrap() {
-            return status;
+            return status.signal().and_then(Signal::from_named_raw);
         }
-        if begun.elapsed() > Duration::from_secs(1) + waited {
+        let took = begun.elapsed();
+        let noise = noise.of_program(begun, Instant::now());
+        if took > Duration::from_secs(1) + noise {
             child.kill().unwrap();
-            panic!("it still runs {:?} after the signal; waited for a core: {waited:?}", begun.elapsed());
+            panic!("it still runs {took:?} after the signal; noise {noise:.1?}");
         }
-        let asleep = Instant::now();
-        std::thread::sleep(nap);
-        waited += asleep.elapsed().saturating_sub(nap);
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
 #[test]
 fn a_signal_ends_a_replay_whose_source_sends_nothing() {
-    for number in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let folder = workplace();
         let at = folder.path();
         let (mut child, _input) = waiting(at, &[]);
-        signal(&child, number);
-        assert_eq!(ends_soon(&mut child).signal(), Some(number));
+        assert_eq!(ended_by(&mut child, signal), Some(signal));
         let names = ["frame-000000.png", "frame-000001.png"].map(Path::new);
         assert_eq!(files(&at.join("out")), names, "what was written is whole, no temporary file is left");
         for name in names {
@@ -100,8 +106,7 @@ fn a_signal_ends_a_replay_that_nobody_listens_to() {
     }
     std::thread::sleep(Duration::from_millis(200));
     assert!(child.try_wait().unwrap().is_none(), "it waits for its reader");
-    signal(&child, libc::SIGTERM);
-    assert_eq!(ends_soon(&mut child).signal(), Some(libc::SIGTERM));
+    assert_eq!(ended_by(&mut child, Signal::TERM), Some(Signal::TERM));
     assert_eq!(files(&at.join("out")), ["a.png", "b.png"].map(Path::new));
     drop(reader);
 }
@@ -118,9 +123,8 @@ fn a_signal_at_any_time_leaves_no_temporary_file() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(60 + 7 * round));
-        signal(&child, libc::SIGTERM);
-        assert_eq!(ends_soon(&mut child).signal(), Some(libc::SIGTERM));
+        std::thread::sleep(Duration::from_millis(45 + 7 * round));
+        assert_eq!(ended_by(&mut child, Signal::TERM), Some(Signal::TERM));
         let hidden: Vec<_> = Some(at.join("out"))
             .filter(|out| out.exists())
             .map(|out| files(&out))
@@ -185,7 +189,7 @@ fn a_program_started_by_nohup_outlives_its_terminal() {
         assert!(begun.elapsed() < Duration::from_secs(20));
         std::thread::sleep(Duration::from_millis(5));
     }
-    signal(&child, libc::SIGHUP);
+    signal(&child, Signal::HUP);
     std::thread::sleep(Duration::from_millis(100));
     drop(input);
     let mut summary = String::new();
