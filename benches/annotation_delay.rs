@@ -5,10 +5,6 @@
 //!
 //! `cargo bench --bench annotation_delay`; BENCH_SECONDS and BENCH_THREADS as wanted.
 
-mod live;
-
-use std::path::Path;
-
 use anyhow::Result;
 use polyp_edge::bundle::Bundle;
 use polyp_edge::display::kms::Road;
@@ -18,6 +14,7 @@ use polyp_edge::frame::PixelFormat;
 use polyp_edge::latency::{self, Stage};
 use polyp_edge::pipeline::Settings;
 use polyp_edge::segment::Segmenter;
+use testing::live;
 
 fn main() -> Result<()> {
     let frames = live::rendered();
@@ -33,7 +30,7 @@ fn main() -> Result<()> {
     for (road, name) in [(Road::Blend, "blended"), (Road::Planes, "overlay on its plane")] {
         let buffers = live::buffers(&frames, PixelFormat::Yuyv);
         let load = move || {
-            let bundle = Bundle::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/first-light"))?;
+            let bundle = Bundle::open(&testing::root().join("models/first-light"))?;
             let engine = Engine::load(&bundle, &Options { threads, ..Options::default() })?;
             Segmenter::new(engine, &bundle.manifest, Sequence::Video)
         };

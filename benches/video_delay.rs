@@ -7,9 +7,6 @@
 //! `cargo bench --bench video_delay`; BENCH_SECONDS=600 for ten minutes a case. `core`: the share of one core that the
 //! displaying thread takes; `grown`: memory and open files of the process, from the third second to the end.
 
-mod live;
-
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -21,6 +18,7 @@ use polyp_edge::frame::PixelFormat;
 use polyp_edge::latency::Stage;
 use polyp_edge::pipeline::Settings;
 use polyp_edge::segment::{Network, Segmenter};
+use testing::live;
 
 /// Inference that goes wrong from its hundredth frame on.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +77,7 @@ fn main() -> Result<()> {
     for trouble in [Trouble::SleepsTenSeconds, Trouble::Panics, Trouble::Rubbish] {
         let buffers = live::buffers(&frames, PixelFormat::Yuyv);
         let load = move || {
-            let bundle = Bundle::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/first-light"))?;
+            let bundle = Bundle::open(&testing::root().join("models/first-light"))?;
             let shapes = [bundle.manifest.input.shape, bundle.manifest.output.shape];
             Segmenter::new(Troubled { trouble, runs: 0, shapes }, &bundle.manifest, Sequence::Video)
         };

@@ -11,6 +11,7 @@
 //!
 //! `render` prints what rectangle the polyps of all frames lie in, as JSON: x, y, width, height in pixels.
 
+#[expect(unsafe_code, reason = "calls of the kernel")]
 mod output;
 
 use std::process::ExitCode;

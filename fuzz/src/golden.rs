@@ -7,10 +7,11 @@ use std::sync::OnceLock;
 use polyp_edge::bundle::manifest::{Golden, TensorContract};
 use polyp_edge::bundle::{Bundle, MANIFEST, digest};
 use polyp_edge::fault::Exit;
+use testing::bundle::manifest;
 
 use crate::oracle::refusal;
 use crate::pictures;
-use crate::seeds::{Seeds, manifest};
+use crate::seeds::Seeds;
 
 /// A bundle is refused, or its golden frame is; or the frame and its mask are of one size.
 pub fn open(bytes: &[u8]) {

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! Ground first: each room knows those before it and none of those after it, which a test of the workspace checks.
+//! Ground first: each room knows those before it and none of those after it, which `testing/tests/structure.rs` checks.
 //!
 //! | module | job |
 //! |---|---|

@@ -3,7 +3,7 @@
 //! Two decoders share the work, since none is right for all: zune-jpeg is fast but mixes up baseline pictures with one scan for
 //! each colour, and those whose luma is sampled coarser than their chroma; jpeg-decoder is slower and right for both.
 //! Which is right for what was found by comparing them with libjpeg-turbo and with reference values over the pictures of
-//! `tests/jpeg_corpus.rs`, which holds both to it. What neither reads is refused.
+//! `tests/capture/jpeg.rs`, which holds both to it. What neither reads is refused.
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;

@@ -148,11 +148,12 @@ impl Problem {
     }
 }
 
-/// As many cases as PROPTEST_CASES says, else few enough for every day.
+/// As many cases as PROPTEST_CASES says, else few enough for every day. What fails is not kept by itself, for a problem's
+/// numbers fill pages: its shape belongs among the tests below as a case with a name.
 fn configuration() -> ProptestConfig {
     let default = ProptestConfig::default();
     let cases = std::env::var_os("PROPTEST_CASES").map_or(200, |_| default.cases);
-    ProptestConfig { cases, ..default }
+    ProptestConfig { cases, failure_persistence: None, ..default }
 }
 
 proptest! {
@@ -328,6 +329,92 @@ fn additions_are_fused_multiply_adds() {
                 }
             }
         }
+    }
+}
+
+/// A shape that once failed: sides and channels in and out, the window, what its factors begin with, zero points.
+struct Shape {
+    input: [usize; 3],
+    output: [usize; 3],
+    kernel: [usize; 2],
+    strides: [usize; 2],
+    dilations: [usize; 2],
+    padding: [usize; 2],
+    groups: usize,
+    factor: f32,
+    zero_points: (u8, u8),
+}
+
+impl Shape {
+    /// The shape filled in several ways; in some of them the input begins with zeros, as it did where the shape failed.
+    fn problems(&self) -> Vec<Problem> {
+        let mut state = 1u32;
+        let mut next = move || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state >> 16
+        };
+        let outputs = self.output[2];
+        let weights = outputs * self.kernel.iter().product::<usize>() * self.input[2] / self.groups;
+        let length = self.input.iter().product();
+        let mut fill = |filling: usize| {
+            let zeros = [0, length / 8, length / 2][filling % 3];
+            let convolution = Convolution {
+                input: self.input,
+                output: self.output,
+                kernel: self.kernel,
+                strides: self.strides,
+                dilations: self.dilations,
+                padding: self.padding,
+                groups: self.groups,
+                input_zero_point: self.zero_points.0,
+                weights: (0..weights).map(|_| next() as u8 as i8).collect(),
+                bias: (0..outputs).map(|_| (next() % 60_000) as i32 - 30_000).collect(),
+                factors: (0..outputs).map(|channel| self.factor * (1 + channel % 3) as f32).collect(),
+                requantise: Requantise::new(self.zero_points.1),
+            };
+            let input = (0..length).map(|at| if at < zeros { 0 } else { next() as u8 }).collect();
+            Problem { convolution, input, output_zero_point: self.zero_points.1, gap: filling % 2 }
+        };
+        (0..12).map(&mut fill).collect()
+    }
+}
+
+#[test]
+fn a_depthwise_window_that_reaches_beyond_an_input_of_three_rows() {
+    for padding in [[2, 0], [4, 6]] {
+        let shape = Shape {
+            input: [3, 10, 30],
+            output: if padding == [2, 0] { [5, 13, 30] } else { [4, 10, 30] },
+            kernel: [4, 5],
+            strides: [3, 2],
+            dilations: [2, 2],
+            padding,
+            groups: 30,
+            factor: 0.009542095,
+            zero_points: (0, 128),
+        };
+        for problem in shape.problems() {
+            problem.check(|set| set.depthwise);
+            problem.check(|set| set.convolution);
+        }
+    }
+}
+
+#[test]
+fn a_grouped_window_that_reaches_beyond_an_input_of_one_row() {
+    for padding in [[1, 0], [3, 4]] {
+        let shape = Shape {
+            input: [1, 5, 51],
+            output: if padding == [1, 0] { [3, 5, 96] } else { [2, 3, 96] },
+            kernel: [4, 5],
+            strides: [2, 3],
+            dilations: [1, 1],
+            padding,
+            groups: 3,
+            factor: 0.0016983362,
+            zero_points: (255, 0),
+        };
+        shape.problems().iter().for_each(|problem| problem.check(|set| set.convolution));
     }
 }
 

@@ -1,0 +1,360 @@
+//! The calls that the display makes.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use polyp_edge::display::kms::gpu::{
+    Commit, Connector, Dumb, Flip, Fourcc, Framebuffer, Gpu, Memory, Mode, Object, Plane, Property, Saved,
+    Status,
+};
+use polyp_edge::display::kms::request::Request;
+
+use super::{Backing, CRTCS, CURSOR, FakeGpu, Fb, Flips, OVERLAY, PRIMARY, Settings, State, errno};
+
+/// A dumb buffer's memory.
+pub struct FakeMemory(Arc<Mutex<Vec<u8>>>, FakeGpu);
+
+impl Memory for FakeMemory {
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        self.0.lock().unwrap()[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.1.state().counts.written += bytes.len() as u64;
+    }
+    fn zero(&mut self, offset: usize, count: usize) {
+        self.0.lock().unwrap()[offset..offset + count].fill(0);
+        self.1.state().counts.written += count as u64;
+    }
+}
+
+impl Gpu for FakeGpu {
+    type Memory = FakeMemory;
+
+    fn path(&self) -> &Path {
+        Path::new("/dev/dri/card9")
+    }
+    fn driver(&self) -> &str {
+        "fake"
+    }
+    fn now(&self) -> Instant {
+        self.state().now
+    }
+
+    fn enable_atomic(&mut self) -> io::Result<()> {
+        let mut state = self.state();
+        state.step("enable_atomic")?;
+        state.is_atomic = state.can.atomic;
+        if state.can.atomic { Ok(()) } else { Err(errno(libc::EOPNOTSUPP)) }
+    }
+
+    fn acquire_master(&mut self) -> io::Result<()> {
+        let mut state = self.state();
+        state.step("acquire_master")?;
+        if state.is_taken {
+            return Err(errno(libc::EBUSY));
+        }
+        state.is_master = true;
+        Ok(())
+    }
+
+    fn connectors(&mut self) -> io::Result<Vec<u32>> {
+        let mut state = self.state();
+        state.step("connectors")?;
+        Ok(state.sockets.iter().map(|socket| socket.id).collect())
+    }
+
+    fn connector(&mut self, id: u32, probe: bool) -> io::Result<Connector> {
+        let mut state = self.state();
+        state.step("connector")?;
+        state.counts.probes += u64::from(probe);
+        let socket = state.sockets.iter_mut().find(|socket| socket.id == id).ok_or(errno(libc::ENOENT))?;
+        if probe {
+            socket.known = socket.modes.clone();
+        }
+        Ok(Connector {
+            id,
+            name: socket.name.clone(),
+            status: socket.status,
+            modes: socket.known.clone(),
+            possible_crtcs: 0b01,
+        })
+    }
+
+    fn status(&mut self, connector: &Connector) -> io::Result<Status> {
+        let mut state = self.state();
+        state.step("status")?;
+        let socket = state.sockets.iter().find(|socket| socket.id == connector.id);
+        Ok(socket.ok_or(errno(libc::ENOENT))?.status)
+    }
+
+    fn crtcs(&mut self) -> io::Result<Vec<u32>> {
+        self.state().step("crtcs")?;
+        Ok(CRTCS.to_vec())
+    }
+
+    fn planes(&mut self) -> io::Result<Vec<Plane>> {
+        let mut state = self.state();
+        state.step("planes")?;
+        Ok(state.planes())
+    }
+
+    fn properties(&mut self, of: Object) -> io::Result<Vec<Property>> {
+        let mut state = self.state();
+        state.step("properties")?;
+        let (Object::Connector(id) | Object::Crtc(id) | Object::Plane(id)) = of;
+        let names = state.names(id);
+        if names.is_empty() {
+            return Err(errno(libc::ENOENT));
+        }
+        let property = |name: &'static str| Property {
+            id: State::property_id(name),
+            name: name.into(),
+            value: state.get(&state.committed, id, name),
+            immutable: state.is_immutable(id, name),
+            most: match name {
+                "alpha" => 0xFFFF,
+                "zpos" => 9,
+                _ => u64::MAX,
+            },
+            choices: State::choices(name),
+        };
+        Ok(names.into_iter().map(property).collect())
+    }
+
+    fn create_dumb(&mut self, width: u32, height: u32) -> io::Result<Dumb<FakeMemory>> {
+        let mut state = self.state();
+        state.step("create_dumb")?;
+        // Rows are longer than they need be.
+        let stride = (4 * width).next_multiple_of(64) + 64;
+        let memory = Arc::new(Mutex::new(vec![0; (stride * height) as usize]));
+        let handle = state.fresh();
+        state.handles.insert(handle, Backing::Dumb(memory.clone()));
+        Ok(Dumb { handle, stride, memory: FakeMemory(memory, self.clone()) })
+    }
+
+    fn import(&mut self, memory: BorrowedFd<'_>) -> io::Result<u32> {
+        let file = File::from(memory.try_clone_to_owned()?);
+        let metadata = file.metadata()?;
+        let inode = (metadata.dev(), metadata.ino());
+        let mut state = self.state();
+        state.step("import")?;
+        if !state.can.imports {
+            return Err(errno(libc::EOPNOTSUPP));
+        }
+        state.counts.imports += 1;
+        // The same memory has one handle.
+        let same = |object: &Backing| matches!(object, Backing::Imported(_, other) if *other == inode);
+        if let Some((handle, _)) = state.handles.iter().find(|(_, object)| same(object)) {
+            return Ok(*handle);
+        }
+        let handle = state.fresh();
+        state.handles.insert(handle, Backing::Imported(Arc::new(file), inode));
+        Ok(handle)
+    }
+
+    fn close_handle(&mut self, handle: u32) -> io::Result<()> {
+        let mut state = self.state();
+        // Before the failure: a handle that does not close is the kernel's.
+        let known = state.handles.remove(&handle).is_some();
+        state.step("close_handle")?;
+        if known { Ok(()) } else { Err(errno(libc::EINVAL)) }
+    }
+
+    fn add_framebuffer(&mut self, framebuffer: &Framebuffer) -> io::Result<u32> {
+        let mut state = self.state();
+        state.step("add_framebuffer")?;
+        let object = state.handles.get(&framebuffer.handles[0]).cloned().ok_or(errno(libc::ENOENT))?;
+        let length = match &object {
+            Backing::Dumb(memory) => memory.lock().unwrap().len(),
+            Backing::Imported(file, _) => file.metadata()?.len() as usize,
+        };
+        let (width, height) = (framebuffer.width as usize, framebuffer.height as usize);
+        let planes: &[(usize, usize)] = match framebuffer.format {
+            Fourcc::XRGB8888 | Fourcc::ARGB8888 => &[(4 * width, height)],
+            Fourcc::RGB888 | Fourcc::BGR888 => &[(3 * width, height)],
+            Fourcc::YUYV | Fourcc::UYVY => &[(2 * width, height)],
+            Fourcc::NV12 => &[(width, height), (width, height / 2)],
+            _ => return Err(errno(libc::EINVAL)),
+        };
+        for index in 0..4 {
+            let handle = framebuffer.handles[index];
+            let (stride, offset) = (framebuffer.strides[index] as usize, framebuffer.offsets[index] as usize);
+            match planes.get(index) {
+                Some(&(row, rows)) => {
+                    let fits = handle == framebuffer.handles[0]
+                        && stride >= row
+                        && offset + stride * (rows - 1) + row <= length;
+                    if !fits {
+                        return Err(errno(libc::EINVAL));
+                    }
+                }
+                None if (handle, stride, offset) != (0, 0, 0) => return Err(errno(libc::EINVAL)),
+                None => {}
+            }
+        }
+        let id = state.fresh();
+        state.framebuffers.insert(id, Fb { spec: *framebuffer, object });
+        Ok(id)
+    }
+
+    fn remove_framebuffer(&mut self, id: u32) -> io::Result<()> {
+        let mut state = self.state();
+        let known = state.framebuffers.remove(&id).is_some();
+        let shown = |settings: &Settings| {
+            let planes = [PRIMARY, OVERLAY, CURSOR];
+            planes.into_iter().find(|&plane| settings.get(&(plane, "FB_ID")) == Some(&u64::from(id)))
+        };
+        let planes = [shown(&state.scanned), shown(&state.committed)];
+        if planes.iter().any(Option::is_some) {
+            state.counts.removed_while_shown += 1;
+        }
+        for plane in planes.into_iter().flatten() {
+            for name in ["FB_ID", "CRTC_ID"] {
+                state.scanned.insert((plane, name), 0);
+                state.committed.insert((plane, name), 0);
+            }
+        }
+        state.step("remove_framebuffer")?;
+        if known { Ok(()) } else { Err(errno(libc::ENOENT)) }
+    }
+
+    fn create_mode_blob(&mut self, mode: &Mode) -> io::Result<u32> {
+        let mut state = self.state();
+        state.step("create_mode_blob")?;
+        let id = state.fresh();
+        state.blobs.insert(id, *mode);
+        state.modes.insert(id, *mode);
+        Ok(id)
+    }
+
+    fn destroy_blob(&mut self, id: u32) -> io::Result<()> {
+        let mut state = self.state();
+        let known = state.blobs.remove(&id).is_some();
+        state.step("destroy_blob")?;
+        if known { Ok(()) } else { Err(errno(libc::ENOENT)) }
+    }
+
+    fn commit(&mut self, request: &mut Request, how: Commit, serial: u64) -> io::Result<()> {
+        let mut state = self.state();
+        state.settle();
+        state.step("commit")?;
+        if !state.is_atomic {
+            return Err(errno(libc::EINVAL));
+        }
+        if !state.is_master {
+            return Err(errno(libc::EACCES));
+        }
+        let (next, any_crtc) = state.changed(request)?;
+        let needs_modeset = state.check(&next)?;
+        let may = matches!(how, Commit::Modeset | Commit::Test { modeset: true });
+        if needs_modeset && !may || how == Commit::Flip && !any_crtc {
+            return Err(errno(libc::EINVAL));
+        }
+        match how {
+            Commit::Test { .. } => state.counts.tests += 1,
+            Commit::Flip => {
+                if state.pending.is_some() {
+                    state.counts.busy += 1;
+                    return Err(errno(libc::EBUSY));
+                }
+                state.committed = next;
+                state.pending = Some((serial, state.now + state.period));
+            }
+            Commit::Modeset => {
+                if let Some((_, due)) = state.pending {
+                    // It waits for the flip; for one that hangs, until the kernel gives up.
+                    state.now = state.now.max(due);
+                    state.settle();
+                    if state.pending.take().is_some() {
+                        state.now += Duration::from_secs(10);
+                    }
+                }
+                state.counts.modesets += u64::from(needs_modeset);
+                state.committed = next.clone();
+                state.scanned = next;
+            }
+        }
+        Ok(())
+    }
+
+    fn flips(&mut self, patience: Duration, done: &mut dyn FnMut(Flip)) -> io::Result<()> {
+        let mut state = self.state();
+        state.step("flips")?;
+        state.settle();
+        if state.events.is_empty() && !patience.is_zero() {
+            let begun = state.now;
+            let due = state.pending.map(|(_, due)| due).filter(|_| state.flips == Flips::Done);
+            let until = state.now + patience;
+            state.now = due.map_or(until, |due| due.min(until)).max(state.now);
+            let waited = state.now - begun;
+            state.counts.longest = state.counts.longest.max(waited);
+            state.settle();
+        }
+        let events = std::mem::take(&mut state.events);
+        drop(state);
+        for (serial, at) in events {
+            done(Flip { serial, at });
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, crtc: u32) -> io::Result<Saved> {
+        let mut state = self.state();
+        state.step("save")?;
+        let mode = state.get(&state.scanned, crtc, "MODE_ID") as u32;
+        Ok(Saved {
+            crtc,
+            mode: state.modes.get(&mode).copied(),
+            framebuffer: state.get(&state.scanned, PRIMARY, "FB_ID") as u32,
+            position: (0, 0),
+            connectors: vec![21],
+        })
+    }
+
+    fn restore(&mut self, saved: &Saved) -> io::Result<()> {
+        let mut state = self.state();
+        state.step("restore")?;
+        if !state.is_master {
+            return Err(errno(libc::EACCES));
+        }
+        let Some(mode) = saved.mode else {
+            for (object, name) in [
+                (saved.crtc, "ACTIVE"),
+                (saved.crtc, "MODE_ID"),
+                (21, "CRTC_ID"),
+                (PRIMARY, "FB_ID"),
+                (PRIMARY, "CRTC_ID"),
+            ] {
+                state.committed.insert((object, name), 0);
+            }
+            state.scanned = state.committed.clone();
+            return Ok(());
+        };
+        if !state.framebuffers.contains_key(&saved.framebuffer) {
+            return Err(errno(libc::ENOENT));
+        }
+        let blob = *state.modes.iter().find(|(_, known)| **known == mode).unwrap().0;
+        let (width, height) = mode.size();
+        let crtc = u64::from(saved.crtc);
+        let settings = [
+            ((saved.crtc, "ACTIVE"), 1),
+            ((saved.crtc, "MODE_ID"), u64::from(blob)),
+            ((21, "CRTC_ID"), crtc),
+            ((PRIMARY, "FB_ID"), u64::from(saved.framebuffer)),
+            ((PRIMARY, "CRTC_ID"), crtc),
+            ((PRIMARY, "SRC_W"), (width << 16) as u64),
+            ((PRIMARY, "SRC_H"), (height << 16) as u64),
+            ((PRIMARY, "CRTC_X"), 0),
+            ((PRIMARY, "CRTC_Y"), 0),
+            ((PRIMARY, "CRTC_W"), width as u64),
+            ((PRIMARY, "CRTC_H"), height as u64),
+        ];
+        state.committed.extend(settings);
+        state.scanned = state.committed.clone();
+        state.counts.restored += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! Live video without hardware, for benchmarks: a camera that lends rendered frames, and a monitor in memory. The way
+//! between them, pipeline, colour, blending and commits, is the cart's.
+
+mod camera;
+mod monitor;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use polyp_edge::display::kms::Road;
+use polyp_edge::latency::{Histogram, Stage};
+use polyp_edge::pipeline::{self, Feed, Outcome, Settings};
+use polyp_edge::segment::{Network, Segmenter};
+
+pub use camera::{Looped, buffers, rendered};
+
+use crate::lent::Lent;
+use monitor::Monitor;
+
+pub const WIDTH: usize = 1920;
+pub const HEIGHT: usize = 1080;
+pub const RATE_HZ: f64 = 60.0;
+
+/// Seconds that each case runs: `BENCH_SECONDS`, else ten.
+pub fn seconds() -> f64 {
+    std::env::var("BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10.0)
+}
+
+/// How a case went.
+pub struct Run {
+    pub outcome: Outcome,
+    /// The displaying thread's share of a core.
+    pub share: f64,
+    /// Memory in KiB and files that are held more at the end than after the first seconds.
+    pub grown: (i64, i64),
+}
+
+/// Runs the pipeline for a while.
+pub fn run<S: Network + Send + 'static>(
+    buffers: Vec<Arc<Lent>>,
+    road: Road,
+    settings: Settings,
+    load: impl Fn() -> Result<Segmenter<S>> + Send + Sync + 'static,
+) -> Result<Run> {
+    let monitor = Monitor::new(road)?;
+    let settings = Settings { most_time: Some(Duration::from_secs_f64(seconds())), ..settings };
+    let feed = Feed::Live(Box::new(Looped::new(buffers)));
+    let begun = Instant::now();
+    let stop = AtomicBool::new(false);
+    let outcome =
+        pipeline::run(feed, Arc::new(load), Box::new(monitor.clone()), &settings, &stop, Box::new(()))?;
+    let share = monitor.cpu().as_secs_f64() / begun.elapsed().as_secs_f64();
+    Ok(Run { outcome, share, grown: monitor.grown() })
+}
+
+/// The head of the table of which [`line`] prints a line.
+pub fn header() {
+    println!(
+        "{:38} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>12}",
+        "", "shown", "p50 ms", "p95", "p99", "p99.9", "max", "core", "grown"
+    );
+}
+
+/// A stage's delays in a case.
+pub fn line(name: &str, run: &Run, stage: Stage) {
+    let histogram: &Histogram = run.outcome.latencies.stage(stage);
+    let ms = |quantile: f64| histogram.quantile_us(quantile) as f64 / 1e3;
+    println!(
+        "{name:38} {:>6} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>6.1}% {:>5} KiB, {}",
+        run.outcome.shown,
+        ms(0.5),
+        ms(0.95),
+        ms(0.99),
+        ms(0.999),
+        ms(1.0),
+        100.0 * run.share,
+        run.grown.0,
+        run.grown.1
+    );
+}

@@ -1,0 +1,219 @@
+//! A stand-in for the kernel's video devices, as strict as videobuf2: it refuses what the kernel refuses, keeps what
+//! the kernel keeps (a mapping keeps its file, a file its queue), and remembers what no program should have tried.
+//!
+//! Time is its own: it passes only in calls, sleeps and waits.
+
+#[expect(unsafe_code, reason = "a mapping of memory that this process alone changes")]
+mod kernel;
+mod memory;
+mod model;
+mod picture;
+mod world;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fs::File;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use polyp_edge::capture::v4l2::kernel::*;
+use rustix::io::Errno;
+
+pub use kernel::Handle;
+pub use memory::Memory;
+pub use model::{Act, Model, QUIRKS, Quirk, Signal, timings};
+pub use picture::{byte, picture};
+
+pub const NODE: &str = "/dev/video0";
+pub const STABLE: &str = "/dev/v4l/by-id/usb-fake-video-index0";
+
+/// Every call that can be made to fail.
+pub const CALLS: [&str; 27] = [
+    "open",
+    "VIDIOC_QUERYCAP",
+    "VIDIOC_ENUM_FMT",
+    "VIDIOC_ENUM_FRAMESIZES",
+    "VIDIOC_ENUM_FRAMEINTERVALS",
+    "VIDIOC_G_FMT",
+    "VIDIOC_S_FMT",
+    "VIDIOC_G_PARM",
+    "VIDIOC_S_PARM",
+    "VIDIOC_G_INPUT",
+    "VIDIOC_S_INPUT",
+    "VIDIOC_ENUMINPUT",
+    "VIDIOC_G_CTRL",
+    "VIDIOC_G_DV_TIMINGS",
+    "VIDIOC_QUERY_DV_TIMINGS",
+    "VIDIOC_S_DV_TIMINGS",
+    "VIDIOC_SUBSCRIBE_EVENT",
+    "VIDIOC_DQEVENT",
+    "VIDIOC_REQBUFS",
+    "VIDIOC_QUERYBUF",
+    "mmap",
+    "VIDIOC_EXPBUF",
+    "VIDIOC_QBUF",
+    "VIDIOC_DQBUF",
+    "VIDIOC_STREAMON",
+    "VIDIOC_STREAMOFF",
+    "poll",
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Dequeued,
+    Queued,
+    Done,
+}
+
+struct Buffer {
+    planes: Vec<Arc<File>>,
+    lengths: Vec<usize>,
+    state: State,
+    maps: usize,
+    done: Dequeued,
+}
+
+#[derive(Default)]
+struct FileState {
+    open: bool,
+    maps: usize,
+}
+
+struct World {
+    base: Instant,
+    now: Duration,
+    model: Model,
+    timeline: Vec<(Duration, Act)>,
+    plugged: bool,
+    /// Another one each time it is plugged in.
+    generation: u64,
+    files: HashMap<u64, FileState>,
+    next_file: u64,
+    // The queue.
+    owner: Option<u64>,
+    buffers: Vec<Buffer>,
+    allocation: u64,
+    queued: VecDeque<usize>,
+    done: VecDeque<usize>,
+    streaming: bool,
+    error: bool,
+    sequence: u32,
+    /// Pictures that the driver took or could have.
+    tick: u64,
+    format: Format,
+    interval: Fraction,
+    stalled: bool,
+    signal: Signal,
+    timings: Timings,
+    subscribed: bool,
+    events: VecDeque<Notice>,
+    quirks: VecDeque<Quirk>,
+    faults: BTreeMap<&'static str, (Errno, u64, u64)>,
+    injected: bool,
+    calls: BTreeMap<&'static str, u64>,
+    violations: Vec<String>,
+    last_done: Option<Dequeued>,
+    missed_ticks: u64,
+}
+
+/// The machine: both what a camera is opened on and what a test holds to move it.
+#[derive(Clone)]
+pub struct Machine(Arc<Mutex<World>>);
+
+impl Machine {
+    pub fn new(model: Model) -> Machine {
+        let timings = timings(16, 8);
+        Machine(Arc::new(Mutex::new(World {
+            base: Instant::now(),
+            now: Duration::from_secs(100),
+            timeline: Vec::new(),
+            plugged: true,
+            generation: 1,
+            files: HashMap::new(),
+            next_file: 1,
+            owner: None,
+            buffers: Vec::new(),
+            allocation: 0,
+            queued: VecDeque::new(),
+            done: VecDeque::new(),
+            streaming: false,
+            error: false,
+            sequence: 0,
+            tick: 0,
+            format: Format::default(),
+            interval: Fraction(1, 50),
+            stalled: false,
+            signal: Signal::Source(timings),
+            timings: Timings::default(),
+            subscribed: false,
+            events: VecDeque::new(),
+            quirks: VecDeque::new(),
+            faults: BTreeMap::new(),
+            injected: false,
+            calls: BTreeMap::new(),
+            violations: Vec::new(),
+            last_done: None,
+            missed_ticks: 0,
+            model,
+        })))
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Time since the test began.
+    pub fn elapsed(&self) -> Duration {
+        self.world().now - Duration::from_secs(100)
+    }
+
+    /// Has something happen at a time since the test began; at once if that is over.
+    pub fn at(&self, time: Duration, act: Act) {
+        let mut world = self.world();
+        let time = time + Duration::from_secs(100);
+        if time <= world.now {
+            return world.act(act);
+        }
+        world.timeline.push((time, act));
+        world.timeline.sort_by_key(|(time, _)| *time);
+    }
+
+    pub fn act(&self, act: Act) {
+        self.world().act(act);
+    }
+
+    /// Fails a call `times` times, but not the first `after` times.
+    pub fn fail(&self, call: &'static str, errno: Errno, after: u64, times: u64) {
+        let mut world = self.world();
+        world.injected = true;
+        world.faults.insert(call, (errno, after, times));
+    }
+
+    pub fn calls(&self, call: &str) -> u64 {
+        self.world().calls.get(call).copied().unwrap_or(0)
+    }
+
+    pub fn model(&self, change: impl FnOnce(&mut Model)) {
+        change(&mut self.world().model);
+    }
+
+    pub fn format(&self) -> Format {
+        self.world().format
+    }
+
+    /// Buffers that are neither queued nor filled: they must be lent, or about to be queued.
+    pub fn taken_out(&self) -> usize {
+        self.world().buffers.iter().filter(|buffer| buffer.state == State::Dequeued).count()
+    }
+
+    /// What no program should have tried.
+    pub fn violations(&self) -> Vec<String> {
+        self.world().violations.clone()
+    }
+
+    /// Open files, mappings, buffers, all of which are left at the end only if they leaked.
+    pub fn left(&self) -> (usize, usize, usize) {
+        let world = self.world();
+        let open = world.files.values().filter(|file| file.open).count();
+        (open, world.files.values().map(|file| file.maps).sum(), world.buffers.len())
+    }
+}

@@ -1,0 +1,135 @@
+//! What the device can do, and what may happen to it.
+
+use polyp_edge::capture::v4l2::kernel::*;
+use rustix::io::Errno;
+
+/// What the driver can do.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub buffers: BufferType,
+    pub formats: Vec<FourCc>,
+    pub sizes: Vec<Sizes>,
+    pub intervals: Vec<Intervals>,
+    /// Bytes added to each row, to each plane, and before each picture where the driver is multi-planar.
+    pub padding: u32,
+    pub tail: u32,
+    pub data_offset: u32,
+    /// An HDMI input.
+    pub digital: bool,
+    /// `REQBUFS` of 0 while buffers are mapped, as kernels have it since 5.0.
+    pub orphans: bool,
+    pub can_export: bool,
+    pub most_buffers: u32,
+    /// Pictures are taken only while that many buffers are queued.
+    pub least_queued: usize,
+    /// What `S_FMT` does to what it is asked.
+    pub alter: fn(&mut Format),
+    /// `None`: what a raw format's picture is made of; else a JPEG picture.
+    pub jpeg: Option<fn(u64) -> Vec<u8>>,
+}
+
+impl Default for Model {
+    fn default() -> Model {
+        Model {
+            buffers: BufferType::Single,
+            formats: vec![FourCc::new(b"YUYV")],
+            sizes: vec![Sizes::One((16, 8))],
+            intervals: vec![Intervals::One(Fraction(1, 50))],
+            padding: 0,
+            tail: 0,
+            data_offset: 0,
+            digital: false,
+            orphans: true,
+            can_export: true,
+            most_buffers: 32,
+            least_queued: 1,
+            alter: |_| {},
+            jpeg: None,
+        }
+    }
+}
+
+/// What an HDMI input meets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Signal {
+    Source(Timings),
+    /// An error of `QUERY_DV_TIMINGS`, the input's status, and what cables there are.
+    None {
+        errno: Errno,
+        status: u32,
+        cables: u32,
+    },
+}
+
+/// Timings of a size at 50 pictures a second.
+pub fn timings(width: u32, height: u32) -> Timings {
+    let pixel_clock_hz = 50 * u64::from(width + 8) * u64::from(height + 8);
+    Timings {
+        width,
+        height,
+        pixel_clock_hz,
+        horizontal: [2, 3, 3],
+        vertical: [2, 3, 3],
+        ..Timings::default()
+    }
+}
+
+/// What happens to the next picture that is taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Quirk {
+    ErrorFlag,
+    /// Less is filled than a picture needs.
+    Truncated,
+    /// More is said to be filled than there is.
+    Oversized,
+    /// The offset of its data lies behind their end.
+    BadOffset,
+    /// Not as many planes as there are.
+    Planes,
+    /// The number and time of the picture before.
+    Duplicate,
+    /// Numbered and timed as if it had been taken before the last.
+    Misordered,
+    /// A time of long ago.
+    Stale,
+    /// A number far ahead.
+    Leap,
+    /// The dequeued buffer's index is one that there is not.
+    NoSuchIndex,
+    /// The dequeued buffer's index is that of another one, which was not filled.
+    WrongIndex,
+}
+
+pub const QUIRKS: [Quirk; 11] = [
+    Quirk::ErrorFlag,
+    Quirk::Truncated,
+    Quirk::Oversized,
+    Quirk::BadOffset,
+    Quirk::Planes,
+    Quirk::Duplicate,
+    Quirk::Misordered,
+    Quirk::Stale,
+    Quirk::Leap,
+    Quirk::NoSuchIndex,
+    Quirk::WrongIndex,
+];
+
+/// What happens to the device.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    Unplug,
+    Replug,
+    /// No picture is taken any more, or again.
+    Stall(bool),
+    Signal(Signal),
+    /// The next pictures are odd.
+    Quirk(Quirk, u32),
+    /// The driver gives up its queue, as `vb2_queue_error` does.
+    QueueError,
+    /// An event without reason.
+    SpuriousEvent,
+    /// A call fails so many times from now on.
+    Fail(&'static str, Errno, u64),
+    /// No call fails any more, and no picture is odd.
+    Mend,
+}

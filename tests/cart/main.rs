@@ -1,0 +1,28 @@
+//! The program from outside, as a person meets it and among surroundings that misbehave: a log that nobody reads, slow and
+//! full disks, limits, wrong profiles, signals, kills.
+//!
+//! Every test begins with its turn, a `Workplace` or a `Cart`: those that measure time run alone. All together take four
+//! to five minutes.
+
+mod assistance;
+mod bundle_files;
+mod endings;
+mod errors;
+mod files;
+mod kills;
+mod late_camera;
+mod limits;
+mod live;
+mod log_pipe;
+mod reloads;
+mod reloads_many;
+mod replay;
+mod run;
+mod signals;
+mod slow_disk;
+mod state_file;
+mod threads;
+
+use testing::program::Program;
+
+const PROGRAM: Program = Program(env!("CARGO_BIN_EXE_polyp-edge"));
