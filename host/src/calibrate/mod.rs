@@ -7,7 +7,7 @@
 //! | `frames` | all of them, and the network's logits |
 //! | [`logits`] | how good logits are before any decision rule |
 //! | [`candidates`] | ways of quantising, compared on the calibration frames |
-//! | [`sensitivity`] | what each node's quantisation costs by itself |
+//! | [`mod@sensitivity`] | what each node's quantisation costs by itself |
 //! | [`decision`] | thresholds, smallest regions and lowest peaks, compared |
 //! | [`drift`], `video` | a second of video made of a still |
 //! | [`gate`] | temporal gates, compared |

@@ -1,7 +1,7 @@
 //! Networks, described once and walked in three ways.
 //!
 //! A network is a function over a [`Net`]: [`shapes::Shapes`] walks it to learn which parameters it has,
-//! [`forward::Forward`] to compute it, [`fold::Fold`] to write it as an inference graph with batch norm folded away.
+//! [`forward::Forward`] to compute it, [`crate::graph::fold::Fold`] to write it as an inference graph with batch norm folded away.
 //! Transformers need a [`TokenNet`], which the cart's engine is not: they are walked in the first two ways only.
 
 pub mod cost;

@@ -17,7 +17,7 @@ pub struct State {
     pub parameters: Parameters,
     pub averaged: Parameters,
     pub adam: AdamW,
-    /// Of the encoder that the rest belongs to; see [`Start`].
+    /// Of the encoder that the rest belongs to; see [`crate::run::start::Start`].
     pub encoder: String,
 }
 

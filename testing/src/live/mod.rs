@@ -55,7 +55,7 @@ pub fn run<S: Network + Send + 'static>(
     Ok(Run { outcome, share, grown: monitor.grown() })
 }
 
-/// The head of the table of which [`line`] prints a line.
+/// The head of the table of which [`line()`] prints a line.
 pub fn header() {
     println!(
         "{:38} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>12}",
