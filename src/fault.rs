@@ -76,10 +76,7 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     if error.chain().any(|cause| cause.is::<DamagedFrame>()) {
         return Exit::Data;
     }
-    match error.chain().any(|cause| cause.is::<std::io::Error>()) {
-        true => Exit::Io,
-        false => Exit::Assertion,
-    }
+    if error.chain().any(|cause| cause.is::<std::io::Error>()) { Exit::Io } else { Exit::Assertion }
 }
 
 /// An error as one line.

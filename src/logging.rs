@@ -85,9 +85,10 @@ pub fn flush(patience: Duration) -> bool {
 /// Colours go to terminals alone; what is written to the queue cannot tell by itself.
 fn style() -> env_logger::WriteStyle {
     use std::io::IsTerminal;
-    match io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
-        true => env_logger::WriteStyle::Always,
-        false => env_logger::WriteStyle::Never,
+    if io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        env_logger::WriteStyle::Always
+    } else {
+        env_logger::WriteStyle::Never
     }
 }
 

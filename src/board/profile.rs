@@ -363,9 +363,10 @@ fn within<T: PartialOrd + std::fmt::Display>(
     value: T,
     range: RangeInclusive<T>,
 ) -> Result<(), Wrong> {
-    match range.contains(&value) {
-        true => Ok(()),
-        false => wrong(key, format!("is {value}, but must be from {} to {}", range.start(), range.end())),
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        wrong(key, format!("is {value}, but must be from {} to {}", range.start(), range.end()))
     }
 }
 

@@ -65,12 +65,13 @@ impl GoldenFrames {
             }
             all += u64::from(size.0) * u64::from(size.1);
         }
-        match all <= MOST_PIXELS_OF_ALL {
-            true => Ok(golden),
-            false => Err(Fault::data(format!(
+        if all <= MOST_PIXELS_OF_ALL {
+            Ok(golden)
+        } else {
+            Err(Fault::data(format!(
                 "{}: its golden frames have {all} pixels in all, more than {MOST_PIXELS_OF_ALL}",
                 golden.0.bundle.display()
-            ))),
+            )))
         }
     }
 
@@ -99,9 +100,10 @@ impl GoldenFrames {
         let picture = self.picture(&pair.frame, DynamicImage::into_rgb8)?;
         let mask = self.picture(&pair.mask, DynamicImage::into_luma8)?;
         let (width, height) = picture.dimensions();
-        let frame = match picture.dimensions() == mask.dimensions() {
-            true => Frame::from_rgb(width as usize, height as usize, picture.into_raw()),
-            false => None,
+        let frame = if picture.dimensions() == mask.dimensions() {
+            Frame::from_rgb(width as usize, height as usize, picture.into_raw())
+        } else {
+            None
         };
         let frame = frame.ok_or_else(|| self.not_of_one_size(pair))?;
         Ok(GoldenFrame { name: pair.frame.clone(), frame, mask: mask.into_raw() })
@@ -117,12 +119,13 @@ impl GoldenFrames {
             .ok_or_else(|| self.fault(name, "a golden frame's file must be a PNG picture"))?;
         let sides = 1..=LONGEST_SIDE;
         let pixels = u64::from(width) * u64::from(height);
-        match sides.contains(&width) && sides.contains(&height) && pixels <= MOST_PIXELS {
-            true => Ok((width, height)),
-            false => Err(self.fault(
-                name,
-                &format!("{width} × {height} pixels are too large for a golden frame; {MOST_PIXELS} pixels are the most"),
-            )),
+        if sides.contains(&width) && sides.contains(&height) && pixels <= MOST_PIXELS {
+            Ok((width, height))
+        } else {
+            Err(self.fault(
+            name,
+            &format!("{width} × {height} pixels are too large for a golden frame; {MOST_PIXELS} pixels are the most"),
+        ))
         }
     }
 

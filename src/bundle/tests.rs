@@ -283,12 +283,11 @@ fn a_special_file_in_place_of_any_file_is_refused_at_once() {
                 let path = directory.join(name);
                 // What is not there need not be removed.
                 let _ = fs::remove_file(&path);
-                match pipe {
-                    true => {
-                        use rustix::fs::{CWD, FileType, Mode, mknodat};
-                        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-                    }
-                    false => drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
+                if pipe {
+                    use rustix::fs::{CWD, FileType, Mode, mknodat};
+                    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+                } else {
+                    drop(std::os::unix::net::UnixListener::bind(path).unwrap())
                 }
             });
             assert!(exit == Exit::Data && message.contains("plain file"), "{message}");

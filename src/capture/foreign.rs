@@ -22,10 +22,7 @@ impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = if self.video { "pipe it through" } else { "convert it with" };
         write!(f, "is {}, which is not read: {how} {}", self.kind, self.command)?;
-        match self.video {
-            true => write!(f, " ({UNTAGGED_HD})"),
-            false => Ok(()),
-        }
+        if self.video { write!(f, " ({UNTAGGED_HD})") } else { Ok(()) }
     }
 }
 

@@ -104,9 +104,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         steps: step_times(&mut engine, &input)?,
         memory: engine.memory(),
     };
-    match arguments.json {
-        true => say!("{}", serde_json::to_string_pretty(&report)?),
-        false => print_report(&report)?,
+    if arguments.json {
+        say!("{}", serde_json::to_string_pretty(&report)?)
+    } else {
+        print_report(&report)?
     }
     Ok(())
 }

@@ -112,11 +112,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         most_steps: most,
         same_side: same_side as f64 / count,
     };
-    match arguments.json {
-        true => say!("{}", serde_json::to_string_pretty(&report)?),
-        false => say!(
+    if arguments.json {
+        say!("{}", serde_json::to_string_pretty(&report)?)
+    } else {
+        say!(
             "{} {}, kernels {}, {} frames: {:.2} % of logits equal those of tract's float ops; the mean difference is {:.3} \
-             steps, the greatest {}; {:.3} % lie on the same side of the threshold",
+         steps, the greatest {}; {:.3} % lie on the same side of the threshold",
             report.name,
             report.model_version,
             report.kernels,
@@ -125,14 +126,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             report.mean_steps,
             report.most_steps,
             100.0 * report.same_side
-        ),
+        )
     }
     // Not "greater than": a limit that is not a number allows nothing.
-    match report.mean_steps < arguments.limit {
-        true => Ok(()),
-        false => Err(Fault::new(
+    if report.mean_steps < arguments.limit {
+        Ok(())
+    } else {
+        Err(Fault::new(
             Exit::Assertion,
             format!("the mean difference of {:.3} steps is not below {}", report.mean_steps, arguments.limit),
-        )),
+        ))
     }
 }

@@ -271,9 +271,10 @@ fn machine(machine: &Machine, board: Option<&Board>, findings: &mut Findings) {
     let hottest = machine.temperatures.iter().max_by(|a, b| a.celsius.total_cmp(&b.celsius));
     if let Some(hottest) = hottest {
         let what = format!("{}: {:.0} °C", hottest.zone, hottest.celsius);
-        match hottest.celsius >= HOT_C {
-            true => findings.advice(what, "the board slows itself down: see to its fan and the cart's vents"),
-            false => findings.good(what),
+        if hottest.celsius >= HOT_C {
+            findings.advice(what, "the board slows itself down: see to its fan and the cart's vents")
+        } else {
+            findings.good(what)
         }
     }
     if let Some(governor) = machine.governor.as_deref().filter(|&governor| governor != "performance") {

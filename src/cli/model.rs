@@ -88,9 +88,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         memory: engine.memory(),
         nodes: engine.nodes(),
     };
-    match arguments.json {
-        true => say!("{}", serde_json::to_string_pretty(&report)?),
-        false => print_table(&report)?,
+    if arguments.json {
+        say!("{}", serde_json::to_string_pretty(&report)?)
+    } else {
+        print_table(&report)?
     }
     Ok(())
 }

@@ -204,11 +204,10 @@ fn numbers(tensor: &TensorProto) -> Result<Vec<f64>> {
     let raw = &tensor.raw_data;
     let of = |data_type: DataType| tensor.data_type == data_type as i32;
     Ok(if of(DataType::Float) {
-        match raw.is_empty() {
-            true => tensor.float_data.iter().map(|&value| f64::from(value)).collect(),
-            false => {
-                raw.as_chunks::<4>().0.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes))).collect()
-            }
+        if raw.is_empty() {
+            tensor.float_data.iter().map(|&value| f64::from(value)).collect()
+        } else {
+            raw.as_chunks::<4>().0.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes))).collect()
         }
     } else if raw.is_empty() && (of(DataType::Int32) || of(DataType::Int8)) {
         tensor.int32_data.iter().map(|&value| f64::from(value)).collect()

@@ -179,9 +179,12 @@ pub fn typed_model(bytes: &[u8], allow_fallback: bool) -> anyhow::Result<TypedMo
         onnx.op_register.insert(op, build);
     }
     let model = checked(bytes)?;
-    let known = |node: &NodeProto| match allow_fallback {
-        true => onnx.op_register.0.contains_key(&node.op_type),
-        false => OURS.contains(&node.op_type.as_str()) || HARMLESS.contains(&node.op_type.as_str()),
+    let known = |node: &NodeProto| {
+        if allow_fallback {
+            onnx.op_register.0.contains_key(&node.op_type)
+        } else {
+            OURS.contains(&node.op_type.as_str()) || HARMLESS.contains(&node.op_type.as_str())
+        }
     };
     let mut nodes = model.graph.iter().flat_map(|graph| &graph.node);
     if let Some(node) = nodes.find(|node| !known(node)) {

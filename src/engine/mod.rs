@@ -104,18 +104,19 @@ impl Engine {
         let fits = nchw(engine.input) == manifest.input.shape
             && nchw(engine.output) == manifest.output.shape
             && (scale, zero_point) == (manifest.output.scale, manifest.output.zero_point);
-        match fits {
-            true => Ok(engine),
-            false => Err(named(Fault::data(format!(
+        if fits {
+            Ok(engine)
+        } else {
+            Err(named(Fault::data(format!(
                 "it makes {:?} of {:?} with scale {scale} and zero point {zero_point}, but the manifest says {:?} of {:?} \
-                 with scale {} and zero point {}; write the bundle again with polyp-host export",
+             with scale {} and zero point {}; write the bundle again with polyp-host export",
                 nchw(engine.output),
                 nchw(engine.input),
                 manifest.output.shape,
                 manifest.input.shape,
                 manifest.output.scale,
                 manifest.output.zero_point
-            )))),
+            ))))
         }
     }
 
@@ -134,31 +135,28 @@ impl Engine {
             let typed = import::typed_model(bytes, options.allow_fallback)?;
             let lowered = lower::lower(&typed, kernels, options)?;
             let ours = lowered.nodes.iter().all(|node| node.kernel == kernels.name);
-            let (runner, steps) = match ours {
-                true => {
-                    let program = Program::new(&lowered.model, pool, options.tuning)?;
-                    let steps = program.steps().map(|(names, op)| StepInfo {
-                        nodes: names.to_vec(),
-                        op: op.describe(),
-                        multiply_adds: op.multiply_adds(),
-                    });
-                    let steps = steps.collect();
-                    (Runner::Program(program), steps)
-                }
-                false => {
-                    let plan = TypedSimplePlan::new(lowered.model.into_optimized()?)?;
-                    let steps = plan.order_without_consts().iter().map(|&id| {
-                        let node = plan.model().node(id);
-                        let known = lowered.nodes.iter().find(|known| known.name == node.name);
-                        StepInfo {
-                            nodes: vec![node.name.clone()],
-                            op: known.map_or_else(|| node.op.name().into_owned(), |known| known.op.clone()),
-                            multiply_adds: known.map_or(0, |known| known.multiply_adds),
-                        }
-                    });
-                    let steps = steps.collect();
-                    (Runner::Tract(SimpleState::new(&plan)?), steps)
-                }
+            let (runner, steps) = if ours {
+                let program = Program::new(&lowered.model, pool, options.tuning)?;
+                let steps = program.steps().map(|(names, op)| StepInfo {
+                    nodes: names.to_vec(),
+                    op: op.describe(),
+                    multiply_adds: op.multiply_adds(),
+                });
+                let steps = steps.collect();
+                (Runner::Program(program), steps)
+            } else {
+                let plan = TypedSimplePlan::new(lowered.model.into_optimized()?)?;
+                let steps = plan.order_without_consts().iter().map(|&id| {
+                    let node = plan.model().node(id);
+                    let known = lowered.nodes.iter().find(|known| known.name == node.name);
+                    StepInfo {
+                        nodes: vec![node.name.clone()],
+                        op: known.map_or_else(|| node.op.name().into_owned(), |known| known.op.clone()),
+                        multiply_adds: known.map_or(0, |known| known.multiply_adds),
+                    }
+                });
+                let steps = steps.collect();
+                (Runner::Tract(SimpleState::new(&plan)?), steps)
             };
             Ok(Engine {
                 runner,
@@ -256,9 +254,10 @@ impl Engine {
         if input.len() != sizes[0] {
             return Err(Fault::data(format!("an input of {} bytes instead of {}", input.len(), sizes[0])));
         }
-        match logits.len() == sizes[1] {
-            true => Ok(()),
-            false => Err(Fault::data(format!("room for {} logits instead of {}", logits.len(), sizes[1]))),
+        if logits.len() == sizes[1] {
+            Ok(())
+        } else {
+            Err(Fault::data(format!("room for {} logits instead of {}", logits.len(), sizes[1])))
         }
     }
 }

@@ -67,10 +67,7 @@ impl Operands<'_> {
 
     /// Scale at `position`, zero point after it.
     fn quantisation(&self, position: usize) -> Result<Quantisation> {
-        let zero_point = match self.is_given(position + 1) {
-            true => self.single::<u8>(position + 1)?,
-            false => 0,
-        };
+        let zero_point = if self.is_given(position + 1) { self.single::<u8>(position + 1)? } else { 0 };
         Quantisation::new(self.single::<f32>(position)?, zero_point)
     }
 
@@ -243,9 +240,12 @@ impl Operands<'_> {
             &Kind::Resize { linear, nearest, coordinates } => {
                 let input = input?;
                 let (scales, sizes) = self.resized()?;
-                let axis = |axis: usize| match linear {
-                    true => Axis::linear(coordinates, scales[axis], input[axis], sizes[axis]),
-                    false => Axis::nearest(nearest, coordinates, scales[axis], input[axis], sizes[axis]),
+                let axis = |axis: usize| {
+                    if linear {
+                        Axis::linear(coordinates, scales[axis], input[axis], sizes[axis])
+                    } else {
+                        Axis::nearest(nearest, coordinates, scales[axis], input[axis], sizes[axis])
+                    }
                 };
                 Some(Arc::new(Resize::new(input, axis(0), axis(1), kernels)?))
             }
@@ -281,10 +281,7 @@ impl Operands<'_> {
             let scale = weight_scales.get(channel).or(weight_scales.first()).copied().unwrap_or_default();
             convolution_factor(from.scale, scale, to.scale)
         });
-        let bias = match self.is_given(8) {
-            true => self.constant::<i32>(8)?,
-            false => vec![0; outputs],
-        };
+        let bias = if self.is_given(8) { self.constant::<i32>(8)? } else { vec![0; outputs] };
         let weights = channels_last(&self.constant::<i8>(3)?, [outputs, inputs, height * width]);
         let convolution = Convolution {
             input,

@@ -346,13 +346,12 @@ fn join(mut chain: Vec<Planned>) -> Option<Planned> {
     for planned in chain {
         let mut inputs = vec![];
         for (&input, shape) in planned.inputs.iter().zip(planned.op.input_shapes()) {
-            inputs.push(match Some(input) == before {
-                true => From::Before,
-                false => {
-                    joined.inputs.push(input);
-                    shapes.push(shape);
-                    From::Outside(joined.inputs.len() - 1)
-                }
+            inputs.push(if Some(input) == before {
+                From::Before
+            } else {
+                joined.inputs.push(input);
+                shapes.push(shape);
+                From::Outside(joined.inputs.len() - 1)
             });
         }
         links.push(Link { op: planned.op, inputs });

@@ -148,10 +148,8 @@ fn check_constant(tensor: &TensorProto) -> Result<()> {
             tensor.data_type
         ),
     };
-    let agree = match tensor.raw_data.is_empty() {
-        true => listed == values,
-        false => tensor.raw_data.len() == values * bytes,
-    };
+    let agree =
+        if tensor.raw_data.is_empty() { listed == values } else { tensor.raw_data.len() == values * bytes };
     ensure!(agree, "the constant {name:?} does not hold the {values} values of its shape {:?}", tensor.dims);
     Ok(())
 }

@@ -15,9 +15,10 @@ pub struct Quantisation {
 impl Quantisation {
     /// Refuses scales that are zero, negative, subnormal or not finite.
     pub fn new(scale: f32, zero_point: u8) -> anyhow::Result<Self> {
-        match scale.is_normal() && scale > 0.0 {
-            true => Ok(Quantisation { scale, zero_point }),
-            false => Err(Fault::data(format!("the scale {scale} is not a positive number"))),
+        if scale.is_normal() && scale > 0.0 {
+            Ok(Quantisation { scale, zero_point })
+        } else {
+            Err(Fault::data(format!("the scale {scale} is not a positive number")))
         }
     }
 
@@ -152,18 +153,20 @@ impl Product {
 /// Steps of the output per step of an input: beyond these bounds the tensors have nothing to do with each other, and
 /// onnxruntime's conversions to integers would overflow.
 fn ratio(ratio: f32) -> anyhow::Result<f32> {
-    match (6.1e-5..16_384.0).contains(&ratio) {
-        true => Ok(ratio),
-        false => Err(Fault::data(format!("the scales of input and output are {ratio:e} apart"))),
+    if (6.1e-5..16_384.0).contains(&ratio) {
+        Ok(ratio)
+    } else {
+        Err(Fault::data(format!("the scales of input and output are {ratio:e} apart")))
     }
 }
 
 /// The factor of a global average over `pixels`: sums of `stored − zero point` to steps of the output.
 pub fn average_factor(input: f32, output: f32, pixels: usize) -> anyhow::Result<f32> {
     let factor = input / (output * pixels as f32);
-    match (2f32.powi(-32)..256.0).contains(&factor) {
-        true => Ok(factor),
-        false => Err(Fault::data(format!("the scales of input and output are {factor:e} apart"))),
+    if (2f32.powi(-32)..256.0).contains(&factor) {
+        Ok(factor)
+    } else {
+        Err(Fault::data(format!("the scales of input and output are {factor:e} apart")))
     }
 }
 

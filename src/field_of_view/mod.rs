@@ -445,9 +445,10 @@ fn refine(frame: &Frame, grid: &Grid, lit_from: u8, cells: Cells) -> Rect {
         .find(|&y| row_lit(y))
         .map_or(bottom, |y| y + 1);
     let whole = Rect::whole(width, height);
-    match right > left && bottom > top {
-        true => Rect { x: left, y: top, width: right - left, height: bottom - top },
-        false => whole,
+    if right > left && bottom > top {
+        Rect { x: left, y: top, width: right - left, height: bottom - top }
+    } else {
+        whole
     }
 }
 

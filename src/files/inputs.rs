@@ -143,8 +143,9 @@ pub(super) fn place(folder: &Path) -> Result<(Option<Identity>, Vec<Identity>)> 
     }
     let real = there.canonicalize().unwrap_or_else(|_| there.to_owned());
     let mut chain = real.ancestors().filter_map(Identity::of);
-    match missing.as_os_str().is_empty() {
-        true => Ok((chain.next(), chain.collect())),
-        false => Ok((None, chain.collect())),
+    if missing.as_os_str().is_empty() {
+        Ok((chain.next(), chain.collect()))
+    } else {
+        Ok((None, chain.collect()))
     }
 }

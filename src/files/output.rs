@@ -311,10 +311,7 @@ fn lock(folder: &OwnedFd, path: &Path) -> Result<()> {
 fn file_mode(folder: &Stat) -> Mode {
     let folder = Mode::from_raw_mode(folder.st_mode);
     let owner = Mode::RUSR | Mode::WUSR;
-    match folder.contains(Mode::SGID) {
-        true => owner | (folder & (Mode::RGRP | Mode::WGRP)),
-        false => owner,
-    }
+    if folder.contains(Mode::SGID) { owner | (folder & (Mode::RGRP | Mode::WGRP)) } else { owner }
 }
 
 #[allow(clippy::unnecessary_cast)]

@@ -201,9 +201,10 @@ impl<'a> Display<'a> {
         (self.absence, self.absent_since, self.screen_drawn) = (None, None, None);
         // Said of frames before this one.
         self.boxes.absent.try_take();
-        match self.settings.lock_step {
-            true => self.wait_for(&captured),
-            false => self.newer(self.boxes.found.try_take()),
+        if self.settings.lock_step {
+            self.wait_for(&captured)
+        } else {
+            self.newer(self.boxes.found.try_take())
         }
         let view = captured.view();
         self.frame_size = (view.width_px(), view.height_px());
@@ -284,10 +285,7 @@ impl<'a> Display<'a> {
                 found.shown.drop_older_than(limit);
             }
         }
-        match found.implausible {
-            true => judge::Result::Implausible,
-            false => judge::Result::Plausible,
-        }
+        if found.implausible { judge::Result::Implausible } else { judge::Result::Plausible }
     }
 
     fn count(

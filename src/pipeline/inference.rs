@@ -184,9 +184,10 @@ impl<S: Network> Looking<S> {
         let frame = if is_lent { &self.converted } else { &captured.frame };
         self.segmenter.regions(frame, latencies, &mut found.regions)?;
         let start = Instant::now();
-        self.doubt = match is_implausible(&found.regions, self.segmenter.mapping().crop) {
-            true => PLAUSIBLE_FRAMES,
-            false => self.doubt.saturating_sub(1),
+        self.doubt = if is_implausible(&found.regions, self.segmenter.mapping().crop) {
+            PLAUSIBLE_FRAMES
+        } else {
+            self.doubt.saturating_sub(1)
         };
         found.implausible = self.doubt > 0;
         let believed = if found.implausible { &[][..] } else { &found.regions.list };

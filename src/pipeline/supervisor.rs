@@ -292,18 +292,15 @@ impl<S: Network + Send + 'static> Pipeline<S> {
         }
         self.hanging_is_said = false;
         if let Some(worker) = self.worker.take() {
-            match worker.thread.is_finished() {
-                true => {
-                    log::error!("the inference thread has ended unexpectedly: another takes its place");
-                    self.lost_threads += 1;
-                }
-                false => {
-                    log::error!(
-                        "inference has not answered for {:.0} s: another thread takes its place",
-                        worker.progress.silent_for().as_secs_f64()
-                    );
-                    self.hanging.push(worker);
-                }
+            if worker.thread.is_finished() {
+                log::error!("the inference thread has ended unexpectedly: another takes its place");
+                self.lost_threads += 1;
+            } else {
+                log::error!(
+                    "inference has not answered for {:.0} s: another thread takes its place",
+                    worker.progress.silent_for().as_secs_f64()
+                );
+                self.hanging.push(worker);
             }
         }
         match Worker::start(&self.boxes, &self.segmenters) {
@@ -322,10 +319,10 @@ impl<S: Network + Send + 'static> Pipeline<S> {
 
     fn collect_former(&mut self) {
         for capture in std::mem::take(&mut self.former) {
-            match capture.thread.is_finished() {
-                // What went wrong with it while it ended is no longer of interest.
-                true => drop(self.take_ended(capture)),
-                false => self.former.push(capture),
+            if capture.thread.is_finished() {
+                drop(self.take_ended(capture))
+            } else {
+                self.former.push(capture)
             }
         }
         for capture in &mut self.former {

@@ -695,9 +695,10 @@ fn a_damaged_frame_is_counted_and_the_next_one_shown() {
         fn read(&mut self, frame: &mut Frame) -> Result<bool> {
             let number = self.0.next;
             let more = self.0.read(frame)?;
-            match number % 4 == 3 && more {
-                true => Err(crate::capture::DamagedFrame { message: format!("frame {number}: cut") }.into()),
-                false => Ok(more),
+            if number % 4 == 3 && more {
+                Err(crate::capture::DamagedFrame { message: format!("frame {number}: cut") }.into())
+            } else {
+                Ok(more)
             }
         }
         fn name(&self) -> &OsStr {

@@ -176,13 +176,14 @@ impl<N: Network> Segmenter<N> {
         self.run(&golden.frame, mapping)?;
         self.detector.mask(&self.logits, self.output_shape, &self.mapping, self.size, &mut self.mask)?;
         let wrong = self.mask.iter().zip(&golden.mask).filter(|(mine, theirs)| mine != theirs).count();
-        match wrong == 0 && self.mask.len() == golden.mask.len() {
-            true => Ok(()),
-            false => Err(Fault::data(format!(
+        if wrong == 0 && self.mask.len() == golden.mask.len() {
+            Ok(())
+        } else {
+            Err(Fault::data(format!(
                 "the self-test failed: {wrong} of {} pixels of {} are not as the bundle says",
                 golden.mask.len(),
                 golden.name
-            ))),
+            )))
         }
     }
 }

@@ -116,10 +116,7 @@ impl Crate {
         let mut below = at.clone();
         below.push(first.clone());
         if self.files.contains_key(&below) {
-            return match rest.is_empty() {
-                true => Some((below, None)),
-                false => self.lookup(&below, rest, depth),
-            };
+            return if rest.is_empty() { Some((below, None)) } else { self.lookup(&below, rest, depth) };
         }
         if self.defined.get(at).is_some_and(|names| names.contains(first)) {
             return Some((at.clone(), Some(first.clone())));

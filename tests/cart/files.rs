@@ -45,12 +45,11 @@ fn everything(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     while let Some(next) = folders.pop() {
         for entry in std::fs::read_dir(next).unwrap() {
             let path = entry.unwrap().path();
-            match path.symlink_metadata().unwrap().is_dir() {
-                true => {
-                    all.push((path.clone(), Vec::new()));
-                    folders.push(path);
-                }
-                false => all.push((path.clone(), std::fs::read(path).unwrap_or_default())),
+            if path.symlink_metadata().unwrap().is_dir() {
+                all.push((path.clone(), Vec::new()));
+                folders.push(path);
+            } else {
+                all.push((path.clone(), std::fs::read(path).unwrap_or_default()))
             }
         }
     }

@@ -60,14 +60,13 @@ fn a_picture_allocates_nothing() {
             assert_eq!(allocations(format, imports(true), Road::Auto, (320, 240)), (0, 0), "{format:?} lent");
             for road in [Road::Auto, Road::Blend] {
                 let (count, bytes) = allocations(format, imports(false), road, surface);
-                match unscaled {
-                    true => assert_eq!(count, 0, "{format:?} {road:?}"),
-                    false => {
-                        assert!(
-                            count <= 50 * 2 * (400 + 300) && bytes < 50 * 65536,
-                            "{format:?}: {count}, {bytes} bytes"
-                        )
-                    }
+                if unscaled {
+                    assert_eq!(count, 0, "{format:?} {road:?}")
+                } else {
+                    assert!(
+                        count <= 50 * 2 * (400 + 300) && bytes < 50 * 65536,
+                        "{format:?}: {count}, {bytes} bytes"
+                    )
                 }
             }
         }

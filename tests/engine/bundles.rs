@@ -18,12 +18,11 @@ fn sources() -> Vec<String> {
     let data = std::env::var_os("POLYP_DATA").map(PathBuf::from);
     let data = data.unwrap_or_else(|| testing::root().join("../shared/data"));
     let real = data.join("kvasir-seg/images");
-    match real.is_dir() {
-        true => vec!["synthetic".into(), real.display().to_string()],
-        false => {
-            println!("no real frames: {} is not there", real.display());
-            vec!["synthetic".into()]
-        }
+    if real.is_dir() {
+        vec!["synthetic".into(), real.display().to_string()]
+    } else {
+        println!("no real frames: {} is not there", real.display());
+        vec!["synthetic".into()]
     }
 }
 

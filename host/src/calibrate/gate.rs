@@ -138,9 +138,8 @@ mod tests {
     /// A clip in which something is found in the frames that `found` names.
     fn clip(kind: Kind, found: impl Fn(usize) -> bool) -> Clip {
         let polyp = (kind == Kind::Polyp).then(|| at(0.0));
-        let regions = |number| match found(number) {
-            true => vec![Region { bounds: at(0.0), ..Region::default() }],
-            false => Vec::new(),
+        let regions = |number| {
+            if found(number) { vec![Region { bounds: at(0.0), ..Region::default() }] } else { Vec::new() }
         };
         Clip { kind, frames: (0..FRAMES).map(|number| (regions(number), polyp)).collect() }
     }

@@ -159,9 +159,10 @@ impl Links {
         let input = [3, side, side];
         let (mut x, mut links, mut features) = (input, Vec::new(), Vec::new());
         let prompts = &config.network.prompts;
-        let first_block = match prompts.is_none() {
-            true => encoder.links(),
-            false => prompts.blocks.iter().min().map_or(1, |block| block + 1),
+        let first_block = if prompts.is_none() {
+            encoder.links()
+        } else {
+            prompts.blocks.iter().min().map_or(1, |block| block + 1)
         };
         let own = &config.network.encoder;
         let first_learning = if own.frozen { first_block } else { own.frozen_links };

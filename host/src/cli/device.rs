@@ -60,9 +60,10 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Some(choice) if arguments.compare => compare_layers(choice, &arguments),
         Some(choice) => {
             device::open(choice)?;
-            match arguments.json {
-                true => println!("{}", serde_json::json!({ "schema": 1, "device": choice.to_string() })),
-                false => println!("{choice} computes"),
+            if arguments.json {
+                println!("{}", serde_json::json!({ "schema": 1, "device": choice.to_string() }))
+            } else {
+                println!("{choice} computes")
             }
             Ok(())
         }

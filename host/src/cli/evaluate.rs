@@ -106,9 +106,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(run) = &arguments.run {
         let device = device::open(device::parse(&arguments.device)?)?;
         let report = score_run(run, &arguments.lists, &device, arguments.maps.as_deref())?;
-        match arguments.json {
-            true => println!("{}", serde_json::to_string(&report)?),
-            false => measure::print_table(&report),
+        if arguments.json {
+            println!("{}", serde_json::to_string(&report)?)
+        } else {
+            measure::print_table(&report)
         }
         return Ok(());
     }
@@ -185,9 +186,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(path) = &arguments.csv {
         files::write_whole(path, &csv.into_inner()?)?;
     }
-    match arguments.json {
-        true => println!("{}", serde_json::to_string(&report)?),
-        false => print_table(&report),
+    if arguments.json {
+        println!("{}", serde_json::to_string(&report)?)
+    } else {
+        print_table(&report)
     }
     Ok(())
 }

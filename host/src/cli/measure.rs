@@ -153,15 +153,16 @@ fn no_map_is_missing(groups: &[Group], maps: &Path) -> anyhow::Result<()> {
     let pairs = || groups.iter().flat_map(|group| &group.pairs);
     let missing: Vec<String> =
         pairs().filter(|pair| !pair.map.is_file()).map(|pair| pair.name.clone()).collect();
-    match missing.is_empty() {
-        true => Ok(()),
-        false => Err(Fault::io(format!(
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(Fault::io(format!(
             "{} of {} maps are not in {}: {}",
             missing.len(),
             pairs().count(),
             maps.display(),
             usable::first_few(&missing)
-        ))),
+        )))
     }
 }
 

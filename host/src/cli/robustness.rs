@@ -90,9 +90,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         files::write_whole(&folder.join("robustness.csv"), &table(&report)?)?;
         files::write_whole(&folder.join("robustness.png"), &draw(&report)?)?;
     }
-    match arguments.json {
-        true => println!("{}", serde_json::to_string(&report)?),
-        false => print!("{}", text(&report)),
+    if arguments.json {
+        println!("{}", serde_json::to_string(&report)?)
+    } else {
+        print!("{}", text(&report))
     }
     Ok(())
 }

@@ -31,9 +31,10 @@ pub fn data_folder() -> anyhow::Result<PathBuf> {
         Some(folder) => PathBuf::from(folder),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
     };
-    match folder.is_dir() {
-        true => Ok(folder),
-        false => Err(Fault::io(format!("no data folder at {}; set POLYP_DATA to it", folder.display()))),
+    if folder.is_dir() {
+        Ok(folder)
+    } else {
+        Err(Fault::io(format!("no data folder at {}; set POLYP_DATA to it", folder.display())))
     }
 }
 
@@ -64,9 +65,10 @@ pub fn read_list(list: &Path, data: &Path) -> anyhow::Result<Vec<Sample>> {
     });
     let samples =
         usable::all(samples.collect()).map_err(|error| error.context(path.display().to_string()))?;
-    match samples.is_empty() {
-        true => Err(Fault::data(format!("list {} is empty", path.display()))),
-        false => Ok(samples),
+    if samples.is_empty() {
+        Err(Fault::data(format!("list {} is empty", path.display())))
+    } else {
+        Ok(samples)
     }
 }
 

@@ -16,10 +16,7 @@ pub fn all<T>(results: Vec<anyhow::Result<T>>) -> anyhow::Result<Vec<T>> {
             Err(error) => bad.push(error),
         }
     }
-    match bad.is_empty() {
-        true => Ok(good),
-        false => Err(one_line(&bad, count)),
-    }
+    if bad.is_empty() { Ok(good) } else { Err(one_line(&bad, count)) }
 }
 
 fn one_line(bad: &[Error], all: usize) -> Error {

@@ -107,19 +107,17 @@ impl Machine {
                 toolkit.folder.display()
             ));
         }
-        match driver.devices.is_empty() {
-            true => Err("NVIDIA's driver lists no GPU; see what nvidia-smi says".into()),
-            false => Ok(driver.devices),
+        if driver.devices.is_empty() {
+            Err("NVIDIA's driver lists no GPU; see what nvidia-smi says".into())
+        } else {
+            Ok(driver.devices)
         }
     }
 }
 
 /// The GPUs' names, or what is missing.
 pub fn names() -> Result<Vec<String>, String> {
-    match BUILT {
-        true => Machine::look().devices(),
-        false => Err(super::trial::not_built("cuda")),
-    }
+    if BUILT { Machine::look().devices() } else { Err(super::trial::not_built("cuda")) }
 }
 
 pub fn open(ordinal: usize) -> Result<Device, String> {

@@ -35,10 +35,7 @@ fn adapters() -> Result<Vec<(Device, String)>, String> {
     unsafe { Library::new("libvulkan.so.1") }.map_err(|_| NO_LOADER.to_owned())?;
     let found =
         super::guard::quietly(enumerate).map_err(|why| format!("an adapter does not start: {why}"))?;
-    match found.is_empty() {
-        true => Err(NO_ADAPTER.into()),
-        false => Ok(found),
-    }
+    if found.is_empty() { Err(NO_ADAPTER.into()) } else { Ok(found) }
 }
 
 #[cfg(feature = "vulkan")]

@@ -159,9 +159,10 @@ pub fn choose(
     let (mut chosen, mut best, mut rows) = (Vec::new(), f64::NEG_INFINITY, Vec::new());
     for (member, score) in alone {
         let with: Vec<&Member> = chosen.iter().copied().chain([member]).collect();
-        let mixed = match chosen.is_empty() {
-            true => score,
-            false => judge(&mean(&with, side)?, &format!("the mean of {}", with.len()))?,
+        let mixed = if chosen.is_empty() {
+            score
+        } else {
+            judge(&mean(&with, side)?, &format!("the mean of {}", with.len()))?
         };
         let is_in = mixed.both() >= best;
         rows.push(Tried {

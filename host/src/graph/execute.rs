@@ -149,9 +149,10 @@ pub(crate) fn convolve_plainly(
     let pointwise = kernel_height * kernel_width == 1 && stride == 1 && pads == [0; 4];
     for group in 0..groups {
         let planes = &input.data[group * in_per_group * in_area..][..in_per_group * in_area];
-        let columns = match pointwise {
-            true => planes.to_vec(),
-            false => columns(planes, input.shape, shape, [kernel_height, kernel_width], stride, [top, left]),
+        let columns = if pointwise {
+            planes.to_vec()
+        } else {
+            columns(planes, input.shape, shape, [kernel_height, kernel_width], stride, [top, left])
         };
         let taps = in_per_group * kernel_height * kernel_width;
         for out in group * out_per_group..(group + 1) * out_per_group {

@@ -110,10 +110,7 @@ fn output_shape(node: &Node, inputs: &[Shape]) -> Result<Shape, String> {
         Op::GlobalAveragePool => Shape { height: 1, width: 1, ..first },
         Op::Sigmoid => first,
     };
-    match shape.is_empty() {
-        true => Err(format!("its output {shape} is empty")),
-        false => Ok(shape),
-    }
+    if shape.is_empty() { Err(format!("its output {shape} is empty")) } else { Ok(shape) }
 }
 
 fn list(shapes: &[Shape]) -> String {

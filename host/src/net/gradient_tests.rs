@@ -56,9 +56,10 @@ fn check(
     for (layer, gradient) in &gradients.0 {
         let norm = gradient.values.iter().map(|g| (*g as f64).powi(2)).sum::<f64>().sqrt();
         // Along the gradient itself the difference is largest, and rounding least.
-        let direction: Vec<f32> = match norm > 0.0 {
-            true => gradient.values.iter().map(|g| *g / norm as f32).collect(),
-            false => panic!("{name}: {layer} gets no gradient"),
+        let direction: Vec<f32> = if norm > 0.0 {
+            gradient.values.iter().map(|g| *g / norm as f32).collect()
+        } else {
+            panic!("{name}: {layer} gets no gradient")
         };
         let moved = |by: f32| {
             let mut moved = parameters.clone();

@@ -157,9 +157,10 @@ impl TokenNet for Shapes {
     }
 
     fn linear(&mut self, name: &str, x: &[usize; 3], outputs: usize, random: bool) -> [usize; 3] {
-        let start = match random {
-            true => Start::Normal { deviation: (1.0 / x[2] as f32).sqrt() },
-            false => Start::Constant(0.0),
+        let start = if random {
+            Start::Normal { deviation: (1.0 / x[2] as f32).sqrt() }
+        } else {
+            Start::Constant(0.0)
         };
         self.declare(format!("{name}.weight"), &[outputs, x[2]], start);
         self.declare(format!("{name}.bias"), &[outputs], Start::Constant(0.0));

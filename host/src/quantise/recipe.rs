@@ -176,9 +176,10 @@ impl Calibration {
         let tensors = read_ranges(&folder.join(RANGES))?;
         let corrections = read_rows(&folder.join(CORRECTIONS))?;
         // Older calibrations have none.
-        let equalisation = match folder.join(EQUALISATION).exists() {
-            true => read_rows(&folder.join(EQUALISATION))?,
-            false => Equalisation::new(),
+        let equalisation = if folder.join(EQUALISATION).exists() {
+            read_rows(&folder.join(EQUALISATION))?
+        } else {
+            Equalisation::new()
         };
         Ok(Calibration { recipe, tensors, corrections, equalisation })
     }

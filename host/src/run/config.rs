@@ -320,9 +320,10 @@ impl TrainConfig {
         if let Some((_, why)) = rules.iter().chain(&of_distillation).find(|(holds, _)| !holds) {
             return Err((*why).to_owned());
         }
-        match self.depth_weights.len() == depths {
-            true => Ok(()),
-            false => Err(format!("depth_weights needs {depths} weights, one a decoder level")),
+        if self.depth_weights.len() == depths {
+            Ok(())
+        } else {
+            Err(format!("depth_weights needs {depths} weights, one a decoder level"))
         }
     }
 

@@ -35,26 +35,25 @@ impl Start {
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
         let own = &config.network.encoder;
         let published = !own.weights.as_os_str().is_empty();
-        let (pretrained, encoder) = match published {
-            true => {
-                let path = data.join(&own.weights);
-                if !path.is_file() {
-                    return Err(Fault::io(format!(
-                        "no weights for {} at {}; put the published file there, or name it in network.encoder.weights",
-                        own.kind.word(),
-                        path.display()
-                    )));
-                }
-                let values = match segmenter.published() {
-                    Some(whole) => {
-                        let shapes = whole.shapes(config.network.input_side);
-                        segmenter.encoder.narrowed(encoder::load(&whole.encoder, &shapes, &path)?)
-                    }
-                    None => encoder::load(&segmenter.encoder, &shapes, &path)?,
-                };
-                (values, digest(&path)?)
+        let (pretrained, encoder) = if published {
+            let path = data.join(&own.weights);
+            if !path.is_file() {
+                return Err(Fault::io(format!(
+                    "no weights for {} at {}; put the published file there, or name it in network.encoder.weights",
+                    own.kind.word(),
+                    path.display()
+                )));
             }
-            false => (Parameters::default(), format!("random:{}", config.seed)),
+            let values = match segmenter.published() {
+                Some(whole) => {
+                    let shapes = whole.shapes(config.network.input_side);
+                    segmenter.encoder.narrowed(encoder::load(&whole.encoder, &shapes, &path)?)
+                }
+                None => encoder::load(&segmenter.encoder, &shapes, &path)?,
+            };
+            (values, digest(&path)?)
+        } else {
+            (Parameters::default(), format!("random:{}", config.seed))
         };
         let mut all = shapes.fresh(&mut rng, |name| !(published && own.frozen && is_encoders(name)));
         all.0.extend(pretrained.0);

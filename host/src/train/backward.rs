@@ -100,14 +100,16 @@ impl FloatLearner<'_> {
                 (x, input) = (x.autodiff(), input.autodiff());
                 features = features.into_iter().map(Tensor::autodiff).collect();
             }
-            x = match k < frozen {
-                true => encoder.link(&mut below, k, &input, &x),
-                false => encoder.link(net, k, &input, &x),
+            x = if k < frozen {
+                encoder.link(&mut below, k, &input, &x)
+            } else {
+                encoder.link(net, k, &input, &x)
             };
             if encoder.taps().contains(&k) {
-                features.push(match k < frozen {
-                    true => encoder.feature(&mut below, &x),
-                    false => encoder.feature(net, &x),
+                features.push(if k < frozen {
+                    encoder.feature(&mut below, &x)
+                } else {
+                    encoder.feature(net, &x)
                 });
             }
         }

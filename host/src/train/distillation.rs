@@ -96,17 +96,17 @@ impl Teachers {
                 let side = teacher.side();
                 let pixels: Vec<f32> = samples.iter().flat_map(|sample| plain(sample, side).pixels).collect();
                 for mirrored in [false, true] {
-                    let turn = |values: &[f32], side: usize| match mirrored {
-                        true => mirror(values, side),
-                        false => values.to_vec(),
+                    let turn = |values: &[f32], side: usize| {
+                        if mirrored { mirror(values, side) } else { values.to_vec() }
                     };
                     let seen = teacher.see(&turn(&pixels, side), samples.len(), side)?;
                     let maps = seen.logits.chunks_exact(seen.low * seen.low);
                     for (logits, sum) in maps.zip(sums.chunks_exact_mut(low * low)) {
                         let logits = turn(logits, seen.low);
-                        match seen.low == low {
-                            true => add(sum, &logits),
-                            false => add(sum, &enlarged(&logits, seen.low, low)),
+                        if seen.low == low {
+                            add(sum, &logits)
+                        } else {
+                            add(sum, &enlarged(&logits, seen.low, low))
                         }
                     }
                 }

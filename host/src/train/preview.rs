@@ -22,10 +22,8 @@ pub fn write(path: &Path, batch: &Batch) -> Result<()> {
             let (x, y) = (at % side, at / side);
             let polyp = |x: usize, y: usize| target[y.min(side - 1) * side + x.min(side - 1)] > 0.5;
             let edge = polyp(x, y) != polyp(x + 1, y) || polyp(x, y) != polyp(x, y + 1);
-            let colour = match edge {
-                true => Rgb([0, 255, 0]),
-                false => Rgb([0, 1, 2].map(|c| pixels[c * plane + at] as u8)),
-            };
+            let colour =
+                if edge { Rgb([0, 255, 0]) } else { Rgb([0, 1, 2].map(|c| pixels[c * plane + at] as u8)) };
             sheet.put_pixel((i % columns * side + x) as u32, (i / columns * side + y) as u32, colour);
         }
     }

@@ -181,17 +181,16 @@ impl<'a> QuantisedLearner<'a> {
                 Op::Concat => node.inputs.iter().all(|input| tensors[input] == stored),
                 _ => false,
             };
-            let out = match keeps {
-                true => out,
-                false => {
-                    let floors = matches!(node.op, Op::ResizeBilinear { .. });
-                    let step = walk.step(self.ranges.get(&node.name), stored.scale, &out);
-                    let bias = bias.unwrap_or_else(|| {
-                        let channels = out.dims()[1];
-                        constant(vec![0.0; channels], [channels], &walk.device)
-                    });
-                    ops::store(out, bias, step, Storing { zero_point: stored.zero_point, floors })
-                }
+            let out = if keeps {
+                out
+            } else {
+                let floors = matches!(node.op, Op::ResizeBilinear { .. });
+                let step = walk.step(self.ranges.get(&node.name), stored.scale, &out);
+                let bias = bias.unwrap_or_else(|| {
+                    let channels = out.dims()[1];
+                    constant(vec![0.0; channels], [channels], &walk.device)
+                });
+                ops::store(out, bias, step, Storing { zero_point: stored.zero_point, floors })
             };
             live.insert(&node.name, out);
             let later = &self.graph.nodes[position + 1..];

@@ -122,10 +122,10 @@ fn begin(parts: &mut Parts, content: &[u8]) -> Result<(Vec<Part>, Band), &'stati
         return Err(HEADER);
     };
     let (from, to, high, low) = (u32::from(from), u32::from(to), u32::from(bits >> 4), u32::from(bits & 15));
-    let band = match parts.progressive {
-        true => Band { from, to, high, low },
-        // Some cameras write nonsense here, and nobody reads it.
-        false => Band { from: 0, to: 63, high: 0, low: 0 },
+    let band = if parts.progressive {
+        Band { from, to, high, low }
+    } else {
+        Band { from: 0, to: 63, high: 0, low: 0 }
     };
     let sensible = band.from <= band.to
         && band.to <= 63

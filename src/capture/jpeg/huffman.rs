@@ -200,9 +200,10 @@ impl<'a> Bits<'a> {
         if self.count < 32 {
             self.fill();
         }
-        let next = match self.count >= 16 {
-            true => (self.held >> (self.count - 16)) as u32 & 0xFFFF,
-            false => (self.held << (16 - self.count)) as u32 & 0xFFFF,
+        let next = if self.count >= 16 {
+            (self.held >> (self.count - 16)) as u32 & 0xFFFF
+        } else {
+            (self.held << (16 - self.count)) as u32 & 0xFFFF
         };
         let entry = codes.lookup.get((next >> (16 - LOOKUP_BITS)) as usize).copied().unwrap_or(0);
         if entry != 0 {

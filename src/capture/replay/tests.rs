@@ -227,15 +227,12 @@ fn with_chunk(png: &[u8], kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
 
 /// Exif data that says but an orientation.
 fn upright(orientation: u8, big: bool) -> Vec<u8> {
-    match big {
-        true => {
-            [b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".as_slice(), &[orientation, 0, 0, 0, 0, 0, 0]]
-                .concat()
-        }
-        false => {
-            [b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0, 0, 0, 0, 0]]
-                .concat()
-        }
+    if big {
+        [b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".as_slice(), &[orientation, 0, 0, 0, 0, 0, 0]]
+            .concat()
+    } else {
+        [b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0, 0, 0, 0, 0]]
+            .concat()
     }
 }
 
@@ -643,10 +640,8 @@ fn video(format: &str, width: usize, height: usize, more: &str) -> (Vec<u8>, Vec
 
     let is_bt601 = height <= 576 || more.contains("FULL");
     let (red, blue) = if is_bt601 { (0.299, 0.114) } else { (0.2126, 0.0722) };
-    let (offset, luma_span, chroma_span) = match more.contains("FULL") {
-        true => (0.0, 255.0, 255.0),
-        false => (16.0, 219.0, 224.0),
-    };
+    let (offset, luma_span, chroma_span) =
+        if more.contains("FULL") { (0.0, 255.0, 255.0) } else { (16.0, 219.0, 224.0) };
     let mut rgb = Vec::new();
     for (at, &light) in luma.iter().enumerate() {
         let cell = (at / width / y_step) * wide + at % width / x_step;

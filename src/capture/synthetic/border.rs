@@ -37,9 +37,10 @@ impl Border {
         let (w, h) = (width as f32, height as f32);
         let aside = dice.chance(0.45);
         let half_height = 0.5 * h * dice.range(0.93, 1.0);
-        let half_width = match aside {
-            true => (0.5 * w).min(half_height * dice.range(1.05, 1.25)) * 0.985,
-            false => 0.5 * w * dice.range(0.93, 1.0),
+        let half_width = if aside {
+            (0.5 * w).min(half_height * dice.range(1.05, 1.25)) * 0.985
+        } else {
+            0.5 * w * dice.range(0.93, 1.0)
         };
         let shape = match dice.unit() {
             x if x < 0.6 => Shape::Octagon(dice.range(0.25, 0.62)),

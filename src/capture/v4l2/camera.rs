@@ -352,10 +352,8 @@ impl<K: Kernel> Stream<K> {
 
     fn stalled(&self) -> Trouble {
         let seconds = STALLED_AFTER.as_secs_f32();
-        let (why, what) = match self.damaged {
-            true => (Why::Failing, "only damaged pictures"),
-            false => (Why::Stalled, "no picture"),
-        };
+        let (why, what) =
+            if self.damaged { (Why::Failing, "only damaged pictures") } else { (Why::Stalled, "no picture") };
         let detail = format!("{}: {what} for {seconds} s", self.session.name.display());
         Trouble::new(why, Remedy::Restart, detail)
     }

@@ -195,13 +195,14 @@ impl Kernel for Device {
         self.call(vidioc::VIDIOC_ENUM_FRAMESIZES, &mut size)?;
         // SAFETY: both members are integers alone and lie within the zeroed union, whichever of them the driver wrote.
         let (one, range) = unsafe { (size.__bindgen_anon_1.discrete, size.__bindgen_anon_1.stepwise) };
-        Ok(match size.type_ == v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE {
-            true => Sizes::One((one.width, one.height)),
-            false => Sizes::Range {
+        Ok(if size.type_ == v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE {
+            Sizes::One((one.width, one.height))
+        } else {
+            Sizes::Range {
                 min: (range.min_width, range.min_height),
                 max: (range.max_width, range.max_height),
                 step: (range.step_width.max(1), range.step_height.max(1)),
-            },
+            }
         })
     }
 
@@ -213,9 +214,10 @@ impl Kernel for Device {
         // SAFETY: both members are integers alone and lie within the zeroed union, whichever of them the driver wrote.
         let (one, range) =
             unsafe { (interval.__bindgen_anon_1.discrete, interval.__bindgen_anon_1.stepwise) };
-        Ok(match interval.type_ == v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE {
-            true => Intervals::One(fraction(one)),
-            false => Intervals::Range { min: fraction(range.min), max: fraction(range.max) },
+        Ok(if interval.type_ == v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE {
+            Intervals::One(fraction(one))
+        } else {
+            Intervals::Range { min: fraction(range.min), max: fraction(range.max) }
         })
     }
 

@@ -288,10 +288,7 @@ mod tests {
                 1 => Sizes::One((low, high)),
                 _ => Sizes::Range { min: (low, 1), max: (high, u32::MAX), step: (step, step % 7) },
             }).collect();
-            let intervals: Vec<Intervals> = intervals.iter().map(|&(min, max, one)| match one {
-                true => Intervals::One(min),
-                false => Intervals::Range { min, max },
-            }).collect();
+            let intervals: Vec<Intervals> = intervals.iter().map(|&(min, max, one)| if one { Intervals::One(min) } else { Intervals::Range { min, max } }).collect();
             let wanted = Wanted { rate_hz: rate, sizes: if named { vec![HD, SD] } else { vec![] }, ..Wanted::default() };
             let mut offers = Vec::new();
             for &format in &formats {

@@ -67,10 +67,8 @@ impl Order {
         let missed = match self.last.map(|(last, _)| step(last, taken)) {
             None => 0,
             Some(Step::Ahead(missed)) => missed,
-            Some(Step::Past) => match self.refuse(taken) {
-                true => return Place::Past,
-                false => 0,
-            },
+            Some(Step::Past) if self.refuse(taken) => return Place::Past,
+            Some(Step::Past) => 0,
         };
         self.refused = None;
         self.last = Some((taken, now));

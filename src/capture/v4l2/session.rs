@@ -251,9 +251,10 @@ impl<K: Kernel> Session<K> {
         let no_signal = |detail: String| {
             let unpowered = status & V4L2_IN_ST_NO_POWER != 0;
             // Drivers without the control say nothing about cables.
-            match unpowered || input.digital && ask("VIDIOC_G_CTRL", || self.kernel.cables()) == Ok(0) {
-                true => lost(Why::NoCable, detail),
-                false => lost(Why::NoSignal, detail),
+            if unpowered || input.digital && ask("VIDIOC_G_CTRL", || self.kernel.cables()) == Ok(0) {
+                lost(Why::NoCable, detail)
+            } else {
+                lost(Why::NoSignal, detail)
             }
         };
         if status & (V4L2_IN_ST_NO_POWER | V4L2_IN_ST_NO_SIGNAL) != 0 {

@@ -138,26 +138,23 @@ impl Running {
         let (old, new) = (&self.board.profile, &board.profile);
         let settings = prepare::settings(&self.limits, &board)?;
         status::check_target(new)?;
-        let feed = match new.camera == old.camera {
-            true => None,
-            false => Some(another_feed(old, new)?),
-        };
-        let output = match new.display == old.display {
-            true => self.output,
-            false => prepare::claim(&self.path, &board, self.force, self.output)?,
+        let feed = if new.camera == old.camera { None } else { Some(another_feed(old, new)?) };
+        let output = if new.display == old.display {
+            self.output
+        } else {
+            prepare::claim(&self.path, &board, self.force, self.output)?
         };
         let (sink, exchanges_sink) = another_sink(old, new, output.as_ref())?;
         let bundle = Bundle::open(&board.bundle())?;
         let ingredients = Ingredients::of(&board, &bundle);
-        let model = match self.made.as_ref() == Some(&ingredients) {
-            true => None,
-            false => {
-                let segmenter = pipeline::tested(|| prepare::segmenter(new, &bundle))?;
-                let made = Made::default();
-                made.set(ingredients);
-                let load = prepare::loader(&board, &made);
-                Some((segmenter, load, made))
-            }
+        let model = if self.made.as_ref() == Some(&ingredients) {
+            None
+        } else {
+            let segmenter = pipeline::tested(|| prepare::segmenter(new, &bundle))?;
+            let made = Made::default();
+            made.set(ingredients);
+            let load = prepare::loader(&board, &made);
+            Some((segmenter, load, made))
         };
         let is_changed = new != old;
         let before = exchanges_sink.then(|| old.clone());

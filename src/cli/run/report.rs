@@ -83,11 +83,12 @@ impl Ending {
             return Err(error.unwrap_or_else(|| Fault::new(Exit::Assertion, "the display thread panicked")));
         }
         // A source that cannot be read says why, and nothing else.
-        let written = match error.is_some() && outcome.captured == 0 {
-            true => Ok(()),
-            false => within(asked, signals, move || {
+        let written = if error.is_some() && outcome.captured == 0 {
+            Ok(())
+        } else {
+            within(asked, signals, move || {
                 report(&board, &outcome, score.map(|score| score.report()), output.as_ref())
-            }),
+            })
         };
         if asked.is_some() {
             // Of threads that were left behind.

@@ -74,17 +74,14 @@ impl Brush {
             if let Some(view) = inside {
                 let first = y - target.y;
                 let at = 4 * target.x;
-                match placement.is_unscaled() {
-                    true => {
-                        let out = self.strip.get_mut(at..).unwrap_or(&mut []);
-                        convert::to_bgrx(view, first..first + count, out, row_bytes)?;
-                    }
-                    false => {
-                        let from = self.scaled.chunks_exact(4 * target.width).skip(first);
-                        for (from, to) in from.zip(self.strip.chunks_exact_mut(row_bytes).take(count)) {
-                            if let Some(to) = to.get_mut(at..at + from.len()) {
-                                to.copy_from_slice(from);
-                            }
+                if placement.is_unscaled() {
+                    let out = self.strip.get_mut(at..).unwrap_or(&mut []);
+                    convert::to_bgrx(view, first..first + count, out, row_bytes)?;
+                } else {
+                    let from = self.scaled.chunks_exact(4 * target.width).skip(first);
+                    for (from, to) in from.zip(self.strip.chunks_exact_mut(row_bytes).take(count)) {
+                        if let Some(to) = to.get_mut(at..at + from.len()) {
+                            to.copy_from_slice(from);
                         }
                     }
                 }

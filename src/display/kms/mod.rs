@@ -144,12 +144,11 @@ fn check_name(gpu: &mut impl Gpu, wanted: Option<&str>) -> Result<()> {
             names.push(connector.name);
         }
     }
-    match names.iter().any(|name| name == wanted) {
-        true => Ok(()),
-        false => {
-            let path = gpu.path().display();
-            Err(fault(format!("no connector {wanted} on {path}: it has {}", names.join(", "))))
-        }
+    if names.iter().any(|name| name == wanted) {
+        Ok(())
+    } else {
+        let path = gpu.path().display();
+        Err(fault(format!("no connector {wanted} on {path}: it has {}", names.join(", "))))
     }
 }
 
@@ -379,8 +378,9 @@ fn not_master(path: &Path, error: &io::Error) -> anyhow::Error {
     let holders: Vec<String> =
         holders(path).iter().map(|holder| format!("{} (process {})", holder.name, holder.pid)).collect();
     let path = path.display();
-    match holders.is_empty() {
-        true => fault(format!("not DRM master on {path}: {error}; stop the program that is, or run as root")),
-        false => fault(format!("{path} is in use by {}: {error}; stop it", holders.join(", "))),
+    if holders.is_empty() {
+        fault(format!("not DRM master on {path}: {error}; stop the program that is, or run as root"))
+    } else {
+        fault(format!("{path} is in use by {}: {error}; stop it", holders.join(", ")))
     }
 }

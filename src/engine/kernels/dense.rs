@@ -261,12 +261,13 @@ impl<S: DenseSet> Dense<S> {
             }
             for (kx, pixel) in patch[..length].chunks_exact_mut(channels.max(1)).enumerate() {
                 let input_x = left.wrapping_add(kx * convolution.dilations[1]);
-                match input_x < width {
-                    true => pixel
+                if input_x < width {
+                    pixel
                         .iter_mut()
                         .zip(&row[input_x * channels..])
-                        .for_each(|(to, &from)| *to = S::Value::new(from)),
-                    false => pixel.fill(zero_point),
+                        .for_each(|(to, &from)| *to = S::Value::new(from))
+                } else {
+                    pixel.fill(zero_point)
                 }
             }
         }

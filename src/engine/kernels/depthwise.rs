@@ -187,9 +187,10 @@ impl<S: DepthwiseSet> Depthwise<S> {
                 .wrapping_sub(self.convolution.padding[0]);
             // Rows that no output row multiplies with anything but 0 may be of any value; a ring no longer has them.
             let seen = (self.packed.rows - 1) * self.convolution.strides[0] + self.convolution.kernel[0];
-            match index < S::ROWS && y < height && quad * S::ROWS + index < seen {
-                true => &input.row(y)[block * S::LANES..],
-                false => &[][..],
+            if index < S::ROWS && y < height && quad * S::ROWS + index < seen {
+                &input.row(y)[block * S::LANES..]
+            } else {
+                &[][..]
             }
         });
         let zero_point = self.convolution.input_zero_point;

@@ -112,9 +112,10 @@ impl Problem {
             kernel.run(whole, height / 2..height, &mut second[..last], stride, &mut scratch);
             for (index, &ours) in output.iter().enumerate() {
                 let (pixel, channel) = (index / stride, index % stride);
-                let expected = match channel < channels {
-                    true => self.expected(pixel / width, pixel % width, channel),
-                    false => 77,
+                let expected = if channel < channels {
+                    self.expected(pixel / width, pixel % width, channel)
+                } else {
+                    77
                 };
                 assert_eq!(ours, expected, "{} at {pixel}, {channel}", set.name);
             }

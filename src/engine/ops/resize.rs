@@ -69,9 +69,10 @@ impl Axis {
             let position = coordinates.position(index, scale, input, output) * ONE as f32;
             let position = (position.max(0.0) as usize).min(last * ONE as usize);
             let first = position / ONE as usize;
-            match first == last {
-                true => (last, last, ONE / 2),
-                false => (first, first + 1, (position % ONE as usize) as u32),
+            if first == last {
+                (last, last, ONE / 2)
+            } else {
+                (first, first + 1, (position % ONE as usize) as u32)
             }
         };
         Axis::Linear((0..output).map(pair).collect())

@@ -29,9 +29,10 @@ impl Encoded {
         }
         segment(&mut bytes, if plan.progressive { 0xC2 } else { 0xC0 }, &start);
         let (flat_counts, flat_symbols) = flat();
-        let (ac_counts, ac_symbols) = match plan.progressive {
-            true => (&flat_counts, flat_symbols.as_slice()),
-            false => (&AC_COUNTS, AC_SYMBOLS.as_slice()),
+        let (ac_counts, ac_symbols) = if plan.progressive {
+            (&flat_counts, flat_symbols.as_slice())
+        } else {
+            (&AC_COUNTS, AC_SYMBOLS.as_slice())
         };
         if plan.tables {
             segment(&mut bytes, 0xC4, &[&[0x00], DC_COUNTS.as_slice(), DC_SYMBOLS.as_slice()].concat());

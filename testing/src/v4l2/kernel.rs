@@ -30,10 +30,7 @@ impl Handle {
     fn call(&self, call: &'static str) -> Answer<MutexGuard<'_, World>> {
         let mut world = self.machine.world();
         world.call(call)?;
-        match world.plugged && world.generation == self.generation {
-            true => Ok(world),
-            false => Err(Errno::NODEV),
-        }
+        if world.plugged && world.generation == self.generation { Ok(world) } else { Err(Errno::NODEV) }
     }
 
     /// Begins a call that names a buffer type.

@@ -89,10 +89,7 @@ pub fn compare(layer: &Layer, device: &Device, reference: &Device, tf32: bool) -
 
 fn pass(layer: &Layer, device: &Device) -> Pass {
     let differentiated = layer.kind != Kind::Inference;
-    let device = match differentiated {
-        true => device.clone().autodiff(),
-        false => device.clone(),
-    };
+    let device = if differentiated { device.clone().autodiff() } else { device.clone() };
     let mut rng = ChaCha8Rng::seed_from_u64(layer.name.bytes().map(u64::from).sum());
     let mut draw = |input: &Input| -> Vec<f32> {
         (0..input.shape.iter().product()).map(|_| rng.random_range(input.range.0..input.range.1)).collect()

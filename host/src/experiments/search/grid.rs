@@ -44,10 +44,7 @@ impl Grid {
         if let Some(stride) = grid.output_strides.iter().find(|stride| ![2, 4, 8, 16].contains(*stride)) {
             return Err(wrong(&format!("output_strides: {stride} is not 2, 4, 8 or 16")));
         }
-        match grid.shapes().is_empty() {
-            true => Err(wrong("a list is empty")),
-            false => Ok(grid),
-        }
+        if grid.shapes().is_empty() { Err(wrong("a list is empty")) } else { Ok(grid) }
     }
 
     pub fn shapes(&self) -> Vec<Shape> {

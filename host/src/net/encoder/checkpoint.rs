@@ -86,9 +86,10 @@ impl Checkpoint {
         prefix: &str,
         ignored: impl Fn(&str) -> bool,
     ) -> Result<Parameters, String> {
-        let prefix = match self.entries.keys().any(|name| !prefix.is_empty() && name.starts_with(prefix)) {
-            true => prefix,
-            false => "",
+        let prefix = if self.entries.keys().any(|name| !prefix.is_empty() && name.starts_with(prefix)) {
+            prefix
+        } else {
+            ""
         };
         let (mut missing, mut misshapen) = (Vec::new(), Vec::new());
         let mut extra: BTreeMap<&str, ()> =
@@ -119,9 +120,10 @@ impl Checkpoint {
         }
         let values = found.into_iter().map(|(name, entry)| {
             let values = self.read(entry)?;
-            match values.iter().all(|value| value.is_finite()) {
-                true => Ok((name.clone(), Array { shape: entry.shape.clone(), values })),
-                false => Err(format!("{} holds values that are not finite", entry.key)),
+            if values.iter().all(|value| value.is_finite()) {
+                Ok((name.clone(), Array { shape: entry.shape.clone(), values }))
+            } else {
+                Err(format!("{} holds values that are not finite", entry.key))
             }
         });
         Ok(Parameters(values.collect::<Result<_, String>>()?))

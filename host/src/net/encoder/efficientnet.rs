@@ -113,10 +113,7 @@ impl EfficientNet {
         }
         y = net.conv(&format!("{name}.depthwise"), &y, conv(wide, kernel, stride, true, true));
         y = net.conv(&format!("{name}.project"), &y, conv(filters, 1, 1, false, false));
-        match stride == 1 && inputs == filters {
-            true => net.add(&format!("{name}.sum"), x, &y),
-            false => y,
-        }
+        if stride == 1 && inputs == filters { net.add(&format!("{name}.sum"), x, &y) } else { y }
     }
 
     /// Of the published network's values those of the channels that weigh most, by the scale of their batch norm (network

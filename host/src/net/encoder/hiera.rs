@@ -129,12 +129,11 @@ impl Hiera {
         let name = format!("encoder.blocks.{number}");
         let [height, width, inputs] = net.shape(x);
         let normed = net.layer_norm(&format!("{name}.norm1"), x);
-        let shortcut = match inputs == channels {
-            true => x.clone(),
-            false => {
-                let projected = net.linear(&format!("{name}.proj"), &normed, channels, true);
-                net.halve(&projected)
-            }
+        let shortcut = if inputs == channels {
+            x.clone()
+        } else {
+            let projected = net.linear(&format!("{name}.proj"), &normed, channels, true);
+            net.halve(&projected)
         };
         let [rows, columns] =
             window.map_or([height, width], |w| [height.next_multiple_of(w), width.next_multiple_of(w)]);

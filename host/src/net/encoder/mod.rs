@@ -53,11 +53,12 @@ impl EncoderKind {
         }
         let config = match self {
             EncoderKind::EfficientnetLite0 => {
-                return match prompts.is_none() {
-                    true => Ok(AnyEncoder::EfficientNet(EfficientNet::new(width))),
-                    false => Err("efficientnet-lite0 has no transformer blocks to put prompts before; \
-                                  set prompts.form = \"none\""
-                        .to_owned()),
+                return if prompts.is_none() {
+                    Ok(AnyEncoder::EfficientNet(EfficientNet::new(width)))
+                } else {
+                    Err("efficientnet-lite0 has no transformer blocks to put prompts before; \
+                          set prompts.form = \"none\""
+                        .to_owned())
                 };
             }
             EncoderKind::HieraTiny => hiera::TINY,

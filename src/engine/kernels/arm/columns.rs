@@ -190,9 +190,8 @@ pub unsafe fn interleave<S: Columns>(rows: &Sources<'_>, count: usize, to: *mut 
     // SAFETY: the caller's; `whole` columns can be read at full width, all others have the block's lanes.
     unsafe {
         for column in 0..whole {
-            let four = std::array::from_fn(|row| match row < S::ROWS {
-                true => vld1q_u8(from[row].add(column * steps[row])),
-                false => vdupq_n_u8(0),
+            let four = std::array::from_fn(|row| {
+                if row < S::ROWS { vld1q_u8(from[row].add(column * steps[row])) } else { vdupq_n_u8(0) }
             });
             S::write_column(four, to.add(column * step));
         }

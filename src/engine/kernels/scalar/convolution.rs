@@ -118,9 +118,10 @@ impl Dense {
             }
             for (kx, pixel) in row.chunks_exact_mut(group_channels.max(1)).enumerate() {
                 let input_x = left.wrapping_add(kx * convolution.dilations[1]);
-                match input_x < width {
-                    true => copy(&line[input_x * channels + group * group_channels..], pixel),
-                    false => pixel.fill(0),
+                if input_x < width {
+                    copy(&line[input_x * channels + group * group_channels..], pixel)
+                } else {
+                    pixel.fill(0)
                 }
             }
         }

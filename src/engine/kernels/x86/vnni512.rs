@@ -151,9 +151,12 @@ impl Vector for Sixteen {
         unsafe {
             let order = _mm512_loadu_si512(order.as_ptr().cast());
             let outside = _mm_set1_epi8(rows.zero_point as i8);
-            let quarter = |row: &[u8], column: usize| match row.is_empty() {
-                true => outside,
-                false => _mm_maskz_loadu_epi8(mask, row.as_ptr().add(column * rows.channels).cast()),
+            let quarter = |row: &[u8], column: usize| {
+                if row.is_empty() {
+                    outside
+                } else {
+                    _mm_maskz_loadu_epi8(mask, row.as_ptr().add(column * rows.channels).cast())
+                }
             };
             for column in 0..count {
                 let four = _mm512_castsi128_si512(quarter(rows.rows[0], column));
