@@ -7,7 +7,7 @@
 
 use anyhow::Result;
 use polyp_edge::bundle::Bundle;
-use polyp_edge::display::kms::Road;
+use polyp_edge::display::kms::Composition;
 use polyp_edge::engine::{Engine, Options};
 use polyp_edge::field_of_view::Sequence;
 use polyp_edge::frame::PixelFormat;
@@ -27,14 +27,16 @@ fn main() -> Result<()> {
     );
     live::header();
     let mut last = None;
-    for (road, name) in [(Road::Blend, "blended"), (Road::Planes, "overlay on its plane")] {
+    for (composition, name) in
+        [(Composition::Blend, "blended"), (Composition::Planes, "overlay on its plane")]
+    {
         let buffers = live::buffers(&frames, PixelFormat::Yuyv);
         let load = move || {
             let bundle = Bundle::open(&testing::root().join("models/first-light"))?;
             let engine = Engine::load(&bundle, &Options { threads, ..Options::default() })?;
             Segmenter::new(engine, &bundle.manifest, Sequence::Video)
         };
-        let run = live::run(buffers, road, Settings::default(), load)?;
+        let run = live::run(buffers, composition, Settings::default(), load)?;
         live::line(&format!("Yuyv, {name}: annotation"), &run, Stage::Total);
         live::line(&format!("Yuyv, {name}: video"), &run, Stage::VideoDelay);
         println!("{:38} {} with regions, {}", "", run.outcome.with_regions, run.outcome.state);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use polyp_edge::bundle::Bundle;
-use polyp_edge::display::kms::Road;
+use polyp_edge::display::kms::Composition;
 use polyp_edge::engine::Engine;
 use polyp_edge::field_of_view::Sequence;
 use polyp_edge::frame::PixelFormat;
@@ -67,10 +67,12 @@ fn main() -> Result<()> {
     println!("video delay, dequeue → commit, {}×{} at {}", live::WIDTH, live::HEIGHT, live::RATE_HZ);
     live::header();
     for format in [PixelFormat::Yuyv, PixelFormat::Nv12, PixelFormat::Rgb24] {
-        for (road, name) in [(Road::Blend, "blended"), (Road::Planes, "overlay on its plane")] {
+        for (composition, name) in
+            [(Composition::Blend, "blended"), (Composition::Planes, "overlay on its plane")]
+        {
             let buffers = live::buffers(&frames, format);
             let load = || -> Result<Segmenter<Engine>> { bail!("none: the display alone is measured") };
-            let run = live::run(buffers, road, Settings::default(), load)?;
+            let run = live::run(buffers, composition, Settings::default(), load)?;
             live::line(&format!("{format:?}, {name}"), &run, Stage::VideoDelay);
         }
     }
@@ -81,7 +83,7 @@ fn main() -> Result<()> {
             let shapes = [bundle.manifest.input.shape, bundle.manifest.output.shape];
             Segmenter::new(Troubled { trouble, runs: 0, shapes }, &bundle.manifest, Sequence::Video)
         };
-        let run = live::run(buffers, Road::Blend, Settings::default(), load)?;
+        let run = live::run(buffers, Composition::Blend, Settings::default(), load)?;
         live::line(&format!("Yuyv, blended; inference {trouble:?}"), &run, Stage::VideoDelay);
         println!("{:38} {}", "", run.outcome.state);
     }

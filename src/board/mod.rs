@@ -19,8 +19,8 @@ use toml::de::{DeTable, DeValue};
 use crate::fault::Fault;
 
 pub use profile::{
-    Camera, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, ModeWish, Model, Overlay, Pipeline,
-    Profile, Road, Stop, Wrong,
+    Camera, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Model, Overlay, Pipeline, Profile,
+    Stop, Wrong,
 };
 
 /// The largest profile, bytes.

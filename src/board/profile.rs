@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::display::kms::{Composition, ModeWish};
 use crate::field_of_view::Rule;
 use crate::frame::PixelFormat;
 use crate::geometry::Rect;
@@ -147,7 +148,7 @@ pub struct Display {
     /// monitor has.
     pub modes: Vec<String>,
     /// With `kms`: how what is drawn gets over the picture.
-    pub road: Road,
+    pub composition: Composition,
     /// With `kms`: a picture smaller than the screen is enlarged.
     pub enlarge: bool,
 }
@@ -163,29 +164,6 @@ pub enum DisplayKind {
     Y4m,
     /// Nowhere.
     Null,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Road {
-    /// By planes where the hardware has them.
-    Auto,
-    Planes,
-    Blend,
-}
-
-/// A wish for the monitor's mode.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ModeWish {
-    /// The camera's size.
-    Camera,
-    /// What the monitor prefers.
-    Preferred,
-    Size {
-        width: u32,
-        height: u32,
-        refresh_hz: Option<f64>,
-    },
 }
 
 /// When a run ends by itself; never, if nothing is said.
@@ -345,7 +323,7 @@ impl Display {
                     Some(rate) => Some(rate.parse().ok().filter(|rate| (1.0..=500.0).contains(rate))?),
                     None => None,
                 };
-                Some(ModeWish::Size { width, height, refresh_hz })
+                Some(ModeWish::Exact { width, height, refresh_hz })
             }
         };
         self.modes.iter().map(|text| wish(text).ok_or(text.as_str())).collect()

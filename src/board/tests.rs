@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::display::kms::ModeWish;
 use crate::fault::{Exit, exit_of};
 
 const BASE: &str = r#"
@@ -34,7 +35,7 @@ kind = "null"
 folder = "out"
 every_frames = 1
 modes = ["camera", "1280x720@59.94", "preferred"]
-road = "auto"
+composition = "auto"
 enlarge = true
 "#;
 
@@ -160,7 +161,7 @@ fn cameras_and_modes_are_read() {
     let Profile { camera, display, .. } = load(&[("base", BASE), ("leaf", leaf)]).unwrap().profile;
     assert_eq!(camera.device(), Some(Some("/dev/v4l/by-id/a")));
     assert_eq!(camera.sizes(), Ok(vec![(1920, 1080)]));
-    let exact = ModeWish::Size { width: 1280, height: 720, refresh_hz: Some(59.94) };
+    let exact = ModeWish::Exact { width: 1280, height: 720, refresh_hz: Some(59.94) };
     assert_eq!(display.modes(), Ok(vec![ModeWish::Camera, exact, ModeWish::Preferred]));
     let named = |source: &str| Camera { source: source.into(), ..camera.clone() };
     assert_eq!(named("v4l2").device(), Some(None));

@@ -27,11 +27,6 @@ pub trait Source: Send {
         None
     }
 
-    /// How many frames are still to come, where the source knows.
-    fn remaining(&self) -> Option<u64> {
-        None
-    }
-
     /// The next frame in memory of its own; `None` at the end.
     fn next(&mut self) -> Result<Option<Frame>> {
         let mut frame = Frame::black(1, 1);

@@ -4,7 +4,6 @@ use crate::fault::{Exit, exit_of};
 #[test]
 fn the_rendered_endoscope_is_opened_by_name() {
     let mut source = open("synthetic:seed=9,size=96x64,fps=50,frames=3").unwrap();
-    assert_eq!(source.remaining(), Some(3));
     let colon = synthetic::Colon::new(96, 64, 9);
     for number in 0..3 {
         let frame = source.next().unwrap().unwrap();
@@ -15,7 +14,7 @@ fn the_rendered_endoscope_is_opened_by_name() {
         assert_eq!((frame.number.0, frame.timestamp.0.as_millis()), (number, 20 * number as u128));
     }
     assert!(source.next().unwrap().is_none());
-    assert_eq!(open("synthetic").unwrap().remaining(), None);
+    assert!(open("synthetic").unwrap().next().unwrap().is_some());
 }
 
 #[test]

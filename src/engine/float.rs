@@ -1,7 +1,7 @@
-//! The second road: the same network in float, run by tract's own ops. It is what the int8 engine is checked against, and
+//! The second way: the same network in float, run by tract's own ops. It is what the int8 engine is checked against, and
 //! never what a cart runs.
 //!
-//! Each quantised node becomes *DequantizeLinear → float op → QuantizeLinear* (the form called QDQ), so both roads store the
+//! Each quantised node becomes *DequantizeLinear → float op → QuantizeLinear* (the form called QDQ), so both ways store the
 //! same tensors in the same steps, and may differ by a rounding here and there.
 
 use std::collections::HashMap;

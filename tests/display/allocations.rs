@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use polyp_edge::capture::live::BufferId;
 use polyp_edge::display::kms::gpu::Gpu;
-use polyp_edge::display::kms::{Kms, Road, Wanted};
+use polyp_edge::display::kms::{Composition, Kms, Wanted};
 use polyp_edge::display::{Scene, Shown, Sink};
 use polyp_edge::frame::{Colour, Matrix, PixelFormat, Range};
 use polyp_edge::overlay::Layer;
@@ -14,7 +14,12 @@ use testing::gpu::{Abilities, FakeGpu, mode};
 use testing::lent::{Lent, Shape};
 
 /// Allocations and bytes of 50 pictures, after 10; what the card allocates is not counted.
-fn allocations(format: PixelFormat, can: Abilities, road: Road, surface: (u16, u16)) -> (u64, usize) {
+fn allocations(
+    format: PixelFormat,
+    can: Abilities,
+    composition: Composition,
+    surface: (u16, u16),
+) -> (u64, usize) {
     let size = (320, 240);
     let colour = Colour { matrix: Matrix::Bt709, range: Range::Limited };
     let shape = Shape { format, colour, size, stride: format.row_bytes(size.0).unwrap() };
@@ -22,7 +27,8 @@ fn allocations(format: PixelFormat, can: Abilities, road: Road, surface: (u16, u
     let buffers: Vec<_> =
         (0..4).map(|index| Lent::new(shape, BufferId { queue: 1, index }, &bytes, true)).collect();
     let gpu = FakeGpu::new(can, &[mode(surface.0, surface.1, 60, true)]);
-    let mut kms = Kms::with(gpu.clone(), &Wanted { road, enlarge: true, ..Wanted::default() }).unwrap();
+    let mut kms =
+        Kms::with(gpu.clone(), &Wanted { composition, enlarge: true, ..Wanted::default() }).unwrap();
     let mut layer = Layer::new(surface.0.into(), surface.1.into());
     let mut before = Allocated::default();
     for number in 0..60 {
@@ -57,11 +63,15 @@ fn a_picture_allocates_nothing() {
         let imports = |imports| Abilities { imports, ..Abilities::all() };
         for surface in [(320, 240), (400, 300)] {
             let unscaled = surface == (320, 240);
-            assert_eq!(allocations(format, imports(true), Road::Auto, (320, 240)), (0, 0), "{format:?} lent");
-            for road in [Road::Auto, Road::Blend] {
-                let (count, bytes) = allocations(format, imports(false), road, surface);
+            assert_eq!(
+                allocations(format, imports(true), Composition::Auto, (320, 240)),
+                (0, 0),
+                "{format:?} lent"
+            );
+            for composition in [Composition::Auto, Composition::Blend] {
+                let (count, bytes) = allocations(format, imports(false), composition, surface);
                 if unscaled {
-                    assert_eq!(count, 0, "{format:?} {road:?}")
+                    assert_eq!(count, 0, "{format:?} {composition:?}")
                 } else {
                     assert!(
                         count <= 50 * 2 * (400 + 300) && bytes < 50 * 65536,

@@ -1,11 +1,11 @@
 //! The picture goes through as it is: outside what was drawn not one byte differs, whatever the camera's format, on
-//! both roads to the monitor.
+//! both compositions on the monitor.
 
 use std::time::{Duration, Instant};
 
 use polyp_edge::capture::live::{BufferId, Lease};
 use polyp_edge::convert;
-use polyp_edge::display::kms::{Kms, ModeWish, Road, Wanted};
+use polyp_edge::display::kms::{Composition, Kms, ModeWish, Wanted};
 use polyp_edge::display::{Images, PICTURES, Scene, Shown, Sink};
 use polyp_edge::files::{Claim, OutputFolder};
 use polyp_edge::frame::{Colour, Matrix, PixelFormat, Range, View};
@@ -122,8 +122,8 @@ impl Rig {
             _ => Abilities { imports: false, ..Abilities::all() },
         };
         let gpu = FakeGpu::new(can, &[mode(surface.0 as u16, surface.1 as u16, 60, true)]);
-        let road = if way == Way::Blended { Road::Blend } else { Road::Auto };
-        let wanted = Wanted { road, enlarge, modes: vec![ModeWish::Preferred], ..Wanted::default() };
+        let composition = if way == Way::Blended { Composition::Blend } else { Composition::Auto };
+        let wanted = Wanted { composition, enlarge, modes: vec![ModeWish::Preferred], ..Wanted::default() };
         let kms = Kms::with(gpu.clone(), &wanted).unwrap();
         Rig { gpu, kms, layer: Layer::new(surface.0, surface.1) }
     }
@@ -243,7 +243,7 @@ fn a_scaled_picture_is_the_same_with_and_without_a_layer_outside_it() {
                 }
                 pictures.push(bare);
             }
-            assert_eq!(pictures[0], pictures[1], "both roads show the same");
+            assert_eq!(pictures[0], pictures[1], "both compositions show the same");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use polyp_edge::display::kms::facts::facts;
 use polyp_edge::display::kms::gpu::{Fourcc, Gpu};
-use polyp_edge::display::kms::{ModeWish, Road, Wanted};
+use polyp_edge::display::kms::{Composition, ModeWish, Wanted};
 use polyp_edge::display::{Scene, Shown, Sink};
 use polyp_edge::overlay::Layer;
 use testing::gpu::{Abilities, CONSOLE, FakeGpu, Flips};
@@ -32,25 +32,37 @@ fn pictures_reach_the_monitor_and_are_reported_once() {
 }
 
 #[test]
-fn roads_are_taken_as_the_hardware_can_and_the_profile_asks() {
-    let road = |can: Abilities, road: Road| {
-        let mut rig = Rig::with(can, &Wanted { road, ..Wanted::default() });
+fn compositions_are_chosen_as_the_hardware_can_and_the_profile_asks() {
+    let composition = |can: Abilities, composition: Composition| {
+        let mut rig = Rig::with(can, &Wanted { composition, ..Wanted::default() });
         rig.frames(3);
         (rig.gpu.plane_format(false), rig.gpu.plane_format(true))
     };
     let (direct, drawn) = (Some(Fourcc::YUYV), Some(Fourcc::XRGB8888));
     let over = Some(Fourcc::ARGB8888);
-    assert_eq!(road(Abilities::all(), Road::Auto), (direct, over));
-    assert_eq!(road(Abilities::all(), Road::Planes), (direct, over));
-    assert_eq!(road(Abilities::all(), Road::Blend), (drawn, None));
-    assert_eq!(road(Abilities { imports: false, ..Abilities::all() }, Road::Auto), (drawn, over));
-    assert_eq!(road(Abilities { video: vec![], ..Abilities::all() }, Road::Auto), (drawn, over));
+    assert_eq!(composition(Abilities::all(), Composition::Auto), (direct, over));
+    assert_eq!(composition(Abilities::all(), Composition::Planes), (direct, over));
+    assert_eq!(composition(Abilities::all(), Composition::Blend), (drawn, None));
+    assert_eq!(
+        composition(Abilities { imports: false, ..Abilities::all() }, Composition::Auto),
+        (drawn, over)
+    );
+    assert_eq!(
+        composition(Abilities { video: vec![], ..Abilities::all() }, Composition::Auto),
+        (drawn, over)
+    );
     // Whoever does not say how it reads Y′CbCr may read it wrongly.
-    assert_eq!(road(Abilities { colours: false, ..Abilities::all() }, Road::Auto), (drawn, over));
-    assert_eq!(road(Abilities::least(), Road::Auto), (drawn, None));
-    assert_eq!(road(Abilities::least(), Road::Planes), (drawn, None));
+    assert_eq!(
+        composition(Abilities { colours: false, ..Abilities::all() }, Composition::Auto),
+        (drawn, over)
+    );
+    assert_eq!(composition(Abilities::least(), Composition::Auto), (drawn, None));
+    assert_eq!(composition(Abilities::least(), Composition::Planes), (drawn, None));
     // A plane under the video is no overlay.
-    assert_eq!(road(Abilities { overlay_depth: Some(0), ..Abilities::all() }, Road::Auto), (drawn, None));
+    assert_eq!(
+        composition(Abilities { overlay_depth: Some(0), ..Abilities::all() }, Composition::Auto),
+        (drawn, None)
+    );
 }
 
 #[test]
@@ -228,7 +240,8 @@ fn a_road_that_fails_on_the_way_is_left_for_the_other() {
     assert_eq!(rig.gpu.counts().removed_while_shown, 0);
 
     // The other way about.
-    let mut rig = Rig::with(Abilities::all(), &Wanted { road: Road::Blend, ..Wanted::default() });
+    let mut rig =
+        Rig::with(Abilities::all(), &Wanted { composition: Composition::Blend, ..Wanted::default() });
     rig.frames(3);
     rig.gpu.fail("commit", 0, libc::EINVAL, 1);
     assert_eq!(rig.frame().unwrap().0, Shown::Skipped);

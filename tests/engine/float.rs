@@ -19,7 +19,7 @@ fn the_shipped_model_agrees_with_tracts_float_ops() {
     // Each quantised node may round its own way where float sums are not exact, and resizing rounds down in int8.
     assert!(report["mean_steps"].as_f64().unwrap() < 2.0, "{json}");
     assert!(report["same_side"].as_f64().unwrap() > 0.99, "{json}");
-    assert!(report["same"].as_f64().unwrap() < 1.0, "both roads are the same one: {json}");
+    assert!(report["same"].as_f64().unwrap() < 1.0, "both ways are the same one: {json}");
 }
 
 #[test]

@@ -90,10 +90,6 @@ impl Source for Folder {
     fn name(&self) -> &OsStr {
         &self.name
     }
-
-    fn remaining(&self) -> Option<u64> {
-        Some(self.images.len().saturating_sub(self.next) as u64)
-    }
 }
 
 /// Reads one PNG or JPEG file into `frame`. Errors name the file: exit 65 if damaged, 74 if unreadable.

@@ -85,10 +85,6 @@ impl Source for Synthetic {
         &self.name
     }
 
-    fn remaining(&self) -> Option<u64> {
-        self.limit.map(|limit| limit.saturating_sub(self.next))
-    }
-
     fn truth(&self) -> Option<&Mask> {
         Some(&self.truth)
     }

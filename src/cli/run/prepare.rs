@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::board::{self, Board, DisplayKind, ModeWish, Profile, Road};
+use crate::board::{self, Board, DisplayKind, Profile};
 use crate::bundle::{Bundle, manifest};
 use crate::capture::{self, v4l2};
 use crate::display::{Images, Null, PICTURES, Sink, Written, Y4m, kms};
@@ -244,12 +244,8 @@ pub(super) fn monitor(profile: &Profile) -> Result<kms::Wanted> {
     Ok(kms::Wanted {
         card: display.card.clone(),
         connector: display.connector.clone(),
-        modes: wishes.into_iter().map(mode).collect(),
-        road: match display.road {
-            Road::Auto => kms::Road::Auto,
-            Road::Planes => kms::Road::Planes,
-            Road::Blend => kms::Road::Blend,
-        },
+        modes: wishes,
+        composition: display.composition,
         enlarge: display.enlarge,
     })
 }
@@ -270,12 +266,4 @@ pub(super) fn sink(profile: &Profile, output: Option<OutputFolder>) -> Result<Bo
         }
         DisplayKind::Null => Box::new(Null),
     })
-}
-
-fn mode(wish: ModeWish) -> kms::ModeWish {
-    match wish {
-        ModeWish::Camera => kms::ModeWish::Camera,
-        ModeWish::Preferred => kms::ModeWish::Preferred,
-        ModeWish::Size { width, height, refresh_hz } => kms::ModeWish::Exact { width, height, refresh_hz },
-    }
 }

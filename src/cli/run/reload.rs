@@ -196,7 +196,7 @@ fn another_sink(
             mine.card == theirs.card
                 && mine.connector == theirs.connector
                 && mine.modes == theirs.modes
-                && mine.road == theirs.road
+                && mine.composition == theirs.composition
                 && mine.enlarge == theirs.enlarge
         }
         _ => false,

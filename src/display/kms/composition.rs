@@ -1,11 +1,14 @@
 //! Where the layer is put over the video.
 
-/// By what the layer lies over the video.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Road {
+/// How the layer comes to lie over the video.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Composition {
     /// Planes, if the hardware can.
     #[default]
     Auto,
+    /// On a plane of its own.
     Planes,
+    /// Drawn into the video's picture.
     Blend,
 }

@@ -11,7 +11,7 @@
 //! | `surface` | a mode with its buffers: scenes drawn, committed, flipped |
 //! | `sink` | scenes in, flips out |
 //!
-//! Two roads lead to the monitor. *Planes*: the video on the primary plane, if possible straight from the camera's
+//! Two ways lead to the monitor. *Planes*: the video on the primary plane, if possible straight from the camera's
 //! memory, and the layer on a plane above it. *Blend*: the layer blended into the video in cached memory. Which one is
 //! possible, the driver says before anything is shown; the picture's bytes are the same unless hardware scales or
 //! converts it.
@@ -41,7 +41,7 @@ use anyhow::Result;
 
 pub use card::Card;
 pub use choose::ModeWish;
-pub use composition::Road;
+pub use composition::Composition;
 pub use facts::{CardFacts, Holder, cards, holders};
 
 use self::choose::is_lit;
@@ -68,7 +68,7 @@ pub struct Wanted {
     pub connector: Option<String>,
     /// Best first; then what the monitor prefers.
     pub modes: Vec<ModeWish>,
-    pub road: Road,
+    pub composition: Composition,
     /// A picture smaller than the mode fills it.
     pub enlarge: bool,
 }
@@ -326,7 +326,7 @@ impl<G: Gpu> Kms<G> {
         if self.surface.as_ref().is_some_and(|surface| surface.mode == mode) {
             return Ok(true);
         }
-        match Surface::new(&mut self.gpu, &monitor.outlet, mode, self.wanted.road) {
+        match Surface::new(&mut self.gpu, &monitor.outlet, mode, self.wanted.composition) {
             Ok(surface) => {
                 self.is_announced = false;
                 if let Some(old) = self.surface.replace(surface) {

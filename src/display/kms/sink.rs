@@ -80,8 +80,8 @@ impl<G: Gpu> Sink for Kms<G> {
             let socket = self.wanted.connector.as_deref().unwrap_or("any connector");
             return format!("{socket} on {card}: no monitor");
         };
-        let road = self.surface.as_ref().map_or("not lit yet", Surface::road);
-        format!("{} on {card}: {mode}, {road}", monitor.connector.name)
+        let composed = self.surface.as_ref().map_or("not lit yet", Surface::composed);
+        format!("{} on {card}: {mode}, {composed}", monitor.connector.name)
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::buffers::{Buffers, Imports, Pool, recipe};
-use super::composition::Road;
+use super::composition::Composition;
 use super::content::{Content, Primary};
 use super::draw::Brush;
 use super::gpu::{Commit, Failure, Flip, Fourcc, Framebuffer, Gpu, Mode};
@@ -52,7 +52,7 @@ pub struct Surface<M> {
     request: Request,
     /// The mode is set.
     is_lit: bool,
-    /// The other road has been taken already.
+    /// The other composition has been tried already.
     has_fallen: bool,
     has_flipped: bool,
     /// Capture time and flip time.
@@ -62,12 +62,12 @@ pub struct Surface<M> {
 }
 
 impl<M> Surface<M> {
-    /// Makes buffers and asks the driver whether the mode and the road are possible. An error leaves nothing behind.
+    /// Makes buffers and asks the driver whether the mode and the composition are possible. An error leaves nothing behind.
     pub fn new<G: Gpu<Memory = M>>(
         gpu: &mut G,
         outlet: &Outlet,
         mode: Mode,
-        road: Road,
+        composition: Composition,
     ) -> io::Result<Surface<M>>
     where
         M: super::gpu::Memory,
@@ -97,13 +97,13 @@ impl<M> Surface<M> {
             done: Vec::with_capacity(MOST_FLIPS),
             late: 0,
         };
-        if road != Road::Blend && outlet.overlay.is_some() {
+        if composition != Composition::Blend && outlet.overlay.is_some() {
             match surface.open_planes(gpu, outlet) {
                 Ok(()) => return Ok(surface),
                 Err(error) => log::info!("no plane for the overlay: {error}"),
             }
         }
-        if road == Road::Planes {
+        if composition == Composition::Planes {
             log::warn!("the overlay has no plane of its own: it is blended");
         }
         match surface.test(gpu, outlet, &Content { primary: Primary::Drawn(0), layer: None }, true) {
@@ -133,7 +133,7 @@ impl<M> Surface<M> {
     }
 
     /// Words for the log.
-    pub fn road(&self) -> &'static str {
+    pub fn composed(&self) -> &'static str {
         match (self.has_planes, self.direct) {
             (true, Some(_)) => "video straight from the camera's memory, overlay on a plane of its own",
             (true, None) => "overlay on a plane of its own",
@@ -237,14 +237,14 @@ impl<M> Surface<M> {
                 Ok(Shown::Skipped)
             }
             Err(error) if !self.has_fallen && self.fall(gpu, outlet) => {
-                log::warn!("the display refuses a picture: {error}; {} from here on", self.road());
+                log::warn!("the display refuses a picture: {error}; {} from here on", self.composed());
                 Ok(Shown::Skipped)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Takes the other road, if there is one.
+    /// Changes to the other composition, if there is one.
     fn fall<G: Gpu<Memory = M>>(&mut self, gpu: &mut G, outlet: &Outlet) -> bool
     where
         M: super::gpu::Memory,

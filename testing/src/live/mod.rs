@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use polyp_edge::display::kms::Road;
+use polyp_edge::display::kms::Composition;
 use polyp_edge::latency::{Histogram, Stage};
 use polyp_edge::pipeline::{self, Feed, Outcome, Settings};
 use polyp_edge::segment::{Network, Segmenter};
@@ -40,11 +40,11 @@ pub struct Run {
 /// Runs the pipeline for a while.
 pub fn run<S: Network + Send + 'static>(
     buffers: Vec<Arc<Lent>>,
-    road: Road,
+    composition: Composition,
     settings: Settings,
     load: impl Fn() -> Result<Segmenter<S>> + Send + Sync + 'static,
 ) -> Result<Run> {
-    let monitor = Monitor::new(road)?;
+    let monitor = Monitor::new(composition)?;
     let settings = Settings { most_time: Some(Duration::from_secs_f64(seconds())), ..settings };
     let feed = Feed::Live(Box::new(Looped::new(buffers)));
     let begun = Instant::now();

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use polyp_edge::display::kms::{Kms, ModeWish, Road, Wanted};
+use polyp_edge::display::kms::{Composition, Kms, ModeWish, Wanted};
 use polyp_edge::display::{Scene, Shown, Sink};
 use polyp_edge::geometry::Placement;
 
@@ -28,11 +28,11 @@ struct State {
 }
 
 impl State {
-    fn new(road: Road) -> Result<State> {
+    fn new(composition: Composition) -> Result<State> {
         let modes = [mode(WIDTH as u16, HEIGHT as u16, RATE_HZ as u32, true)];
         // Without import: the case in which the CPU has all the work.
         let gpu = FakeGpu::new(Abilities { imports: false, ..Abilities::all() }, &modes);
-        let wanted = Wanted { modes: vec![ModeWish::Camera], road, ..Wanted::default() };
+        let wanted = Wanted { modes: vec![ModeWish::Camera], composition, ..Wanted::default() };
         let kms = Kms::with(gpu.clone(), &wanted)?;
         let start = Instant::now();
         Ok(State {
@@ -80,8 +80,8 @@ impl Sink for Monitor {
 }
 
 impl Monitor {
-    pub fn new(road: Road) -> Result<Monitor> {
-        Ok(Monitor(Arc::new(Mutex::new(State::new(road)?))))
+    pub fn new(composition: Composition) -> Result<Monitor> {
+        Ok(Monitor(Arc::new(Mutex::new(State::new(composition)?))))
     }
 
     /// What the thread that shows has taken.
