@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use testing::cart::Workplace;
 use testing::cart::noise::Noise;
+use testing::cart::{Workplace, process};
 use testing::folder::files;
 
 use crate::PROGRAM;
@@ -61,8 +61,9 @@ fn ended_by(child: &mut Child, asked: Signal) -> Option<Signal> {
         let took = begun.elapsed();
         let noise = noise.of_program(begun, Instant::now());
         if took > Duration::from_secs(1) + noise {
+            let doings = process::doings(child.id());
             child.kill().unwrap();
-            panic!("it still runs {took:?} after the signal; noise {noise:.1?}");
+            panic!("it still runs {took:?} after the signal; noise {noise:.1?}; its threads: {doings}");
         }
         std::thread::sleep(Duration::from_millis(2));
     }

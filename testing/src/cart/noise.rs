@@ -3,7 +3,8 @@
 //! Two things are measured while a test runs. One thread on each core sleeps for 5 ms again and again and notes by how
 //! much it overslept: a core that the host of a virtual machine took away is seen here. And the kernel counts how long the
 //! program's threads could have run but had no core: those that carry the picture for the time between pictures, all of
-//! them for starts and ends, in which one waits for another.
+//! them for starts and ends, in which one waits for another. For those a third thing counts: for how long a thread was seen
+//! waiting in the kernel, uninterruptibly, as for a disk: no signal can end a process then.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +32,7 @@ struct Measured {
 #[derive(Clone, Copy, Default)]
 struct Waited {
     carriers: Duration,
+    /// Of all threads, for a core or uninterruptibly in the kernel.
     all: Duration,
 }
 
@@ -63,8 +65,11 @@ impl Noise {
         thread::spawn(move || {
             hurry();
             let (mut known, mut total) = (BTreeMap::new(), Waited::default());
+            let mut looked = Instant::now();
             while !over.load(Ordering::Relaxed) {
+                let mut uninterruptible = false;
                 for thread in process::threads(process) {
+                    uninterruptible |= process::is_uninterruptible(process, thread.id);
                     let Some(waited) = process::waited_for_core(process, thread.id) else { continue };
                     let before = known.insert(thread.id, waited).unwrap_or_default();
                     let more = waited.saturating_sub(before);
@@ -73,7 +78,12 @@ impl Noise {
                         total.carriers += more;
                     }
                 }
-                lock(&measured).waited.push((Instant::now(), total));
+                let now = Instant::now();
+                if uninterruptible {
+                    total.all += now - looked;
+                }
+                looked = now;
+                lock(&measured).waited.push((now, total));
                 thread::sleep(NAP);
             }
         });

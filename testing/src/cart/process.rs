@@ -44,6 +44,37 @@ pub fn waited_for_core(process: u32, thread: u32) -> Option<Duration> {
     text.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
 }
 
+/// Whether a thread waits in the kernel where not even SIGKILL reaches it, as for a disk.
+pub fn is_uninterruptible(process: u32, thread: u32) -> bool {
+    state(process, thread).is_some_and(|state| state == "D")
+}
+
+fn state(process: u32, thread: u32) -> Option<String> {
+    let stat = fs::read_to_string(folder(process).join(format!("task/{thread}/stat"))).ok()?;
+    Some(stat.rsplit_once(')')?.1.split_whitespace().next()?.to_owned())
+}
+
+/// What each of a process's threads does now: its state, where in the kernel it waits, the signals that it has not taken.
+/// For messages; what may not be read is left out.
+pub fn doings(process: u32) -> String {
+    let mut text = String::new();
+    for thread in threads(process) {
+        let read = |name: &str| {
+            fs::read_to_string(folder(process).join(format!("task/{}/{name}", thread.id))).unwrap_or_default()
+        };
+        let status = read("status");
+        let signals: Vec<&str> = status
+            .lines()
+            .filter(|line| ["SigPnd", "ShdPnd", "SigBlk"].contains(&&line[..6.min(line.len())]))
+            .collect();
+        let state = state(process, thread.id).unwrap_or_default();
+        let (name, waits, call) = (&thread.name, read("wchan"), read("syscall"));
+        text.push_str(&format!("\n{name}: {state} in {waits} ({}) {signals:?}", call.trim()));
+        text.push_str(&read("stack").lines().map(|line| format!("\n    {line}")).collect::<String>());
+    }
+    text
+}
+
 /// What a process holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Holdings {
