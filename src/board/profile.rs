@@ -217,6 +217,7 @@ impl Profile {
     }
 
     /// What only live video needs.
+    #[expect(clippy::too_many_lines, reason = "one rule after another, in the order of the keys")]
     fn check_live(&self) -> Result<(), Wrong> {
         let camera = &self.camera;
         within("camera.buffers", camera.buffers, 4..=32)?;

@@ -70,6 +70,7 @@ fn a_leaf_says_only_what_differs() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case after another")]
 fn what_is_unknown_missing_or_out_of_range_is_refused() {
     let leaf = |rest: &str| format!("name = \"leaf\"\ninherits = \"base\"\n{rest}");
     refused(&leaf("[camera]\nzoom = 2"), "leaf.toml:4: there is no key `zoom`; known are source, rate_hz");

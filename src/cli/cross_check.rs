@@ -67,6 +67,7 @@ impl Arguments {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a verb from its arguments to its report")]
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (bundle, source) = arguments.bundle_and_source()?;
     let bundle = Bundle::open(&bundle)?;

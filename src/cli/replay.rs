@@ -113,6 +113,7 @@ impl Damaged {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a verb from its arguments to its report")]
 pub fn run(arguments: &Arguments) -> Result<()> {
     signals::end_cleanly()?;
     let bundle = Bundle::open(&arguments.model)?;

@@ -224,6 +224,7 @@ fn load(path: &Path) -> Frame {
 
 /// Real pictures: masks lie inside the box, black borders outside it. `POLYP_FOV_LIST=FILE` writes every box found.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case after another")]
 fn real_pictures_keep_their_polyps_and_lose_their_borders() {
     let Some(folder) = data() else { return };
     let (mut labelled, mut kept, mut bordered, mut freed) = (0, 0, 0, 0);

@@ -196,6 +196,7 @@ impl<'a> Display<'a> {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "the way of one frame to the monitor, step by step")]
     fn frame(&mut self, captured: Captured) {
         self.last_frame = Instant::now();
         (self.absence, self.absent_since, self.screen_drawn) = (None, None, None);

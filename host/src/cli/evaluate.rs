@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use polyp_edge::bundle::Bundle;
+use polyp_edge::bundle::manifest::Decision;
 use polyp_edge::engine::Engine;
 use polyp_edge::fault::Fault;
+use polyp_edge::field_of_view::Rule;
 use serde::Serialize;
 
 use crate::cli::measure;
 use crate::data::lists::{Sample, data_folder, list_name, read_list};
-use crate::measures::overlap::Summary;
+use crate::measures::overlap::{FrameScore, Summary};
 use crate::model::cart::{Float, cart_engine};
 use crate::parallel::{default_threads, in_parallel};
 use crate::score::failures;
@@ -117,14 +119,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         return Err(Fault::usage("name a bundle with --model or a run with --run"));
     };
     let bundle = Bundle::open(model)?;
-    let onnx = bundle.read(&bundle.manifest.model)?;
-    let float = arguments.float.as_deref().map(files::read).transpose()?;
-    if let Some(float) = &float {
-        Float::new(float)?;
-    }
-    let (decision, rule) = (&bundle.manifest.decision, bundle.manifest.field_of_view);
-    let threads = arguments.threads.unwrap_or_else(default_threads).max(1);
-    let data = data_folder()?;
+    let evaluation = Evaluation::new(&arguments, &bundle)?;
     let mut csv = csv::Writer::from_writer(Vec::new());
     let mut report = Report {
         schema: 1,
@@ -132,54 +127,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         model_version: bundle.manifest.model_version.clone(),
         lists: BTreeMap::new(),
     };
+    let data = data_folder()?;
     for list in &arguments.lists {
-        let samples = read_list(list, &data)?;
-        let name = list_name(list);
-        let mut summarise =
-            |arithmetic: &str, scores: &[crate::measures::overlap::FrameScore]| -> anyhow::Result<Scores> {
-                for (sample, score) in samples.iter().zip(scores) {
-                    csv.serialize(ImageRow {
-                        list: &name,
-                        name: &sample.name,
-                        arithmetic,
-                        dice: score.overlap.dice(),
-                        iou: score.overlap.iou(),
-                        dice_at_half: score.at_half.dice(),
-                        truth_px: score.overlap.truth_px,
-                        predicted_px: score.overlap.predicted_px,
-                        regions: score.regions,
-                    })?;
-                }
-                let summary = Summary::of(scores);
-                Ok(Scores { summary, false_alarm_share: summary.false_alarm_share() })
-            };
-        let scores = score_list(&name, &samples, threads, || cart_engine(&onnx), decision, rule)?;
-        let int8 = summarise("int8", &scores)?;
-        if let Some(folder) = &arguments.maps {
-            measure_list(&name, &samples, threads, || cart_engine(&onnx), rule, Some(folder))?;
-        }
-        if let Some(folder) = &arguments.masks {
-            write_masks(folder, &samples, threads, || Scorer::new(cart_engine(&onnx)?, decision, rule))?;
-        }
-        if let Some(folder) = &arguments.failures {
-            let mut scorer = Scorer::new(cart_engine(&onnx)?, decision, rule)?;
-            for (rank, index) in failures::worst(&scores, arguments.worst).into_iter().enumerate() {
-                let frame = samples[index].read_image()?;
-                let truth = samples[index].read_mask(frame.width_px(), frame.height_px())?;
-                let path = folder.join(format!("{name}-{:02}.png", rank + 1));
-                failures::write(&path, &frame, &truth, scorer.mask(&frame)?.0)?;
-            }
-        }
-        let f32 = match &float {
-            Some(float) => {
-                let label = format!("{name} f32");
-                let scores = score_list(&label, &samples, threads, || Float::new(float), decision, rule)?;
-                Some(summarise("f32", &scores)?)
-            }
-            None => None,
-        };
-        let dice_difference = f32.map(|f32| int8.summary.dice - f32.summary.dice);
-        if report.lists.insert(name.clone(), ListReport { int8, f32, dice_difference }).is_some() {
+        let (name, samples) = (list_name(list), read_list(list, &data)?);
+        let of_list = evaluation.list(&name, &samples, &mut csv)?;
+        if report.lists.insert(name.clone(), of_list).is_some() {
             return Err(Fault::usage(format!("two lists are named {name}; rename one")));
         }
     }
@@ -192,6 +144,96 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         print_table(&report)
     }
     Ok(())
+}
+
+type Csv = csv::Writer<Vec<u8>>;
+
+/// A bundle, what it is compared with, and what is to be written of each list.
+struct Evaluation<'a> {
+    arguments: &'a Arguments,
+    onnx: Vec<u8>,
+    float: Option<Vec<u8>>,
+    decision: &'a Decision,
+    rule: Rule,
+    threads: usize,
+}
+
+impl<'a> Evaluation<'a> {
+    fn new(arguments: &'a Arguments, bundle: &'a Bundle) -> anyhow::Result<Self> {
+        let float = arguments.float.as_deref().map(files::read).transpose()?;
+        if let Some(float) = &float {
+            // Said now, not after minutes of scoring.
+            Float::new(float)?;
+        }
+        Ok(Evaluation {
+            arguments,
+            onnx: bundle.read(&bundle.manifest.model)?,
+            float,
+            decision: &bundle.manifest.decision,
+            rule: bundle.manifest.field_of_view,
+            threads: arguments.threads.unwrap_or_else(default_threads).max(1),
+        })
+    }
+
+    fn scorer(&self) -> anyhow::Result<Scorer<Engine>> {
+        Scorer::new(cart_engine(&self.onnx)?, self.decision, self.rule)
+    }
+
+    /// Scores a list, and writes what was asked for of it.
+    fn list(&self, name: &str, samples: &[Sample], csv: &mut Csv) -> anyhow::Result<ListReport> {
+        let Evaluation { arguments, decision, rule, threads, .. } = *self;
+        let engine = || cart_engine(&self.onnx);
+        let scores = score_list(name, samples, threads, engine, decision, rule)?;
+        let int8 = summarise(name, "int8", samples, &scores, csv)?;
+        if let Some(folder) = &arguments.maps {
+            measure_list(name, samples, threads, engine, rule, Some(folder))?;
+        }
+        if let Some(folder) = &arguments.masks {
+            write_masks(folder, samples, threads, || self.scorer())?;
+        }
+        if let Some(folder) = &arguments.failures {
+            let mut scorer = self.scorer()?;
+            for (rank, index) in failures::worst(&scores, arguments.worst).into_iter().enumerate() {
+                let frame = samples[index].read_image()?;
+                let truth = samples[index].read_mask(frame.width_px(), frame.height_px())?;
+                let path = folder.join(format!("{name}-{:02}.png", rank + 1));
+                failures::write(&path, &frame, &truth, scorer.mask(&frame)?.0)?;
+            }
+        }
+        let mut f32 = None;
+        if let Some(float) = &self.float {
+            let label = format!("{name} f32");
+            let scores = score_list(&label, samples, threads, || Float::new(float), decision, rule)?;
+            f32 = Some(summarise(name, "f32", samples, &scores, csv)?);
+        }
+        let dice_difference = f32.map(|f32: Scores| int8.summary.dice - f32.summary.dice);
+        Ok(ListReport { int8, f32, dice_difference })
+    }
+}
+
+/// Sums a list's scores up, and adds a row to the table for each image.
+fn summarise(
+    list: &str,
+    arithmetic: &str,
+    samples: &[Sample],
+    scores: &[FrameScore],
+    csv: &mut Csv,
+) -> anyhow::Result<Scores> {
+    for (sample, score) in samples.iter().zip(scores) {
+        csv.serialize(ImageRow {
+            list,
+            name: &sample.name,
+            arithmetic,
+            dice: score.overlap.dice(),
+            iou: score.overlap.iou(),
+            dice_at_half: score.at_half.dice(),
+            truth_px: score.overlap.truth_px,
+            predicted_px: score.overlap.predicted_px,
+            regions: score.regions,
+        })?;
+    }
+    let summary = Summary::of(scores);
+    Ok(Scores { summary, false_alarm_share: summary.false_alarm_share() })
 }
 
 /// Writes what the cart would show of each sample as `folder/dataset/stem.png`: 0 and 255, at the picture's size.

@@ -17,6 +17,7 @@ const DATA_SETS: [(&str, &str); 5] = [
 ];
 
 /// Markdown. `remarks` are paragraphs of their own; `failures` is a picture in the bundle.
+#[expect(clippy::too_many_lines, reason = "the text of the card, from top to bottom")]
 pub fn render(manifest: &Manifest, remarks: &[String], failures: Option<&str>) -> String {
     let mut card = format!(
         "# {} {}\n\n**Not a medical device.** For research and development. It must not be used to diagnose, to decide \

@@ -17,7 +17,7 @@ use crate::graph::Graph;
 use crate::measures::overlap::{FrameScore, Size, Summary, dice_of};
 use crate::model::cart::{Float, cart_engine};
 use crate::onnx::qdq::Form;
-use crate::quantise::recipe::{Calibration, TRAINED};
+use crate::quantise::recipe::{Calibration, Recipe, TRAINED};
 use crate::quantise::{QuantisedGraph, equalise};
 use crate::run::config::TrainConfig;
 use crate::score::lists::{measure_list, score_list};
@@ -98,44 +98,11 @@ pub fn export(request: &Request) -> anyhow::Result<Description> {
         scores: scores(request, &quantised, &float, &calibration)?,
     };
     let recipe = &calibration.recipe;
-    let how = match recipe.observer.as_str() {
-        TRAINED => "Trained for int8, its ranges with it".to_owned(),
-        observer => format!(
-            "Quantised after training on {} held-back frames of the training lists ({observer}{}{})",
-            recipe.calibration_frames,
-            if recipe.equalised { ", channels equalised" } else { "" },
-            if recipe.bias_correction { ", bias correction" } else { "" },
-        ),
-    };
-    let quantisation = format!(
-        "{how}; decision rules chosen on {} held-back frames with polyps, a disturbed copy of each, and {} without: Dice {:.3}, \
-         nothing found on {:.1} % of the former, regions on {:.1} % of the latter and on {:.1} % of {} polyp-free parts of frames \
-         with polyps.",
-        recipe.held_back_polyp_frames,
-        recipe.held_back_negative_frames,
-        recipe.held_back_dice,
-        100.0 * recipe.held_back_missed_share,
-        100.0 * recipe.held_back_negative_share,
-        100.0 * recipe.held_back_cut_out_share,
-        recipe.held_back_cut_outs
-    );
     let chosen = recipe.gate.map_or(UNTRIED_GATE, |trial| trial.gate());
     let gate = Gate {
         appear: request.appear.unwrap_or(chosen.appear),
         window: request.window.unwrap_or(chosen.window),
     };
-    // What is not the gate that was tried has nothing to be said of it.
-    let tried = recipe.gate.filter(|trial| trial.gate() == gate).map(|trial| {
-        format!(
-            "The gate was chosen on seconds of video made of held-back frames, by a camera that drifts, and light and sharpness that \
-             change: anything shown in {:.1} % of polyp-free frames' seconds and in {:.1} % of polyp-free parts'; {:.1} % of the polyps \
-             found were never shown, the others {:.1} frames after they were found.",
-            100.0 * trial.negative_share,
-            100.0 * trial.cut_out_share,
-            100.0 * trial.withheld_share,
-            trial.delay_frames
-        )
-    });
     let description = Description {
         name: request.name.clone(),
         model_version: request.model_version.clone(),
@@ -148,8 +115,8 @@ pub fn export(request: &Request) -> anyhow::Result<Description> {
             .iter()
             .cloned()
             .chain(runs.remark)
-            .chain([quantisation])
-            .chain(tried)
+            .chain([how_quantised(recipe)])
+            .chain(how_gated(recipe, gate))
             .collect(),
         failures: request.failures,
     };
@@ -164,6 +131,46 @@ pub fn export(request: &Request) -> anyhow::Result<Description> {
         }
     }
     Ok(description)
+}
+
+/// For the card: where the scales come from, and what the decision rules came to on held-back frames.
+fn how_quantised(recipe: &Recipe) -> String {
+    let how = match recipe.observer.as_str() {
+        TRAINED => "Trained for int8, its ranges with it".to_owned(),
+        observer => format!(
+            "Quantised after training on {} held-back frames of the training lists ({observer}{}{})",
+            recipe.calibration_frames,
+            if recipe.equalised { ", channels equalised" } else { "" },
+            if recipe.bias_correction { ", bias correction" } else { "" },
+        ),
+    };
+    format!(
+        "{how}; decision rules chosen on {} held-back frames with polyps, a disturbed copy of each, and {} without: Dice {:.3}, \
+         nothing found on {:.1} % of the former, regions on {:.1} % of the latter and on {:.1} % of {} polyp-free parts of frames \
+         with polyps.",
+        recipe.held_back_polyp_frames,
+        recipe.held_back_negative_frames,
+        recipe.held_back_dice,
+        100.0 * recipe.held_back_missed_share,
+        100.0 * recipe.held_back_negative_share,
+        100.0 * recipe.held_back_cut_out_share,
+        recipe.held_back_cut_outs
+    )
+}
+
+/// For the card: what the gate came to on held-back frames. Of a gate that was not tried there is nothing to be said.
+fn how_gated(recipe: &Recipe, gate: Gate) -> Option<String> {
+    recipe.gate.filter(|trial| trial.gate() == gate).map(|trial| {
+        format!(
+            "The gate was chosen on seconds of video made of held-back frames, by a camera that drifts, and light and sharpness that \
+             change: anything shown in {:.1} % of polyp-free frames' seconds and in {:.1} % of polyp-free parts'; {:.1} % of the polyps \
+             found were never shown, the others {:.1} frames after they were found.",
+            100.0 * trial.negative_share,
+            100.0 * trial.cut_out_share,
+            100.0 * trial.withheld_share,
+            trial.delay_frames
+        )
+    })
 }
 
 /// `data set: N frames` for each data set of the lists.

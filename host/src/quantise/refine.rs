@@ -41,6 +41,7 @@ struct Pair {
 
 /// Walks through a graph with these scales. With `correct`, each convolution's bias is corrected before the next node
 /// is looked at.
+#[expect(clippy::too_many_lines, reason = "one walk through the graph, both networks side by side")]
 pub fn refine(
     graph: &Graph,
     tensors: &BTreeMap<String, Quantisation>,

@@ -53,6 +53,7 @@ pub struct Run {
 }
 
 /// Trains until the configured epochs are done or nothing gets better. Gives every finished epoch.
+#[expect(clippy::too_many_lines, reason = "the training loop and what it needs, in order")]
 pub fn train(run: &Run) -> Result<Vec<Point>> {
     let (folder, device) = (&run.folder, &run.device);
     let mut config = run.config.clone();
@@ -61,15 +62,7 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
     }
     let config = &config;
     let segmenter = config.segmenter().map_err(Fault::configuration)?;
-    let checkpoint = folder.join(CHECKPOINT);
-    if checkpoint.exists() && !run.resume {
-        let why = format!("{} holds a run; go on with --resume or name another folder", folder.display());
-        return Err(Fault::usage(why));
-    }
-    if !checkpoint.exists() {
-        let names = ["config.toml", "curve.csv", "curve.png", "examples.png", BEST];
-        names.iter().try_for_each(|name| files::check_writable(&folder.join(name)))?;
-    }
+    let checkpoint = examine_folder(run)?;
     let teachers =
         config.distillation.as_ref().map(|own| Teachers::open(own, &run.data, device)).transpose()?;
     let resident;
@@ -98,15 +91,7 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
     }
     files::write_whole(&folder.join("config.toml"), toml::to_string(config)?.as_bytes())?;
     let mut samples = Samples::load(config, folder, &run.data)?;
-    let looks_once = config.distillation.as_ref().is_some_and(|own| own.cached);
-    let speaks = config.distillation.as_ref().is_some_and(|own| own.soft + own.logits > 0.0);
-    let watching = match teachers.as_ref().filter(|_| speaks) {
-        Some(teachers) if looks_once => {
-            teachers.look_at_all(&mut samples.train, folder)?;
-            None
-        }
-        teachers => teachers,
-    };
+    let watching = watching(config, teachers.as_ref(), &mut samples.train, folder)?;
     let plan = Arc::new(Plan::new(config, Arc::new(samples.train)));
     let accumulate = config.accumulate as u64;
     preview::write(&folder.join("examples.png"), &plan.batch(state.step * accumulate))?;
@@ -119,11 +104,7 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
         return Ok(points);
     }
 
-    let bar = ProgressBar::new(total).with_position(state.step);
-    bar.set_style(ProgressStyle::with_template(
-        "{bar:30} step {pos}/{len} · {elapsed} gone, {eta} left · {msg}",
-    )?);
-    bar.reset_eta();
+    let bar = progress(total, state.step)?;
     let batches = plan.clone().stream(state.step * accumulate, end * accumulate);
     let (mut losses, mut started) = (Vec::new(), Instant::now());
     while state.step < end {
@@ -144,14 +125,7 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
                 rate: (config.optimizer.rate * config.optimizer.schedule(progress)) as f64,
                 seconds: started.elapsed().as_secs_f64(),
             };
-            bar.suspend(|| {
-                log::info!(
-                    "epoch {}: loss {:.4}, held-back Dice {dice:.4}, polyp-free frames lit {lit:.3}, {:.0} s",
-                    point.epoch + 1,
-                    point.loss,
-                    point.seconds
-                )
-            });
+            bar.suspend(|| tell(&point));
             let is_best = points.iter().all(|earlier| earlier.held_back_dice < dice);
             points.push(point);
             (losses, started) = (Vec::new(), Instant::now());
@@ -173,6 +147,62 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
     }
     bar.finish();
     Ok(points)
+}
+
+/// The checkpoint's path.
+///
+/// # Errors
+/// Exit 2 if the folder holds a run that is not to be gone on with, or files that this program did not write.
+fn examine_folder(run: &Run) -> Result<PathBuf> {
+    let folder = &run.folder;
+    let checkpoint = folder.join(CHECKPOINT);
+    if checkpoint.exists() && !run.resume {
+        let why = format!("{} holds a run; go on with --resume or name another folder", folder.display());
+        return Err(Fault::usage(why));
+    }
+    if !checkpoint.exists() {
+        let names = ["config.toml", "curve.csv", "curve.png", "examples.png", BEST];
+        names.iter().try_for_each(|name| files::check_writable(&folder.join(name)))?;
+    }
+    Ok(checkpoint)
+}
+
+/// The teachers that look at each batch; those that look once do so now.
+fn watching<'a>(
+    config: &TrainConfig,
+    teachers: Option<&'a Teachers>,
+    train: &mut [Cached],
+    folder: &Path,
+) -> Result<Option<&'a Teachers>> {
+    let looks_once = config.distillation.as_ref().is_some_and(|own| own.cached);
+    let speaks = config.distillation.as_ref().is_some_and(|own| own.soft + own.logits > 0.0);
+    Ok(match teachers.filter(|_| speaks) {
+        Some(teachers) if looks_once => {
+            teachers.look_at_all(train, folder)?;
+            None
+        }
+        teachers => teachers,
+    })
+}
+
+fn progress(total: u64, done: u64) -> Result<ProgressBar> {
+    let bar = ProgressBar::new(total).with_position(done);
+    bar.set_style(ProgressStyle::with_template(
+        "{bar:30} step {pos}/{len} · {elapsed} gone, {eta} left · {msg}",
+    )?);
+    bar.reset_eta();
+    Ok(bar)
+}
+
+fn tell(point: &Point) {
+    log::info!(
+        "epoch {}: loss {:.4}, held-back Dice {:.4}, polyp-free frames lit {:.3}, {:.0} s",
+        point.epoch + 1,
+        point.loss,
+        point.held_back_dice,
+        point.held_back_false,
+        point.seconds
+    );
 }
 
 /// Whether the last `patience` epochs brought nothing better than what was before them.

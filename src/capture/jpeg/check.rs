@@ -170,6 +170,7 @@ fn begin(parts: &mut Parts, content: &[u8]) -> Result<(Vec<Part>, Band), &'stati
 }
 
 /// Reads a scan's codes from `at`; gives where the next marker is.
+#[expect(clippy::too_many_lines, reason = "one walk through a scan; its parts would pass a dozen values")]
 fn walk(
     parts: &Parts,
     scan: &mut [Part],

@@ -160,6 +160,7 @@ impl Shader {
     }
 
     #[inline]
+    #[expect(clippy::too_many_lines, reason = "the light of one pixel, term by term")]
     fn pixel(
         &self,
         scene: &Scene,

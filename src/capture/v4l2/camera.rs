@@ -165,6 +165,7 @@ impl<S: System> V4l2<S> {
     }
 
     /// Waits for a picture until `deadline` or a little less.
+    #[expect(clippy::too_many_lines, reason = "the states of a camera, one after another")]
     fn receive(&mut self, deadline: Instant, frame: &mut Frame) -> Result<Option<Event>, Trouble> {
         let State::Streaming(stream) = &mut self.state else { return Ok(None) };
         let now = self.system.now();

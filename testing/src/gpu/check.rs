@@ -44,6 +44,7 @@ impl State {
     }
 
     /// Whether the new settings need a modeset; an error if the hardware cannot.
+    #[expect(clippy::too_many_lines, reason = "one rule of the kernel after another")]
     pub(super) fn check(&self, next: &Settings) -> io::Result<bool> {
         let invalid = || errno(libc::EINVAL);
         let mut needs_modeset = false;

@@ -123,6 +123,7 @@ fn errno(number: i32) -> io::Error {
 
 impl FakeGpu {
     /// A card with HDMI-A-1, where a monitor of these modes is, and HDMI-A-2, where none is. A console is shown.
+    #[expect(clippy::too_many_lines, reason = "one rule of the kernel after another")]
     pub fn new(can: Abilities, modes: &[Mode]) -> FakeGpu {
         let socket = |id, name: &str, status, modes: &[Mode]| Socket {
             id,

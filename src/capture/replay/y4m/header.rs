@@ -62,6 +62,7 @@ impl Header {
     ///
     /// Errors, exit 65: no such header, sides of 0 or above [`MAX_SIDE_PX`], samples of other than 8 bits, or a sampling,
     /// range or matrix that is not read.
+    #[expect(clippy::too_many_lines, reason = "one arm for each tag")]
     pub fn parse(stream: &str, line: &[u8]) -> Result<Header> {
         let damaged =
             |what: &str| Fault::data(format!("{stream} has a damaged Y4M header: {what}; record it again"));
