@@ -1,3 +1,4 @@
+use std::fmt::Debug;
 use std::ops::Range;
 
 use crate::engine::kernels::{Kernels, Rows, Scratch, grow};
@@ -26,34 +27,69 @@ fn broadcast(a: Shape, b: Shape) -> anyhow::Result<(Broadcast, Shape)> {
     }
 }
 
-/// Quantised addition; an operand may be one value a channel.
+/// What two operands come to. The first of them has the output's shape; the second has it too, or one value a channel.
+pub trait Arithmetic: Debug + Send + Sync + 'static {
+    /// `channels`: the second operand has one value a channel.
+    fn describe(channels: bool) -> &'static str;
+    fn whole(&self, kernels: &Kernels, first: &[u8], second: &[u8], output: &mut [u8]);
+    fn channels(&self, kernels: &Kernels, first: &[u8], second: &[u8], output: &mut [u8]);
+}
+
+impl Arithmetic for Addition {
+    fn describe(_: bool) -> &'static str {
+        "add"
+    }
+    fn whole(&self, kernels: &Kernels, first: &[u8], second: &[u8], output: &mut [u8]) {
+        (kernels.add)(self, first, second, output);
+    }
+    fn channels(&self, kernels: &Kernels, first: &[u8], second: &[u8], output: &mut [u8]) {
+        (kernels.add_channels)(self, first, second, output);
+    }
+}
+
+impl Arithmetic for Product {
+    fn describe(channels: bool) -> &'static str {
+        if channels { "gate" } else { "multiply" }
+    }
+    fn whole(&self, kernels: &Kernels, first: &[u8], second: &[u8], output: &mut [u8]) {
+        (kernels.multiply)(self, first, second, output);
+    }
+    fn channels(&self, kernels: &Kernels, first: &[u8], second: &[u8], output: &mut [u8]) {
+        (kernels.multiply_channels)(self, first, second, output);
+    }
+}
+
+/// A quantised sum or product; one operand may be one value a channel.
 #[derive(Debug)]
-pub struct Add {
+pub struct Binary<A> {
     inputs: [Shape; 2],
     output: Shape,
     broadcast: Broadcast,
     /// Of the whole operand and the broadcast one, in this order.
-    addition: Addition,
+    arithmetic: A,
     kernels: &'static Kernels,
 }
 
-impl Add {
-    /// `addition` is of first and second operand; `swapped` of second and first.
+pub type Add = Binary<Addition>;
+pub type Multiply = Binary<Product>;
+
+impl<A: Arithmetic> Binary<A> {
+    /// `arithmetic` is of first and second operand; `swapped` of second and first.
     pub fn new(
         inputs: [Shape; 2],
-        addition: Addition,
-        swapped: Addition,
+        arithmetic: A,
+        swapped: A,
         kernels: &'static Kernels,
     ) -> anyhow::Result<Self> {
         let (broadcast, output) = broadcast(inputs[0], inputs[1])?;
-        let addition = if broadcast == Broadcast::First { swapped } else { addition };
-        Ok(Add { inputs, output, broadcast, addition, kernels })
+        let arithmetic = if broadcast == Broadcast::First { swapped } else { arithmetic };
+        Ok(Binary { inputs, output, broadcast, arithmetic, kernels })
     }
 }
 
-impl Compute for Add {
+impl<A: Arithmetic> Compute for Binary<A> {
     fn describe(&self) -> String {
-        "add".into()
+        A::describe(self.broadcast != Broadcast::None).into()
     }
     fn input_shapes(&self) -> Vec<Shape> {
         self.inputs.to_vec()
@@ -79,69 +115,8 @@ impl Compute for Add {
             let whole = whole.row(y);
             by_row(channels, &mut scratch.bytes[..width * channels], line, stride, |output| {
                 match self.broadcast {
-                    Broadcast::None => (self.kernels.add)(&self.addition, whole, other.row(y), output),
-                    _ => (self.kernels.add_channels)(&self.addition, whole, other.row(0), output),
-                }
-            });
-        }
-    }
-}
-
-/// Quantised product; an operand may be one value a channel: a gate.
-#[derive(Debug)]
-pub struct Multiply {
-    inputs: [Shape; 2],
-    output: Shape,
-    broadcast: Broadcast,
-    /// Of the whole operand and the broadcast one, in this order.
-    product: Product,
-    kernels: &'static Kernels,
-}
-
-impl Multiply {
-    /// `product` is of first and second operand; `swapped` of second and first.
-    pub fn new(
-        inputs: [Shape; 2],
-        product: Product,
-        swapped: Product,
-        kernels: &'static Kernels,
-    ) -> anyhow::Result<Self> {
-        let (broadcast, output) = broadcast(inputs[0], inputs[1])?;
-        let product = if broadcast == Broadcast::First { swapped } else { product };
-        Ok(Multiply { inputs, output, broadcast, product, kernels })
-    }
-}
-
-impl Compute for Multiply {
-    fn describe(&self) -> String {
-        if self.broadcast == Broadcast::None { "multiply" } else { "gate" }.into()
-    }
-    fn input_shapes(&self) -> Vec<Shape> {
-        self.inputs.to_vec()
-    }
-    fn output_shape(&self) -> Shape {
-        self.output
-    }
-    fn reserve(&self, scratch: &mut Scratch) {
-        grow(&mut scratch.bytes, self.output[1] * self.output[2], 0);
-    }
-    fn run(
-        &self,
-        inputs: &[Rows<'_>],
-        rows: Range<usize>,
-        output: &mut [u8],
-        stride: usize,
-        scratch: &mut Scratch,
-    ) {
-        let &[a, b] = inputs else { return };
-        let (whole, other) = if self.broadcast == Broadcast::First { (b, a) } else { (a, b) };
-        let [_, width, channels] = self.output;
-        for (y, line) in rows.zip(output.chunks_mut((width * stride).max(1))) {
-            let whole = whole.row(y);
-            by_row(channels, &mut scratch.bytes[..width * channels], line, stride, |output| {
-                match self.broadcast {
-                    Broadcast::None => (self.kernels.multiply)(&self.product, whole, other.row(y), output),
-                    _ => (self.kernels.multiply_channels)(&self.product, whole, other.row(0), output),
+                    Broadcast::None => self.arithmetic.whole(self.kernels, whole, other.row(y), output),
+                    _ => self.arithmetic.channels(self.kernels, whole, other.row(0), output),
                 }
             });
         }
