@@ -3,8 +3,7 @@
 use crate::calibrate::decision::{TRUTH_SIDE_PX, Truth};
 use crate::graph::execute::Activation;
 use crate::measures::overlap::Overlap;
-use crate::numeric::enlarged;
-use crate::numeric::mean;
+use crate::numeric::{enlarged, mean};
 use crate::quantise::statistics::LARGEST_LOGIT;
 
 /// Dice at a probability of one half of each frame with a polyp, on the grid that truths have.

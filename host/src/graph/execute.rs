@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use polyp_edge::fault::Fault;
 
 use crate::graph::{Graph, INPUT, INPUT_SCALE, INPUT_ZERO_POINT, Node, Op, Shape, Tensor4};
-use crate::numeric::sigmoid;
+use crate::numeric::{planar, sigmoid};
 use crate::ops::kernels::{self, Geometry};
 
 /// Values of one `[1, C, H, W]` tensor.
@@ -24,8 +24,7 @@ pub fn input_from_pixels(side: usize, pixels: &[u8]) -> anyhow::Result<Activatio
         )));
     }
     let real = |pixel: u8| (f32::from(pixel) - f32::from(INPUT_ZERO_POINT)) * INPUT_SCALE;
-    let channel = |channel: usize| pixels.iter().skip(channel).step_by(3).map(move |&pixel| real(pixel));
-    let data = (0..3).flat_map(channel).collect();
+    let data = planar(pixels).map(real).collect();
     Ok(Activation { shape: Shape { channels: 3, height: side, width: side }, data })
 }
 

@@ -9,6 +9,8 @@ use polyp_edge::fault::Fault;
 use polyp_edge::segment::Network;
 use tract_onnx::prelude::*;
 
+use crate::numeric::planar;
+
 /// The cart's engine with the bytes of an int8 ONNX file.
 pub fn cart_engine(onnx: &[u8]) -> anyhow::Result<Engine> {
     Engine::from_onnx(onnx, &engine::Options::default())
@@ -54,8 +56,7 @@ impl Float {
 
     /// The logits as the file gives them.
     pub fn logits(&self, pixels: &[u8]) -> anyhow::Result<Vec<f32>> {
-        let planes: Vec<u8> =
-            (0..3).flat_map(|channel| pixels.iter().skip(channel).step_by(3).copied()).collect();
+        let planes: Vec<u8> = planar(pixels).collect();
         let input = Tensor::from_shape(&[1, 3, self.side, self.side], &planes)?;
         let outputs = self.plan.run(tvec!(input.into()))?;
         let logits = outputs.first().context("the float network gave no output")?;

@@ -18,9 +18,7 @@ use crate::net::forward::{Forward, Pass, Resident};
 use crate::net::parameters::{self, Parameters};
 use crate::net::resize::{constant, resize};
 use crate::net::segmenter::{self, Segmenter};
-use crate::numeric::Resize;
-use crate::numeric::place;
-use crate::numeric::sigmoid;
+use crate::numeric::{Resize, place, planar, sigmoid};
 use crate::run::config::TrainConfig;
 use crate::run::start::{Start, must_be_of};
 use crate::run::{BEST, GRAPH};
@@ -125,8 +123,7 @@ impl Teacher {
         let (mut pixels, mut crops) = (Vec::with_capacity(3 * plane * frames.len()), Vec::new());
         for frame in frames {
             let crop = input.prepare(frame)?.crop;
-            let interleaved = input.pixels();
-            pixels.extend((0..3).flat_map(|c| interleaved.iter().skip(c).step_by(3).map(|v| f32::from(*v))));
+            pixels.extend(planar(input.pixels()).map(f32::from));
             crops.push(crop);
         }
         let Seen { logits, low, .. } = self.see(&pixels, frames.len(), side)?;

@@ -9,6 +9,11 @@ pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
+/// The planes of interleaved RGB pixels, one after another: `[H, W, 3]` → `[3, H, W]`.
+pub fn planar(pixels: &[u8]) -> impl Iterator<Item = u8> {
+    (0..3).flat_map(|channel| pixels.iter().skip(channel).step_by(3).copied())
+}
+
 /// 1 / (1 + e⁻ᶻ).
 pub fn sigmoid(logit: f32) -> f32 {
     1.0 / (1.0 + (-logit).exp())

@@ -17,8 +17,7 @@ use crate::data::cache::{Cached, LARGEST_TEACHER_LOGIT, TeacherView};
 use crate::files;
 use crate::model::teacher::{self, Seen, Teacher};
 use crate::net::resize::{constant, resize};
-use crate::numeric::sigmoid;
-use crate::numeric::{Resize, enlarged};
+use crate::numeric::{Resize, enlarged, sigmoid};
 use crate::run::config::Distillation;
 use crate::train::batches::Batch;
 

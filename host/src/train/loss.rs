@@ -5,9 +5,7 @@
 
 use rayon::prelude::*;
 
-use crate::numeric::enlarge;
-use crate::numeric::reduce;
-use crate::numeric::taps;
+use crate::numeric::{enlarge, reduce, taps};
 use crate::run::config::BceWeighting;
 
 /// Half the side of the window that tells a boundary, for targets of 352 pixels.
