@@ -49,6 +49,13 @@ pub fn is_uninterruptible(process: u32, thread: u32) -> bool {
     state(process, thread).is_some_and(|state| state == "D")
 }
 
+/// Whether a process ignores a signal, as one that was started by `nohup` and its children do SIGHUP.
+pub fn ignores(process: u32, signal: i32) -> bool {
+    let status = fs::read_to_string(folder(process).join("status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default();
+    u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & (1 << (signal - 1)) != 0)
+}
+
 fn state(process: u32, thread: u32) -> Option<String> {
     let stat = fs::read_to_string(folder(process).join(format!("task/{thread}/stat"))).ok()?;
     Some(stat.rsplit_once(')')?.1.split_whitespace().next()?.to_owned())
