@@ -8,10 +8,10 @@
 //! | module | job |
 //! |---|---|
 //! | [`frame`] | what flows: pixels with their geometry, number and time |
-//! | [`capture`] | where frames come from: live cameras, image folders, MJPEG, Y4M, a rendered endoscope |
 //! | [`geometry`] | places and rectangles, and how those of one picture lie in another |
-//! | [`field_of_view`] | where the endoscope's picture sits in the frame |
 //! | [`convert`] | a camera's pixels → RGB |
+//! | [`capture`] | where frames come from: live cameras, image folders, MJPEG, Y4M, a rendered endoscope |
+//! | [`field_of_view`] | where the endoscope's picture sits in the frame |
 //! | [`preprocess`] | frame → u8 tensor |
 //! | [`engine`] | tract with our int8 ops: bundle → plan → quantised logits |
 //! | [`detect`] | logits → mask → regions with outlines |

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! Ground first: each room knows those before it and none of those after it, which `testing/tests/structure.rs` checks.
+//! Lowest layer first: each module uses only those above it in this table, which `testing/tests/structure.rs` checks.
 //!
 //! | module | job |
 //! |---|---|

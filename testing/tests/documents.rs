@@ -76,3 +76,31 @@ fn paths_are_told_from_patterns() {
     assert_eq!(spans(text).collect::<Vec<_>>(), ["src/a.rs", "d"]);
     assert_eq!(links(text).collect::<Vec<_>>(), ["docs/b.md#part"]);
 }
+
+/// The test programs of the workspace's root, which hazards name by `program::module::test`.
+const PROGRAMS: [&str; 4] = ["cart", "capture", "display", "engine"];
+
+#[test]
+fn every_test_that_a_hazard_names_is_there() {
+    let text = std::fs::read_to_string(root().join("docs/hazards.md")).unwrap();
+    let (mut file, mut named, mut missing) = (PathBuf::new(), 0, Vec::new());
+    for span in spans(&text).filter(|span| span.contains("::") && *span != "program::module::test") {
+        let (place, test) = span.rsplit_once("::").unwrap();
+        // `program::module` alone stands for all tests of a module.
+        let (place, test) = if PROGRAMS.contains(&place) { (span, "*") } else { (place, test) };
+        if let Some((program, module)) = place.split_once("::") {
+            file = root().join("tests").join(program).join(format!("{module}.rs"));
+        } else if place != "…" {
+            file = root().join(place);
+        }
+        let code = std::fs::read_to_string(&file).unwrap_or_default();
+        let is_there =
+            if test == "*" { code.contains("#[test]") } else { code.contains(&format!("fn {test}(")) };
+        named += 1;
+        if !is_there {
+            missing.push(format!("{span}, looked for in {}", file.display()));
+        }
+    }
+    assert!(named > 20, "hardly a test was found: {named}");
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}

@@ -1,4 +1,4 @@
-//! No module needs one that needs it: the circles between the files of both crates are counted, and there are none.
+//! No module needs one that needs it, and none needs one that its crate's table of modules has after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -292,6 +292,46 @@ fn no_circles(root: &str) {
         }
     }
     assert!(circles.is_empty(), "{}: {told}", root.display());
+}
+
+/// The modules of a crate in the order of the table in the documentation of its `lib.rs`.
+fn table(lib: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(lib).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | [`"));
+    rows.map(|row| row.split('`').next().unwrap_or_default().to_owned()).collect()
+}
+
+/// That no module needs one that the table has after it; modules that are not in the table may be needed by all.
+fn in_order(root: &str) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(root);
+    let table = table(&root.join("lib.rs"));
+    assert!(table.len() > 10, "{table:?}");
+    let place = |file: &Path| {
+        let first = file.strip_prefix(&root).unwrap().components().next()?;
+        let name = Path::new(first.as_os_str()).file_stem()?.to_str()?.to_owned();
+        table.iter().position(|module| *module == name)
+    };
+    let mut wrong = Vec::new();
+    for (file, needs) in Crate::read(&root).needs() {
+        for (needed, name) in needs {
+            if let (Some(own), Some(other)) = (place(&file), place(&needed))
+                && other > own
+            {
+                wrong.push(format!("{} needs {name} of {}", file.display(), needed.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "the table in lib.rs has it the other way round:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_carts_modules_know_only_those_before_them() {
+    in_order("src");
+}
+
+#[test]
+fn the_workstations_modules_know_only_those_before_them() {
+    in_order("host/src");
 }
 
 #[test]
