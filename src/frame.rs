@@ -34,6 +34,38 @@ pub enum PixelFormat {
     Mjpeg,
 }
 
+/// A pixel format's four-character code, as V4L2 and DRM have it: the first character is the lowest byte, and the highest bit
+/// says big-endian.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct FourCc(pub u32);
+
+impl FourCc {
+    pub const fn new(name: &[u8; 4]) -> FourCc {
+        FourCc(u32::from_le_bytes(*name))
+    }
+}
+
+impl std::fmt::Display for FourCc {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const BIG_ENDIAN: u32 = 1 << 31;
+        let bytes = (self.0 & !BIG_ENDIAN).to_le_bytes();
+        let letter =
+            |&byte: &u8| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' };
+        // Shorter names are filled up with spaces, or with zeros.
+        let end = bytes.iter().rposition(|byte| !matches!(byte, 0 | b' ')).map_or(0, |last| last + 1);
+        for letter in bytes[..end].iter().map(letter) {
+            std::fmt::Write::write_char(f, letter)?;
+        }
+        f.write_str(if self.0 & BIG_ENDIAN != 0 { "-BE" } else { "" })
+    }
+}
+
+impl std::fmt::Debug for FourCc {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
 /// What turns Y′CbCr into R′G′B′.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -243,5 +275,18 @@ impl Frame {
         self.height_px = other.height_px;
         self.stride = other.stride;
         self.pixels.clone_from(&other.pixels);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_four_character_code_is_shown_as_its_characters() {
+        let shown = |name: &[u8; 4]| FourCc::new(name).to_string();
+        assert_eq!([shown(b"YUYV"), shown(b"Y16 "), shown(b"C8\0\0")], ["YUYV", "Y16", "C8"]);
+        assert_eq!(FourCc(FourCc::new(b"Y16 ").0 | 1 << 31).to_string(), "Y16-BE");
+        assert_eq!(FourCc(0x0102_0341).to_string(), "A???");
     }
 }

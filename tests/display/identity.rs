@@ -170,7 +170,7 @@ fn goes_through(way: Way, shape: Shape, surface: (usize, usize), seeds: &[u32]) 
         covered += check(&shown, &plain(&lease.view(), &placement), &rig.layer);
     }
     // That each way was taken: the first picture is always converted, with the mode.
-    let is_direct = rig.gpu.plane_format(false).unwrap() != polyp_edge::display::kms::gpu::Fourcc::XRGB8888;
+    let is_direct = rig.gpu.plane_format(false).unwrap() != polyp_edge::display::kms::gpu::FourCc::XRGB8888;
     let rgb_limited = matches!(shape.format, PixelFormat::Rgb24 | PixelFormat::Bgr24)
         && shape.colour.range == Range::Limited;
     assert_eq!(is_direct, way == Way::Lent && seeds.len() > 1 && !rgb_limited, "{}", rig.kms.describe());

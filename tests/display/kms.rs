@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use polyp_edge::display::kms::facts::facts;
-use polyp_edge::display::kms::gpu::{Fourcc, Gpu};
+use polyp_edge::display::kms::gpu::{FourCc, Gpu};
 use polyp_edge::display::kms::{Composition, ModeWish, Wanted};
 use polyp_edge::display::{Scene, Shown, Sink};
 use polyp_edge::overlay::Layer;
@@ -38,8 +38,8 @@ fn compositions_are_chosen_as_the_hardware_can_and_the_profile_asks() {
         rig.frames(3);
         (rig.gpu.plane_format(false), rig.gpu.plane_format(true))
     };
-    let (direct, drawn) = (Some(Fourcc::YUYV), Some(Fourcc::XRGB8888));
-    let over = Some(Fourcc::ARGB8888);
+    let (direct, drawn) = (Some(FourCc::YUYV), Some(FourCc::XRGB8888));
+    let over = Some(FourCc::ARGB8888);
     assert_eq!(composition(Abilities::all(), Composition::Auto), (direct, over));
     assert_eq!(composition(Abilities::all(), Composition::Planes), (direct, over));
     assert_eq!(composition(Abilities::all(), Composition::Blend), (drawn, None));
@@ -70,7 +70,7 @@ fn what_the_camera_s_memory_cannot_be_is_asked_once() {
     let mut rig = Rig::with(Abilities { windows: false, ..Abilities::all() }, &Wanted::default());
     rig.camera = camera(1, (40, 40));
     rig.frames(50);
-    assert_eq!(rig.gpu.plane_format(false), Some(Fourcc::XRGB8888));
+    assert_eq!(rig.gpu.plane_format(false), Some(FourCc::XRGB8888));
     assert_eq!(rig.gpu.counts().imports, 1);
 }
 
@@ -222,8 +222,8 @@ fn a_road_that_fails_on_the_way_is_left_for_the_other() {
     rig.gpu.fail("commit", 0, libc::EINVAL, 1);
     assert_eq!(rig.frame().unwrap().0, Shown::Skipped);
     rig.frames(5);
-    assert_eq!(rig.gpu.plane_format(false), Some(Fourcc::XRGB8888));
-    assert_eq!(rig.gpu.plane_format(true), Some(Fourcc::ARGB8888));
+    assert_eq!(rig.gpu.plane_format(false), Some(FourCc::XRGB8888));
+    assert_eq!(rig.gpu.plane_format(true), Some(FourCc::ARGB8888));
     // Planes that fail: blended.
     rig.gpu.fail("commit", 0, libc::ENOSPC, 1);
     assert_eq!(rig.frame().unwrap().0, Shown::Skipped);
@@ -236,7 +236,7 @@ fn a_road_that_fails_on_the_way_is_left_for_the_other() {
     assert!(rig.kms.dark().unwrap().starts_with("HDMI-A-1 on card9 shows nothing"), "{:?}", rig.kms.dark());
     rig.gpu.advance(LOOK);
     rig.frames(5);
-    assert_eq!(rig.gpu.plane_format(true), Some(Fourcc::ARGB8888));
+    assert_eq!(rig.gpu.plane_format(true), Some(FourCc::ARGB8888));
     assert_eq!(rig.gpu.counts().removed_while_shown, 0);
 
     // The other way about.
@@ -246,7 +246,7 @@ fn a_road_that_fails_on_the_way_is_left_for_the_other() {
     rig.gpu.fail("commit", 0, libc::EINVAL, 1);
     assert_eq!(rig.frame().unwrap().0, Shown::Skipped);
     rig.frames(5);
-    assert_eq!(rig.gpu.plane_format(true), Some(Fourcc::ARGB8888));
+    assert_eq!(rig.gpu.plane_format(true), Some(FourCc::ARGB8888));
 }
 
 #[test]

@@ -5,6 +5,8 @@
 //! be one that we know.
 
 use std::fmt;
+
+pub use crate::frame::FourCc;
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -146,30 +148,6 @@ impl fmt::Display for Label {
 impl fmt::Debug for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{self}\"")
-    }
-}
-
-/// A pixel format's name in V4L2.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct FourCc(pub u32);
-
-impl FourCc {
-    pub const fn new(name: &[u8; 4]) -> FourCc {
-        FourCc(u32::from_le_bytes(*name))
-    }
-}
-
-impl fmt::Display for FourCc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let big_endian = self.0 & 1 << 31 != 0;
-        let name = (self.0 & !(1 << 31)).to_le_bytes();
-        write!(f, "{}{}", Label::from(&name[..]), if big_endian { "-BE" } else { "" })
-    }
-}
-
-impl fmt::Debug for FourCc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
     }
 }
 

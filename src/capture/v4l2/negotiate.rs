@@ -266,7 +266,7 @@ mod tests {
             (FourCc::new(b"YUYV"), vec![Sizes::One((640, 480)), Sizes::One((320, 240))]),
             (FourCc(FourCc::new(b"Y16 ").0 | 1 << 31), vec![]),
         ];
-        assert_eq!(summary(&offered), "YUYV 640×480, 320×240; Y16 -BE");
+        assert_eq!(summary(&offered), "YUYV 640×480, 320×240; Y16-BE");
         assert_eq!(summary(&[]), "no format");
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::draw::Traces;
-use super::gpu::{Fourcc, Framebuffer, Gpu};
+use super::gpu::{FourCc, Framebuffer, Gpu};
 use crate::capture::live::{BufferId, Lease};
 use crate::frame::{PixelFormat, View};
 
@@ -44,7 +44,7 @@ pub struct Pool<M>(Vec<Canvas<M>>);
 
 impl<M> Pool<M> {
     /// All of them, or none and an error.
-    pub fn new<G: Gpu<Memory = M>>(gpu: &mut G, size: (usize, usize), format: Fourcc) -> io::Result<Pool<M>> {
+    pub fn new<G: Gpu<Memory = M>>(gpu: &mut G, size: (usize, usize), format: FourCc) -> io::Result<Pool<M>> {
         let mut pool = Pool(Vec::with_capacity(POOL));
         for _ in 0..POOL {
             match canvas(gpu, size, format) {
@@ -80,7 +80,7 @@ impl<M> Pool<M> {
 fn canvas<G: Gpu>(
     gpu: &mut G,
     (width, height): (usize, usize),
-    format: Fourcc,
+    format: FourCc,
 ) -> io::Result<Canvas<G::Memory>> {
     let (width, height) = (width as u32, height as u32);
     let dumb = gpu.create_dumb(width, height)?;
@@ -169,11 +169,11 @@ pub fn recipe(lease: &Lease, picture: &View<'_>) -> Option<Framebuffer> {
         bytes(&lent) == bytes(picture)
     };
     let format = match picture.format() {
-        PixelFormat::Yuyv => Fourcc::YUYV,
-        PixelFormat::Uyvy => Fourcc::UYVY,
-        PixelFormat::Nv12 => Fourcc::NV12,
-        PixelFormat::Rgb24 => Fourcc::BGR888,
-        PixelFormat::Bgr24 => Fourcc::RGB888,
+        PixelFormat::Yuyv => FourCc::YUYV,
+        PixelFormat::Uyvy => FourCc::UYVY,
+        PixelFormat::Nv12 => FourCc::NV12,
+        PixelFormat::Rgb24 => FourCc::BGR888,
+        PixelFormat::Bgr24 => FourCc::RGB888,
         PixelFormat::Mjpeg => return None,
     };
     let whole = (lent.width_px(), lent.height_px(), lent.format())
@@ -182,7 +182,7 @@ pub fn recipe(lease: &Lease, picture: &View<'_>) -> Option<Framebuffer> {
         return None;
     }
     let (mut strides, mut offsets) = ([u32::try_from(first.stride.0).ok()?, 0, 0, 0], [0; 4]);
-    if format == Fourcc::NV12 {
+    if format == FourCc::NV12 {
         // The chroma of V4L2's NV12 follows the luma in the same memory.
         let apart = (second.bytes.as_ptr() as usize).checked_sub(first.bytes.as_ptr() as usize)?;
         if !same(1) || apart != first.stride.0 * picture.height_px() {

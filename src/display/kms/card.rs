@@ -20,7 +20,7 @@ use rustix::ioctl::{Updater, ioctl, opcode};
 use super::choose::{self, Candidate};
 use super::events::{Clocks, events};
 use super::gpu::{
-    Commit, Connector, Dumb, Flip, Fourcc, Framebuffer, Gpu, Memory, Mode, Object, Plane, PlaneKind,
+    Commit, Connector, Dumb, Flip, FourCc, Framebuffer, Gpu, Memory, Mode, Object, Plane, PlaneKind,
     Property, Saved, Status,
 };
 use super::request::Request;
@@ -213,7 +213,7 @@ impl Gpu for Card {
                     Some(drm_ffi::DRM_PLANE_TYPE_CURSOR) => PlaneKind::Cursor,
                     _ => PlaneKind::Overlay,
                 },
-                formats: formats.into_iter().map(Fourcc).collect(),
+                formats: formats.into_iter().map(FourCc).collect(),
                 possible_crtcs: info.possible_crtcs,
             });
         }

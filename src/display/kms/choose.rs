@@ -1,6 +1,6 @@
 //! Which card, socket, mode and planes: no device is asked here.
 
-use super::gpu::{Connector, Fourcc, Mode, Plane, PlaneKind, Status};
+use super::gpu::{Connector, FourCc, Mode, Plane, PlaneKind, Status};
 
 /// A mode that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,7 +85,7 @@ pub fn plane<'a>(
     planes: &'a [Plane],
     crtc: usize,
     kind: PlaneKind,
-    format: Fourcc,
+    format: FourCc,
     taken: &[u32],
 ) -> Option<&'a Plane> {
     planes.iter().find(|plane| {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::card::{Card, paths};
-use super::gpu::{Fourcc, Gpu, Mode, PlaneKind, Status};
+use super::gpu::{FourCc, Gpu, Mode, PlaneKind, Status};
 
 /// What a card is and what it has.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -102,7 +102,7 @@ pub fn facts(gpu: &mut impl Gpu) -> CardFacts {
     let planes = planes.into_iter().map(|plane| PlaneFacts {
         id: plane.id,
         kind: plane.kind,
-        formats: plane.formats.iter().map(Fourcc::to_string).collect(),
+        formats: plane.formats.iter().map(FourCc::to_string).collect(),
         crtcs: (0..32).filter(|crtc| plane.possible_crtcs >> crtc & 1 == 1).collect(),
     });
     CardFacts {

@@ -10,37 +10,20 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub use super::objects::{Object, Property, Request};
+pub use crate::frame::FourCc;
 
-/// A four-letter code of a pixel format.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fourcc(pub u32);
-
-impl Fourcc {
+impl FourCc {
     /// Memory B G R X.
-    pub const XRGB8888: Fourcc = Fourcc(u32::from_le_bytes(*b"XR24"));
+    pub const XRGB8888: FourCc = FourCc::new(b"XR24");
     /// Memory B G R A.
-    pub const ARGB8888: Fourcc = Fourcc(u32::from_le_bytes(*b"AR24"));
+    pub const ARGB8888: FourCc = FourCc::new(b"AR24");
     /// Memory B G R.
-    pub const RGB888: Fourcc = Fourcc(u32::from_le_bytes(*b"RG24"));
+    pub const RGB888: FourCc = FourCc::new(b"RG24");
     /// Memory R G B.
-    pub const BGR888: Fourcc = Fourcc(u32::from_le_bytes(*b"BG24"));
-    pub const YUYV: Fourcc = Fourcc(u32::from_le_bytes(*b"YUYV"));
-    pub const UYVY: Fourcc = Fourcc(u32::from_le_bytes(*b"UYVY"));
-    pub const NV12: Fourcc = Fourcc(u32::from_le_bytes(*b"NV12"));
-}
-
-impl fmt::Display for Fourcc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let letter = |byte: u8| if byte.is_ascii_graphic() { char::from(byte) } else { ' ' };
-        let text: String = self.0.to_le_bytes().into_iter().map(letter).collect();
-        f.write_str(text.trim_end())
-    }
-}
-
-impl fmt::Debug for Fourcc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+    pub const BGR888: FourCc = FourCc::new(b"BG24");
+    pub const YUYV: FourCc = FourCc::new(b"YUYV");
+    pub const UYVY: FourCc = FourCc::new(b"UYVY");
+    pub const NV12: FourCc = FourCc::new(b"NV12");
 }
 
 /// A monitor's mode, as the kernel has it.
@@ -119,7 +102,7 @@ pub enum PlaneKind {
 pub struct Plane {
     pub id: u32,
     pub kind: PlaneKind,
-    pub formats: Vec<Fourcc>,
+    pub formats: Vec<FourCc>,
     /// Bit n: it can lie on the n-th CRTC.
     pub possible_crtcs: u32,
 }
@@ -144,7 +127,7 @@ pub struct Dumb<M> {
 pub struct Framebuffer {
     pub width: u32,
     pub height: u32,
-    pub format: Fourcc,
+    pub format: FourCc,
     /// One a memory plane of the format; 0 for those that it does not have.
     pub handles: [u32; 4],
     pub strides: [u32; 4],

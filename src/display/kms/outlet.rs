@@ -3,7 +3,7 @@
 use std::io;
 
 use super::choose;
-use super::gpu::{Connector, Fourcc, Gpu, PlaneKind};
+use super::gpu::{Connector, FourCc, Gpu, PlaneKind};
 use super::request::{CrtcControls, Link, PlaneControls, Request, crtc_of_plane};
 
 pub struct Outlet {
@@ -36,12 +36,12 @@ impl Outlet {
         let index = choose::crtc(connector, &crtcs, link.crtc, busy).ok_or_else(|| lacks("CRTC"))?;
         let crtc = *crtcs.get(index).ok_or_else(|| lacks("CRTC"))?;
 
-        let primary = choose::plane(&planes, index, PlaneKind::Primary, Fourcc::XRGB8888, &[]);
+        let primary = choose::plane(&planes, index, PlaneKind::Primary, FourCc::XRGB8888, &[]);
         let primary = primary.ok_or_else(|| lacks("plane of XR24"))?;
         let primary = PlaneControls::new(gpu, primary.id, &primary.formats)?;
         let mut taken = vec![primary.id];
         let mut overlay = None;
-        while let Some(plane) = choose::plane(&planes, index, PlaneKind::Overlay, Fourcc::ARGB8888, &taken) {
+        while let Some(plane) = choose::plane(&planes, index, PlaneKind::Overlay, FourCc::ARGB8888, &taken) {
             taken.push(plane.id);
             let controls = PlaneControls::new(gpu, plane.id, &plane.formats)?;
             let elsewhere = crtc_of_plane(gpu, plane.id)?;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::gpu::{Fourcc, Gpu};
+use super::gpu::{FourCc, Gpu};
 pub use super::objects::Request;
 use super::objects::{Object, Property};
 use crate::frame::{Colour, Matrix, Range};
@@ -42,11 +42,11 @@ pub struct PlaneControls {
     pub depth: Option<u64>,
     /// To move it there: property, topmost place.
     pub movable: Option<(u32, u64)>,
-    pub formats: Vec<Fourcc>,
+    pub formats: Vec<FourCc>,
 }
 
 impl PlaneControls {
-    pub fn new(gpu: &mut impl Gpu, id: u32, formats: &[Fourcc]) -> io::Result<PlaneControls> {
+    pub fn new(gpu: &mut impl Gpu, id: u32, formats: &[FourCc]) -> io::Result<PlaneControls> {
         let all = gpu.properties(Object::Plane(id))?;
         let mut constant = Vec::new();
         constant.extend(choice(&all, "pixel blend mode", "Pre-multiplied"));

@@ -7,7 +7,7 @@ use super::buffers::{Buffers, Imports, Pool, recipe};
 use super::composition::Composition;
 use super::content::{Content, Primary};
 use super::draw::Brush;
-use super::gpu::{Commit, Failure, Flip, Fourcc, Framebuffer, Gpu, Mode};
+use super::gpu::{Commit, Failure, Flip, FourCc, Framebuffer, Gpu, Mode};
 use super::outlet::Outlet;
 use super::request::Request;
 use crate::display::{Scene, Shown};
@@ -72,7 +72,7 @@ impl<M> Surface<M> {
     where
         M: super::gpu::Memory,
     {
-        let pictures = Pool::new(gpu, mode.size(), Fourcc::XRGB8888)?;
+        let pictures = Pool::new(gpu, mode.size(), FourCc::XRGB8888)?;
         let blob = match gpu.create_mode_blob(&mode) {
             Ok(blob) => blob,
             Err(error) => {
@@ -120,7 +120,7 @@ impl<M> Surface<M> {
     where
         M: super::gpu::Memory,
     {
-        self.buffers.layers = Some(Pool::new(gpu, self.mode.size(), Fourcc::ARGB8888)?);
+        self.buffers.layers = Some(Pool::new(gpu, self.mode.size(), FourCc::ARGB8888)?);
         let content = Content { primary: Primary::Drawn(0), layer: Some(0) };
         let tested = self.test(gpu, outlet, &content, !self.is_lit);
         self.has_planes = tested.is_ok();

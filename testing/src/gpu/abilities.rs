@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use polyp_edge::display::kms::gpu::Fourcc;
+use polyp_edge::display::kms::gpu::FourCc;
 
-pub const YUV: [Fourcc; 3] = [Fourcc::YUYV, Fourcc::UYVY, Fourcc::NV12];
-pub const RGB: [Fourcc; 2] = [Fourcc::RGB888, Fourcc::BGR888];
+pub const YUV: [FourCc; 3] = [FourCc::YUYV, FourCc::UYVY, FourCc::NV12];
+pub const RGB: [FourCc; 2] = [FourCc::RGB888, FourCc::BGR888];
 
 /// What the card can do.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub struct Abilities {
     /// An overlay plane above the primary one.
     pub overlay: bool,
     /// Beside XR24.
-    pub video: Vec<Fourcc>,
+    pub video: Vec<FourCc>,
     pub imports: bool,
     pub scales: bool,
     /// The primary plane may cover less than the whole.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use polyp_edge::display::kms::gpu::{
-    Commit, Connector, Dumb, Flip, Fourcc, Framebuffer, Gpu, Memory, Mode, Object, Plane, Property, Saved,
+    Commit, Connector, Dumb, Flip, FourCc, Framebuffer, Gpu, Memory, Mode, Object, Plane, Property, Saved,
     Status,
 };
 use polyp_edge::display::kms::request::Request;
@@ -173,10 +173,10 @@ impl Gpu for FakeGpu {
         };
         let (width, height) = (framebuffer.width as usize, framebuffer.height as usize);
         let planes: &[(usize, usize)] = match framebuffer.format {
-            Fourcc::XRGB8888 | Fourcc::ARGB8888 => &[(4 * width, height)],
-            Fourcc::RGB888 | Fourcc::BGR888 => &[(3 * width, height)],
-            Fourcc::YUYV | Fourcc::UYVY => &[(2 * width, height)],
-            Fourcc::NV12 => &[(width, height), (width, height / 2)],
+            FourCc::XRGB8888 | FourCc::ARGB8888 => &[(4 * width, height)],
+            FourCc::RGB888 | FourCc::BGR888 => &[(3 * width, height)],
+            FourCc::YUYV | FourCc::UYVY => &[(2 * width, height)],
+            FourCc::NV12 => &[(width, height), (width, height / 2)],
             _ => return Err(errno(libc::EINVAL)),
         };
         for index in 0..4 {

@@ -15,7 +15,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use polyp_edge::display::kms::gpu::{Fourcc, Framebuffer, Mode, Status};
+use polyp_edge::display::kms::gpu::{FourCc, Framebuffer, Mode, Status};
 
 pub use abilities::{Abilities, Counts, Flips, RGB, YUV};
 pub use driver::FakeMemory;
@@ -162,7 +162,7 @@ impl FakeGpu {
         let spec = Framebuffer {
             width: width as u32,
             height: height as u32,
-            format: Fourcc::XRGB8888,
+            format: FourCc::XRGB8888,
             handles: [1, 0, 0, 0],
             strides: [4 * width as u32, 0, 0, 0],
             offsets: [0; 4],
@@ -262,7 +262,7 @@ impl FakeGpu {
     }
 
     /// Whether a plane is on, and by which format.
-    pub fn plane_format(&self, overlay: bool) -> Option<Fourcc> {
+    pub fn plane_format(&self, overlay: bool) -> Option<FourCc> {
         let state = self.state();
         let id = if overlay { OVERLAY } else { PRIMARY };
         let framebuffer = state.get(&state.scanned, id, "FB_ID") as u32;

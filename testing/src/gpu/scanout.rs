@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileExt;
 
 use polyp_edge::convert;
-use polyp_edge::display::kms::gpu::Fourcc;
+use polyp_edge::display::kms::gpu::FourCc;
 use polyp_edge::frame::{self, Colour, Matrix, PixelFormat, Range, Stride, View};
 use polyp_edge::overlay::composed;
 
@@ -15,7 +15,7 @@ impl State {
         let get = |name| self.get(&self.scanned, plane, name) as usize;
         let Some(fb) = self.framebuffers.get(&(get("FB_ID") as u32)) else { return };
         let pixels = self.pixels(plane, fb);
-        let has_alpha = fb.spec.format == Fourcc::ARGB8888;
+        let has_alpha = fb.spec.format == FourCc::ARGB8888;
         let opaque = !has_alpha || get("pixel blend mode") == 2;
         assert!(
             opaque || get("alpha") == 0xFFFF && get("pixel blend mode") == 0,
@@ -47,7 +47,7 @@ impl State {
         };
         let (width, height) = (fb.spec.width as usize, fb.spec.height as usize);
         let mut pixels = vec![[0; 4]; width * height];
-        if matches!(fb.spec.format, Fourcc::XRGB8888 | Fourcc::ARGB8888) {
+        if matches!(fb.spec.format, FourCc::XRGB8888 | FourCc::ARGB8888) {
             for (y, row) in pixels.chunks_exact_mut(width).enumerate() {
                 let from = bytes[y * fb.spec.strides[0] as usize..].chunks_exact(4);
                 for (pixel, bytes) in row.iter_mut().zip(from) {
@@ -58,18 +58,18 @@ impl State {
         }
         let get = |name| self.get(&self.scanned, plane, name);
         let colour = match fb.spec.format {
-            Fourcc::RGB888 | Fourcc::BGR888 => Colour::RGB,
+            FourCc::RGB888 | FourCc::BGR888 => Colour::RGB,
             _ => Colour {
                 matrix: [Matrix::Bt601, Matrix::Bt709, Matrix::Bt2020][get("COLOR_ENCODING") as usize - 3],
                 range: [Range::Limited, Range::Full][get("COLOR_RANGE") as usize - 8],
             },
         };
         let format = match fb.spec.format {
-            Fourcc::YUYV => PixelFormat::Yuyv,
-            Fourcc::UYVY => PixelFormat::Uyvy,
-            Fourcc::NV12 => PixelFormat::Nv12,
-            Fourcc::RGB888 => PixelFormat::Bgr24,
-            Fourcc::BGR888 => PixelFormat::Rgb24,
+            FourCc::YUYV => PixelFormat::Yuyv,
+            FourCc::UYVY => PixelFormat::Uyvy,
+            FourCc::NV12 => PixelFormat::Nv12,
+            FourCc::RGB888 => PixelFormat::Bgr24,
+            FourCc::BGR888 => PixelFormat::Rgb24,
             other => panic!("{other} is on a plane"),
         };
         let plane = |index: usize| frame::Plane {

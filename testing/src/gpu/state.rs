@@ -2,7 +2,7 @@
 
 use std::io;
 
-use polyp_edge::display::kms::gpu::{Fourcc, Plane, PlaneKind};
+use polyp_edge::display::kms::gpu::{FourCc, Plane, PlaneKind};
 
 use super::{CRTCS, CURSOR, Flips, OVERLAY, PRIMARY, Settings, State, errno};
 
@@ -106,13 +106,13 @@ impl State {
     }
 
     pub(super) fn planes(&self) -> Vec<Plane> {
-        let plane = |id, kind, formats: Vec<Fourcc>| Plane { id, kind, formats, possible_crtcs: 0b01 };
+        let plane = |id, kind, formats: Vec<FourCc>| Plane { id, kind, formats, possible_crtcs: 0b01 };
         let mut planes = vec![
-            plane(PRIMARY, PlaneKind::Primary, [&[Fourcc::XRGB8888][..], &self.can.video].concat()),
-            plane(CURSOR, PlaneKind::Cursor, vec![Fourcc::ARGB8888]),
+            plane(PRIMARY, PlaneKind::Primary, [&[FourCc::XRGB8888][..], &self.can.video].concat()),
+            plane(CURSOR, PlaneKind::Cursor, vec![FourCc::ARGB8888]),
         ];
         if self.can.overlay {
-            let formats = [&[Fourcc::ARGB8888][..], &self.can.video].concat();
+            let formats = [&[FourCc::ARGB8888][..], &self.can.video].concat();
             planes.push(plane(OVERLAY, PlaneKind::Overlay, formats));
         }
         planes
