@@ -1,7 +1,8 @@
 //! One frame's way from pixels to polyps: crop → input → network → regions and mask.
 //!
-//! Whoever needs any part of it uses this one: the pipeline, `replay`, `bench`, `check`, the golden self-test, and
-//! `polyp-host` when it calibrates and evaluates. So what is scored is what the cart shows.
+//! Whoever needs any part of it uses this one: the pipeline, `replay`, `model`, `cross-check`, `check`, the golden
+//! self-test, and `polyp-host` when it calibrates and evaluates. So what is scored is what the cart shows. (`bench` times
+//! the engine alone, on pixels that are no picture.)
 //!
 //! | module | job |
 //! |---|---|

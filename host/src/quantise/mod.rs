@@ -9,6 +9,8 @@ pub mod range;
 pub mod recipe;
 pub mod refine;
 pub mod statistics;
+#[cfg(test)]
+mod tests;
 pub mod weights;
 
 use std::collections::BTreeMap;
