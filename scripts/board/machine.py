@@ -1,7 +1,9 @@
 """The emulated board: QEMU, its monitor, and a channel on which the guest obeys."""
 
+import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
 import time
@@ -13,7 +15,7 @@ class Failed(Exception):
 
 
 class Silent(Failed):
-    """The board did not answer: on a busy machine a command may be lost on the emulated serial line."""
+    """Nothing came in time."""
 
 
 class Channel:
@@ -31,6 +33,16 @@ class Channel:
                 if time.monotonic() > end:
                     raise Failed(f"no connection to {path.name}: {error}") from error
                 time.sleep(0.05)
+        self.waiting = b""
+
+    def clear(self):
+        """Forgets what has come."""
+        self.socket.settimeout(0.2)
+        try:
+            while self.socket.recv(1 << 16):
+                pass
+        except TimeoutError:
+            pass
         self.waiting = b""
 
     def send(self, data):
@@ -70,6 +82,8 @@ class Machine:
         delays are then those of a board of that speed, whatever else this machine does, but all takes longer. Else the
         guest's time is this machine's, and its CPU as slow as the emulation."""
         self.out = Path(out)
+        # Of the last command.
+        self.number = 0
         kind = "counted" if counted else "timed"
         self.sockets = [self.out / "qmp", self.out / "channel"]
         for path in self.sockets:
@@ -130,15 +144,30 @@ class Machine:
         return data
 
     def run(self, command, within_s=20):
-        """`(status, output)` of a shell command on the board."""
+        """`(status, output)` of a shell command on the board. What the serial line damaged is asked for again: the board
+        runs no command twice."""
         assert "\n" not in command
-        self.guest.send(f"{within_s} {command}\n".encode())
-        end = time.monotonic() + within_s + 15
-        head = self.guest.line(end, command).split()
-        if len(head) != 3 or head[0] != b"=":
-            raise Failed(f"not an answer to {command}: {head}")
-        output = self.guest.bytes(int(head[2]), end, command)
-        return int(head[1]), output.decode(errors="replace")
+        self.number += 1
+        asked = f"{self.number} {within_s} {command}".encode()
+        lost = []
+        while len(lost) < 3:
+            self.guest.send(md5(asked) + b" " + asked + b"\n")
+            try:
+                return self._answer(command, time.monotonic() + within_s + 15)
+            except Silent as silent:
+                lost.append(str(silent))
+                self.guest.clear()
+        raise Failed("; then ".join(lost))
+
+    def _answer(self, command, end):
+        pattern = re.compile(rb"= %d (\d+) (\d+) ([0-9a-f]{32})" % self.number)
+        while not (head := pattern.search(self.guest.line(end, command))):
+            pass
+        status, count, checksum = head.groups()
+        output = self.guest.bytes(int(count), time.monotonic() + 10, command)
+        if md5(output) != checksum:
+            raise Silent(f"a damaged answer to {command}")
+        return int(status), output.decode(errors="replace")
 
     def must(self, command, within_s=20):
         """A shell command's output; `Failed` if it does not succeed."""
@@ -157,3 +186,7 @@ class Machine:
                 self.process.wait()
         for path in self.sockets:
             path.unlink(missing_ok=True)
+
+
+def md5(data):
+    return hashlib.md5(data, usedforsecurity=False).hexdigest().encode()
