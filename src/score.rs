@@ -39,7 +39,7 @@ pub struct Tally {
 
 /// The tally with its rates and rules, as it is written.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct ScoreReport {
     pub schema: u32,
     #[serde(flatten)]
     pub tally: Tally,
@@ -129,9 +129,9 @@ impl Scorer {
         }
     }
 
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> ScoreReport {
         let tally = self.tally.clone();
-        Report {
+        ScoreReport {
             schema: 1,
             hit_rate: (tally.polyps > 0).then(|| tally.hits as f64 / tally.polyps as f64),
             false_regions_per_frame: tally.false_regions as f64 / tally.frames.max(1) as f64,

@@ -61,14 +61,14 @@ impl NewFolder {
 }
 
 /// A folder that is written as one.
-pub struct Kind {
+pub struct FolderKind {
     /// The file that is in every folder of the kind.
     pub mark: &'static str,
     /// What else may be in one: names, or endings after a `*`.
     pub names: &'static [&'static str],
 }
 
-impl Kind {
+impl FolderKind {
     /// The first entry of a folder, in the order of their names, that a folder of the kind would not have.
     fn stranger(&self, folder: &Path) -> std::io::Result<Option<OsString>> {
         let is_known = |name: &OsStr| {
@@ -98,7 +98,7 @@ impl Kind {
 /// those of `fill`; exit 74 if writing fails. What was at `path` is there still.
 pub fn write_folder(
     path: &Path,
-    kind: &Kind,
+    kind: &FolderKind,
     fill: impl FnOnce(&NewFolder) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let complain = |error: std::io::Error| Fault::io(format!("cannot write {}: {error}", path.display()));
@@ -127,7 +127,7 @@ pub fn write_folder(
 }
 
 /// Refuses, before any work is done, a folder that [`write_folder`] would refuse.
-pub fn check_folder(path: &Path, kind: &Kind) -> anyhow::Result<()> {
+pub fn check_folder(path: &Path, kind: &FolderKind) -> anyhow::Result<()> {
     let stranger = match kind.stranger(path) {
         Ok(stranger) => stranger,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use polyp_edge::fault::{Exit, exit_of};
 
-    const MADE: Kind = Kind { mark: "mark", names: &["*.csv"] };
+    const MADE: FolderKind = FolderKind { mark: "mark", names: &["*.csv"] };
 
     #[test]
     fn a_folder_appears_whole_or_not_at_all() {
@@ -173,12 +173,12 @@ mod tests {
         }
         let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o700);
-        let refused = |kind: &Kind| {
+        let refused = |kind: &FolderKind| {
             let error = write_folder(&path, kind, |_| panic!("nothing is made")).unwrap_err();
             assert_eq!(exit_of(&error), Exit::Usage);
             error.to_string()
         };
-        assert!(refused(&Kind { mark: "other", names: &["*"] }).contains("no other in it"));
+        assert!(refused(&FolderKind { mark: "other", names: &["*"] }).contains("no other in it"));
         std::fs::write(path.join("table.csv"), "").unwrap();
         std::fs::write(path.join("notes.txt"), "mine").unwrap();
         assert!(refused(&MADE).contains("notes.txt"));

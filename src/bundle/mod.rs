@@ -280,7 +280,8 @@ fn stays_inside(name: &str) -> bool {
         && !name.contains("//")
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal digits, as a manifest has its digests.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

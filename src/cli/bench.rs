@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::bundle::Bundle;
-use crate::engine::{Engine, Memory, Options, StepInfo};
+use crate::engine::{Engine, MemoryUse, Options, StepInfo};
 use crate::fault::Fault;
 
 /// Times a bundle's model on this machine.
@@ -31,7 +31,7 @@ pub struct Arguments {
 }
 
 #[derive(serde::Serialize)]
-struct Report {
+struct BenchReport {
     schema: u32,
     name: String,
     model_version: String,
@@ -45,7 +45,7 @@ struct Report {
     median_ms: f64,
     p95_ms: f64,
     max_ms: f64,
-    memory: Option<Memory>,
+    memory: Option<MemoryUse>,
     steps: Vec<StepTime>,
 }
 
@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let mut times = (0..arguments.runs).map(|_| time(&mut engine)).collect::<anyhow::Result<Vec<_>>>()?;
     times.sort_by(f64::total_cmp);
-    let report = Report {
+    let report = BenchReport {
         schema: 1,
         name: manifest.name,
         model_version: manifest.model_version,
@@ -126,7 +126,7 @@ fn step_times(engine: &mut Engine, input: &[u8]) -> anyhow::Result<Vec<StepTime>
     Ok(steps.map(|(index, step)| StepTime { step: step.clone(), median_us: median(index) }).collect())
 }
 
-fn print_report(report: &Report) -> anyhow::Result<()> {
+fn print_report(report: &BenchReport) -> anyhow::Result<()> {
     say!(
         "{} {}, kernels: {}, threads: {}",
         report.name,

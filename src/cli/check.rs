@@ -26,7 +26,7 @@ pub struct Arguments {
 }
 
 #[derive(serde::Serialize)]
-struct Report {
+struct CheckReport {
     schema: u32,
     board: String,
     camera: String,
@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let rate = profile.camera.rate_hz;
     let delay = f64::from(Rule::of(gate).added_delay_frames()) * 1e3 / rate;
     let display = &profile.display;
-    let report = Report {
+    let report = CheckReport {
         schema: 1,
         board: profile.name.clone(),
         camera: profile.camera.source.clone(),

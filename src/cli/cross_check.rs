@@ -35,7 +35,7 @@ pub struct Arguments {
 const SOURCE: &str = "synthetic:seed=7,size=640x480";
 
 #[derive(serde::Serialize)]
-struct Report<'a> {
+struct CrossCheckReport<'a> {
     schema: u32,
     name: &'a str,
     model_version: &'a str,
@@ -102,7 +102,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return Err(Fault::data(format!("{source} holds no frames")));
     }
     let count = (u64::from(frames) * logits[0].len() as u64) as f64;
-    let report = Report {
+    let report = CrossCheckReport {
         schema: 1,
         name: &bundle.manifest.name,
         model_version: &bundle.manifest.model_version,

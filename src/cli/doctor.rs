@@ -8,7 +8,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::board::{Board, DisplayKind};
 use crate::bundle::Bundle;
-use crate::capture::v4l2::{self, CameraFacts, facts::Kind};
+use crate::capture::v4l2::{self, CameraFacts, facts::DeviceRole};
 use crate::display::kms::{self, CardFacts, gpu::Status};
 use crate::fault::{Exit, Fault};
 use crate::health::{self, Machine};
@@ -61,7 +61,7 @@ struct Finding {
 }
 
 #[derive(serde::Serialize)]
-struct Report {
+struct DoctorReport {
     schema: u32,
     findings: Vec<Finding>,
 }
@@ -118,7 +118,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn tell(arguments: &Arguments, findings: Vec<Finding>) -> Result<()> {
     let bad = findings.iter().filter(|finding| finding.level == Level::Bad).count();
     if arguments.json {
-        say!("{}", serde_json::to_string_pretty(&Report { schema: 1, findings })?);
+        say!("{}", serde_json::to_string_pretty(&DoctorReport { schema: 1, findings })?);
     } else {
         for finding in &findings {
             let mark = match finding.level {
@@ -169,8 +169,10 @@ fn cameras(cameras: &[CameraFacts], wanted: Option<&str>, findings: &mut Finding
             "plug it in, or name one of those that `polyp-edge probe` lists",
         );
     }
-    let cameras: Vec<_> =
-        cameras.iter().filter(|camera| camera.kind == Kind::Capture || camera.error.is_some()).collect();
+    let cameras: Vec<_> = cameras
+        .iter()
+        .filter(|camera| camera.kind == DeviceRole::Capture || camera.error.is_some())
+        .collect();
     if cameras.is_empty() {
         findings
             .bad("no camera", "plug one in; if it is, `dmesg | tail` says why the kernel does not take it");

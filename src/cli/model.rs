@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::bundle::Bundle;
 use crate::bundle::manifest::Manifest;
-use crate::engine::{Engine, Memory, Options};
+use crate::engine::{Engine, MemoryUse, Options};
 use crate::fault::Fault;
 use crate::files::{Claim, Input, OutputFolder, signals};
 
@@ -43,7 +43,7 @@ pub struct Arguments {
 }
 
 #[derive(serde::Serialize)]
-struct Report<'a> {
+struct ModelReport<'a> {
     schema: u32,
     name: &'a str,
     model_version: &'a str,
@@ -53,7 +53,7 @@ struct Report<'a> {
     output: [usize; 3],
     multiply_adds: u64,
     /// Beside the weights; none if tract runs the model.
-    memory: Option<Memory>,
+    memory: Option<MemoryUse>,
     nodes: &'a [crate::engine::NodeInfo],
 }
 
@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         })?;
         return dump(&mut engine, &bundle.manifest, source, arguments.frames, &out);
     }
-    let report = Report {
+    let report = ModelReport {
         schema: 1,
         name: &bundle.manifest.name,
         model_version: &bundle.manifest.model_version,
@@ -96,7 +96,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_table(report: &Report<'_>) -> anyhow::Result<()> {
+fn print_table(report: &ModelReport<'_>) -> anyhow::Result<()> {
     let shape = |shape: &[usize]| {
         let sides: Vec<String> = shape.iter().map(ToString::to_string).collect();
         sides.join("×")
@@ -135,7 +135,7 @@ fn print_table(report: &Report<'_>) -> anyhow::Result<()> {
         report.multiply_adds as f64 / 1e6,
         report.kernels
     );
-    if let Some(Memory { arena, scratch }) = report.memory {
+    if let Some(MemoryUse { arena, scratch }) = report.memory {
         let [arena, scratch] = [arena, scratch].map(|bytes| bytes as f64 / 1024.0);
         say!(
             "{arena:.0} KiB hold all tensors of a frame, {scratch:.0} KiB are worked in; the weights come on top"

@@ -15,7 +15,7 @@ pub struct Arguments {
 }
 
 #[derive(serde::Serialize)]
-struct Report {
+struct ProbeReport {
     schema: u32,
     machine: Machine,
     cameras: Vec<CameraFacts>,
@@ -24,7 +24,7 @@ struct Report {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let report =
-        Report { schema: 1, machine: health::machine(), cameras: v4l2::probe(), cards: kms::cards() };
+        ProbeReport { schema: 1, machine: health::machine(), cameras: v4l2::probe(), cards: kms::cards() };
     if arguments.json {
         say!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(());

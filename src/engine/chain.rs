@@ -67,7 +67,7 @@ impl Chain {
         &self,
         link: usize,
         rows: Range<usize>,
-        state: &mut State<'_, '_>,
+        state: &mut RowState<'_, '_>,
         output: Option<(&mut [u8], usize)>,
     ) {
         let op = &self.links[link].op;
@@ -101,7 +101,7 @@ impl Chain {
         &self,
         link: usize,
         rows: Range<usize>,
-        state: &mut State<'_, '_>,
+        state: &mut RowState<'_, '_>,
         output: &mut [u8],
         stride: usize,
     ) {
@@ -120,7 +120,7 @@ impl Chain {
     }
 }
 
-struct State<'a, 'b> {
+struct RowState<'a, 'b> {
     inputs: &'a [Rows<'b>],
     scratch: &'a mut Scratch,
     rings: Vec<Vec<u8>>,
@@ -164,14 +164,14 @@ impl Compute for Chain {
     ) {
         let [_, width, _] = self.output_shape();
         let rings = std::mem::take(&mut scratch.rings);
-        let mut state = State { inputs, scratch, rings, next: [0; MOST_LINKS] };
+        let mut state = RowState { inputs, scratch, rings, next: [0; MOST_LINKS] };
         let last = self.links.len() - 1;
         for start in rows.clone().step_by(ROWS) {
             let end = rows.end.min(start + ROWS);
             let output = &mut output[(start - rows.start) * width * stride..];
             self.advance(last, start..end, &mut state, Some((output, stride)));
         }
-        let State { scratch, rings, .. } = state;
+        let RowState { scratch, rings, .. } = state;
         scratch.rings = rings;
     }
 }

@@ -5,7 +5,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{ModelProto, NodeProto};
 use tract_onnx::tract_hir::internal::*;
 
-use super::marked::{Kind, Quantised, Window};
+use super::marked::{OpKind, Quantised, Window};
 use super::ops::{Coordinates, Nearest};
 use super::proto;
 use super::wire;
@@ -17,7 +17,7 @@ fn absent(node: &NodeProto, name: &str, usual: i64) -> TractResult<()> {
     Ok(())
 }
 
-fn kind(node: &NodeProto, opset: i64) -> TractResult<Kind> {
+fn kind(node: &NodeProto, opset: i64) -> TractResult<OpKind> {
     let contributed = node.op_type.starts_with("QLinear") && node.op_type != "QLinearConv";
     let domain = if contributed { "com.microsoft" } else { "" };
     let given = node.domain.trim_start_matches("ai.onnx");
@@ -31,34 +31,34 @@ fn kind(node: &NodeProto, opset: i64) -> TractResult<Kind> {
                 "group = {groups}; it must lie between 1 and {}",
                 proto::LONGEST_SIDE
             );
-            Kind::Convolution { window: Window::new(node)?, groups }
+            OpKind::Convolution { window: Window::new(node)?, groups }
         }
-        "QLinearAdd" => Kind::Add,
-        "QLinearMul" => Kind::Multiply,
+        "QLinearAdd" => OpKind::Add,
+        "QLinearMul" => OpKind::Multiply,
         "QLinearConcat" => {
             let axis = node.get_attr_opt::<i64>("axis")?;
             ensure!(
                 matches!(axis, Some(1 | -3)),
                 "it joins along axis {axis:?}; only the channels, axis 1, can be joined"
             );
-            Kind::Concatenate
+            OpKind::Concatenate
         }
         "QLinearGlobalAveragePool" => {
             absent(node, "channels_last", 0)?;
-            Kind::GlobalAverage
+            OpKind::GlobalAverage
         }
-        "QLinearSigmoid" => Kind::Sigmoid,
+        "QLinearSigmoid" => OpKind::Sigmoid,
         "MaxPool" => {
             absent(node, "ceil_mode", 0)?;
             absent(node, "storage_order", 0)?;
-            Kind::MaxPool(Window::new(node)?)
+            OpKind::MaxPool(Window::new(node)?)
         }
         "Resize" => resize(node, opset)?,
         other => bail!("polyp-edge has no int8 op {other}"),
     })
 }
 
-fn resize(node: &NodeProto, opset: i64) -> TractResult<Kind> {
+fn resize(node: &NodeProto, opset: i64) -> TractResult<OpKind> {
     ensure!(opset >= 11, "operator set {opset} is not supported; 11 is the least");
     absent(node, "antialias", 0)?;
     absent(node, "exclude_outside", 0)?;
@@ -83,7 +83,7 @@ fn resize(node: &NodeProto, opset: i64) -> TractResult<Kind> {
         Some("ceil") => Nearest::Ceil,
         Some(other) => bail!("nearest_mode {other:?} is not supported"),
     };
-    Ok(Kind::Resize { linear, nearest, coordinates })
+    Ok(OpKind::Resize { linear, nearest, coordinates })
 }
 
 /// ONNX ops that become ours.

@@ -22,9 +22,9 @@ pub struct StepInfo {
     pub multiply_adds: u64,
 }
 
-/// Memory of a loaded model in bytes, beside its weights.
+/// MemoryUse of a loaded model in bytes, beside its weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Memory {
+pub struct MemoryUse {
     /// All tensors.
     pub arena: usize,
     /// What all threads work in.

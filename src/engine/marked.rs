@@ -9,13 +9,13 @@ use super::ops::{Coordinates, Nearest};
 #[derive(Clone, Debug)]
 pub struct Quantised {
     pub op_type: String,
-    pub kind: Kind,
+    pub kind: OpKind,
     /// For each ONNX input, which of tract's inputs it is; `None` if it was left out.
     pub inputs: Vec<Option<usize>>,
 }
 
 #[derive(Clone, Debug)]
-pub enum Kind {
+pub enum OpKind {
     Convolution { window: Window, groups: usize },
     Add,
     Multiply,

@@ -49,7 +49,7 @@ use tract_onnx::tract_core::plan::SimpleState;
 use crate::bundle::Bundle;
 use crate::fault::{Fault, exit_of};
 use crate::panics;
-pub use info::{Memory, NodeInfo, StepInfo};
+pub use info::{MemoryUse, NodeInfo, StepInfo};
 pub use options::{Options, Tuning};
 use program::Program;
 use proto::one_line;
@@ -206,11 +206,11 @@ impl Engine {
         &self.steps
     }
     /// Nothing if tract runs the model.
-    pub fn memory(&mut self) -> Option<Memory> {
+    pub fn memory(&mut self) -> Option<MemoryUse> {
         match &mut self.runner {
             Runner::Program(program) => {
                 let [arena, scratch] = program.memory();
-                Some(Memory { arena, scratch })
+                Some(MemoryUse { arena, scratch })
             }
             Runner::Tract(_) => None,
         }

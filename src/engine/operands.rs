@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tract_onnx::tract_core::internal::*;
 
 use super::kernels::{Convolution, Kernels};
-use super::marked::{Kind, Quantised};
+use super::marked::{OpKind, Quantised};
 use super::ops::{
     Add, Axis, Compute, Concatenate, Convolve, GlobalAverage, Lookup, MaxPool, Multiply, Resize, Shape,
 };
@@ -74,8 +74,8 @@ impl Operands<'_> {
     /// Positions of the tensors that flow.
     pub fn tensors(&self) -> Vec<usize> {
         match self.quantised.kind {
-            Kind::Add | Kind::Multiply => vec![0, 3],
-            Kind::Concatenate => (2..self.quantised.inputs.len()).step_by(3).collect(),
+            OpKind::Add | OpKind::Multiply => vec![0, 3],
+            OpKind::Concatenate => (2..self.quantised.inputs.len()).step_by(3).collect(),
             _ => vec![0],
         }
     }
@@ -91,7 +91,7 @@ impl Operands<'_> {
 
     /// How many weights there are once they are packed: output channels and products of a sum fill up vectors.
     pub fn packed_weights(&self) -> Result<u64> {
-        if !matches!(self.quantised.kind, Kind::Convolution { .. }) {
+        if !matches!(self.quantised.kind, OpKind::Convolution { .. }) {
             return Ok(0);
         }
         let ([height, width], [outputs, inputs]) = self.kernel()?;
@@ -137,31 +137,31 @@ impl Operands<'_> {
 
     fn output_shape(&self) -> Result<Shape> {
         let [height, width, channels] = match self.quantised.kind {
-            Kind::Concatenate => self.shape(2)?,
+            OpKind::Concatenate => self.shape(2)?,
             _ => self.shape(0)?,
         };
         let shape = match &self.quantised.kind {
-            Kind::Convolution { window, .. } => {
+            OpKind::Convolution { window, .. } => {
                 let (kernel, [outputs, _]) = self.kernel()?;
                 let (_, [rows, columns]) = window.place(kernel, [height, width])?;
                 [rows, columns, outputs]
             }
-            Kind::MaxPool(window) => {
+            OpKind::MaxPool(window) => {
                 let kernel = window.kernel.context("kernel_shape is missing")?;
                 let (_, [rows, columns]) = window.place(kernel, [height, width])?;
                 [rows, columns, channels]
             }
-            Kind::Resize { .. } => {
+            OpKind::Resize { .. } => {
                 let (_, [rows, columns]) = self.resized()?;
                 [rows, columns, channels]
             }
-            Kind::GlobalAverage => [1, 1, channels],
-            Kind::Sigmoid => [height, width, channels],
-            Kind::Add | Kind::Multiply => {
+            OpKind::GlobalAverage => [1, 1, channels],
+            OpKind::Sigmoid => [height, width, channels],
+            OpKind::Add | OpKind::Multiply => {
                 let other = self.shape(3)?;
                 if [height, width] == [1, 1] { other } else { [height, width, channels] }
             }
-            Kind::Concatenate => {
+            OpKind::Concatenate => {
                 ensure!((self.quantised.inputs.len().max(2) - 2).is_multiple_of(3), "inputs are missing");
                 let channels = self.tensors().into_iter().map(|position| Ok(self.shape(position)?[2]));
                 [height, width, channels.sum::<Result<usize>>()?]
@@ -179,23 +179,23 @@ impl Operands<'_> {
     pub fn compute(&self, kernels: &'static Kernels) -> Result<(Arc<dyn Compute>, Quantisation)> {
         let input = || self.shape(0);
         Ok(match &self.quantised.kind {
-            Kind::Convolution { .. } => {
+            OpKind::Convolution { .. } => {
                 let (convolution, output) = self.convolution()?;
                 (Arc::new(Convolve::new(&convolution, kernels)?), output)
             }
-            Kind::Add => {
+            OpKind::Add => {
                 let (a, b, output) = (self.quantisation(1)?, self.quantisation(4)?, self.quantisation(6)?);
                 let shapes = [self.shape(0)?, self.shape(3)?];
                 let (addition, swapped) = (Addition::new(a, b, output)?, Addition::new(b, a, output)?);
                 (Arc::new(Add::new(shapes, addition, swapped, kernels)?), output)
             }
-            Kind::Multiply => {
+            OpKind::Multiply => {
                 let (a, b, output) = (self.quantisation(1)?, self.quantisation(4)?, self.quantisation(6)?);
                 let shapes = [self.shape(0)?, self.shape(3)?];
                 let (product, swapped) = (Product::new(a, b, output)?, Product::new(b, a, output)?);
                 (Arc::new(Multiply::new(shapes, product, swapped, kernels)?), output)
             }
-            Kind::Concatenate => {
+            OpKind::Concatenate => {
                 let output = self.quantisation(0)?;
                 let parts = self.tensors().into_iter().map(|position| {
                     let table = rescale_table(self.quantisation(position + 1)?, output);
@@ -203,7 +203,7 @@ impl Operands<'_> {
                 });
                 (Arc::new(Concatenate::new(parts.collect::<Result<_>>()?, kernels)?), output)
             }
-            Kind::GlobalAverage => {
+            OpKind::GlobalAverage => {
                 let (from, output) = (self.quantisation(1)?, self.quantisation(3)?);
                 let input = input()?;
                 ensure!(input[0] * input[1] <= 1 << 22, "{input:?} are too many values for a sum");
@@ -216,12 +216,12 @@ impl Operands<'_> {
                 };
                 (Arc::new(op), output)
             }
-            Kind::Sigmoid => {
+            OpKind::Sigmoid => {
                 let output = self.quantisation(3)?;
                 let table = sigmoid_table(self.quantisation(1)?, output);
                 (Arc::new(Lookup { shape: input()?, what: "sigmoid", table: Some(table), kernels }), output)
             }
-            Kind::MaxPool(_) | Kind::Resize { .. } => bail!("it has no scale of its own"),
+            OpKind::MaxPool(_) | OpKind::Resize { .. } => bail!("it has no scale of its own"),
         })
     }
 
@@ -229,7 +229,7 @@ impl Operands<'_> {
     pub fn passing(&self, kernels: &'static Kernels) -> Result<Option<Arc<dyn Compute>>> {
         let input = self.shape(0);
         Ok(match &self.quantised.kind {
-            Kind::MaxPool(window) => {
+            OpKind::MaxPool(window) => {
                 let input = input?;
                 let kernel = window.kernel.context("kernel_shape is missing")?;
                 let (padding, _) = window.place(kernel, [input[0], input[1]])?;
@@ -237,7 +237,7 @@ impl Operands<'_> {
                 let output = self.output_shape()?;
                 Some(Arc::new(MaxPool { input, output, kernel, strides, dilations, padding, kernels }))
             }
-            &Kind::Resize { linear, nearest, coordinates } => {
+            &OpKind::Resize { linear, nearest, coordinates } => {
                 let input = input?;
                 let (scales, sizes) = self.resized()?;
                 let axis = |axis: usize| {
@@ -254,7 +254,7 @@ impl Operands<'_> {
     }
 
     fn convolution(&self) -> Result<(Convolution, Quantisation)> {
-        let Kind::Convolution { window, groups } = &self.quantised.kind else { bail!("no convolution") };
+        let OpKind::Convolution { window, groups } = &self.quantised.kind else { bail!("no convolution") };
         let (from, to) = (self.quantisation(1)?, self.quantisation(6)?);
         let ([height, width], [outputs, inputs]) = self.kernel()?;
         let input = self.shape(0)?;

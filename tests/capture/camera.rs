@@ -3,7 +3,7 @@
 use polyp_edge::capture::live::{Camera, Event, Why};
 use polyp_edge::capture::v4l2::V4l2;
 use polyp_edge::capture::v4l2::camera::*;
-use polyp_edge::capture::v4l2::facts::{Kind, probe_with};
+use polyp_edge::capture::v4l2::facts::{DeviceRole, probe_with};
 use polyp_edge::capture::v4l2::kernel::*;
 use polyp_edge::frame::{Frame, PixelFormat};
 use rustix::io::Errno;
@@ -186,7 +186,7 @@ fn what_there_is_can_be_read() {
     let facts = probe_with(&mut machine);
     assert_eq!(facts.len(), 1);
     let camera = &facts[0];
-    assert_eq!((camera.kind, camera.multi_planar, &camera.error), (Kind::Capture, false, &None));
+    assert_eq!((camera.kind, camera.multi_planar, &camera.error), (DeviceRole::Capture, false, &None));
     assert_eq!((camera.driver.as_str(), camera.card.as_str()), ("fake", "Fake camera"));
     assert_eq!(camera.receives.as_deref(), Some("16×8p50.00"));
     assert_eq!(camera.inputs.len(), 1);

@@ -35,13 +35,13 @@ const GATES: [(u32, u32); 14] = [
 
 /// What the network found while the camera drifted over a still.
 pub struct Clip {
-    pub kind: Kind,
+    pub kind: ClipKind,
     /// Regions, largest first, and where the polyp was, if in view.
     pub frames: Vec<(Vec<Region>, Option<Bounds>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ClipKind {
     Polyp,
     /// A frame without a polyp.
     Negative,
@@ -76,9 +76,9 @@ fn try_out(clips: &[Clip], setting: manifest::Gate) -> GateTrial {
             }
         }
         match clip.kind {
-            Kind::Negative => negatives.count(anything),
-            Kind::CutOut => cut_outs.count(anything),
-            Kind::Polyp => {
+            ClipKind::Negative => negatives.count(anything),
+            ClipKind::CutOut => cut_outs.count(anything),
+            ClipKind::Polyp => {
                 changes += observer.finish().changes_shown;
                 frames += clip.frames.len();
                 if let Some(found) = first_found {
@@ -136,8 +136,8 @@ mod tests {
     }
 
     /// A clip in which something is found in the frames that `found` names.
-    fn clip(kind: Kind, found: impl Fn(usize) -> bool) -> Clip {
-        let polyp = (kind == Kind::Polyp).then(|| at(0.0));
+    fn clip(kind: ClipKind, found: impl Fn(usize) -> bool) -> Clip {
+        let polyp = (kind == ClipKind::Polyp).then(|| at(0.0));
         let regions = |number| {
             if found(number) { vec![Region { bounds: at(0.0), ..Region::default() }] } else { Vec::new() }
         };
@@ -151,11 +151,11 @@ mod tests {
     #[test]
     fn a_gate_is_judged_by_alarms_and_delay() {
         let clips = [
-            clip(Kind::Polyp, |number| number >= 5 && number % 7 != 0),
-            clip(Kind::Polyp, |number| number == 20),
-            clip(Kind::Negative, |number| number % 10 < 2),
-            clip(Kind::Negative, |_| false),
-            clip(Kind::CutOut, |_| true),
+            clip(ClipKind::Polyp, |number| number >= 5 && number % 7 != 0),
+            clip(ClipKind::Polyp, |number| number == 20),
+            clip(ClipKind::Negative, |number| number % 10 < 2),
+            clip(ClipKind::Negative, |_| false),
+            clip(ClipKind::CutOut, |_| true),
         ];
         let trials = sweep(&clips);
         let open = of(&trials, (1, 1));

@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 
 use super::drift::{self, Drift};
-use super::gate::{Clip, Kind};
+use super::gate::{Clip, ClipKind};
 use super::held_back::HeldBack;
 use crate::model::cart::cart_engine;
 use crate::parallel::{in_parallel, progress_bar};
@@ -24,13 +24,13 @@ pub(super) fn clips<'a>(
 ) -> anyhow::Result<Vec<Clip>> {
     let mut stills = Vec::new();
     for frame in frames {
-        let kind = if frame.polyp.is_some() { Kind::Polyp } else { Kind::Negative };
+        let kind = if frame.polyp.is_some() { ClipKind::Polyp } else { ClipKind::Negative };
         stills.push((kind, &frame.pixels, frame.polyp));
-        stills.extend(frame.cut_out.as_ref().map(|cut_out| (Kind::CutOut, cut_out, None)));
+        stills.extend(frame.cut_out.as_ref().map(|cut_out| (ClipKind::CutOut, cut_out, None)));
     }
     stills.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(seed));
     let mut chosen = Vec::new();
-    for kind in [Kind::Polyp, Kind::Negative, Kind::CutOut] {
+    for kind in [ClipKind::Polyp, ClipKind::Negative, ClipKind::CutOut] {
         chosen.extend(stills.iter().filter(|(of, ..)| *of == kind).take(count).copied().zip(seed..));
     }
     let bar = progress_bar("temporal gate", chosen.len());

@@ -31,7 +31,7 @@ pub struct Arguments {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct CostReport {
     schema: u32,
     encoder: String,
     input_side: usize,
@@ -92,7 +92,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
-fn estimate(config: &TrainConfig) -> Result<Report, String> {
+fn estimate(config: &TrainConfig) -> Result<CostReport, String> {
     let segmenter = config.segmenter()?;
     let side = config.largest_side();
     let shapes = segmenter.shapes(side);
@@ -124,7 +124,7 @@ fn estimate(config: &TrainConfig) -> Result<Report, String> {
                 + 4 * if frozen { others } else { encoders + others } as u64,
         }
     });
-    Ok(Report {
+    Ok(CostReport {
         schema: 1,
         encoder: config.network.encoder.kind.word(),
         input_side: side,

@@ -66,7 +66,7 @@ pub struct Arguments {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct EvaluateReport {
     schema: u32,
     model: String,
     model_version: String,
@@ -121,7 +121,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let bundle = Bundle::open(model)?;
     let evaluation = Evaluation::new(&arguments, &bundle)?;
     let mut csv = csv::Writer::from_writer(Vec::new());
-    let mut report = Report {
+    let mut report = EvaluateReport {
         schema: 1,
         model: bundle.manifest.name.clone(),
         model_version: bundle.manifest.model_version.clone(),
@@ -261,7 +261,7 @@ fn write_masks(
     Ok(())
 }
 
-fn print_table(report: &Report) {
+fn print_table(report: &EvaluateReport) {
     let columns = ["frames", "Dice", "IoU", "at half", "missed", "free", "alarms"];
     let [frames, dice, iou, half, missed, free, alarms] = columns;
     println!(

@@ -37,7 +37,7 @@ pub struct Arguments {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct FlickerReport {
     schema: u32,
     model: String,
     model_version: String,
@@ -65,7 +65,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut gate = bundle.manifest.gate;
     gate.appear = arguments.appear.unwrap_or(gate.appear);
     gate.window = arguments.window.unwrap_or(gate.window);
-    let mut report = Report {
+    let mut report = FlickerReport {
         schema: 1,
         model: bundle.manifest.name.clone(),
         model_version: bundle.manifest.model_version.clone(),

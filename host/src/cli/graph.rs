@@ -16,7 +16,7 @@ pub struct Arguments {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct GraphReport {
     schema: u32,
     input_side: usize,
     nodes: Vec<Row>,
@@ -54,7 +54,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn describe(graph: &Graph) -> anyhow::Result<Report> {
+fn describe(graph: &Graph) -> anyhow::Result<GraphReport> {
     let shapes = shapes(graph)?;
     let nodes: Vec<Row> = graph
         .nodes
@@ -80,7 +80,7 @@ fn describe(graph: &Graph) -> anyhow::Result<Report> {
         .collect();
     let multiply_adds = nodes.iter().map(|row| row.multiply_adds).sum();
     let weights = nodes.iter().map(|row| row.weights).sum();
-    Ok(Report { schema: 1, input_side: graph.input_side, nodes, multiply_adds, weights })
+    Ok(GraphReport { schema: 1, input_side: graph.input_side, nodes, multiply_adds, weights })
 }
 
 #[cfg(test)]

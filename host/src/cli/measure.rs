@@ -13,7 +13,7 @@ use crate::files;
 use crate::measures::map::MapFile;
 use crate::measures::{Accumulator, FrameMeasures, Measures};
 use crate::parallel::{default_threads, in_parallel, progress_bar};
-use crate::score::maps::Report;
+use crate::score::maps::MapReport;
 
 /// Scores a folder of predicted maps by the field's six measures.
 ///
@@ -65,7 +65,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     no_map_is_missing(&groups, &arguments.maps)?;
     no_map_is_of_two_samples(&groups)?;
     let threads = arguments.threads.unwrap_or_else(default_threads).max(1);
-    let mut report = Report { schema: 1, lists: BTreeMap::new() };
+    let mut report = MapReport { schema: 1, lists: BTreeMap::new() };
     let mut resized = 0;
     for group in groups {
         let (measures, resized_here) = measure(&group, threads)?;
@@ -222,7 +222,7 @@ impl Pair {
 }
 
 /// A line a list: the field's measures, and Dice and IoU at 0.5.
-pub(super) fn print_table(report: &Report) {
+pub(super) fn print_table(report: &MapReport) {
     println!(
         "{:<26} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>8} {:>7}",
         "list", "frames", "mDice", "mIoU", "wF", "S", "mE", "maxE", "MAE", "Dice@0.5", "IoU@0.5"

@@ -41,7 +41,7 @@ pub struct Arguments {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct RobustnessReport {
     schema: u32,
     model: String,
     model_version: String,
@@ -73,7 +73,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let scores =
         disturbed_scores("disturbed", &samples, &jobs, arguments.seed, threads, cart, decision, rule)?;
     let dice = |job: usize| Summary::of(&scores[job]).dice;
-    let mut report = Report {
+    let mut report = RobustnessReport {
         schema: 1,
         model: bundle.manifest.name.clone(),
         model_version: bundle.manifest.model_version.clone(),
@@ -98,7 +98,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn table(report: &Report) -> anyhow::Result<Vec<u8>> {
+fn table(report: &RobustnessReport) -> anyhow::Result<Vec<u8>> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     csv.serialize(Row { disturbance: "none", severity: 0, dice: report.dice })?;
     for (disturbance, of_severities) in &report.disturbed {
@@ -109,7 +109,7 @@ fn table(report: &Report) -> anyhow::Result<Vec<u8>> {
     Ok(csv.into_inner()?)
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &RobustnessReport) -> String {
     let mut text = format!("{:<16} {:>6}", report.model, "as is");
     (1..=SEVERITIES).for_each(|severity| {
         let _ = write!(text, " {severity:>6}");
@@ -125,7 +125,7 @@ fn text(report: &Report) -> String {
     text
 }
 
-fn draw(report: &Report) -> anyhow::Result<Vec<u8>> {
+fn draw(report: &RobustnessReport) -> anyhow::Result<Vec<u8>> {
     plot::png(960, 540, |root| {
         let mut chart = ChartBuilder::on(root)
             .margin(16)

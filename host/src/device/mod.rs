@@ -65,7 +65,7 @@ pub fn open(choice: Choice) -> Result<Device> {
 
 /// One kind of device: whether this program was built for it, and what is there.
 #[derive(Debug)]
-pub struct Kind {
+pub struct Backend {
     pub name: &'static str,
     pub built: bool,
     /// The devices with their own names, or what is missing.
@@ -73,19 +73,19 @@ pub struct Kind {
 }
 
 /// Every kind of device, looked at.
-pub fn kinds() -> [Kind; 3] {
+pub fn kinds() -> [Backend; 3] {
     let number = |make: fn(usize) -> Choice, names: Vec<String>| {
         names.into_iter().enumerate().map(|(ordinal, name)| (make(ordinal), name)).collect()
     };
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     [
-        Kind { name: "cpu", built: true, found: Ok(vec![(Choice::Cpu, format!("{threads} threads"))]) },
-        Kind {
+        Backend { name: "cpu", built: true, found: Ok(vec![(Choice::Cpu, format!("{threads} threads"))]) },
+        Backend {
             name: "cuda",
             built: cuda::BUILT,
             found: cuda::names().map(|names| number(Choice::Cuda, names)),
         },
-        Kind {
+        Backend {
             name: "vulkan",
             built: vulkan::BUILT,
             found: vulkan::names().map(|names| number(Choice::Vulkan, names)),

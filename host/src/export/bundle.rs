@@ -28,7 +28,8 @@ const CARD: &str = "MODEL_CARD.md";
 /// The worst of rendered frames, as pictures for the card.
 pub const FAILURES: &str = "failures.jpg";
 /// What a bundle's folder holds.
-pub const KIND: files::Kind = files::Kind { mark: MANIFEST, names: &[MODEL, CARD, FAILURES, "golden"] };
+pub const KIND: files::FolderKind =
+    files::FolderKind { mark: MANIFEST, names: &[MODEL, CARD, FAILURES, "golden"] };
 const FAILURES_QUALITY: u8 = 88;
 /// Of so many frames with a polyp, of another patient than the golden ones.
 const FAILURES_SEARCH: usize = 48;

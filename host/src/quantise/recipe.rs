@@ -33,7 +33,7 @@ const RANGES: &str = "ranges.csv";
 const EQUALISATION: &str = "equalisation.csv";
 const CORRECTIONS: &str = "bias-corrections.csv";
 /// What a calibration's folder holds.
-pub const KIND: files::Kind = files::Kind { mark: RECIPE, names: &["*.csv", "sensitivity.png"] };
+pub const KIND: files::FolderKind = files::FolderKind { mark: RECIPE, names: &["*.csv", "sensitivity.png"] };
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,7 +8,6 @@ use burn::tensor::Device;
 use polyp_edge::fault::Fault;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use sha2::{Digest, Sha256};
 
 use super::BEST;
 use super::config::TrainConfig;
@@ -107,7 +106,7 @@ fn take_over(
 
 /// `sha256:…` of a file.
 fn digest(path: &Path) -> Result<String> {
-    Ok(format!("sha256:{:x}", Sha256::digest(files::read(path)?)))
+    Ok(format!("sha256:{}", polyp_edge::bundle::digest(&files::read(path)?)))
 }
 
 /// Refuses a file of ours whose values were trained with another encoder.

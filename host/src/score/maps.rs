@@ -17,16 +17,16 @@ use crate::parallel::progress_bar;
 
 /// Measures of each list, as JSON has them.
 #[derive(Serialize)]
-pub struct Report {
+pub struct MapReport {
     pub schema: u32,
     pub lists: BTreeMap<String, Measures>,
 }
 
 /// Measures a run's best epoch on lists.
-pub fn score_run(run: &Path, lists: &[PathBuf], device: &Device, maps: Option<&Path>) -> Result<Report> {
+pub fn score_run(run: &Path, lists: &[PathBuf], device: &Device, maps: Option<&Path>) -> Result<MapReport> {
     let data = data_folder()?;
     let teacher = Teacher::open(run, &data, device)?;
-    let mut report = Report { schema: 1, lists: BTreeMap::new() };
+    let mut report = MapReport { schema: 1, lists: BTreeMap::new() };
     for list in lists {
         let name = list_name(list);
         let measures = measure(&teacher, &name, &read_list(list, &data)?, maps)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor};
 use indicatif::{ProgressBar, ProgressStyle};
+use polyp_edge::bundle::hex;
 use polyp_edge::fault::Fault;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -41,7 +42,7 @@ impl Teachers {
             Teacher::open(&path, data, device)
         };
         let all = config.teachers.iter().map(open).collect::<Result<Vec<_>>>()?;
-        Ok(Teachers { all, digest: format!("{:x}", digest.finalize()) })
+        Ok(Teachers { all, digest: hex(&digest.finalize()) })
     }
 
     /// Logits of a batch as it is, `[N, S, S]`.
@@ -81,7 +82,7 @@ impl Teachers {
             key.update(&sample.name);
             key.update(Sha256::digest(&sample.pixels));
         }
-        format!("{:x}", key.finalize())
+        hex(&key.finalize())
     }
 
     fn views(&self, samples: &[Cached]) -> Result<Vec<TeacherView>> {

@@ -11,7 +11,7 @@ use crate::run::CHECKPOINT;
 use crate::run::start::must_be_of;
 use crate::train::optimizer::AdamW;
 
-pub struct State {
+pub struct TrainState {
     pub step: u64,
     /// What is trained, and running statistics; not a frozen encoder.
     pub parameters: Parameters,
@@ -21,10 +21,10 @@ pub struct State {
     pub encoder: String,
 }
 
-impl State {
+impl TrainState {
     pub fn fresh(parameters: Parameters, encoder: String) -> Self {
         let adam = AdamW::new(&parameters);
-        State { step: 0, averaged: parameters.clone(), parameters, adam, encoder }
+        TrainState { step: 0, averaged: parameters.clone(), parameters, adam, encoder }
     }
 
     pub fn save(&self, folder: &Path) -> Result<()> {

@@ -32,7 +32,7 @@ use crate::train::optimizer::{average, blend};
 use crate::train::preview;
 use crate::train::quantised::QuantisedLearner;
 use crate::train::samples::Samples;
-use crate::train::state::State;
+use crate::train::state::TrainState;
 
 /// Weights are averaged, statistics blended: share of the old running statistic that each step keeps.
 const STATISTICS_DECAY: f32 = 0.9;
@@ -81,7 +81,7 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
             (Box::new(learner), start.parameters, start.encoder)
         }
     };
-    let mut state = State::fresh(parameters, origin);
+    let mut state = TrainState::fresh(parameters, origin);
     let mut points = Vec::new();
     if checkpoint.exists() {
         state.restore(&checkpoint)?;
@@ -215,7 +215,7 @@ fn has_stalled(points: &[Point], patience: u64) -> bool {
 }
 
 /// The averaged weights, with what is needed to use them: the configuration and which encoder they belong to.
-fn save_best(folder: &Path, state: &State, config: &TrainConfig) -> Result<()> {
+fn save_best(folder: &Path, state: &TrainState, config: &TrainConfig) -> Result<()> {
     let notes = BTreeMap::from([
         ("step".to_owned(), state.step.to_string()),
         ("encoder".to_owned(), state.encoder.clone()),
@@ -243,7 +243,7 @@ pub fn export_checkpoint(folder: &Path) -> Result<()> {
 }
 
 fn step(
-    state: &mut State,
+    state: &mut TrainState,
     batches: &std::sync::mpsc::Receiver<Batch>,
     learner: &dyn Learner,
     watching: Option<&Teachers>,

@@ -292,7 +292,7 @@ fn frozen_means_frozen() {
         Start::new(&config, &segmenter, data.path(), &device).unwrap();
     let before = resident.download();
     assert!(before.0.keys().all(|name| is_encoders(name)) && before.0.len() > 50);
-    let mut state = State::fresh(fresh.clone(), encoder);
+    let mut state = TrainState::fresh(fresh.clone(), encoder);
     let samples = Samples::load(&config, folder.path(), data.path()).unwrap();
     let plan = Plan::new(&config, Arc::new(samples.train));
     let batches = Arc::new(plan).stream(0, 50);
@@ -410,7 +410,7 @@ fn a_random_trunk_overfits_sixteen_real_pictures() {
     };
     let (segmenter, device) = (config.segmenter().unwrap(), Device::flex());
     let start = Start::new(&config, &segmenter, &data, &device).unwrap();
-    let mut state = State::fresh(start.parameters, start.encoder);
+    let mut state = TrainState::fresh(start.parameters, start.encoder);
     let samples = Arc::new(crate::data::cache::load(&samples, 96, true).unwrap());
     let plan = Plan::new(&config, samples.clone());
     let learner = FloatLearner {

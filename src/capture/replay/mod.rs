@@ -89,47 +89,48 @@ fn stream(
         return source;
     }
     let mut kind = kind(&head);
-    if let Kind::Unknown = kind {
+    if let Container::Unknown = kind {
         read(&mut head, foreign::HEAD)?;
         kind = match foreign::what(&head) {
-            Some(what) => Kind::Other(what.to_string()),
-            None => Kind::Unknown,
+            Some(what) => Container::Other(what.to_string()),
+            None => Container::Unknown,
         };
     }
     // A stream of pictures may begin with headers of HTTP, or with the rest of a picture.
-    while let Kind::Unknown = kind {
+    while let Container::Unknown = kind {
         let before = head.len();
         if head.windows(3).any(|bytes| bytes == b"\xFF\xD8\xFF") {
-            kind = Kind::Jpeg;
+            kind = Container::Jpeg;
         } else if before > MAX_JUNK_BYTES || read(&mut head, 2 * before.max(HEAD))? == 0 {
-            kind =
-                Kind::Other("is neither a folder of images, a PNG or JPEG image, MJPEG nor Y4M".to_string());
+            kind = Container::Other(
+                "is neither a folder of images, a PNG or JPEG image, MJPEG nor Y4M".to_string(),
+            );
         }
     }
     let reader: Box<dyn Read + Send> = Box::new(Cursor::new(head).chain(reader));
     match kind {
-        Kind::Y4m => Ok(Box::new(y4m::Y4m::new(name, reader)?)),
-        Kind::Other(what) => Err(Fault::data(format!("{name} {what}"))),
-        Kind::Jpeg | Kind::Unknown => Ok(Box::new(mjpeg::Mjpeg::new(name, reader))),
+        Container::Y4m => Ok(Box::new(y4m::Y4m::new(name, reader)?)),
+        Container::Other(what) => Err(Fault::data(format!("{name} {what}"))),
+        Container::Jpeg | Container::Unknown => Ok(Box::new(mjpeg::Mjpeg::new(name, reader))),
     }
 }
 
-enum Kind {
+enum Container {
     Y4m,
     Jpeg,
     Other(String),
     Unknown,
 }
 
-fn kind(head: &[u8]) -> Kind {
+fn kind(head: &[u8]) -> Container {
     match head {
-        [] => Kind::Other("is empty".into()),
-        _ if head.starts_with(b"YUV4MPEG2") => Kind::Y4m,
-        _ if head.starts_with(jpeg::START) => Kind::Jpeg,
+        [] => Container::Other("is empty".into()),
+        _ if head.starts_with(b"YUV4MPEG2") => Container::Y4m,
+        _ if head.starts_with(jpeg::START) => Container::Jpeg,
         _ if head.starts_with(png::START) => {
-            Kind::Other("is a PNG image, not video: give its file or a folder of images".into())
+            Container::Other("is a PNG image, not video: give its file or a folder of images".into())
         }
-        _ => Kind::Unknown,
+        _ => Container::Unknown,
     }
 }
 

@@ -16,7 +16,7 @@ const ROWS: usize = 44;
 const LUMPS: usize = 6;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum PolypShape {
     /// A slight elevation (Paris IIa).
     Flat,
     /// A dome (Is).
@@ -36,7 +36,7 @@ struct Lump {
 pub struct Polyp {
     pub s: f64,
     pub turn: f32,
-    pub kind: Kind,
+    pub kind: PolypShape,
     /// Of the head, in colon radii.
     pub radius: f32,
     height: f32,
@@ -72,19 +72,19 @@ fn tint(dice: &mut Dice, contrast: f32) -> Vec3 {
 impl Polyp {
     fn grow(dice: &mut Dice, s: f64, turn: f32, variety: &Variety) -> Self {
         let kind = match dice.unit() {
-            x if x < variety.flat => Kind::Flat,
-            x if x < variety.flat + variety.pedunculated => Kind::Pedunculated,
-            _ => Kind::Sessile,
+            x if x < variety.flat => PolypShape::Flat,
+            x if x < variety.flat + variety.pedunculated => PolypShape::Pedunculated,
+            _ => PolypShape::Sessile,
         };
         let [small, large] = variety.radius;
         let mut radius = small * (large / small).powf(dice.unit());
         let height = match kind {
-            Kind::Flat => {
+            PolypShape::Flat => {
                 radius *= 1.3;
                 radius * dice.range(0.16, 0.34)
             }
-            Kind::Sessile => radius * dice.range(0.65, 1.15),
-            Kind::Pedunculated => radius * dice.range(0.8, 1.1),
+            PolypShape::Sessile => radius * dice.range(0.65, 1.15),
+            PolypShape::Pedunculated => radius * dice.range(0.8, 1.1),
         };
         let rough = variety.lumpiness * if dice.chance(0.35) { 1.5 } else { 0.8 };
         let lumps = std::array::from_fn(|index| {
@@ -106,7 +106,7 @@ impl Polyp {
             kind,
             radius,
             height,
-            stalk: if kind == Kind::Pedunculated { dice.range(0.25, 1.1) * radius } else { 0.0 },
+            stalk: if kind == PolypShape::Pedunculated { dice.range(0.25, 1.1) * radius } else { 0.0 },
             neck: dice.range(-0.1, 0.3),
             squeeze: dice.range(0.7, 1.0),
             lean: [dice.range(-0.5, 0.5), dice.range(-0.5, 0.5)],
@@ -125,16 +125,16 @@ impl Polyp {
     fn profile(&self, t: f32) -> [f32; 2] {
         let flare = 1.0 - (t / 0.12).min(1.0);
         match self.kind {
-            Kind::Flat => {
+            PolypShape::Flat => {
                 let (sin, cos) = (sin_turns(0.25 * t), cos_turns(0.25 * t));
                 [self.radius * (cos + 0.12 * flare * flare), self.height * sin.max(0.0).powf(0.75)]
             }
-            Kind::Sessile => {
+            PolypShape::Sessile => {
                 let (sin, cos) = (sin_turns(0.25 * t), cos_turns(0.25 * t));
                 let belly = 1.0 + self.neck * sin * cos * 2.0;
                 [self.radius * (cos * belly + 0.18 * flare * flare), self.height * sin]
             }
-            Kind::Pedunculated => {
+            PolypShape::Pedunculated => {
                 const SHARE: f32 = 0.3;
                 let stalk_radius = 0.36 * self.radius;
                 if t < SHARE {
@@ -226,7 +226,7 @@ impl Polyp {
             let t = row as f32 / ROWS as f32;
             let (below, above) = (row.saturating_sub(1) * COLUMNS, (row + 1).min(ROWS) * COLUMNS);
             let blend = match self.kind {
-                Kind::Pedunculated => smoothstep(0.0, 0.3, t) * 0.5 + smoothstep(0.24, 0.4, t) * 0.5,
+                PolypShape::Pedunculated => smoothstep(0.0, 0.3, t) * 0.5 + smoothstep(0.24, 0.4, t) * 0.5,
                 _ => smoothstep(0.0, 0.22, t),
             };
             for column in 0..COLUMNS {

@@ -46,7 +46,7 @@ const EVENTS_EVERY: Duration = Duration::from_millis(50);
 pub struct V4l2<S: System> {
     system: S,
     wanted: Wanted,
-    state: State<S::Kernel>,
+    state: CameraState<S::Kernel>,
     /// The last stream, if it is still to be stopped.
     lingering: Option<Stream<S::Kernel>>,
     /// Why there are no pictures, as it was last reported.
@@ -67,7 +67,7 @@ pub struct V4l2<S: System> {
     jpeg: Pictures,
 }
 
-enum State<K: Kernel> {
+enum CameraState<K: Kernel> {
     Closed,
     /// Open, without a stream.
     Idle(Session<K>),
@@ -91,7 +91,7 @@ impl<S: System> V4l2<S> {
         V4l2 {
             system,
             wanted,
-            state: State::Closed,
+            state: CameraState::Closed,
             lingering: None,
             absence: None,
             attempts: 0,
@@ -116,12 +116,12 @@ impl<S: System> V4l2<S> {
     fn bring_up(&mut self, deadline: Instant) -> Result<(), Trouble> {
         let now = self.system.now();
         let mut due = now >= self.retry_at;
-        if let State::Idle(session) = &self.state {
+        if let CameraState::Idle(session) = &self.state {
             due |= session.source_changed()?;
         }
         if !due {
             let mut until = self.retry_at.min(deadline);
-            if matches!(self.state, State::Idle(_)) {
+            if matches!(self.state, CameraState::Idle(_)) {
                 until = until.min(now + EVENTS_EVERY);
             }
             self.system.sleep(until.saturating_duration_since(now).max(PAUSE));
@@ -130,13 +130,13 @@ impl<S: System> V4l2<S> {
         self.attempts += 1;
         self.retry_at = now + RETRY_EVERY;
         self.lingering = self.lingering.take().and_then(|stream| stream.stop().err());
-        if matches!(self.state, State::Closed) {
+        if matches!(self.state, CameraState::Closed) {
             let session = session::open(&mut self.system, &self.wanted, self.known.as_deref())?;
             let stable = self.system.stable_names(&session.name).into_iter().next();
             self.known = Some(stable.unwrap_or_else(|| session.name.clone()));
-            self.state = State::Idle(session);
+            self.state = CameraState::Idle(session);
         }
-        let State::Idle(session) = &self.state else { return Ok(()) };
+        let CameraState::Idle(session) = &self.state else { return Ok(()) };
         let (queue, granted) = session.start(&self.wanted)?;
         if self.granted.as_ref() != Some(&granted) {
             log::info!("{}, {} buffers", granted.words, queue.len());
@@ -152,8 +152,8 @@ impl<S: System> V4l2<S> {
         self.order.restart();
         self.counts.restarts += u64::from(self.started);
         self.started = true;
-        self.state = match std::mem::replace(&mut self.state, State::Closed) {
-            State::Idle(session) => State::Streaming(Stream {
+        self.state = match std::mem::replace(&mut self.state, CameraState::Closed) {
+            CameraState::Idle(session) => CameraState::Streaming(Stream {
                 session,
                 queue,
                 stalls_at: now + STALLED_AFTER,
@@ -167,7 +167,7 @@ impl<S: System> V4l2<S> {
     /// Waits for a picture until `deadline` or a little less.
     #[expect(clippy::too_many_lines, reason = "the states of a camera, one after another")]
     fn receive(&mut self, deadline: Instant, frame: &mut Frame) -> Result<Option<Event>, Trouble> {
-        let State::Streaming(stream) = &mut self.state else { return Ok(None) };
+        let CameraState::Streaming(stream) = &mut self.state else { return Ok(None) };
         let now = self.system.now();
         let name = &stream.session.name;
         stream
@@ -238,7 +238,7 @@ impl<S: System> V4l2<S> {
 
     /// Hands a picture over; `None` if it cannot be decoded.
     fn deliver(&mut self, picture: Picture, now: Instant, frame: &mut Frame) -> Option<Event> {
-        let State::Streaming(stream) = &mut self.state else { return None };
+        let CameraState::Streaming(stream) = &mut self.state else { return None };
         let Stream { session, queue, stalls_at, damaged, .. } = stream;
         let layout = &self.granted.as_ref()?.layout;
         let stamp = Stamp { sequence: picture.number, timestamp: picture.timestamp, dequeued: now };
@@ -273,8 +273,8 @@ impl<S: System> V4l2<S> {
         let now = self.system.now();
         self.retry_at = now + RETRY_EVERY;
         let mut silent = false;
-        self.state = match (std::mem::replace(&mut self.state, State::Closed), trouble.remedy) {
-            (State::Streaming(mut stream), Remedy::Restart) if !self.restarted => {
+        self.state = match (std::mem::replace(&mut self.state, CameraState::Closed), trouble.remedy) {
+            (CameraState::Streaming(mut stream), Remedy::Restart) if !self.restarted => {
                 self.restarted = true;
                 match stream.queue.restart(&stream.session.kernel) {
                     Ok(()) => {
@@ -285,15 +285,15 @@ impl<S: System> V4l2<S> {
                         silent = trouble.why != Why::Stalled && now < stream.stalls_at;
                         stream.stalls_at = if silent { stream.stalls_at } else { now }.max(now + RETRY_EVERY);
                         stream.damaged = false;
-                        State::Streaming(stream)
+                        CameraState::Streaming(stream)
                     }
                     Err(_) => {
                         self.close(stream);
-                        State::Closed
+                        CameraState::Closed
                     }
                 }
             }
-            (State::Streaming(stream), remedy) => match self.close(stream) {
+            (CameraState::Streaming(stream), remedy) => match self.close(stream) {
                 Some(session) if remedy == Remedy::Renegotiate => {
                     // Whether anything is lost shows when it is asked for again: at once, unless the input changes its
                     // mind all the time.
@@ -301,12 +301,12 @@ impl<S: System> V4l2<S> {
                     if silent {
                         (self.retry_at, self.changed_at) = (now, Some(now));
                     }
-                    State::Idle(session)
+                    CameraState::Idle(session)
                 }
-                _ => State::Closed,
+                _ => CameraState::Closed,
             },
-            (State::Idle(session), Remedy::Renegotiate) => State::Idle(session),
-            _ => State::Closed,
+            (CameraState::Idle(session), Remedy::Renegotiate) => CameraState::Idle(session),
+            _ => CameraState::Closed,
         };
         if self.known.is_some() && trouble.why == Why::NoDevice {
             trouble.why = Why::Unplugged;
@@ -380,7 +380,7 @@ impl<S: System> Camera for V4l2<S> {
         let before = self.absence.as_ref().map(|absence| (absence.why, absence.detail.clone()));
         loop {
             let step = match self.state {
-                State::Streaming(_) => self.receive(deadline, frame),
+                CameraState::Streaming(_) => self.receive(deadline, frame),
                 _ => self.bring_up(deadline).map(|()| None),
             };
             match step {
@@ -411,7 +411,7 @@ impl<S: System> Camera for V4l2<S> {
 impl<S: System> Drop for V4l2<S> {
     fn drop(&mut self) {
         let streaming = match &mut self.state {
-            State::Streaming(stream) => Some(stream),
+            CameraState::Streaming(stream) => Some(stream),
             _ => None,
         };
         for stream in streaming.into_iter().chain(&mut self.lingering) {

@@ -23,7 +23,7 @@ pub struct CameraFacts {
     pub driver: String,
     pub card: String,
     pub bus: String,
-    pub kind: Kind,
+    pub kind: DeviceRole,
     pub multi_planar: bool,
     pub inputs: Vec<InputFacts>,
     pub formats: Vec<FormatFacts>,
@@ -34,7 +34,7 @@ pub struct CameraFacts {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum DeviceRole {
     /// Gives pictures.
     Capture,
     /// Takes pictures.
@@ -91,7 +91,7 @@ fn facts<S: System>(system: &mut S, path: PathBuf) -> CameraFacts {
         driver: String::new(),
         card: String::new(),
         bus: String::new(),
-        kind: Kind::default(),
+        kind: DeviceRole::default(),
         multi_planar: false,
         inputs: Vec::new(),
         formats: Vec::new(),
@@ -111,14 +111,14 @@ fn fill<S: System>(system: &mut S, path: &Path, facts: &mut CameraFacts) -> Resu
     facts.bus = capabilities.bus.to_string();
     let has = |flags: u32| capabilities.flags & flags != 0;
     facts.kind = match () {
-        _ if has(V4L2_CAP_VIDEO_M2M | V4L2_CAP_VIDEO_M2M_MPLANE) => Kind::Converter,
-        _ if has(V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_VIDEO_CAPTURE_MPLANE) => Kind::Capture,
-        _ if has(V4L2_CAP_VIDEO_OUTPUT | V4L2_CAP_VIDEO_OUTPUT_MPLANE) => Kind::Output,
-        _ if has(V4L2_CAP_META_CAPTURE | V4L2_CAP_META_OUTPUT) => Kind::Metadata,
-        _ => Kind::Other,
+        _ if has(V4L2_CAP_VIDEO_M2M | V4L2_CAP_VIDEO_M2M_MPLANE) => DeviceRole::Converter,
+        _ if has(V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_VIDEO_CAPTURE_MPLANE) => DeviceRole::Capture,
+        _ if has(V4L2_CAP_VIDEO_OUTPUT | V4L2_CAP_VIDEO_OUTPUT_MPLANE) => DeviceRole::Output,
+        _ if has(V4L2_CAP_META_CAPTURE | V4L2_CAP_META_OUTPUT) => DeviceRole::Metadata,
+        _ => DeviceRole::Other,
     };
     facts.multi_planar = has(V4L2_CAP_VIDEO_CAPTURE_MPLANE);
-    if facts.kind != Kind::Capture {
+    if facts.kind != DeviceRole::Capture {
         return Ok(());
     }
     let buffers = if facts.multi_planar { BufferType::Multi } else { BufferType::Single };

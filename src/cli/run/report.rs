@@ -26,7 +26,7 @@ const LAST_STATE_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 #[derive(Serialize)]
-struct Report {
+struct RunReport {
     schema: u32,
     board: String,
     state: String,
@@ -144,11 +144,11 @@ fn within(
 fn report(
     board: &Board,
     outcome: &Outcome,
-    score: Option<score::Report>,
+    score: Option<score::ScoreReport>,
     output: Option<&OutputFolder>,
 ) -> Result<()> {
     let profile = &board.profile;
-    let report = Report {
+    let report = RunReport {
         schema: 1,
         board: profile.name.clone(),
         state: outcome.state.to_string(),
@@ -202,8 +202,8 @@ fn report(
 
 fn write_reports(
     folder: &OutputFolder,
-    report: &Report,
-    score: Option<&score::Report>,
+    report: &RunReport,
+    score: Option<&score::ScoreReport>,
     text: &mut String,
 ) -> Result<()> {
     let [as_text, as_json, scores] = REPORTS;

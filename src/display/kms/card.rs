@@ -20,7 +20,7 @@ use rustix::ioctl::{Updater, ioctl, opcode};
 use super::choose::{self, Candidate};
 use super::events::{Clocks, events};
 use super::gpu::{
-    Commit, Connector, Dumb, Flip, FourCc, Framebuffer, Gpu, Memory, Mode, Object, Plane, PlaneKind,
+    BufferMemory, Commit, Connector, Dumb, Flip, FourCc, Framebuffer, Gpu, Mode, Object, Plane, PlaneKind,
     Property, Saved, Status,
 };
 use super::request::Request;
@@ -123,7 +123,7 @@ fn text(name: &[core::ffi::c_char]) -> String {
 /// A dumb buffer's memory, mapped once.
 pub struct Mapped(MmapMut);
 
-impl Memory for Mapped {
+impl BufferMemory for Mapped {
     fn write(&mut self, offset: usize, bytes: &[u8]) {
         let end = offset.saturating_add(bytes.len());
         if let Some(memory) = self.0.get_mut(offset..end) {

@@ -5,7 +5,7 @@ use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x4;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::gpu::Memory;
+use super::gpu::BufferMemory;
 use crate::convert;
 use crate::frame::View;
 use crate::geometry::Placement;
@@ -34,7 +34,7 @@ impl Brush {
         picture: Option<&View<'_>>,
         placement: &Placement,
         layer: Option<&Layer>,
-        memory: &mut impl Memory,
+        memory: &mut impl BufferMemory,
         stride: usize,
     ) -> Result<()> {
         let (width, height) = placement.surface;
@@ -120,7 +120,13 @@ const TRACE_PX: usize = 64;
 impl Traces {
     /// Writes a layer as `B G R A` into memory that holds an earlier one, or nothing: what is new in it and what was
     /// in the earlier one are written, nothing else. Rows are `stride` bytes apart.
-    pub fn layer(&mut self, layer: &Layer, memory: &mut impl Memory, stride: usize, size: (usize, usize)) {
+    pub fn layer(
+        &mut self,
+        layer: &Layer,
+        memory: &mut impl BufferMemory,
+        stride: usize,
+        size: (usize, usize),
+    ) {
         let (width, height) = size;
         self.0.resize(height, 0);
         for (y, held) in self.0.iter_mut().enumerate() {

@@ -108,7 +108,7 @@ pub struct Plane {
 }
 
 /// Memory that the display reads, 32 bits a pixel. It may be uncached: it is written, in order, and never read.
-pub trait Memory: Send {
+pub trait BufferMemory: Send {
     /// What lies outside is not written.
     fn write(&mut self, offset: usize, bytes: &[u8]);
     fn zero(&mut self, offset: usize, count: usize);
@@ -168,7 +168,7 @@ pub struct Saved {
 /// A graphics card. Errors are the kernel's, each with its errno. Nothing here waits longer than it says, but for
 /// [`Gpu::connector`] with `probe`, [`Commit::Modeset`] and [`Gpu::restore`], which take as long as the driver does.
 pub trait Gpu: Send {
-    type Memory: Memory;
+    type Memory: BufferMemory;
 
     fn path(&self) -> &Path;
     fn driver(&self) -> &str;

@@ -70,7 +70,7 @@ impl<M> Surface<M> {
         composition: Composition,
     ) -> io::Result<Surface<M>>
     where
-        M: super::gpu::Memory,
+        M: super::gpu::BufferMemory,
     {
         let pictures = Pool::new(gpu, mode.size(), FourCc::XRGB8888)?;
         let blob = match gpu.create_mode_blob(&mode) {
@@ -118,7 +118,7 @@ impl<M> Surface<M> {
     /// Layers get a plane of their own, if the driver says that it can.
     fn open_planes<G: Gpu<Memory = M>>(&mut self, gpu: &mut G, outlet: &Outlet) -> io::Result<()>
     where
-        M: super::gpu::Memory,
+        M: super::gpu::BufferMemory,
     {
         self.buffers.layers = Some(Pool::new(gpu, self.mode.size(), FourCc::ARGB8888)?);
         let content = Content { primary: Primary::Drawn(0), layer: Some(0) };
@@ -194,7 +194,7 @@ impl<M> Surface<M> {
         scene: &Scene<'_>,
     ) -> io::Result<Shown>
     where
-        M: super::gpu::Memory,
+        M: super::gpu::BufferMemory,
     {
         let Some(content) = self.draw(gpu, outlet, brush, scene)? else { return Ok(Shown::Skipped) };
         if let Some(flight) = &self.pending {
@@ -247,7 +247,7 @@ impl<M> Surface<M> {
     /// Changes to the other composition, if there is one.
     fn fall<G: Gpu<Memory = M>>(&mut self, gpu: &mut G, outlet: &Outlet) -> bool
     where
-        M: super::gpu::Memory,
+        M: super::gpu::BufferMemory,
     {
         self.has_fallen = true;
         self.direct = None;
@@ -268,7 +268,7 @@ impl<M> Surface<M> {
         scene: &Scene<'_>,
     ) -> io::Result<Option<Content>>
     where
-        M: super::gpu::Memory,
+        M: super::gpu::BufferMemory,
     {
         let pending = self.pending.as_ref().map(|flight| &flight.content);
         let used_layers = [self.shown.layer, pending.and_then(|content| content.layer)];
@@ -308,7 +308,7 @@ impl<M> Surface<M> {
         layer: Option<usize>,
     ) -> io::Result<Option<Primary>>
     where
-        M: super::gpu::Memory,
+        M: super::gpu::BufferMemory,
     {
         let (Some(lease), Some(picture)) = (scene.lease, &scene.picture) else { return Ok(None) };
         let Some(recipe) = recipe(lease, picture) else { return Ok(None) };

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use polyp_edge::display::kms::gpu::{
-    Commit, Connector, Dumb, Flip, FourCc, Framebuffer, Gpu, Memory, Mode, Object, Plane, Property, Saved,
-    Status,
+    BufferMemory, Commit, Connector, Dumb, Flip, FourCc, Framebuffer, Gpu, Mode, Object, Plane, Property,
+    Saved, Status,
 };
 use polyp_edge::display::kms::request::Request;
 
@@ -19,7 +19,7 @@ use super::{Backing, CRTCS, CURSOR, FakeGpu, Fb, Flips, OVERLAY, PRIMARY, Settin
 /// A dumb buffer's memory.
 pub struct FakeMemory(Arc<Mutex<Vec<u8>>>, FakeGpu);
 
-impl Memory for FakeMemory {
+impl BufferMemory for FakeMemory {
     fn write(&mut self, offset: usize, bytes: &[u8]) {
         self.0.lock().unwrap()[offset..offset + bytes.len()].copy_from_slice(bytes);
         self.1.state().counts.written += bytes.len() as u64;

@@ -20,14 +20,14 @@ use crate::ops::{self, ConvAttributes, NormAttributes, Storing};
 /// One layer: its inputs and weights, and what it makes of them.
 pub struct Layer {
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: LayerKind,
     pub inputs: &'static [Input],
     pub compute: fn(&Inputs) -> Tensor<1>,
 }
 
 /// What sets a layer's bounds, and whether it has a gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum LayerKind {
     Elementwise,
     /// Has matrix products or convolutions, which tensor cores compute with less precise factors.
     Products,
@@ -188,55 +188,55 @@ fn levels(inputs: &Inputs, attention: Attention) -> Tensor<1> {
 pub const LAYERS: &[Layer] = &[
     Layer {
         name: "convolution 3×3",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[2, 12, 20, 28]), around(&[16, 12, 3, 3])],
         compute: |inputs| convolve(inputs, conv(1, [1; 4], 1)),
     },
     Layer {
         name: "convolution 3×3, stride 2, uneven padding",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[2, 3, 28, 32]), around(&[16, 3, 3, 3])],
         compute: |inputs| convolve(inputs, conv(2, [0, 0, 1, 1], 1)),
     },
     Layer {
         name: "convolution 7×7, stride 4",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[2, 3, 32, 28]), around(&[24, 3, 7, 7])],
         compute: |inputs| convolve(inputs, conv(4, [3; 4], 1)),
     },
     Layer {
         name: "convolution 1×1",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[2, 24, 14, 18]), around(&[40, 24, 1, 1])],
         compute: |inputs| convolve(inputs, conv(1, [0; 4], 1)),
     },
     Layer {
         name: "depthwise 3×3",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[2, 24, 14, 18]), around(&[24, 1, 3, 3])],
         compute: |inputs| convolve(inputs, conv(1, [1; 4], 24)),
     },
     Layer {
         name: "depthwise 5×5, stride 2, uneven padding",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[2, 16, 28, 20]), around(&[16, 1, 5, 5])],
         compute: |inputs| convolve(inputs, conv(2, [1, 1, 2, 2], 16)),
     },
     Layer {
         name: "batch norm",
-        kind: Kind::Elementwise,
+        kind: LayerKind::Elementwise,
         inputs: &[around(&[4, 16, 14, 14]), between(1.0, 5.0, &[16]), between(0.0, 4.0, &[16])],
         compute: |inputs| normalise(inputs, false),
     },
     Layer {
         name: "batch norm, ReLU6",
-        kind: Kind::Elementwise,
+        kind: LayerKind::Elementwise,
         inputs: &[around(&[4, 16, 14, 14]), between(1.0, 5.0, &[16]), between(0.0, 4.0, &[16])],
         compute: |inputs| normalise(inputs, true),
     },
     Layer {
         name: "batch norm, running statistics",
-        kind: Kind::Inference,
+        kind: LayerKind::Inference,
         inputs: &[
             around(&[2, 16, 14, 14]),
             between(1.0, 5.0, &[16]),
@@ -248,7 +248,7 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "batch norm, running statistics, ReLU6",
-        kind: Kind::Inference,
+        kind: LayerKind::Inference,
         inputs: &[
             around(&[2, 16, 14, 14]),
             between(1.0, 5.0, &[16]),
@@ -260,55 +260,55 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "stored in u8, nearest",
-        kind: Kind::Elementwise,
+        kind: LayerKind::Elementwise,
         inputs: &[around(&[2, 6, 12, 16]), around(&[6]), between(0.006, 0.007, &[1])],
         compute: |inputs| stored(inputs, false),
     },
     Layer {
         name: "stored in u8, rounded down",
-        kind: Kind::Elementwise,
+        kind: LayerKind::Elementwise,
         inputs: &[around(&[2, 6, 12, 16]), around(&[6]), between(0.006, 0.007, &[1])],
         compute: |inputs| stored(inputs, true),
     },
     Layer {
         name: "max-pool 2×2",
-        kind: Kind::Elementwise,
+        kind: LayerKind::Elementwise,
         inputs: &[around(&[2, 16, 14, 20])],
         compute: |inputs| flat(max_pool2d(inputs.tensor(0), MaxPoolOptions::new([2, 2]))),
     },
     Layer {
         name: "bilinear enlargement",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[2, 8, 14, 10])],
         compute: |inputs| flat(resize(inputs.tensor(0), [28, 20], Resize::Bilinear)),
     },
     Layer {
         name: "bilinear resize",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[2, 8, 22, 22])],
         compute: |inputs| flat(resize(inputs.tensor(0), [14, 31], Resize::Bilinear)),
     },
     Layer {
         name: "bicubic resize",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[1, 24, 7, 7])],
         compute: |inputs| flat(resize(inputs.tensor(0), [22, 22], Resize::Bicubic)),
     },
     Layer {
         name: "matrix product",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[3, 33, 48]), around(&[3, 48, 40])],
         compute: |inputs| flat(inputs.tensor::<3>(0).matmul(inputs.tensor(1))),
     },
     Layer {
         name: "linear",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[4, 49, 32]), around(&[32, 96]), around(&[96])],
         compute: |inputs| flat(linear::<3>(inputs.tensor(0), inputs.tensor(1), Some(inputs.tensor(2)))),
     },
     Layer {
         name: "layer norm",
-        kind: Kind::Elementwise,
+        kind: LayerKind::Elementwise,
         inputs: &[around(&[4, 49, 32]), between(0.5, 2.0, &[32]), around(&[32])],
         compute: |inputs| {
             flat(layer_norm::<3>(inputs.tensor(0), inputs.tensor(1), Some(inputs.tensor(2)), 1e-6))
@@ -316,19 +316,19 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "GELU",
-        kind: Kind::Elementwise,
+        kind: LayerKind::Elementwise,
         inputs: &[between(-4.0, 4.0, &[4, 49, 32])],
         compute: |inputs| flat(gelu(inputs.tensor::<3>(0))),
     },
     Layer {
         name: "softmax",
-        kind: Kind::Elementwise,
+        kind: LayerKind::Elementwise,
         inputs: &[between(-4.0, 4.0, &[8, 49, 49])],
         compute: |inputs| flat(softmax(inputs.tensor::<3>(0), 2)),
     },
     Layer {
         name: "attention, 6 windows, 2 heads",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[6, 2, 49, 16]), around(&[6, 2, 49, 16]), around(&[6, 2, 49, 16])],
         compute: |inputs| {
             let [q, k, v] = [0, 1, 2].map(|n| inputs.tensor::<4>(n));
@@ -337,7 +337,7 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "attention, pooled queries",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[6, 4, 16, 16]), around(&[6, 4, 64, 16]), around(&[6, 4, 64, 16])],
         compute: |inputs| {
             let [q, k, v] = [0, 1, 2].map(|n| inputs.tensor::<4>(n));
@@ -346,25 +346,25 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "channel gate",
-        kind: Kind::Elementwise,
+        kind: LayerKind::Elementwise,
         inputs: &[around(&[2, 24, 14, 14]), around(&[5])],
         compute: |inputs| flat(gate(inputs.tensor(0), inputs.tensor(1))),
     },
     Layer {
         name: "windows with zero padding",
-        kind: Kind::Elementwise,
+        kind: LayerKind::Elementwise,
         inputs: &[around(&[2, 13, 17, 8])],
         compute: |inputs| flat(windows(inputs.tensor(0), 7)),
     },
     Layer {
         name: "windows undone, cropped",
-        kind: Kind::Elementwise,
+        kind: LayerKind::Elementwise,
         inputs: &[around(&[12, 49, 8])],
         compute: |inputs| flat(unwindow(inputs.tensor(0), 7, [2, 13, 17])),
     },
     Layer {
         name: "concatenation and slice",
-        kind: Kind::Elementwise,
+        kind: LayerKind::Elementwise,
         inputs: &[around(&[2, 8, 14, 14]), around(&[2, 12, 14, 14])],
         compute: |inputs| {
             let joined = Tensor::cat(vec![inputs.tensor::<4>(0), inputs.tensor(1)], 1);
@@ -373,7 +373,7 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "sum with a broadcast",
-        kind: Kind::Elementwise,
+        kind: LayerKind::Elementwise,
         inputs: &[around(&[3, 14, 14, 16]), around(&[1, 14, 14, 16]), around(&[16])],
         compute: |inputs| {
             let bias = inputs.tensor::<1>(2).reshape([1, 1, 1, 16]);
@@ -382,7 +382,7 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "logits against a gradient",
-        kind: Kind::Elementwise,
+        kind: LayerKind::Elementwise,
         inputs: &[around(&[2, 1, 28, 28])],
         compute: |inputs| {
             let x = inputs.tensor::<4>(0);
@@ -393,31 +393,31 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "Hiera block, padded windows, pooled queries",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[2, 20, 20, 24])],
         compute: |inputs| block(inputs, Form::Adapter, 2),
     },
     Layer {
         name: "Hiera block, global",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[2, 6, 6, 96])],
         compute: |inputs| block(inputs, Form::Adapter, 5),
     },
     Layer {
         name: "Hiera block, high-frequency prompt",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[2, 12, 12, 48]), around(&[2, 3, 96, 96])],
         compute: |inputs| block(inputs, Form::HighFrequency, 3),
     },
     Layer {
         name: "decoder, ECA",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[3, 8, 16, 16]), around(&[3, 12, 8, 8]), around(&[3, 16, 4, 4])],
         compute: |inputs| levels(inputs, Attention::Eca),
     },
     Layer {
         name: "decoder, squeeze-excite",
-        kind: Kind::Products,
+        kind: LayerKind::Products,
         inputs: &[around(&[3, 8, 16, 16]), around(&[3, 12, 8, 8]), around(&[3, 16, 4, 4])],
         compute: |inputs| levels(inputs, Attention::SqueezeExcite),
     },

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use crate::device::guard::quietly;
-use crate::experiments::device::layers::{Input, Inputs, Kind, Layer};
+use crate::experiments::device::layers::{Input, Inputs, Layer, LayerKind};
 
 /// Largest differences that pass, as shares of the largest value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -25,9 +25,9 @@ impl Bounds {
     /// burn's CUDA backend rounds the factors of f32 products to TF32, eleven significant bits, where the GPU has it.
     const TF32: Bounds = Bounds { forward: 2e-3, backward: 4e-3 };
 
-    pub fn of(kind: Kind, tf32: bool) -> Self {
+    pub fn of(kind: LayerKind, tf32: bool) -> Self {
         match (kind, tf32) {
-            (Kind::Products, true) => Bounds::TF32,
+            (LayerKind::Products, true) => Bounds::TF32,
             _ => Bounds::F32,
         }
     }
@@ -75,7 +75,7 @@ pub fn compare(layer: &Layer, device: &Device, reference: &Device, tf32: bool) -
             let pairs = found.gradients.iter().zip(&expected.gradients);
             pairs.map(|(found, expected)| difference(found, expected)).fold(0.0, f32::max)
         };
-        (forward, (layer.kind != Kind::Inference).then(|| worst(&gradients)))
+        (forward, (layer.kind != LayerKind::Inference).then(|| worst(&gradients)))
     });
     let (forward, backward, fault) = match outcome {
         Ok((forward, backward)) => (Some(forward), backward, None),
@@ -88,7 +88,7 @@ pub fn compare(layer: &Layer, device: &Device, reference: &Device, tf32: bool) -
 }
 
 fn pass(layer: &Layer, device: &Device) -> Pass {
-    let differentiated = layer.kind != Kind::Inference;
+    let differentiated = layer.kind != LayerKind::Inference;
     let device = if differentiated { device.clone().autodiff() } else { device.clone() };
     let mut rng = ChaCha8Rng::seed_from_u64(layer.name.bytes().map(u64::from).sum());
     let mut draw = |input: &Input| -> Vec<f32> {
@@ -143,7 +143,7 @@ mod tests {
             assert!(row.passed, "{row:?}");
             let backward = row.backward.unwrap_or(0.0);
             assert!(row.forward.unwrap() < 1e-6 && backward < 1e-6, "{row:?}");
-            assert_eq!(row.backward.is_none(), layer.kind == Kind::Inference);
+            assert_eq!(row.backward.is_none(), layer.kind == LayerKind::Inference);
         }
     }
 
@@ -162,7 +162,7 @@ mod tests {
         let cpu = Device::flex();
         let mut layer = Layer {
             name: "grows",
-            kind: Kind::Elementwise,
+            kind: LayerKind::Elementwise,
             inputs: &[Input { shape: &[8], range: (1.0, 2.0) }],
             compute: |inputs| inputs.tensor::<1>(0) * (1 + CALLS.fetch_add(1, Ordering::Relaxed)),
         };

@@ -23,11 +23,11 @@ struct Entry {
     key: String,
     shape: Vec<usize>,
     /// `None`: no floating-point type.
-    kind: Option<Kind>,
+    kind: Option<FloatWidth>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum FloatWidth {
     F16,
     Bf16,
     F32,
@@ -57,7 +57,7 @@ impl Checkpoint {
             let found: Vec<_> = file
                 .tensors()
                 .into_iter()
-                .map(|(key, view)| (key, view.shape().to_vec(), Kind::of_safetensors(view.dtype())))
+                .map(|(key, view)| (key, view.shape().to_vec(), FloatWidth::of_safetensors(view.dtype())))
                 .collect();
             (found, Source::Safetensors(bytes))
         } else {
@@ -67,7 +67,9 @@ impl Checkpoint {
             let found = reader
                 .tensors()
                 .iter()
-                .map(|(key, tensor)| (key.clone(), tensor.shape().to_vec(), Kind::of_pytorch(tensor.dtype())))
+                .map(|(key, tensor)| {
+                    (key.clone(), tensor.shape().to_vec(), FloatWidth::of_pytorch(tensor.dtype()))
+                })
                 .collect();
             (found, Source::Pytorch(reader))
         };
@@ -158,13 +160,13 @@ fn complain(what: &str, keys: &[String]) -> String {
     }
 }
 
-impl Kind {
+impl FloatWidth {
     fn of_safetensors(dtype: Dtype) -> Option<Self> {
         match dtype {
-            Dtype::F16 => Some(Kind::F16),
-            Dtype::BF16 => Some(Kind::Bf16),
-            Dtype::F32 => Some(Kind::F32),
-            Dtype::F64 => Some(Kind::F64),
+            Dtype::F16 => Some(FloatWidth::F16),
+            Dtype::BF16 => Some(FloatWidth::Bf16),
+            Dtype::F32 => Some(FloatWidth::F32),
+            Dtype::F64 => Some(FloatWidth::F64),
             _ => None,
         }
     }
@@ -172,10 +174,10 @@ impl Kind {
     fn of_pytorch(dtype: pytorch_reader::DType) -> Option<Self> {
         use pytorch_reader::DType;
         match dtype {
-            DType::F16 => Some(Kind::F16),
-            DType::BF16 => Some(Kind::Bf16),
-            DType::F32 => Some(Kind::F32),
-            DType::F64 => Some(Kind::F64),
+            DType::F16 => Some(FloatWidth::F16),
+            DType::BF16 => Some(FloatWidth::Bf16),
+            DType::F32 => Some(FloatWidth::F32),
+            DType::F64 => Some(FloatWidth::F64),
             _ => None,
         }
     }
@@ -185,10 +187,10 @@ impl Kind {
             bytes.as_chunks::<N>().0.iter().map(|bytes| f(*bytes)).collect()
         }
         match self {
-            Kind::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f32()),
-            Kind::Bf16 => each(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-            Kind::F32 => each(bytes, f32::from_le_bytes),
-            Kind::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32),
+            FloatWidth::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f32()),
+            FloatWidth::Bf16 => each(bytes, |b| bf16::from_le_bytes(b).to_f32()),
+            FloatWidth::F32 => each(bytes, f32::from_le_bytes),
+            FloatWidth::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32),
         }
     }
 }
