@@ -3,7 +3,6 @@
 use polyp_edge::fault::Fault;
 
 use crate::cli::training::Training;
-use crate::net::encoder::EncoderKind;
 use crate::run::GRAPH;
 use crate::run::config::TrainConfig;
 use crate::train::trainer::export_checkpoint;
@@ -28,9 +27,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let config = training.configuration(&TrainConfig::default())?;
     let network = &config.network;
-    if network.encoder.kind != EncoderKind::EfficientnetLite0 || network.decoder.finest != 1 {
+    if network.encoder.kind.efficientnet().is_none() || network.decoder.finest != 1 {
         return Err(Fault::configuration(format!(
-            "a student has the encoder efficientnet-lite0 and decoder.finest = 1, not {} and {}; train others with \
+            "a student has an efficientnet-lite encoder and decoder.finest = 1, not {} and {}; train others with \
              finetune",
             network.encoder.kind.word(),
             network.decoder.finest

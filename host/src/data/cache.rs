@@ -12,6 +12,7 @@ use crate::data::lists::Sample;
 use crate::data::usable;
 
 /// A square picture with its mask.
+#[derive(Clone)]
 pub struct Cached {
     pub name: String,
     /// `[side, side, 3] u8` RGB.
@@ -22,6 +23,13 @@ pub struct Cached {
     pub labelled: bool,
     /// What teachers say of the whole picture.
     pub teacher: Option<TeacherView>,
+}
+
+impl Cached {
+    /// The data set that it is of.
+    pub fn set(&self) -> &str {
+        self.name.split_once('/').map_or("", |(set, _)| set)
+    }
 }
 
 /// Teachers' logits are kept within ± this: beyond it a probability is within 0.0003 of certainty.

@@ -6,5 +6,7 @@ pub mod decode;
 pub mod disturb;
 pub mod lists;
 pub mod mask;
+pub mod similar;
 pub mod split;
 pub mod usable;
+pub mod weights;

@@ -26,7 +26,7 @@ pub struct EncoderConfig {
     pub kind: EncoderKind,
     /// Published weights (`.pt` or `.safetensors`), relative to the data folder; empty to start from random ones.
     pub weights: PathBuf,
-    /// Share of the published channels, of EfficientNet-Lite0 alone: 0.25 to 1. Those with the largest norms stay.
+    /// Share of the published channels, of EfficientNet-Lite alone: 0.25 to 1. Those with the largest norms stay.
     pub width: f32,
     /// Whether training leaves the encoder as it is.
     pub frozen: bool,

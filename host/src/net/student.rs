@@ -1,4 +1,4 @@
-//! The network that a cart runs: EfficientNet-Lite0's encoder, a narrow full-scale decoder, logits at the
+//! The network that a cart runs: EfficientNet-Lite's encoder, a narrow full-scale decoder, logits at the
 //! decoder's finest stride. It is a [`super::segmenter`] that can be exported.
 
 use crate::net::decoder::DecoderConfig;

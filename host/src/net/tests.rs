@@ -6,11 +6,12 @@ use super::*;
 use crate::graph::execute;
 use crate::graph::fold::Fold;
 use crate::net::decoder::{Attention, DecoderConfig, Mix, Skips};
-use crate::net::encoder::efficientnet::EfficientNet;
-use crate::net::encoder::{self, EncoderKind};
+use crate::net::encoder::efficientnet::{EfficientNet, Size};
+use crate::net::encoder::{self, Encoder, EncoderKind};
 use crate::net::forward::{Forward, Pass};
 use crate::net::prompts::Prompts;
 use crate::net::segmenter::{EncoderConfig, Segmenter, SegmenterConfig};
+use crate::net::shapes::Shapes;
 use crate::net::student::student;
 
 fn small() -> SegmenterConfig {
@@ -57,6 +58,10 @@ fn forms() -> Vec<SegmenterConfig> {
         with(&|d| d.finest = 0),
         with(&|d| d.finest = 2),
         SegmenterConfig { encoder: EncoderConfig { width: 0.5, ..small.encoder.clone() }, ..small.clone() },
+        SegmenterConfig {
+            encoder: EncoderConfig { kind: EncoderKind::EfficientnetLite2, ..small.encoder.clone() },
+            ..small.clone()
+        },
     ]
 }
 
@@ -66,7 +71,12 @@ fn the_folded_graph_computes_what_the_network_computes() {
         let side = config.input_side;
         let parameters = parameters(&config);
         let graph = Fold::graph(&parameters, side, |net, input| {
-            student(net, input, &EfficientNet::new(config.encoder.width), &config.decoder)
+            student(
+                net,
+                input,
+                &EfficientNet::new(config.encoder.kind.efficientnet().unwrap(), config.encoder.width),
+                &config.decoder,
+            )
         });
         graph.validate().unwrap();
 
@@ -183,5 +193,24 @@ fn a_narrowed_encoder_keeps_what_weighs() {
     assert!(Segmenter::new(&published).unwrap().published().is_none());
     let refused = |width: f32, kind| EncoderKind::build(kind, width, &Prompts::none()).unwrap_err();
     assert!(refused(0.1, EncoderKind::EfficientnetLite0).contains("[0.25, 1]"));
-    assert!(refused(0.5, EncoderKind::HieraTiny).contains("efficientnet-lite0 alone"));
+    assert!(refused(0.5, EncoderKind::HieraTiny).contains("efficientnet-lite alone"));
+}
+
+/// Channels, depth and parameters of the published checkpoints, without their last convolution and classifier.
+#[test]
+fn efficientnets_have_the_published_sizes() {
+    for (size, channels, links, parameters) in [
+        (Size::Lite0, [16, 24, 40, 112, 320], 17, 2_950_000..3_050_000),
+        (Size::Lite1, [16, 24, 40, 112, 320], 22, 3_700_000..3_800_000),
+        (Size::Lite2, [16, 24, 48, 120, 352], 22, 4_300_000..4_500_000),
+    ] {
+        let encoder = EfficientNet::new(size, 1.0);
+        let mut shapes = Shapes::default();
+        let features = encoder.encode(&mut shapes, &[3, 64, 64]);
+        assert_eq!(features.iter().map(|shape| shape[0]).collect::<Vec<_>>(), channels, "{size:?}");
+        assert_eq!(encoder.links(), links, "{size:?}");
+        let counted = shapes.shapes().filter(|(name, _)| Parameters::is_trained(name));
+        let counted: usize = counted.map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        assert!(parameters.contains(&counted), "{size:?}: {counted}");
+    }
 }

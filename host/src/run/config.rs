@@ -1,5 +1,6 @@
 //! What a training run is made of: `config.toml` in its folder.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::augment::Augmentation;
 use crate::files;
-use crate::net::decoder::{Attention, DecoderConfig, Mix};
+use crate::net::decoder::{self, Attention, DecoderConfig};
 use crate::net::encoder::{Encoder, EncoderKind};
 use crate::net::prompts::Prompts;
 use crate::net::segmenter::{EncoderConfig, Segmenter, SegmenterConfig};
@@ -36,8 +37,11 @@ pub struct TrainConfig {
     pub negatives_per_epoch: Option<usize>,
     /// Lists of frames of which nothing is known but what teachers say; none is held back.
     pub unlabelled_lists: Vec<PathBuf>,
+    /// Lists of frames that are for choosing alone, with polyps and without: all of them are held back.
+    pub choosing_lists: Vec<PathBuf>,
     /// Frames of the rendered endoscope in the mix.
     pub rendered: usize,
+    pub mix: Mix,
     /// Whether pictures are cut to the endoscope's field of view first, as the cart does.
     pub crop: bool,
     pub bce: BceWeighting,
@@ -63,6 +67,54 @@ pub struct TrainConfig {
     pub distillation: Option<Distillation>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantised: Option<Quantised>,
+}
+
+/// How much of what training meets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mix {
+    /// Of each data set (the first part of its samples' names; `rendered`) how much every batch has, in any unit. Without
+    /// any, an epoch meets every picture once.
+    pub shares: BTreeMap<String, f32>,
+    /// How many pictures an epoch meets, where shares are given.
+    pub pictures_per_epoch: usize,
+    /// How many times as often the hardest polyp-free picture is drawn as the easiest, where shares are given.
+    pub hard_negatives: f32,
+    /// Data sets whose masks machines made: nothing is chosen by them but whether anything is found at all.
+    pub machine_masks: Vec<String>,
+    /// What such a mask counts beside a true one.
+    pub machine_mask_weight: f32,
+}
+
+impl Default for Mix {
+    fn default() -> Self {
+        Mix {
+            shares: BTreeMap::new(),
+            pictures_per_epoch: 2000,
+            hard_negatives: 1.0,
+            machine_masks: Vec::new(),
+            machine_mask_weight: 0.5,
+        }
+    }
+}
+
+impl Mix {
+    /// What must hold, and what to say where it does not.
+    fn rules(&self, batch: usize) -> [(bool, &'static str); 5] {
+        let sum: f32 = self.shares.values().sum();
+        [
+            (self.shares.is_empty() || sum > 0.0, "mix.shares must add up to more than 0"),
+            (self.shares.values().all(|share| *share >= 0.0), "mix.shares must not be below 0"),
+            (self.pictures_per_epoch >= batch, "mix.pictures_per_epoch must be a batch at least"),
+            (self.hard_negatives >= 1.0, "mix.hard_negatives must be at least 1"),
+            (self.machine_mask_weight >= 0.0, "mix.machine_mask_weight must not be below 0"),
+        ]
+    }
+
+    /// Whether the masks of a data set are true.
+    pub fn is_truth(&self, set: &str) -> bool {
+        !self.machine_masks.iter().any(|machine| machine == set)
+    }
 }
 
 /// How pixels weigh in binary cross-entropy.
@@ -188,7 +240,9 @@ impl Default for TrainConfig {
             negative_lists: vec!["negative-train".into()],
             negatives_per_epoch: None,
             unlabelled_lists: Vec::new(),
+            choosing_lists: Vec::new(),
             rendered: 200,
+            mix: Mix::default(),
             crop: true,
             bce: BceWeighting::Boundary,
             depth_weights: vec![1.0, 0.5, 0.25],
@@ -232,7 +286,7 @@ impl TrainConfig {
                 decoder: DecoderConfig {
                     branch_channels: 64,
                     level_channels: 128,
-                    mix: Mix::Dense,
+                    mix: decoder::Mix::Dense,
                     attention: Attention::SqueezeExcite,
                     finest: 0,
                     ..DecoderConfig::default()
@@ -317,7 +371,9 @@ impl TrainConfig {
                 "distillation.features must be 0 in quantisation-aware training: a folded graph has no levels",
             ),
         ];
-        if let Some((_, why)) = rules.iter().chain(&of_distillation).find(|(holds, _)| !holds) {
+        let of_mix = self.mix.rules(self.batch);
+        if let Some((_, why)) = rules.iter().chain(&of_distillation).chain(&of_mix).find(|(holds, _)| !holds)
+        {
             return Err((*why).to_owned());
         }
         if self.depth_weights.len() == depths {

@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::BEST;
 use super::config::TrainConfig;
+use crate::data::weights;
 use crate::files;
 use crate::net::encoder::{self, is_encoders};
 use crate::net::forward::Resident;
@@ -35,10 +36,10 @@ impl Start {
         let own = &config.network.encoder;
         let published = !own.weights.as_os_str().is_empty();
         let (pretrained, encoder) = if published {
-            let path = data.join(&own.weights);
+            let path = weights::find(&own.weights, data);
             if !path.is_file() {
                 return Err(Fault::io(format!(
-                    "no weights for {} at {}; put the published file there, or name it in network.encoder.weights",
+                    "no weights for {} at {}; fetch it with scripts/weights, or put the published file there",
                     own.kind.word(),
                     path.display()
                 )));

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use anyhow::Result;
+use polyp_edge::fault::Fault;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::data::augment::{Augmentation, Example, augment};
+use crate::data::augment::{Augmentation, Example, Others, augment};
 use crate::data::cache::Cached;
-use crate::run::config::TrainConfig;
+use crate::run::config::{Mix, TrainConfig};
+use crate::train::hardness::Hardness;
 use crate::train::loss::boundary_weights;
+use crate::train::mix::Groups;
 
 /// `pixels [N, 3, S, S]`, `targets` and `weights [N, S, S]`.
 pub struct Batch {
@@ -19,11 +23,13 @@ pub struct Batch {
     pub pixels: Vec<f32>,
     pub targets: Vec<f32>,
     pub weights: Vec<f32>,
-    /// Whether the target of each picture is the truth.
-    pub labelled: Vec<bool>,
+    /// What each picture's target counts: 1 if it is the truth, 0 if nothing is known.
+    pub truth: Vec<f32>,
     /// Logits that teachers give, `[N, S, S]`; empty without teachers.
     pub teacher: Vec<f32>,
     pub size: usize,
+    /// Numbers of the samples that the pictures were made of; empty if they are of no [`Plan`].
+    pub numbers: Vec<usize>,
 }
 
 impl Batch {
@@ -34,9 +40,10 @@ impl Batch {
             pixels: examples.iter().flat_map(|e| e.pixels.iter().copied()).collect(),
             targets: examples.iter().flat_map(|e| e.target.iter().copied()).collect(),
             weights,
-            labelled: examples.iter().map(|e| e.labelled).collect(),
+            truth: examples.iter().map(|e| e.truth).collect(),
             teacher: examples.iter().flat_map(|e| e.teacher.iter().copied()).collect(),
             size: examples.len(),
+            numbers: Vec::new(),
         }
     }
 
@@ -62,13 +69,25 @@ pub struct Plan {
     /// Numbers of those known to be free of polyps, and how many of them an epoch meets.
     free: Vec<usize>,
     free_per_epoch: usize,
+    /// Where data sets have their shares of every batch.
+    groups: Option<Groups>,
+    others: Others,
+    mix: Mix,
 }
 
 impl Plan {
-    pub fn new(config: &TrainConfig, samples: Arc<Vec<Cached>>) -> Self {
+    /// # Errors
+    /// Exit 78 if the shares of data sets do not fit the samples.
+    pub fn new(config: &TrainConfig, samples: Arc<Vec<Cached>>) -> Result<Self> {
+        let groups = Groups::of(&samples, &config.mix, config.seed).map_err(Fault::configuration)?;
+        let is_truth = |sample: &Cached| sample.labelled && config.mix.is_truth(sample.set());
+        let others = Others::gather(&samples, &config.augmentation, is_truth);
         let is_free = |i: &usize| samples[*i].labelled && samples[*i].mask.iter().all(|share| *share == 0);
         let (free, always): (Vec<usize>, Vec<usize>) = (0..samples.len()).partition(is_free);
-        Plan {
+        Ok(Plan {
+            groups,
+            others,
+            mix: config.mix.clone(),
             free_per_epoch: config.negatives_per_epoch.map_or(free.len(), |most| most.min(free.len())),
             free,
             always,
@@ -77,16 +96,23 @@ impl Plan {
             batch: config.batch,
             augmentation: config.augmentation,
             seed: config.seed,
-        }
+        })
     }
 
     /// Whole batches of an epoch; what is left over waits for the next shuffle.
     pub fn batches_per_epoch(&self) -> usize {
-        ((self.always.len() + self.free_per_epoch) / self.batch).max(1)
+        let pictures = match &self.groups {
+            Some(groups) => groups.pictures(),
+            None => self.always.len() + self.free_per_epoch,
+        };
+        (pictures / self.batch).max(1)
     }
 
-    /// The samples of an epoch, shuffled; frames without polyps drawn anew for each.
-    pub(super) fn order(&self, epoch: u64) -> Vec<usize> {
+    /// The samples of an epoch, shuffled; frames without polyps drawn anew for each, hard ones more often.
+    pub(super) fn order(&self, epoch: u64, hardness: &Hardness) -> Vec<usize> {
+        if let Some(groups) = &self.groups {
+            return groups.order(epoch, &hardness.weights(self.mix.hard_negatives));
+        }
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut order: Vec<usize> = if self.free_per_epoch == self.free.len() {
             (0..self.samples.len()).collect()
@@ -98,11 +124,12 @@ impl Plan {
         order
     }
 
-    /// Batch number `number`. Depends on nothing but the plan and the number, so a resumed run meets the same ones.
-    pub fn batch(&self, number: u64) -> Batch {
+    /// Batch number `number`. Depends on nothing but the plan, the number and the epoch's hardness, so a resumed run meets
+    /// the same ones.
+    pub fn batch(&self, number: u64, hardness: &Hardness) -> Batch {
         let batches = self.batches_per_epoch() as u64;
         let (epoch, first) = (number / batches, (number % batches) as usize * self.batch);
-        let order = self.order(epoch);
+        let order = self.order(epoch, hardness);
         let mut seeds =
             ChaCha8Rng::seed_from_u64(self.seed.wrapping_add(number.wrapping_mul(0xd134_2543_de82_ef95)));
         let drawn: Vec<(usize, u64)> =
@@ -113,21 +140,26 @@ impl Plan {
             _ => sides[seeds.random_range(0..sides.len())],
         };
         let examples: Vec<Example> = drawn
-            .into_par_iter()
-            .map(|(i, seed)| {
+            .par_iter()
+            .map(|&(i, seed)| {
                 let mut rng = ChaCha8Rng::seed_from_u64(seed);
-                augment(&self.samples[i], side, &self.augmentation, &mut rng)
+                let mut example = augment(&self.samples, i, side, &self.augmentation, &self.others, &mut rng);
+                if !self.mix.is_truth(self.samples[i].set()) {
+                    example.truth *= self.mix.machine_mask_weight;
+                }
+                example
             })
             .collect();
-        Batch::of(&examples, side)
+        let numbers = drawn.into_iter().map(|(i, _)| i).collect();
+        Batch { numbers, ..Batch::of(&examples, side) }
     }
 
-    /// Batches `from..to` in order, two of them made ahead.
-    pub fn stream(self: Arc<Self>, from: u64, to: u64) -> Receiver<Batch> {
+    /// Batches `from..to` in order, of one epoch's hardness, two of them made ahead.
+    pub fn stream(self: Arc<Self>, from: u64, to: u64, hardness: Hardness) -> Receiver<Batch> {
         let (sender, receiver) = sync_channel(2);
         std::thread::spawn(move || {
             for number in from..to {
-                if sender.send(self.batch(number)).is_err() {
+                if sender.send(self.batch(number, &hardness)).is_err() {
                     return;
                 }
             }

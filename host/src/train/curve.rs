@@ -18,12 +18,23 @@ pub struct Point {
     pub steps: u64,
     /// Mean training loss over the epoch, all depths.
     pub loss: f64,
-    /// Mean Dice at 0.5 of the averaged weights on the held-back slice, at the model's input size.
+    /// Mean Dice at 0.5 of the averaged weights on held-back frames with a polyp, over data sets, at the model's input size.
     pub held_back_dice: f64,
-    /// Share of held-back polyp-free frames with any pixel at or over 0.5.
+    /// Share of held-back polyp-free frames with any pixel at or over 0.5, over data sets.
     pub held_back_false: f64,
+    /// Probability that a held-back frame with a polyp has a higher peak than one without; none without both.
+    #[serde(default)]
+    pub held_back_separation: Option<f64>,
     pub rate: f64,
     pub seconds: f64,
+}
+
+impl Point {
+    /// What the best epoch is chosen by: the mean of Dice and separation, or Dice alone where there is no separation.
+    pub fn score(&self) -> f64 {
+        self.held_back_separation
+            .map_or(self.held_back_dice, |separation| (self.held_back_dice + separation) / 2.0)
+    }
 }
 
 /// The points of `folder/curve.csv`; none if there is no such file yet.
@@ -106,6 +117,7 @@ mod tests {
             loss: 2.0 / (epoch + 1) as f64,
             held_back_dice: 0.8 - 0.5 / (epoch + 1) as f64,
             held_back_false: 0.3,
+            held_back_separation: (epoch > 1).then_some(0.9),
             rate: 1e-3,
             seconds: 60.0,
         };

@@ -10,6 +10,8 @@ use crate::train::batches::Batch;
 /// What a batch came to.
 pub struct Outcome {
     pub loss: f32,
+    /// The highest logit of each picture.
+    pub peaks: Vec<f32>,
     pub gradients: Parameters,
     /// Running statistics' values of this batch.
     pub statistics: Parameters,

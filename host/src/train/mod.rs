@@ -2,10 +2,13 @@
 
 pub mod backward;
 pub mod batches;
+pub mod choosing;
 pub mod curve;
 pub mod distillation;
+pub mod hardness;
 pub mod learner;
 pub mod loss;
+pub mod mix;
 pub mod objective;
 pub mod optimizer;
 pub mod preview;

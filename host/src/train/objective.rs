@@ -9,23 +9,36 @@ use crate::run::config::TrainConfig;
 use crate::train::batches::Batch;
 use crate::train::loss::{Target, likeness_loss, segmentation_loss};
 
+/// What the logits of a batch came to.
+pub struct Descent {
+    /// Over all depths.
+    pub loss: f32,
+    pub gradients: Gradients,
+    /// The highest logit of each picture at the finest depth.
+    pub peaks: Vec<f32>,
+}
+
 /// The loss over all depths, finest first, and the backward pass from it. `beside` is added to it.
 pub fn descend(
     depths: Vec<Tensor<4>>,
     batch: &Batch,
     config: &TrainConfig,
     beside: Option<Tensor<1>>,
-) -> Result<(f32, Gradients)> {
+) -> Result<Descent> {
     let mut total = match &beside {
         Some(beside) => beside.to_data().try_to_vec::<f32>().context("losses are f32")?[0],
         None => 0.0,
     };
     let soft = Soft::of(batch, config);
     // The loss enters the graph as its own linearisation: the gradient of Σ logits · g is g.
-    let mut proxy = beside;
+    let (mut proxy, mut peaks) = (beside, Vec::new());
     for (logits, weight) in depths.into_iter().zip(&config.depth_weights) {
         let shape = logits.dims();
         let values = logits.to_data().try_to_vec::<f32>().context("logits are f32")?;
+        if peaks.is_empty() {
+            let highest = |plane: &[f32]| plane.iter().copied().fold(f32::MIN, f32::max);
+            peaks = values.chunks(shape[2] * shape[3]).map(highest).collect();
+        }
         let (loss, mut gradient) = loss(&values, shape[2], batch, soft.as_ref(), config);
         total += weight * loss;
         gradient.iter_mut().for_each(|g| *g *= weight);
@@ -35,7 +48,8 @@ pub fn descend(
             None => part,
         });
     }
-    Ok((total, proxy.context("the network has no outputs")?.backward()))
+    let gradients = proxy.context("the network has no outputs")?.backward();
+    Ok(Descent { loss: total, gradients, peaks })
 }
 
 /// Teachers' masks, which every depth is compared with.
@@ -62,7 +76,7 @@ fn loss(
     config: &TrainConfig,
 ) -> (f32, Vec<f32>) {
     let Some(distillation) = &config.distillation else {
-        let target = Target { values: &batch.targets, weights: &batch.weights, shares: None };
+        let target = Target { values: &batch.targets, weights: &batch.weights, shares: Some(&batch.truth) };
         return segmentation_loss(logits, low, target, batch.side, config.bce);
     };
     let (mut total, mut gradient) = (0.0, vec![0.0; logits.len()]);
@@ -71,9 +85,7 @@ fn loss(
         gradient.iter_mut().zip(towards).for_each(|(sum, g)| *sum += share * g);
     };
     if distillation.truth > 0.0 {
-        let labelled: Vec<f32> = batch.labelled.iter().map(|labelled| f32::from(*labelled)).collect();
-        let target =
-            Target { values: &batch.targets, weights: &batch.weights, shares: Some(labelled.as_slice()) };
+        let target = Target { values: &batch.targets, weights: &batch.weights, shares: Some(&batch.truth) };
         add(distillation.truth, segmentation_loss(logits, low, target, batch.side, config.bce));
     }
     if let Some(Soft { values, weights }) = soft {

@@ -22,21 +22,25 @@ impl Samples {
             let lists = paths.iter().map(|list| lists::read_list(list, data)).collect::<Result<Vec<_>>>()?;
             Ok(lists.into_iter().flatten().collect())
         };
-        let (mut train, mut held) = hold_back(read(&config.lists)?);
-        let (negatives, held_negatives) = hold_back(read(&config.negative_lists)?);
-        for (name, samples) in [("held-back", &held), ("held-back-negative", &held_negatives)] {
+        let (mut train, mut held) = hold_back(read(&config.lists)?)?;
+        let (negatives, held_negatives) = hold_back(read(&config.negative_lists)?)?;
+        let choosing = read(&config.choosing_lists)?;
+        let lists = [("held-back", &held), ("held-back-negative", &held_negatives), ("choosing", &choosing)];
+        for (name, samples) in lists {
             let text: String = samples.iter().map(|sample| format!("{}\n", sample.name)).collect();
             files::write_whole(&folder.join(format!("{name}.txt")), text.as_bytes())?;
         }
         log::info!(
-            "{} frames with polyps and {} without to learn from; {} and {} held back",
+            "{} frames with polyps and {} without to learn from; {} and {} held back, {} more to choose by",
             train.len(),
             negatives.len(),
             held.len(),
-            held_negatives.len()
+            held_negatives.len(),
+            choosing.len()
         );
         train.extend(negatives);
         held.extend(held_negatives);
+        held.extend(choosing);
         let side = config.network.input_side;
         let largest = config.largest_side();
         // Room for scaling up without going soft.

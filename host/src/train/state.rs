@@ -9,6 +9,7 @@ use polyp_edge::fault::Fault;
 use crate::net::{Parameters, parameters};
 use crate::run::CHECKPOINT;
 use crate::run::start::must_be_of;
+use crate::train::hardness::Hardness;
 use crate::train::optimizer::AdamW;
 
 pub struct TrainState {
@@ -17,6 +18,8 @@ pub struct TrainState {
     pub parameters: Parameters,
     pub averaged: Parameters,
     pub adam: AdamW,
+    /// Of each training picture.
+    pub hardness: Hardness,
     /// Of the encoder that the rest belongs to; see [`crate::run::start::Start`].
     pub encoder: String,
 }
@@ -24,11 +27,20 @@ pub struct TrainState {
 impl TrainState {
     pub fn fresh(parameters: Parameters, encoder: String) -> Self {
         let adam = AdamW::new(&parameters);
-        TrainState { step: 0, averaged: parameters.clone(), parameters, adam, encoder }
+        TrainState {
+            step: 0,
+            averaged: parameters.clone(),
+            parameters,
+            adam,
+            hardness: Hardness::default(),
+            encoder,
+        }
     }
 
     pub fn save(&self, folder: &Path) -> Result<()> {
+        let hardness = self.hardness.saved();
         let sets = [
+            ("hardness", &hardness),
             ("parameters", &self.parameters),
             ("averaged", &self.averaged),
             ("first", &self.adam.first),
@@ -55,6 +67,7 @@ impl TrainState {
             let found = sets.remove(name).ok_or_else(|| damaged(name))?;
             field.replace_with(found).with_context(|| path.display().to_string())?;
         }
+        self.hardness = Hardness::restored(sets.remove("hardness").unwrap_or_default());
         self.step = notes.get("step").and_then(|s| s.parse().ok()).ok_or_else(|| damaged("step"))?;
         Ok(())
     }

@@ -107,7 +107,7 @@ fn judge(plan: &Plan, shape: &Shape, config: &TrainConfig) -> Result<Judged> {
     let folder = plan.folder.join(shape.word());
     let mut samples = Vec::new();
     for list in &config.lists {
-        samples.extend(hold_back(read_list(list, &plan.data)?).1);
+        samples.extend(hold_back(read_list(list, &plan.data)?)?.1);
     }
     let mut judged = files::read(&folder.join(GRAPH))?;
     samples.iter().for_each(|sample| judged.extend(sample.name.bytes()));

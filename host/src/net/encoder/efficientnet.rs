@@ -1,5 +1,5 @@
-//! EfficientNet-Lite0 (Tan and Le 2019; the "lite" variant has ReLU6 and no squeeze-and-excite), without its
-//! classifier.
+//! EfficientNet-Lite (Tan and Le 2019; the "lite" variants have ReLU6 and no squeeze-and-excite) in its three smaller
+//! published sizes, without its classifier.
 
 use crate::net::encoder::chain::{Encoder, Normalisation};
 use crate::net::parameters::{Array, Parameters};
@@ -8,7 +8,7 @@ use crate::net::{After, ConvSpec, Net, TokenNet};
 const EPS: f32 = 1e-3;
 const STEM: usize = 32;
 
-/// Repeats, kernel, stride of the first, expansion, filters.
+/// Of Lite0: repeats, kernel, stride of the first, expansion, filters.
 const STAGES: [[usize; 5]; 7] = [
     [1, 3, 1, 1, 16],
     [2, 3, 2, 6, 24],
@@ -21,77 +21,102 @@ const STAGES: [[usize; 5]; 7] = [
 /// The stages whose outputs the decoder sees: the last at each stride from 2 to 32.
 const TAPPED: [usize; 5] = [0, 1, 2, 4, 6];
 
+/// A published size of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// 3.4 M parameters without the classifier.
+    Lite0,
+    /// The same channels, 1.1 times as deep: 4.1 M parameters.
+    Lite1,
+    /// 1.1 times as wide, 1.2 times as deep: 4.8 M parameters.
+    Lite2,
+}
+
+impl Size {
+    /// What Lite0's channels and repeats are multiplied by.
+    fn coefficients(self) -> (f64, f64) {
+        match self {
+            Size::Lite0 => (1.0, 1.0),
+            Size::Lite1 => (1.0, 1.1),
+            Size::Lite2 => (1.1, 1.2),
+        }
+    }
+
+    /// A multiple of 8, and no less than nine tenths of what the coefficient says.
+    fn filters(self, lite0: usize) -> usize {
+        let exact = lite0 as f64 * self.coefficients().0;
+        let near = ((exact + 4.0) as usize / 8 * 8).max(8);
+        if (near as f64) < 0.9 * exact { near + 8 } else { near }
+    }
+
+    /// Rounded up; the first and the last stage have one block in every size.
+    fn repeats(self, stage: usize) -> usize {
+        let [repeats, ..] = STAGES[stage];
+        if stage == 0 || stage == STAGES.len() - 1 {
+            return repeats;
+        }
+        (repeats as f64 * self.coefficients().1).ceil() as usize
+    }
+}
+
 fn conv(filters: usize, kernel: usize, stride: usize, depthwise: bool, relu6: bool) -> ConvSpec {
     let after = if relu6 { After::NormRelu6 { eps: EPS } } else { After::Norm { eps: EPS } };
     ConvSpec { filters, kernel, stride, depthwise, after }
 }
 
 /// The encoder that the student has, and a strong teacher can have.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EfficientNet {
+    size: Size,
     /// Share of the published network's channels, each number rounded to a multiple of 8.
     width: f32,
+    blocks: Vec<Block>,
+    /// The last block of each stage in `TAPPED`, counted as links: the stem is link 0.
+    taps: Vec<usize>,
 }
 
 /// One inverted residual.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Block {
     kernel: usize,
     stride: usize,
     expansion: usize,
+    /// In the published width.
     filters: usize,
 }
 
-const BLOCKS: [Block; 16] = blocks();
-/// The last block of each stage in `TAPPED`, counted as links: the stem is link 0.
-const TAPS: [usize; 5] = taps();
-
-const fn blocks() -> [Block; 16] {
-    let mut blocks = [Block { kernel: 0, stride: 0, expansion: 0, filters: 0 }; 16];
-    let (mut stage, mut next) = (0, 0);
-    while stage < STAGES.len() {
-        let [repeats, kernel, stride, expansion, filters] = STAGES[stage];
-        let mut repeat = 0;
-        while repeat < repeats {
-            let stride = if repeat == 0 { stride } else { 1 };
-            blocks[next] = Block { kernel, stride, expansion, filters };
-            (repeat, next) = (repeat + 1, next + 1);
-        }
-        stage += 1;
-    }
-    blocks
-}
-
-const fn taps() -> [usize; 5] {
-    let mut taps = [0; 5];
-    let mut tap = 0;
-    while tap < TAPPED.len() {
-        let mut stage = 0;
-        while stage <= TAPPED[tap] {
-            taps[tap] += STAGES[stage][0];
-            stage += 1;
-        }
-        tap += 1;
-    }
-    taps
-}
-
 impl EfficientNet {
-    pub fn new(width: f32) -> Self {
-        EfficientNet { width }
+    /// `width`: the share of the published channels.
+    pub fn new(size: Size, width: f32) -> Self {
+        let (mut blocks, mut taps) = (Vec::new(), Vec::new());
+        for (stage, &[_, kernel, stride, expansion, filters]) in STAGES.iter().enumerate() {
+            for repeat in 0..size.repeats(stage) {
+                let stride = if repeat == 0 { stride } else { 1 };
+                blocks.push(Block { kernel, stride, expansion, filters: size.filters(filters) });
+            }
+            if TAPPED.contains(&stage) {
+                taps.push(blocks.len());
+            }
+        }
+        EfficientNet { size, width, blocks, taps }
+    }
+
+    /// The same network in its published width.
+    pub fn published(&self) -> EfficientNet {
+        EfficientNet::new(self.size, 1.0)
     }
 
     fn channels(&self, published: usize) -> usize {
         ((published as f32 * self.width / 8.0).round() as usize).max(1) * 8
     }
 
-    /// Features at strides 2, 4, 8, 16, 32: in the published width 16, 24, 40, 112 and 320 channels.
+    /// Features at strides 2, 4, 8, 16, 32: of Lite0 and Lite1 in the published width 16, 24, 40, 112 and 320 channels.
     pub fn encode<N: Net>(&self, net: &mut N, input: &N::Value) -> Vec<N::Value> {
         let mut x = input.clone();
         let mut features = Vec::new();
-        for k in 0..=BLOCKS.len() {
+        for k in 0..self.links() {
             x = self.link_of(net, k, &x);
-            if TAPS.contains(&k) {
+            if self.taps.contains(&k) {
                 features.push(x.clone());
             }
         }
@@ -102,7 +127,7 @@ impl EfficientNet {
         let Some(number) = k.checked_sub(1) else {
             return net.conv("encoder.stem", x, conv(self.channels(STEM), 3, 2, false, true));
         };
-        let Block { kernel, stride, expansion, filters } = BLOCKS[number];
+        let Block { kernel, stride, expansion, filters } = self.blocks[number];
         let filters = self.channels(filters);
         let name = format!("encoder.blocks.{number}");
         let inputs = net.shape(x)[0];
@@ -122,7 +147,7 @@ impl EfficientNet {
         let mut narrow = Narrowing { published, out: Parameters::default() };
         let mut enter = narrow.heaviest(&["encoder.stem".to_owned()], self.channels(STEM));
         narrow.take("encoder.stem", &enter, None);
-        for (k, block) in BLOCKS.iter().enumerate() {
+        for (k, block) in self.blocks.iter().enumerate() {
             let name = format!("encoder.blocks.{k}");
             let [expand, depthwise, project] =
                 ["expand", "depthwise", "project"].map(|layer| format!("{name}.{layer}"));
@@ -133,8 +158,9 @@ impl EfficientNet {
             }
             narrow.take(&depthwise, &wide, None);
             // What residuals add up must be the same channels in all blocks of a stage.
-            if k == 0 || BLOCKS[k - 1].filters != block.filters {
-                let stage = BLOCKS.iter().enumerate().skip(k).take_while(|(_, b)| b.filters == block.filters);
+            if k == 0 || self.blocks[k - 1].filters != block.filters {
+                let same = |(_, other): &(usize, &Block)| other.filters == block.filters;
+                let stage = self.blocks.iter().enumerate().skip(k).take_while(same);
                 let layers: Vec<String> = stage.map(|(k, _)| format!("encoder.blocks.{k}.project")).collect();
                 enter = narrow.heaviest(&layers, self.channels(block.filters));
             }
@@ -192,13 +218,13 @@ impl Narrowing<'_> {
 
 impl Encoder for EfficientNet {
     fn links(&self) -> usize {
-        BLOCKS.len() + 1
+        self.blocks.len() + 1
     }
     fn link<N: TokenNet>(&self, net: &mut N, k: usize, _: &N::Value, x: &N::Value) -> N::Value {
         self.link_of(net, k, x)
     }
     fn taps(&self) -> &[usize] {
-        &TAPS
+        &self.taps
     }
     fn feature<N: TokenNet>(&self, _: &mut N, x: &N::Value) -> N::Value {
         x.clone()

@@ -20,13 +20,15 @@ use crate::net::prompts::Prompts;
 use crate::net::shapes::Shapes;
 pub use chain::{Encoder, Normalisation};
 use checkpoint::Checkpoint;
-use efficientnet::EfficientNet;
+use efficientnet::{EfficientNet, Size};
 use hiera::Hiera;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EncoderKind {
     EfficientnetLite0,
+    EfficientnetLite1,
+    EfficientnetLite2,
     HieraTiny,
     HieraSmall,
     HieraBasePlus,
@@ -45,29 +47,38 @@ pub enum AnyEncoder {
 impl EncoderKind {
     /// The encoder in `width` times its published channels, with `prompts` before its blocks.
     pub fn build(self, width: f32, prompts: &Prompts) -> Result<AnyEncoder, String> {
-        if width != 1.0 && self != EncoderKind::EfficientnetLite0 {
-            return Err("network.encoder.width can be other than 1 for efficientnet-lite0 alone".to_owned());
+        if width != 1.0 && self.efficientnet().is_none() {
+            return Err("network.encoder.width can be other than 1 for efficientnet-lite alone".to_owned());
         }
         if !(0.25..=1.0).contains(&width) {
             return Err("network.encoder.width must lie in [0.25, 1]".to_owned());
         }
+        if let Some(size) = self.efficientnet() {
+            return if prompts.is_none() {
+                Ok(AnyEncoder::EfficientNet(EfficientNet::new(size, width)))
+            } else {
+                Err("efficientnet-lite has no transformer blocks to put prompts before; set prompts.form = \"none\""
+                    .to_owned())
+            };
+        }
         let config = match self {
-            EncoderKind::EfficientnetLite0 => {
-                return if prompts.is_none() {
-                    Ok(AnyEncoder::EfficientNet(EfficientNet::new(width)))
-                } else {
-                    Err("efficientnet-lite0 has no transformer blocks to put prompts before; \
-                          set prompts.form = \"none\""
-                        .to_owned())
-                };
-            }
             EncoderKind::HieraTiny => hiera::TINY,
             EncoderKind::HieraSmall => hiera::SMALL,
             EncoderKind::HieraBasePlus => hiera::BASE_PLUS,
             EncoderKind::HieraLarge => hiera::LARGE,
-            EncoderKind::HieraMini => hiera::MINI,
+            _ => hiera::MINI,
         };
         Ok(AnyEncoder::Hiera(Hiera::new(config, prompts.clone())?))
+    }
+
+    /// Its size, if it is one that a cart can run.
+    pub fn efficientnet(self) -> Option<Size> {
+        match self {
+            EncoderKind::EfficientnetLite0 => Some(Size::Lite0),
+            EncoderKind::EfficientnetLite1 => Some(Size::Lite1),
+            EncoderKind::EfficientnetLite2 => Some(Size::Lite2),
+            _ => None,
+        }
     }
 
     /// As configurations name it.
@@ -80,8 +91,8 @@ impl AnyEncoder {
     /// The same encoder in its published width, whose values [`AnyEncoder::narrowed`] takes; `None` if this is it.
     pub fn published(&self) -> Option<AnyEncoder> {
         match self {
-            AnyEncoder::EfficientNet(own) if *own != EfficientNet::new(1.0) => {
-                Some(AnyEncoder::EfficientNet(EfficientNet::new(1.0)))
+            AnyEncoder::EfficientNet(own) if *own != own.published() => {
+                Some(AnyEncoder::EfficientNet(own.published()))
             }
             _ => None,
         }

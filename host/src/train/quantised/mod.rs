@@ -29,7 +29,7 @@ use crate::run::GRAPH;
 use crate::run::config::{Quantised, TrainConfig};
 use crate::train::batches::Batch;
 use crate::train::learner::{Learner, Logits, Outcome};
-use crate::train::objective::descend;
+use crate::train::objective::{Descent, descend};
 
 /// The ranges that training ends with, for `calibrate --ranges`.
 pub const RANGES: &str = "ranges.csv";
@@ -208,8 +208,8 @@ impl<'a> QuantisedLearner<'a> {
 impl Learner for QuantisedLearner<'_> {
     fn batch(&self, parameters: &Parameters, batch: &Batch) -> Result<Outcome> {
         let (walk, logits) = self.walk(parameters, batch, true)?;
-        let (loss, found) = descend(vec![logits], batch, self.config, None)?;
-        Ok(Outcome { loss, gradients: walk.gradients(&found)?, statistics: Parameters::default() })
+        let Descent { loss, gradients, peaks } = descend(vec![logits], batch, self.config, None)?;
+        Ok(Outcome { loss, peaks, gradients: walk.gradients(&gradients)?, statistics: Parameters::default() })
     }
 
     fn logits(&self, parameters: &Parameters, batch: &Batch) -> Result<Logits> {
@@ -317,5 +317,4 @@ impl Walk {
 }
 
 #[cfg(test)]
-#[path = "quantised_tests.rs"]
 mod tests;

@@ -19,7 +19,7 @@ use crate::run::config::TrainConfig;
 use crate::train::batches::Batch;
 use crate::train::distillation::Teachers;
 use crate::train::learner::{Learner, Logits, Outcome};
-use crate::train::objective::descend;
+use crate::train::objective::{Descent, descend};
 
 /// What does not change from batch to batch.
 pub struct FloatLearner<'a> {
@@ -132,8 +132,9 @@ impl FloatLearner<'_> {
         let features = self.features(parameters, &mut net, pixels, shape);
         let levels = decoder::decode(&mut net, &features, &self.segmenter.decoder);
         let depths = segmenter::heads(&mut net, &levels);
-        let (loss, gradients) = descend(depths, batch, self.config, self.beside(&levels, batch)?)?;
-        Ok(Outcome { loss, gradients: net.gradients(&gradients), statistics: net.batch_statistics() })
+        let Descent { loss, gradients, peaks } =
+            descend(depths, batch, self.config, self.beside(&levels, batch)?)?;
+        Ok(Outcome { loss, peaks, gradients: net.gradients(&gradients), statistics: net.batch_statistics() })
     }
 
     fn in_pieces(
@@ -166,7 +167,8 @@ impl FloatLearner<'_> {
         let features: Vec<Tensor<4>> = features.into_iter().map(|feature| above.leaf(feature)).collect();
         let levels = decoder::decode(&mut above, &features, &self.segmenter.decoder);
         let depths = segmenter::heads(&mut above, &levels);
-        let (loss, found) = descend(depths, batch, self.config, self.beside(&levels, batch)?)?;
+        let Descent { loss, gradients: found, peaks } =
+            descend(depths, batch, self.config, self.beside(&levels, batch)?)?;
         let mut gradients = above.gradients(&found);
         let mut statistics = below.batch_statistics();
         statistics.0.extend(above.batch_statistics().0);
@@ -184,10 +186,7 @@ impl FloatLearner<'_> {
             let mut proxy: Option<Tensor<1>> = None;
             let mut pull = |value: &Tensor<4>, towards: &Tensor<4>| {
                 let part = (value.clone() * towards.clone()).sum();
-                proxy = Some(match proxy.take() {
-                    Some(sum) => sum + part,
-                    None => part,
-                });
+                proxy = Some(proxy.take().map_or(part.clone(), |sum| sum + part));
             };
             for k in from..end {
                 x = encoder.link(&mut net, k, &input, &x);
@@ -205,7 +204,7 @@ impl FloatLearner<'_> {
             towards_end = start.grad(&found);
             end = from;
         }
-        Ok(Outcome { loss, gradients, statistics })
+        Ok(Outcome { loss, peaks, gradients, statistics })
     }
 }
 
@@ -222,5 +221,4 @@ pub fn add(sum: &mut Parameters, more: Parameters) {
 }
 
 #[cfg(test)]
-#[path = "backward_tests.rs"]
 mod tests;

@@ -49,7 +49,7 @@ fn batch(frames: &[Vec<u8>]) -> Batch {
             .flat_map(|c| pixels.iter().skip(c).step_by(3).map(|value| f32::from(*value)))
             .collect(),
         target: (0..SIDE * SIDE).map(|i| f32::from(i % SIDE > 12 && i / SIDE < 20)).collect(),
-        labelled: true,
+        truth: 1.0,
         teacher: Vec::new(),
     });
     Batch::of(&examples.collect::<Vec<_>>(), SIDE)

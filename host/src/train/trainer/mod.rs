@@ -25,6 +25,7 @@ use crate::run::config::TrainConfig;
 use crate::run::start::Start;
 use crate::train::backward::{self, FloatLearner, graph};
 use crate::train::batches::{Batch, Plan};
+use crate::train::choosing::{Judged, Judgement};
 use crate::train::curve::{self, Point};
 use crate::train::distillation::Teachers;
 use crate::train::learner::Learner;
@@ -92,9 +93,10 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
     files::write_whole(&folder.join("config.toml"), toml::to_string(config)?.as_bytes())?;
     let mut samples = Samples::load(config, folder, &run.data)?;
     let watching = watching(config, teachers.as_ref(), &mut samples.train, folder)?;
-    let plan = Arc::new(Plan::new(config, Arc::new(samples.train)));
+    let plan = Arc::new(Plan::new(config, Arc::new(samples.train))?);
+    state.hardness = std::mem::take(&mut state.hardness).fitted(plan.samples.len());
     let accumulate = config.accumulate as u64;
-    preview::write(&folder.join("examples.png"), &plan.batch(state.step * accumulate))?;
+    preview::write(&folder.join("examples.png"), &plan.batch(state.step * accumulate, &state.hardness))?;
     let per_epoch = (plan.batches_per_epoch() as u64 / accumulate).max(1);
     let total = config.epochs * per_epoch;
     let end = run.stop_after.unwrap_or(total).min(total);
@@ -105,28 +107,37 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
     }
 
     let bar = progress(total, state.step)?;
-    let batches = plan.clone().stream(state.step * accumulate, end * accumulate);
+    // One for each epoch: what an epoch draws depends on the one before.
+    let mut epoch_batches = None;
     let (mut losses, mut started) = (Vec::new(), Instant::now());
     while state.step < end {
         let progress = state.step as f32 / total as f32;
-        let loss = step(&mut state, &batches, &*learner, watching, config, progress)?;
+        let batches = epoch_batches.get_or_insert_with(|| {
+            let epoch_end = ((state.step / per_epoch + 1) * per_epoch).min(end);
+            let (from, to) = (state.step * accumulate, epoch_end * accumulate);
+            plan.clone().stream(from, to, state.hardness.clone())
+        });
+        let loss = step(&mut state, batches, &*learner, watching, config, progress)?;
         losses.push(loss as f64);
         bar.set_message(format!("loss {loss:.3}"));
         bar.inc(1);
         let ends_epoch = state.step.is_multiple_of(per_epoch);
         if ends_epoch {
-            let (dice, lit) = validate(&*learner, &state.averaged, &samples.held, config)?;
+            epoch_batches = None;
+            state.hardness.end_epoch();
+            let judgement = validate(&*learner, &state.averaged, &samples.held, config)?;
             let point = Point {
                 epoch: state.step / per_epoch - 1,
                 steps: state.step,
                 loss: losses.iter().sum::<f64>() / losses.len() as f64,
-                held_back_dice: dice,
-                held_back_false: lit,
+                held_back_dice: judgement.dice,
+                held_back_false: judgement.lit,
+                held_back_separation: judgement.separation,
                 rate: (config.optimizer.rate * config.optimizer.schedule(progress)) as f64,
                 seconds: started.elapsed().as_secs_f64(),
             };
             bar.suspend(|| tell(&point));
-            let is_best = points.iter().all(|earlier| earlier.held_back_dice < dice);
+            let is_best = points.iter().all(|earlier| earlier.score() < point.score());
             points.push(point);
             (losses, started) = (Vec::new(), Instant::now());
             if is_best {
@@ -196,11 +207,12 @@ fn progress(total: u64, done: u64) -> Result<ProgressBar> {
 
 fn tell(point: &Point) {
     log::info!(
-        "epoch {}: loss {:.4}, held-back Dice {:.4}, polyp-free frames lit {:.3}, {:.0} s",
+        "epoch {}: loss {:.4}, held-back Dice {:.4}, polyp-free frames lit {:.3}, separation {}, {:.0} s",
         point.epoch + 1,
         point.loss,
         point.held_back_dice,
         point.held_back_false,
+        point.held_back_separation.map_or("unknown".to_owned(), |separation| format!("{separation:.4}")),
         point.seconds
     );
 }
@@ -209,7 +221,7 @@ fn tell(point: &Point) {
 fn has_stalled(points: &[Point], patience: u64) -> bool {
     let best = points.iter().enumerate().max_by(|a, b| {
         // Of equals the earlier one.
-        a.1.held_back_dice.total_cmp(&b.1.held_back_dice).then(b.0.cmp(&a.0))
+        a.1.score().total_cmp(&b.1.score()).then(b.0.cmp(&a.0))
     });
     patience > 0 && best.is_some_and(|(at, _)| (points.len() - 1 - at) as u64 >= patience)
 }
@@ -260,6 +272,7 @@ fn step(
         total += outcome.loss / config.accumulate as f32;
         backward::add(&mut gradients, outcome.gradients);
         blend(&mut state.parameters, &outcome.statistics, STATISTICS_DECAY);
+        state.hardness.note(&batch.numbers, &outcome.peaks);
     }
     if config.accumulate > 1 {
         let share = 1.0 / config.accumulate as f32;
@@ -277,38 +290,37 @@ fn step(
     Ok(total)
 }
 
-/// Mean Dice of frames with a polyp, and the share of those without that show anything.
+/// What the averaged weights make of the held-back frames.
 fn validate(
     learner: &dyn Learner,
     parameters: &Parameters,
     held: &[Cached],
     config: &TrainConfig,
-) -> Result<(f64, f64)> {
+) -> Result<Judgement> {
     let side = config.network.input_side;
-    let (mut dice, mut lit, mut with, mut without) = (0.0, 0.0, 0.0f64, 0.0f64);
+    let mut frames = Vec::with_capacity(held.len());
     for samples in held.chunks(config.batch) {
         let examples: Vec<_> = samples.iter().map(|sample| plain(sample, side)).collect();
         let batch = Batch::of(&examples, side);
         let logits = learner.logits(parameters, &batch)?;
         let low = logits.low;
-        let maps = logits.values.chunks(low * low);
-        for (logits, target) in maps.zip(batch.targets.chunks(side * side)) {
+        let maps = logits.values.chunks(low * low).zip(batch.targets.chunks(side * side));
+        for (sample, (logits, target)) in samples.iter().zip(maps) {
             let logits = enlarged(logits, low, side);
             let truth = target.iter().filter(|t| **t > 0.5).count();
             let found = logits.iter().filter(|z| **z >= 0.0).count();
             let both = logits.iter().zip(target).filter(|(z, t)| **z >= 0.0 && **t > 0.5).count();
-            if truth > 0 {
-                dice += 2.0 * both as f64 / (truth + found) as f64;
-                with += 1.0;
-            } else {
-                lit += (found > 0) as u8 as f64;
-                without += 1.0;
-            }
+            let dice = 2.0 * both as f64 / (truth + found).max(1) as f64;
+            frames.push(Judged {
+                set: sample.set().to_owned(),
+                dice: (truth > 0 && config.mix.is_truth(sample.set())).then_some(dice),
+                has_polyp: truth > 0,
+                peak: logits.iter().copied().fold(f32::MIN, f32::max),
+            });
         }
     }
-    Ok((dice / with.max(1.0), lit / without.max(1.0)))
+    Ok(Judgement::of(&frames))
 }
 
 #[cfg(test)]
-#[path = "trainer_tests.rs"]
 mod tests;

@@ -9,7 +9,8 @@ use crate::net::prompts::Prompts;
 use crate::net::segmenter::{EncoderConfig, SegmenterConfig};
 use crate::run::BEST;
 use crate::run::GRAPH;
-use crate::run::config::{Distillation, OptimizerConfig};
+use crate::run::config::{Distillation, Mix, OptimizerConfig};
+use crate::train::hardness::Hardness;
 
 /// A data folder of rendered frames: ten with a polyp, six without.
 fn data() -> tempfile::TempDir {
@@ -77,7 +78,20 @@ fn a_run_cut_off_and_resumed_is_the_run_that_was_not() {
     let data = data();
     let several =
         TrainConfig { accumulate: 2, batch: 2, scales: vec![1.0, 1.5], checkpoint_links: 3, ..frozen(2) };
-    for config in [config(2), several] {
+    let shares = [("polyps", 2.0), ("clean", 1.0), ("rendered", 0.5)];
+    let mixed = TrainConfig {
+        mix: Mix {
+            shares: shares.map(|(set, share)| (set.to_owned(), share)).into(),
+            pictures_per_epoch: 16,
+            hard_negatives: 5.0,
+            machine_masks: vec!["rendered".to_owned()],
+            ..Mix::default()
+        },
+        augmentation: Augmentation { paste: 0.5, exchange: 0.5, ..Augmentation::default() },
+        choosing_lists: vec!["negative-train".into()],
+        ..config(2)
+    };
+    for config in [config(2), several, mixed] {
         let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         assert_eq!(train(&run(whole.path(), data.path(), config.clone(), None)).unwrap().len(), 2);
         for stop in [1, 4, u64::MAX] {
@@ -252,10 +266,11 @@ fn an_epoch_meets_as_many_polyp_free_frames_as_asked() {
         .chain((0..30).map(|i| sample(&format!("free/{i}"), 0, true)))
         .collect();
     let samples = Arc::new(samples);
-    let few = Plan::new(&TrainConfig { negatives_per_epoch: Some(6), ..config(3) }, samples.clone());
+    let none = Hardness::default();
+    let few = Plan::new(&TrainConfig { negatives_per_epoch: Some(6), ..config(3) }, samples.clone()).unwrap();
     assert_eq!(few.batches_per_epoch(), 30 / 4);
     let free = |epoch: u64| {
-        let mut order = few.order(epoch);
+        let mut order = few.order(epoch, &none);
         order.sort_unstable();
         assert!(order.len() == 30 && order[..24].iter().copied().eq(0..24), "{order:?}");
         order.split_off(24)
@@ -263,8 +278,8 @@ fn an_epoch_meets_as_many_polyp_free_frames_as_asked() {
     let epochs = [free(0), free(1), free(2)];
     assert!(epochs.iter().all(|numbers| numbers.iter().all(|i| *i >= 24) && numbers.len() == 6));
     assert!(epochs[0] != epochs[1] && epochs[1] != epochs[2] && epochs[0] == free(0));
-    let all = Plan::new(&config(3), samples);
-    assert_eq!((all.batches_per_epoch(), all.order(1).len()), (54 / 4, 54));
+    let all = Plan::new(&config(3), samples).unwrap();
+    assert_eq!((all.batches_per_epoch(), all.order(1, &none).len()), (54 / 4, 54));
 }
 
 /// A student that does nothing but what its teacher does comes close to it.
@@ -294,8 +309,8 @@ fn frozen_means_frozen() {
     assert!(before.0.keys().all(|name| is_encoders(name)) && before.0.len() > 50);
     let mut state = TrainState::fresh(fresh.clone(), encoder);
     let samples = Samples::load(&config, folder.path(), data.path()).unwrap();
-    let plan = Plan::new(&config, Arc::new(samples.train));
-    let batches = Arc::new(plan).stream(0, 50);
+    let plan = Plan::new(&config, Arc::new(samples.train)).unwrap();
+    let batches = Arc::new(plan).stream(0, 50, Hardness::default());
     let learner = FloatLearner {
         segmenter: &segmenter,
         config: &config,
@@ -315,7 +330,7 @@ fn frozen_means_frozen() {
     train(&run(folder.path(), data.path(), config.clone(), Some(15))).unwrap();
     let (sets, notes) = parameters::load(&folder.path().join(CHECKPOINT)).unwrap();
     assert_eq!((notes["step"].as_str(), notes["encoder"].as_str()), ("15", "random:1"));
-    for (set, parameters) in &sets {
+    for (set, parameters) in sets.iter().filter(|(set, _)| *set != "hardness") {
         assert!(parameters.0.keys().all(|name| !is_encoders(name)), "{set}");
         assert!(parameters.0.keys().any(|name| name.starts_with("prompt.")), "{set}");
     }
@@ -337,6 +352,7 @@ fn training_ends_when_nothing_gets_better() {
         loss: 1.0,
         held_back_dice,
         held_back_false: 0.0,
+        held_back_separation: None,
         rate: 1e-3,
         seconds: 1.0,
     };
@@ -412,7 +428,7 @@ fn a_random_trunk_overfits_sixteen_real_pictures() {
     let start = Start::new(&config, &segmenter, &data, &device).unwrap();
     let mut state = TrainState::fresh(start.parameters, start.encoder);
     let samples = Arc::new(crate::data::cache::load(&samples, 96, true).unwrap());
-    let plan = Plan::new(&config, samples.clone());
+    let plan = Plan::new(&config, samples.clone()).unwrap();
     let learner = FloatLearner {
         segmenter: &segmenter,
         config: &config,
@@ -421,11 +437,11 @@ fn a_random_trunk_overfits_sixteen_real_pictures() {
         device: &device,
     };
     let steps = 400;
-    let batches = Arc::new(plan).stream(0, steps);
+    let batches = Arc::new(plan).stream(0, steps, Hardness::default());
     for i in 0..steps {
         step(&mut state, &batches, &learner, None, &config, i as f32 / steps as f32).unwrap();
         if i % 50 == 49 {
-            let (dice, _) = validate(&learner, &state.averaged, &samples, &config).unwrap();
+            let dice = validate(&learner, &state.averaged, &samples, &config).unwrap().dice;
             eprintln!("{} steps: Dice {dice:.4}", i + 1);
             if dice > 0.95 {
                 return;

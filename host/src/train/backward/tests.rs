@@ -16,7 +16,7 @@ fn batch(side: usize) -> Batch {
         .map(|_| Example {
             pixels: (0..3 * side * side).map(|_| rng.random_range(0..256) as f32).collect(),
             target: (0..side * side).map(|i| f32::from(i % side > 20 && i / side < 30)).collect(),
-            labelled: true,
+            truth: 1.0,
             teacher: Vec::new(),
         })
         .collect();

@@ -1,0 +1,370 @@
+//! What training does to a picture: turned, scaled, shifted, mirrored; given another picture's polyp or colours; disturbed
+//! as endoscopes, recorders and cameras do; light and colour.
+
+mod artefacts;
+mod exchange;
+mod light;
+mod paste;
+mod warp;
+
+use rand::Rng;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use self::artefacts::{blur, compress, corner, dark_edges, glare, motion};
+use self::exchange::{Look, exchange};
+use self::light::light;
+use self::paste::paste;
+use self::warp::{Affine, warp};
+use crate::data::cache::Cached;
+
+/// How far each change may go; 0 switches it off. Factors are drawn from `1 ± value`, scale from `e^±value`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Augmentation {
+    /// Radians either way.
+    pub rotation: f32,
+    pub log_scale: f32,
+    /// Share of the side.
+    pub shift: f32,
+    /// Probability that only a part of the picture fills the view, 0.4 to 0.8 of its sides, wherever it lies: with the
+    /// polyp, with a piece of it, or with mucosa alone.
+    pub zoom: f32,
+    /// Probabilities of mirroring left to right, and of turning upside down.
+    pub mirror: f32,
+    pub flip: f32,
+    pub brightness: f32,
+    pub contrast: f32,
+    pub channel_gain: f32,
+    pub saturation: f32,
+    /// Probability of a blur.
+    pub blur: f32,
+    /// Probability of specular highlights.
+    pub glare: f32,
+    /// Largest standard deviation of noise, in grey levels.
+    pub noise: f32,
+    /// Probability that a frame without a polyp gets another's, small.
+    pub paste: f32,
+    /// Probability that a picture gets the colours of one of another data set.
+    pub exchange: f32,
+    /// Probability of dark edges, or corners cut off.
+    pub dark_edges: f32,
+    /// Probability of a box or text in a corner.
+    pub corner: f32,
+    /// Probability of a camera in motion.
+    pub motion: f32,
+    /// Probability of JPEG compression of quality 12 to 69.
+    pub compression: f32,
+}
+
+impl Default for Augmentation {
+    fn default() -> Self {
+        Augmentation {
+            rotation: std::f32::consts::PI,
+            log_scale: 0.35,
+            shift: 0.2,
+            zoom: 0.2,
+            mirror: 0.5,
+            flip: 0.0,
+            brightness: 0.3,
+            contrast: 0.3,
+            channel_gain: 0.12,
+            saturation: 0.3,
+            blur: 0.25,
+            glare: 0.25,
+            noise: 6.0,
+            paste: 0.0,
+            exchange: 0.0,
+            dark_edges: 0.0,
+            corner: 0.0,
+            motion: 0.0,
+            compression: 0.0,
+        }
+    }
+}
+
+impl Augmentation {
+    /// Changes nothing.
+    pub fn none() -> Self {
+        Augmentation {
+            rotation: 0.0,
+            log_scale: 0.0,
+            shift: 0.0,
+            zoom: 0.0,
+            mirror: 0.0,
+            flip: 0.0,
+            brightness: 0.0,
+            contrast: 0.0,
+            channel_gain: 0.0,
+            saturation: 0.0,
+            blur: 0.0,
+            glare: 0.0,
+            noise: 0.0,
+            paste: 0.0,
+            exchange: 0.0,
+            dark_edges: 0.0,
+            corner: 0.0,
+            motion: 0.0,
+            compression: 0.0,
+        }
+    }
+}
+
+/// A training picture: raw pixel values `[3, side, side]`, 0 to 255, and the target `[side, side]`, 0 or 1.
+pub struct Example {
+    pub pixels: Vec<f32>,
+    pub target: Vec<f32>,
+    /// What the target counts: 1 if it is the truth, 0 if nothing is known.
+    pub truth: f32,
+    /// A teacher's logits `[side, side]`, moved as the picture was; empty if none has looked.
+    pub teacher: Vec<f32>,
+}
+
+/// The picture as it is, resized; for validation.
+pub fn plain(sample: &Cached, side: usize) -> Example {
+    warp(sample, side, Affine::identity())
+}
+
+/// What other pictures can bring into one.
+pub struct Others {
+    /// Numbers of the samples whose polyps may be pasted: truth alone.
+    donors: Vec<usize>,
+    /// Of each data set the colours of its pictures.
+    looks: Vec<(String, Vec<Look>)>,
+}
+
+impl Others {
+    /// Gathers what `augmentation` needs of samples; `truth` says whose masks are true.
+    pub fn gather(samples: &[Cached], augmentation: &Augmentation, truth: impl Fn(&Cached) -> bool) -> Self {
+        let shows_polyp = |sample: &Cached| truth(sample) && sample.mask.iter().any(|share| *share > 127);
+        let donors = if augmentation.paste > 0.0 {
+            (0..samples.len()).filter(|i| shows_polyp(&samples[*i])).collect()
+        } else {
+            Vec::new()
+        };
+        let mut looks: Vec<(String, Vec<Look>)> = Vec::new();
+        for sample in samples.iter().filter(|_| augmentation.exchange > 0.0) {
+            let Some(look) = Look::of(sample) else { continue };
+            match looks.iter_mut().find(|(set, _)| *set == sample.set()) {
+                Some((_, looks)) => looks.push(look),
+                None => looks.push((sample.set().to_owned(), vec![look])),
+            }
+        }
+        Others { donors, looks }
+    }
+
+    /// The colours of a picture of another data set than `set`.
+    fn look(&self, set: &str, rng: &mut ChaCha8Rng) -> Option<Look> {
+        let others: Vec<&Vec<Look>> =
+            self.looks.iter().filter(|(other, _)| other != set).map(|(_, looks)| looks).collect();
+        others.choose(rng).and_then(|looks| looks.choose(rng)).copied()
+    }
+}
+
+/// Sample `number` changed at random.
+pub fn augment(
+    samples: &[Cached],
+    number: usize,
+    side: usize,
+    a: &Augmentation,
+    others: &Others,
+    rng: &mut ChaCha8Rng,
+) -> Example {
+    let sample = &samples[number];
+    let mut example = warp(sample, side, Affine::random(a, rng));
+    let happens = |rng: &mut ChaCha8Rng, share: f32| share > 0.0 && rng.random::<f32>() < share;
+    let is_free = sample.labelled && sample.mask.iter().all(|share| *share == 0);
+    if is_free
+        && happens(rng, a.paste)
+        && let Some(donor) = others.donors.choose(rng)
+    {
+        paste(&mut example, side, &samples[*donor], rng);
+    }
+    if happens(rng, a.exchange)
+        && let Some(look) = others.look(sample.set(), rng)
+    {
+        exchange(&mut example.pixels, side, look, rng);
+    }
+    if happens(rng, a.dark_edges) {
+        dark_edges(&mut example.pixels, side, rng);
+    }
+    if happens(rng, a.glare) {
+        glare(&mut example.pixels, side, rng);
+    }
+    if happens(rng, a.corner) {
+        corner(&mut example, side, rng);
+    }
+    if happens(rng, a.blur) {
+        let radius = rng.random_range(1..=2);
+        example.pixels.chunks_exact_mut(side * side).for_each(|plane| blur(plane, side, radius));
+    }
+    if happens(rng, a.motion) {
+        motion(&mut example.pixels, side, rng);
+    }
+    light(&mut example.pixels, side, a, rng);
+    if happens(rng, a.compression) {
+        compress(&mut example.pixels, side, rng);
+    }
+    example
+}
+
+fn within(rng: &mut ChaCha8Rng, reach: f32) -> f32 {
+    (2.0 * rng.random::<f32>() - 1.0) * reach
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+    use crate::data::cache::TeacherView;
+
+    /// Sample 0 changed, with the others' polyps and colours.
+    fn changed(samples: &[Cached], side: usize, a: &Augmentation, rng: &mut ChaCha8Rng) -> Example {
+        augment(samples, 0, side, a, &Others::gather(samples, a, |_| true), rng)
+    }
+
+    fn sample(side: usize) -> Cached {
+        let inside = |i: usize| {
+            let (x, y) = (i % side, i / side);
+            (x as f32 - side as f32 * 0.5).hypot(y as f32 - side as f32 * 0.4) < side as f32 * 0.2
+        };
+        let mask: Vec<u8> = (0..side * side).map(|i| if inside(i) { 255 } else { 0 }).collect();
+        let pixels = mask.iter().flat_map(|m| [*m / 2 + 60, 40, 30]).collect();
+        Cached { name: String::new(), pixels, mask, labelled: true, teacher: None }
+    }
+
+    #[test]
+    fn plain_keeps_the_picture() {
+        let sample = sample(64);
+        let example = plain(&sample, 64);
+        for (i, target) in example.target.iter().enumerate() {
+            assert_eq!(*target, if sample.mask[i] > 127 { 1.0 } else { 0.0 });
+            assert!((example.pixels[i] - sample.pixels[3 * i] as f32).abs() < 1e-3);
+        }
+    }
+
+    #[test]
+    fn picture_and_mask_move_together() {
+        let Augmentation { rotation, log_scale, shift, .. } = Augmentation::default();
+        let geometry = Augmentation { rotation, log_scale, shift, zoom: 0.5, ..Augmentation::none() };
+        let mut sample = sample(64);
+        // A teacher that is right, and sees a quarter as many cells along each side.
+        let cell = |i: usize| (i % 16 * 4 + 2) + (i / 16 * 4 + 2) * 64;
+        let logits: Vec<f32> = (0..256).map(|i| if sample.mask[cell(i)] > 0 { 6.0 } else { -6.0 }).collect();
+        sample.teacher = Some(TeacherView::of(&logits, 16));
+        for seed in 0..40 {
+            let example =
+                changed(std::slice::from_ref(&sample), 56, &geometry, &mut ChaCha8Rng::seed_from_u64(seed));
+            let agree =
+                example.target.iter().zip(&example.pixels).filter(|(t, p)| (**t > 0.5) == (**p > 123.0));
+            assert!(agree.count() * 100 > 97 * 56 * 56, "seed {seed}");
+            let agree =
+                example.target.iter().zip(&example.teacher).filter(|(t, z)| (**t > 0.5) == (**z > 0.0));
+            assert!(agree.count() * 100 > 92 * 56 * 56, "seed {seed}: teacher");
+        }
+    }
+
+    #[test]
+    fn some_parts_show_no_polyp_and_some_do() {
+        let (mut sample, zoom) = (sample(64), Augmentation { zoom: 1.0, ..Augmentation::none() });
+        let corner = |i: usize| i % 64 < 16 && i / 64 < 16;
+        sample.mask.iter_mut().enumerate().for_each(|(i, mask)| *mask = if corner(i) { 255 } else { 0 });
+        let shows = |seed| {
+            let example =
+                changed(std::slice::from_ref(&sample), 32, &zoom, &mut ChaCha8Rng::seed_from_u64(seed));
+            // Wherever the part lies, it is picture to its edges, where half a pixel may be missing.
+            assert!(example.pixels.iter().all(|value| *value >= 7.0));
+            example.target.contains(&1.0)
+        };
+        let with = (0..60).filter(|seed| shows(*seed)).count();
+        assert!((10..50).contains(&with), "{with}");
+    }
+
+    #[test]
+    fn pixels_stay_what_a_camera_gives() {
+        let sample = sample(48);
+        for seed in 0..20 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let all = Augmentation {
+                dark_edges: 0.5,
+                corner: 0.5,
+                motion: 0.5,
+                compression: 0.5,
+                exchange: 0.5,
+                ..Augmentation::default()
+            };
+            let other = Cached { name: "other/0".to_owned(), ..self::sample(48) };
+            let example = changed(&[sample.clone(), other], 64, &all, &mut rng);
+            assert!(example.pixels.iter().all(|v| (0.0..=255.0).contains(v) && v.fract() == 0.0));
+        }
+    }
+
+    /// A frame without a polyp gets one of .2 to 3 % of it, in the frame's light, and what it does not cover stays.
+    #[test]
+    fn a_pasted_polyp_is_small_and_lies_where_the_target_says() {
+        let donor = sample(96);
+        let free = Cached { mask: vec![0; 96 * 96], pixels: [150, 90, 70].repeat(96 * 96), ..sample(96) };
+        let only = Augmentation { paste: 1.0, ..Augmentation::none() };
+        let (mut pasted, plane) = (0, 96 * 96);
+        for seed in 0..40 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let example = changed(&[free.clone(), donor.clone()], 96, &only, &mut rng);
+            let polyp = example.target.iter().filter(|t| **t > 0.5).count();
+            if polyp == 0 {
+                continue;
+            }
+            pasted += 1;
+            assert!((0.001..0.04).contains(&(polyp as f32 / plane as f32)), "seed {seed}: {polyp}");
+            let red = |at: usize| example.pixels[at];
+            let mean = |inside: bool| {
+                let of = (0..plane).filter(|at| (example.target[*at] > 0.5) == inside).map(red);
+                of.clone().sum::<f32>() / of.count() as f32
+            };
+            // The donor's polyp is brighter than what lies around it, there and here.
+            assert!(mean(true) > 1.5 * mean(false), "seed {seed}: {} {}", mean(true), mean(false));
+            let changed = (0..plane).filter(|at| (red(*at) - 150.0).abs() > 1.0).count();
+            assert!(changed < 6 * polyp + 60, "seed {seed}: {changed} of {polyp}");
+        }
+        assert!(pasted > 25, "{pasted}");
+        // A frame with a polyp gets no second one.
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let example = changed(&[donor.clone(), donor.clone()], 96, &only, &mut rng);
+        assert_eq!(example.target, plain(&donor, 96).target);
+    }
+
+    #[test]
+    fn colours_come_from_another_data_set() {
+        let named = |name: &str, colour: [u8; 3]| {
+            // A spread of ten levels about the colour.
+            let pixels = (0..64 * 64).flat_map(|i| colour.map(|value| value + (i % 21) as u8)).collect();
+            Cached { name: name.to_owned(), pixels, mask: vec![0; 64 * 64], ..sample(64) }
+        };
+        let samples =
+            [named("red/0", [150, 40, 40]), named("red/1", [90, 90, 90]), named("blue/0", [60, 60, 200])];
+        let only = Augmentation { exchange: 1.0, ..Augmentation::none() };
+        for seed in 0..20 {
+            let example = changed(&samples, 64, &only, &mut ChaCha8Rng::seed_from_u64(seed));
+            let mean = |c: usize| example.pixels[c * 4096..][..4096].iter().sum::<f32>() / 4096.0;
+            // Three tenths of the way at least, and never beyond.
+            assert!((60.0..=133.5).contains(&(mean(0) - 10.0)), "seed {seed}: {}", mean(0));
+            assert!((87.5..=200.5).contains(&(mean(2) - 10.0)), "seed {seed}: {}", mean(2));
+        }
+    }
+
+    #[test]
+    fn a_box_hides_what_it_covers() {
+        let mut sample = sample(96);
+        sample.mask.fill(255);
+        let only = Augmentation { corner: 1.0, ..Augmentation::none() };
+        let hidden = (0..40).filter(|seed| {
+            let example =
+                changed(std::slice::from_ref(&sample), 96, &only, &mut ChaCha8Rng::seed_from_u64(*seed));
+            let hidden = example.target.iter().filter(|t| **t < 0.5).count();
+            assert!(hidden < 96 * 96 / 8, "seed {seed}: {hidden}");
+            hidden > 0
+        });
+        assert!((10..35).contains(&hidden.count()));
+    }
+}
