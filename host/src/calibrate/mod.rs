@@ -3,25 +3,25 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | [`held_back`] | a frame as the network sees it, a disturbed copy, a part without its polyp |
+//! | `held_back` | a frame as the network sees it, a disturbed copy, a part without its polyp |
 //! | `frames` | all of them, and the network's logits |
-//! | [`logits`] | how good logits are before any decision rule |
-//! | [`candidates`] | ways of quantising, compared on the calibration frames |
-//! | [`mod@sensitivity`] | what each node's quantisation costs by itself |
+//! | `logits` | how good logits are before any decision rule |
+//! | `candidates` | ways of quantising, compared on the calibration frames |
+//! | `sensitivity` | what each node's quantisation costs by itself |
 //! | [`decision`] | thresholds, smallest regions and lowest peaks, compared |
-//! | [`drift`], `video` | a second of video made of a still |
-//! | [`gate`] | temporal gates, compared |
-//! | [`evidence`] | the calibration's folder |
+//! | `drift`, `video` | a second of video made of a still |
+//! | `gate` | temporal gates, compared |
+//! | `evidence` | the calibration's folder |
 
-pub mod candidates;
+pub(crate) mod candidates;
 pub mod decision;
-pub mod drift;
-pub mod evidence;
+mod drift;
+mod evidence;
 mod frames;
-pub mod gate;
-pub mod held_back;
-pub mod logits;
-pub mod sensitivity;
+mod gate;
+pub(crate) mod held_back;
+pub(crate) mod logits;
+mod sensitivity;
 #[cfg(test)]
 mod tests;
 mod video;

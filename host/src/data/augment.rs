@@ -75,7 +75,7 @@ impl Augmentation {
 }
 
 /// A training picture: raw pixel values `[3, side, side]`, 0 to 255, and the target `[side, side]`, 0 or 1.
-pub struct Example {
+pub(crate) struct Example {
     pub pixels: Vec<f32>,
     pub target: Vec<f32>,
     /// Whether the target is the truth.
@@ -85,12 +85,12 @@ pub struct Example {
 }
 
 /// The picture as it is, resized; for validation.
-pub fn plain(sample: &Cached, side: usize) -> Example {
+pub(crate) fn plain(sample: &Cached, side: usize) -> Example {
     warp(sample, side, Affine::identity())
 }
 
 /// The picture changed at random.
-pub fn augment(sample: &Cached, side: usize, a: &Augmentation, rng: &mut ChaCha8Rng) -> Example {
+pub(crate) fn augment(sample: &Cached, side: usize, a: &Augmentation, rng: &mut ChaCha8Rng) -> Example {
     let mut example = warp(sample, side, Affine::random(a, rng));
     if rng.random::<f32>() < a.glare {
         glare(&mut example.pixels, side, rng);

@@ -5,7 +5,7 @@
 
 #[expect(unsafe_code, reason = "calls of the driver's library")]
 mod cuda;
-pub mod guard;
+pub(crate) mod guard;
 mod trial;
 #[expect(unsafe_code, reason = "loading of the Vulkan library")]
 mod vulkan;

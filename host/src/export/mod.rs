@@ -1,7 +1,7 @@
 //! From a float graph and its calibration to the bundle that a cart runs.
 
 pub mod bundle;
-pub mod card;
+mod card;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

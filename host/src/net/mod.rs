@@ -4,16 +4,16 @@
 //! [`forward::Forward`] to compute it, [`crate::graph::fold::Fold`] to write it as an inference graph with batch norm folded away.
 //! Transformers need a [`TokenNet`], which the cart's engine is not: they are walked in the first two ways only.
 
-pub mod cost;
+pub(crate) mod cost;
 pub mod decoder;
 pub mod encoder;
 pub mod forward;
 pub mod parameters;
 pub mod prompts;
-pub mod resize;
+pub(crate) mod resize;
 pub mod segmenter;
 pub mod shapes;
-pub mod student;
+pub(crate) mod student;
 
 pub use parameters::Parameters;
 

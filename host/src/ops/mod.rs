@@ -5,7 +5,7 @@ mod autodiff;
 #[cfg(feature = "gpu")]
 mod cube;
 mod flex;
-pub mod kernels;
+pub(crate) mod kernels;
 
 use burn::backend::{Backend, Dispatch, backend_extension, tensor::FloatTensor};
 use burn::tensor::Tensor;
@@ -13,7 +13,7 @@ use burn::tensor::activation::relu;
 
 pub use kernels::store::Storing;
 
-/// Attributes of a convolution, see [`kernels::Geometry`].
+/// Attributes of a convolution with a square kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvAttributes {
     pub stride: usize,

@@ -1,7 +1,7 @@
 //! Layer by layer, forward and backward: does a device compute what the CPU computes? A whole network's gradients are
 //! too ill-conditioned to tell.
 
-pub mod layers;
+pub(crate) mod layers;
 
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ impl Bounds {
     /// burn's CUDA backend rounds the factors of f32 products to TF32, eleven significant bits, where the GPU has it.
     const TF32: Bounds = Bounds { forward: 2e-3, backward: 4e-3 };
 
-    pub fn of(kind: LayerKind, tf32: bool) -> Self {
+    fn of(kind: LayerKind, tf32: bool) -> Self {
         match (kind, tf32) {
             (LayerKind::Products, true) => Bounds::TF32,
             _ => Bounds::F32,
@@ -58,7 +58,7 @@ struct Pass {
 }
 
 /// Runs the layer on both devices with the same random values. `tf32` says whether `device` may round factors.
-pub fn compare(layer: &Layer, device: &Device, reference: &Device, tf32: bool) -> Row {
+pub(crate) fn compare(layer: &Layer, device: &Device, reference: &Device, tf32: bool) -> Row {
     let bounds = Bounds::of(layer.kind, tf32);
     let mut times = [0.0; 2];
     let outcome = quietly(|| {
