@@ -25,6 +25,7 @@ const PEAKS: [f32; 12] = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93,
 pub(crate) struct Seen {
     /// `[H, W, 1] u8`
     pub logits: Vec<u8>,
+    /// What there was to find.
     pub truth: Truth,
 }
 
@@ -44,10 +45,13 @@ pub(crate) enum Truth {
 pub(crate) struct Output {
     /// `[H, W, 1]`
     pub shape: [usize; 3],
+    /// The real value of one step.
     pub scale: f32,
+    /// The stored value that stands for 0.
     pub zero_point: u8,
 }
 
+/// What the choice of decision rules must keep to.
 #[derive(Clone, Copy, Debug)]
 pub struct Wishes {
     /// At most this share of polyp-free frames may show a region.
@@ -59,9 +63,13 @@ pub struct Wishes {
 /// One setting and what came of it.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Trial {
+    /// Probability from which a pixel is polyp.
     pub threshold: f32,
+    /// Smallest region, as a share of the field of view.
     pub min_region_share: f32,
+    /// Lowest probability that a region must reach somewhere.
     pub min_peak: f32,
+    /// Mean Dice over the frames with a polyp, their disturbed copies included; 0 without such frames.
     pub dice: f64,
     /// Share of frames with a polyp on which nothing of it was found.
     pub missed_share: f64,
@@ -72,6 +80,7 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// The rules by themselves.
     pub fn decision(&self) -> Decision {
         Decision {
             threshold: self.threshold,

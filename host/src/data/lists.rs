@@ -20,6 +20,7 @@ use crate::files;
 pub struct Sample {
     /// `dataset/stem`
     pub name: String,
+    /// The picture's file.
     pub image: PathBuf,
     /// `None`: no polyp on it.
     pub mask: Option<PathBuf>,

@@ -23,7 +23,9 @@ const SEVERITY: usize = 3;
 
 /// A network that may go in.
 pub struct Member {
+    /// The graph's file.
     pub path: PathBuf,
+    /// The network.
     pub graph: Graph,
     sha256: String,
 }
@@ -130,16 +132,23 @@ pub fn judge(graph: &Graph, label: &str, samples: &[Sample], threads: usize) -> 
 /// What became of a network that might have gone in; one row of soup.csv.
 #[derive(Clone, Debug, Serialize)]
 pub struct Tried {
+    /// The graph's file.
     pub graph: String,
+    /// SHA-256 of that file.
     pub sha256: String,
-    /// By itself.
+    /// The network by itself: see [`Score::plain`].
     pub plain: f64,
+    /// The network by itself: see [`Score::disturbed`].
     pub disturbed: f64,
+    /// The network by itself: see [`Score::both`].
     pub both: f64,
-    /// The mean of what was in and this one; the network by itself where it was the first.
+    /// The same of the mean of what was in and this one; of the network by itself where it was the first.
     pub mixed_plain: f64,
+    /// See `mixed_plain`.
     pub mixed_disturbed: f64,
+    /// See `mixed_plain`. The network goes in if this is no worse than without it.
     pub mixed_both: f64,
+    /// Whether it went in.
     pub is_in: bool,
 }
 

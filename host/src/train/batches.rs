@@ -13,20 +13,26 @@ use crate::data::cache::Cached;
 use crate::run::config::TrainConfig;
 use crate::train::loss::boundary_weights;
 
-/// `pixels [N, 3, S, S]`, `targets` and `weights [N, S, S]`.
+/// What one pass through the network takes.
 pub struct Batch {
+    /// S: pixels along each side of a picture.
     pub side: usize,
+    /// `[N, 3, S, S]`, 0 to 255.
     pub pixels: Vec<f32>,
+    /// `[N, S, S]`: 1 where the polyp is, else 0.
     pub targets: Vec<f32>,
+    /// `[N, S, S]`: see [`boundary_weights`].
     pub weights: Vec<f32>,
     /// Whether the target of each picture is the truth.
     pub labelled: Vec<bool>,
     /// Logits that teachers give, `[N, S, S]`; empty without teachers.
     pub teacher: Vec<f32>,
+    /// N: how many pictures there are.
     pub size: usize,
 }
 
 impl Batch {
+    /// Joins pictures of `side` pixels.
     pub fn of(examples: &[Example], side: usize) -> Self {
         let weights = examples.iter().flat_map(|e| boundary_weights(&e.target, side)).collect();
         Batch {
@@ -51,11 +57,15 @@ impl Batch {
 
 /// Samples that batches are drawn from, and how.
 pub struct Plan {
+    /// All samples of the run.
     pub samples: Arc<Vec<Cached>>,
     /// For each epoch the sides of which a batch has one, drawn at random; the last ones serve all later epochs.
     pub sides: Vec<Vec<usize>>,
+    /// Pictures in a batch.
     pub batch: usize,
+    /// How pictures are changed at random.
     pub augmentation: Augmentation,
+    /// Seed of the order of samples and of augmentation.
     pub seed: u64,
     /// Numbers of the samples with a polyp, or of which nothing is known.
     always: Vec<usize>,
@@ -65,6 +75,7 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What a configuration draws from these samples.
     pub fn new(config: &TrainConfig, samples: Arc<Vec<Cached>>) -> Self {
         let is_free = |i: &usize| samples[*i].labelled && samples[*i].mask.iter().all(|share| *share == 0);
         let (free, always): (Vec<usize>, Vec<usize>) = (0..samples.len()).partition(is_free);

@@ -14,7 +14,9 @@ const HEIGHT: u32 = 540;
 /// One epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
+    /// Counted from 0.
     pub epoch: u64,
+    /// Steps of the run until the epoch's end.
     pub steps: u64,
     /// Mean training loss over the epoch, all depths.
     pub loss: f64,
@@ -22,7 +24,9 @@ pub struct Point {
     pub held_back_dice: f64,
     /// Share of held-back polyp-free frames with any pixel at or over 0.5.
     pub held_back_false: f64,
+    /// The optimiser's rate at the epoch's last step; the encoder's own rate follows the same schedule.
     pub rate: f64,
+    /// Time that the epoch took, with scoring the held-back frames; of a resumed epoch, since it was resumed.
     pub seconds: f64,
 }
 

@@ -11,22 +11,28 @@ use crate::run::CHECKPOINT;
 use crate::run::start::must_be_of;
 use crate::train::optimizer::AdamW;
 
+/// What a checkpoint holds.
 pub struct TrainState {
+    /// Steps that are done.
     pub step: u64,
     /// What is trained, and running statistics; not a frozen encoder.
     pub parameters: Parameters,
+    /// The moving average of `parameters`.
     pub averaged: Parameters,
+    /// The optimiser's moments.
     pub adam: AdamW,
     /// Of the encoder that the rest belongs to; see [`crate::run::start::Start`].
     pub encoder: String,
 }
 
 impl TrainState {
+    /// The state before the first step.
     pub fn fresh(parameters: Parameters, encoder: String) -> Self {
         let adam = AdamW::new(&parameters);
         TrainState { step: 0, averaged: parameters.clone(), parameters, adam, encoder }
     }
 
+    /// Writes the checkpoint to the run's folder.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let sets = [
             ("parameters", &self.parameters),
@@ -41,6 +47,7 @@ impl TrainState {
         parameters::save(&folder.join(CHECKPOINT), &sets, notes)
     }
 
+    /// Takes everything from a checkpoint; one of another network or encoder is exit code 65.
     pub fn restore(&mut self, path: &Path) -> Result<()> {
         let (mut sets, notes) = parameters::load(path)?;
         let damaged = |what: &str| Fault::data(format!("{} has no {what}", path.display()));

@@ -39,10 +39,13 @@ const STATISTICS_DECAY: f32 = 0.9;
 
 /// Where a run lives and how far it goes.
 pub struct Run {
+    /// The run's folder.
     pub folder: PathBuf,
     /// Where data sets, lists and weights lie.
     pub data: PathBuf,
+    /// What is trained, and how.
     pub config: TrainConfig,
+    /// Where it is computed.
     pub device: Device,
     /// Go on from the folder's checkpoint if there is one.
     pub resume: bool,

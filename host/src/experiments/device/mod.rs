@@ -16,7 +16,9 @@ use crate::experiments::device::layers::{Input, Inputs, Layer, LayerKind};
 /// Largest differences that pass, as shares of the largest value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bounds {
+    /// Largest difference of the outputs.
     pub forward: f32,
+    /// Largest difference of the gradients.
     pub backward: f32,
 }
 
@@ -25,6 +27,7 @@ impl Bounds {
     /// burn's CUDA backend rounds the factors of f32 products to TF32, eleven significant bits, where the GPU has it.
     const TF32: Bounds = Bounds { forward: 2e-3, backward: 4e-3 };
 
+    /// `tf32` says whether the device may round the factors of products.
     fn of(kind: LayerKind, tf32: bool) -> Self {
         match (kind, tf32) {
             (LayerKind::Products, true) => Bounds::TF32,
@@ -36,11 +39,13 @@ impl Bounds {
 /// What a comparison found for one layer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
+    /// The layer's name.
     pub layer: &'static str,
     /// Largest difference as a share of the largest value; none if the layer failed.
     pub forward: Option<f32>,
     /// The same of the gradients, the worst input's; none for a layer without.
     pub backward: Option<f32>,
+    /// The largest differences that pass.
     pub bounds: Bounds,
     /// Seconds on the device, kernels being compiled and chosen.
     pub first_s: f64,
@@ -48,6 +53,7 @@ pub struct Row {
     pub again_s: f64,
     /// Why the layer failed.
     pub fault: Option<String>,
+    /// Whether the layer ran and its differences lie within the bounds.
     pub passed: bool,
 }
 

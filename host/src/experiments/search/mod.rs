@@ -42,14 +42,21 @@ pub use grid::{Grid, Shape};
 pub use report::{Row, markdown};
 use report::{draw, frontier};
 
+/// What to try, and where.
 pub struct Plan {
+    /// The search's folder: a run's folder for each shape, and the results.
     pub folder: PathBuf,
+    /// The data folder.
     pub data: PathBuf,
+    /// What all runs have alike.
     pub base: TrainConfig,
+    /// The shapes.
     pub grid: Grid,
+    /// Where the runs are computed.
     pub device: Device,
     /// Called with a bundle; its output says `A frame: N ms with one thread`.
     pub predict: Option<PathBuf>,
+    /// Threads that score held-back frames.
     pub threads: usize,
     /// Rounds of timing.
     pub rounds: usize,

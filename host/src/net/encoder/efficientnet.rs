@@ -77,6 +77,7 @@ const fn taps() -> [usize; 5] {
 }
 
 impl EfficientNet {
+    /// The encoder with `width` times the published channels, each number rounded to a multiple of 8.
     pub fn new(width: f32) -> Self {
         EfficientNet { width }
     }
