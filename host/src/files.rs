@@ -43,6 +43,7 @@ pub fn check_writable(path: &Path) -> anyhow::Result<()> {
 pub struct NewFolder(tempfile::TempDir);
 
 impl NewFolder {
+    /// Where the folder lies while it is being filled.
     pub fn path(&self) -> &Path {
         self.0.path()
     }

@@ -5,7 +5,9 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
+/// A drawing area on a bitmap in memory.
 pub type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+/// What drawing gives: nothing, or the error of the library that draws.
 pub type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// A PNG of what `draw` draws; text in the font "sans-serif".

@@ -17,23 +17,29 @@ use crate::quantise::{Quantisation, QuantisedGraph};
 pub struct Candidate {
     /// `squared-error`, or where else ranges came from.
     pub observer: String,
+    /// Whether biases were corrected.
     pub bias_correction: bool,
+    /// Factors of channels; empty if they were left as they are.
     pub equalisation: Equalisation,
+    /// How each tensor is stored, by name.
     pub tensors: BTreeMap<String, Quantisation>,
     /// What was seen of each tensor in float.
     pub extremes: BTreeMap<String, Extremes>,
+    /// What the walk through both networks found.
     pub refined: Refined,
     /// Dice at one half of each frame with a polyp.
     pub dice: Vec<f64>,
 }
 
 impl Candidate {
+    /// The name in tables, such as `squared-error equalised corrected`.
     pub fn name(&self) -> String {
         let equalised = if self.equalisation.is_empty() { "" } else { " equalised" };
         let corrected = if self.bias_correction { "corrected" } else { "plain" };
         format!("{}{equalised} {corrected}", self.observer)
     }
 
+    /// The network as this way quantises it; `graph` is the float one, not equalised.
     pub fn quantised(&self, graph: &Graph) -> anyhow::Result<QuantisedGraph> {
         let graph = equalise::apply(graph, &self.equalisation);
         QuantisedGraph::new(&graph, self.tensors.clone(), &self.refined.corrections)
@@ -42,7 +48,9 @@ impl Candidate {
 
 /// Frames `[S, S, 3] u8` with their truths.
 pub struct Frames<'a> {
+    /// Pixels of each frame.
     pub pixels: &'a [Vec<u8>],
+    /// What each frame shows, in the same order.
     pub truths: &'a [&'a Truth],
 }
 

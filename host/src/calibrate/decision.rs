@@ -2,7 +2,7 @@
 //!
 //! Every threshold, smallest region and lowest peak of a grid is tried: among the settings under which at most a stated
 //! share of polyp-free frames shows any region and that are about as good as the best in mean Dice, missed polyps and
-//! marked cut-outs ([`crate::calibrate::held_back`]), the one that hides least is taken.
+//! marked cut-outs (see `held_back.rs`), the one that hides least is taken.
 
 use std::cmp::Ordering;
 
@@ -15,22 +15,23 @@ use rayon::prelude::*;
 use crate::measures::overlap::Overlap;
 
 /// Side in pixels of the square on which Dice is measured for choosing.
-pub const TRUTH_SIDE_PX: usize = 128;
+pub(crate) const TRUTH_SIDE_PX: usize = 128;
 
 const THRESHOLDS: [f32; 9] = [0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7];
 const SHARES: [f32; 7] = [0.0, 0.001, 0.002, 0.004, 0.007, 0.012, 0.02];
 const PEAKS: [f32; 12] = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98];
 
 /// What the model made of a held-back frame.
-pub struct Seen {
+pub(crate) struct Seen {
     /// `[H, W, 1] u8`
     pub logits: Vec<u8>,
+    /// What there was to find.
     pub truth: Truth,
 }
 
 /// What a held-back frame shows.
 #[derive(Clone, Debug)]
-pub enum Truth {
+pub(crate) enum Truth {
     /// A polyp, here: `[TRUTH_SIDE_PX, TRUTH_SIDE_PX] u8` over the field of view.
     Polyp(Vec<u8>),
     /// A whole frame without a polyp.
@@ -41,13 +42,16 @@ pub enum Truth {
 
 /// How the logits are to be read.
 #[derive(Clone, Copy, Debug)]
-pub struct Output {
+pub(crate) struct Output {
     /// `[H, W, 1]`
     pub shape: [usize; 3],
+    /// The real value of one step.
     pub scale: f32,
+    /// The stored value that stands for 0.
     pub zero_point: u8,
 }
 
+/// What the choice of decision rules must keep to.
 #[derive(Clone, Copy, Debug)]
 pub struct Wishes {
     /// At most this share of polyp-free frames may show a region.
@@ -59,9 +63,13 @@ pub struct Wishes {
 /// One setting and what came of it.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Trial {
+    /// Probability from which a pixel is polyp.
     pub threshold: f32,
+    /// Smallest region, as a share of the field of view.
     pub min_region_share: f32,
+    /// Lowest probability that a region must reach somewhere.
     pub min_peak: f32,
+    /// Mean Dice over the frames with a polyp, their disturbed copies included; 0 without such frames.
     pub dice: f64,
     /// Share of frames with a polyp on which nothing of it was found.
     pub missed_share: f64,
@@ -72,6 +80,7 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// The rules by themselves.
     pub fn decision(&self) -> Decision {
         Decision {
             threshold: self.threshold,
@@ -82,7 +91,7 @@ impl Trial {
 }
 
 /// Tries the whole grid. The trials are in the grid's order.
-pub fn sweep(frames: &[Seen], output: Output, wishes: Wishes) -> anyhow::Result<Vec<Trial>> {
+pub(crate) fn sweep(frames: &[Seen], output: Output, wishes: Wishes) -> anyhow::Result<Vec<Trial>> {
     let thresholds = wishes.threshold.map_or(THRESHOLDS.to_vec(), |threshold| vec![threshold]);
     let mut grid = Vec::new();
     for threshold in thresholds {
@@ -135,7 +144,7 @@ const CUT_OUT_TOLERANCE: f64 = 0.05;
 /// in missed polyps, of these in marked cut-outs; and of what is left the mildest: the smallest region, then the lowest
 /// peak, then the threshold nearest to one half. A rule that hides a polyp costs more than Dice shows. If no trial keeps
 /// to the share, the one with the fewest alarms.
-pub fn choose(trials: &[Trial], wishes: Wishes) -> Option<Trial> {
+pub(crate) fn choose(trials: &[Trial], wishes: Wishes) -> Option<Trial> {
     let mut kept: Vec<Trial> =
         trials.iter().filter(|trial| trial.negative_share <= wishes.negative_share).copied().collect();
     if kept.is_empty() {

@@ -31,6 +31,7 @@ pub struct View {
 }
 
 impl Drift {
+    /// A movement that depends on nothing but the seed.
     pub fn new(seed: u64) -> Drift {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let swings = std::array::from_fn(|_| (random.random_range(0.0..1.0), random.random_range(0.2..0.9)));

@@ -15,7 +15,9 @@ use crate::quantise::refine::Noise;
 /// Where a frame of `frames.csv` was used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FrameRecord {
+    /// `dataset/stem`.
     pub name: String,
+    /// SHA-256 of the picture's file.
     pub sha256: String,
     /// `calibration`: ranges; `decision`: decision rules; `both`.
     pub role: String,
@@ -23,11 +25,17 @@ pub struct FrameRecord {
 
 /// What is only written.
 pub struct Evidence<'a> {
+    /// Rows of `frames.csv`.
     pub frames: &'a [FrameRecord],
+    /// What was seen of each tensor in float, for `ranges.csv`.
     pub extremes: &'a BTreeMap<String, Extremes>,
+    /// Rows of `noise.csv`.
     pub noise: &'a [Noise],
+    /// Rows of `sensitivity.csv` and bars of `sensitivity.png`; neither is written if there are none.
     pub sensitivity: &'a [Sensitivity],
+    /// Rows of `decisions.csv`.
     pub trials: &'a [Trial],
+    /// Rows of `gates.csv`.
     pub gates: &'a [GateTrial],
 }
 

@@ -40,8 +40,10 @@ pub struct Clip {
     pub frames: Vec<(Vec<Region>, Option<Bounds>)>,
 }
 
+/// What the still of a clip shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClipKind {
+    /// A frame with a polyp.
     Polyp,
     /// A frame without a polyp.
     Negative,
@@ -49,6 +51,7 @@ pub enum ClipKind {
     CutOut,
 }
 
+/// Tries every gate of the grid.
 pub fn sweep(clips: &[Clip]) -> Vec<GateTrial> {
     GATES.map(|(appear, window)| try_out(clips, manifest::Gate { appear, window })).to_vec()
 }

@@ -24,11 +24,13 @@ const CUT_OUT_MARGIN: f64 = 0.04;
 
 /// A frame, ready for the network.
 pub struct HeldBack {
+    /// `dataset/stem`.
     pub name: String,
     /// Of the picture's file.
     pub sha256: String,
     /// `[S, S, 3] u8`
     pub pixels: Vec<u8>,
+    /// What there is to find.
     pub truth: Truth,
     /// Around the polyp, in shares of the field of view's sides.
     pub polyp: Option<Bounds>,

@@ -3,25 +3,25 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | [`held_back`] | a frame as the network sees it, a disturbed copy, a part without its polyp |
+//! | `held_back` | a frame as the network sees it, a disturbed copy, a part without its polyp |
 //! | `frames` | all of them, and the network's logits |
-//! | [`logits`] | how good logits are before any decision rule |
-//! | [`candidates`] | ways of quantising, compared on the calibration frames |
-//! | [`mod@sensitivity`] | what each node's quantisation costs by itself |
+//! | `logits` | how good logits are before any decision rule |
+//! | `candidates` | ways of quantising, compared on the calibration frames |
+//! | `sensitivity` | what each node's quantisation costs by itself |
 //! | [`decision`] | thresholds, smallest regions and lowest peaks, compared |
-//! | [`drift`], `video` | a second of video made of a still |
-//! | [`gate`] | temporal gates, compared |
-//! | [`evidence`] | the calibration's folder |
+//! | `drift`, `video` | a second of video made of a still |
+//! | `gate` | temporal gates, compared |
+//! | `evidence` | the calibration's folder |
 
-pub mod candidates;
+pub(crate) mod candidates;
 pub mod decision;
-pub mod drift;
-pub mod evidence;
+mod drift;
+mod evidence;
 mod frames;
-pub mod gate;
-pub mod held_back;
-pub mod logits;
-pub mod sensitivity;
+mod gate;
+pub(crate) mod held_back;
+pub(crate) mod logits;
+mod sensitivity;
 #[cfg(test)]
 mod tests;
 mod video;
@@ -61,6 +61,7 @@ const OBSERVERS: [Observer; 5] = [
 pub enum Ranges {
     /// The observer that does best, of all.
     Best,
+    /// What this observer gives.
     By(Observer),
     /// A file that quantisation-aware training wrote.
     Trained(PathBuf),
@@ -70,20 +71,25 @@ pub enum Ranges {
 pub struct Request {
     /// The float graph's file.
     pub graph: PathBuf,
-    /// Lists of frames with polyps, and without.
+    /// Lists of frames with polyps.
     pub lists: Vec<PathBuf>,
+    /// Lists of frames without polyps.
     pub negatives: Vec<PathBuf>,
     /// Use all frames of the lists, not just the part that training holds back.
     pub whole_lists: bool,
     /// Frames for ranges and bias correction, a quarter of them without polyps.
     pub frames: usize,
+    /// Seed of the choice of frames, of their disturbed copies, and of the camera's movement over them.
     pub seed: u64,
+    /// Where ranges come from.
     pub ranges: Ranges,
     /// Calibration frames with polyps on which each node is quantised by itself.
     pub sensitivity_frames: usize,
+    /// What the decision rules must keep to.
     pub wishes: Wishes,
     /// Stills of each kind that are made into a second of video.
     pub gate_frames: usize,
+    /// Threads that prepare frames and run the engine.
     pub threads: usize,
 }
 
@@ -91,7 +97,9 @@ pub struct Request {
 pub struct Chosen {
     /// The observer, and what else was done.
     pub name: String,
+    /// The decision rules, and what they came to on held-back frames.
     pub decision: Trial,
+    /// The temporal gate, and what it came to on them.
     pub gate: GateTrial,
 }
 

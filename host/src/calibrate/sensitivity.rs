@@ -17,12 +17,15 @@ use crate::quantise::QuantisedGraph;
 /// One node of `sensitivity.csv`.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Sensitivity {
+    /// The node's name.
     pub node: String,
+    /// The operation, as [`Op::kind`] names it.
     pub op: &'static str,
     /// Signal-to-noise ratio of the logits in dB, both within what can be stored.
     pub logits_db: f64,
-    /// Mean Dice at a probability of one half over the frames with polyps, and how much less that is than in float.
+    /// Mean Dice at a probability of one half over the frames with polyps.
     pub dice: f64,
+    /// How much less that is than in float.
     pub dice_lost: f64,
 }
 

@@ -1,20 +1,20 @@
 //! The command line: one file a verb.
 
-pub mod ablate;
-pub mod calibrate;
-pub mod cost;
-pub mod device;
-pub mod distill;
-pub mod evaluate;
-pub mod export;
-pub mod finetune;
-pub mod flicker;
-pub mod graph;
-pub mod measure;
-pub mod robustness;
-pub mod search;
-pub mod soup;
-pub mod training;
+mod ablate;
+mod calibrate;
+mod cost;
+mod device;
+mod distill;
+mod evaluate;
+mod export;
+mod finetune;
+mod flicker;
+mod graph;
+mod measure;
+mod robustness;
+mod search;
+mod soup;
+mod training;
 
 use std::process::ExitCode;
 

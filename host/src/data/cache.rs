@@ -14,12 +14,13 @@ use crate::data::usable;
 /// A square picture with its mask.
 #[derive(Clone)]
 pub struct Cached {
+    /// `dataset/stem`, or `rendered/NUMBER`.
     pub name: String,
     /// `[side, side, 3] u8` RGB.
     pub pixels: Vec<u8>,
     /// `[side, side] u8`: the share of each cell that is polyp, 255 for all of it.
     pub mask: Vec<u8>,
-    /// Whether the mask is the truth; without one it is empty.
+    /// Whether the mask is the truth; without one it is 0 everywhere.
     pub labelled: bool,
     /// What teachers say of the whole picture.
     pub teacher: Option<TeacherView>,
@@ -38,12 +39,14 @@ pub const LARGEST_TEACHER_LOGIT: f32 = 8.0;
 /// A map of logits in u8.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TeacherView {
+    /// Logits along each side.
     pub side: usize,
     /// `[side, side]`; 0 and 255 are ± [`LARGEST_TEACHER_LOGIT`].
     pub stored: Vec<u8>,
 }
 
 impl TeacherView {
+    /// Stores logits `[side, side]`; those beyond ±[`LARGEST_TEACHER_LOGIT`] are cut.
     pub fn of(logits: &[f32], side: usize) -> Self {
         let store = |logit: &f32| {
             let share = (logit / LARGEST_TEACHER_LOGIT).clamp(-1.0, 1.0) * 0.5 + 0.5;
@@ -52,6 +55,7 @@ impl TeacherView {
         TeacherView { side, stored: logits.iter().map(store).collect() }
     }
 
+    /// The logit of cell `i`, as near as 255 steps come to it.
     pub fn logit(&self, i: usize) -> f32 {
         (f32::from(self.stored[i]) / 255.0 * 2.0 - 1.0) * LARGEST_TEACHER_LOGIT
     }

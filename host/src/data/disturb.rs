@@ -29,9 +29,11 @@ pub enum Disturbance {
     Bright,
 }
 
+/// How many severities each kind has, counted from 1.
 pub const SEVERITIES: usize = 5;
 
 impl Disturbance {
+    /// Every kind, in the order in which reports list them.
     pub const ALL: [Disturbance; 8] = [
         Disturbance::Noise,
         Disturbance::Blur,
@@ -43,6 +45,7 @@ impl Disturbance {
         Disturbance::Bright,
     ];
 
+    /// The name in tables and reports.
     pub fn word(self) -> &'static str {
         match self {
             Disturbance::Noise => "noise",

@@ -20,6 +20,7 @@ use crate::files;
 pub struct Sample {
     /// `dataset/stem`
     pub name: String,
+    /// The picture's file.
     pub image: PathBuf,
     /// `None`: no polyp on it.
     pub mask: Option<PathBuf>,
@@ -100,6 +101,11 @@ pub fn list_name(list: &Path) -> String {
 }
 
 impl Sample {
+    /// The data set that it is of.
+    pub fn set(&self) -> &str {
+        self.name.split_once('/').map_or("", |(set, _)| set)
+    }
+
     /// The picture at its own size, decoded as the cart does.
     pub fn read_image(&self) -> anyhow::Result<Frame> {
         let mut frame = Frame::black(1, 1);

@@ -16,7 +16,9 @@ const LARGEST_SHARE_BETWEEN: f64 = 0.02;
 /// A mask `[H, W]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mask {
+    /// Pixels in a row.
     pub width_px: usize,
+    /// Rows.
     pub height_px: usize,
     /// 255 or 0.
     pub pixels: Vec<u8>,

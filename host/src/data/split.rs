@@ -9,12 +9,9 @@ use crate::data::similar::{clusters, representatives};
 
 /// Of lists' samples what training holds back; all of them if the lists hold nothing else.
 pub fn held_back(lists: &[PathBuf], data: &Path, whole: bool) -> Result<Vec<Sample>> {
-    let mut samples = Vec::new();
-    for list in lists {
-        let of_list = read_list(list, data)?;
-        samples.extend(if whole { of_list } else { hold_back(of_list)?.1 });
-    }
-    Ok(samples)
+    let lists = lists.iter().map(|list| read_list(list, data)).collect::<Result<Vec<_>>>()?;
+    let samples: Vec<Sample> = lists.into_iter().flatten().collect();
+    if whole { Ok(samples) } else { Ok(hold_back(samples)?.1) }
 }
 
 /// Splits off about a tenth. Single pictures are drawn by a hash of their name, or of the first name among those that show

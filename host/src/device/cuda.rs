@@ -10,6 +10,7 @@ use libloading::Library;
 
 use crate::device::trial::out_of_range;
 
+/// Whether this program was built for CUDA.
 pub const BUILT: bool = cfg!(feature = "cuda");
 
 /// NVRTC's names in the order in which burn's CUDA backend tries them.
@@ -120,6 +121,7 @@ pub fn names() -> Result<Vec<String>, String> {
     if BUILT { Machine::look().devices() } else { Err(super::trial::not_built("cuda")) }
 }
 
+/// The GPU with this number, after a trial sum on it; else what is missing.
 pub fn open(ordinal: usize) -> Result<Device, String> {
     let names = names()?;
     match names.get(ordinal) {

@@ -5,7 +5,7 @@
 
 #[expect(unsafe_code, reason = "calls of the driver's library")]
 mod cuda;
-pub mod guard;
+pub(crate) mod guard;
 mod trial;
 #[expect(unsafe_code, reason = "loading of the Vulkan library")]
 mod vulkan;
@@ -19,6 +19,7 @@ use polyp_edge::fault::{Exit, Fault};
 /// A device by the name that a person gives it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
+    /// This machine's processor.
     #[default]
     Cpu,
     /// The driver's number of the GPU.
@@ -66,7 +67,9 @@ pub fn open(choice: Choice) -> Result<Device> {
 /// One kind of device: whether this program was built for it, and what is there.
 #[derive(Debug)]
 pub struct Backend {
+    /// `cpu`, `cuda` or `vulkan`.
     pub name: &'static str,
+    /// Whether this program was built with it.
     pub built: bool,
     /// The devices with their own names, or what is missing.
     pub found: Result<Vec<(Choice, String)>, String>,

@@ -5,6 +5,7 @@ use libloading::Library;
 
 use crate::device::trial::{out_of_range, trial};
 
+/// Whether this program was built for Vulkan.
 pub const BUILT: bool = cfg!(feature = "vulkan");
 
 const NO_LOADER: &str =
@@ -17,6 +18,7 @@ pub fn names() -> Result<Vec<String>, String> {
     Ok(adapters()?.into_iter().map(|(_, name)| name).collect())
 }
 
+/// The adapter with this number, after a trial sum on it; else what is missing.
 pub fn open(ordinal: usize) -> Result<Device, String> {
     let mut adapters = adapters()?;
     if ordinal < adapters.len() {

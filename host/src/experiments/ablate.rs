@@ -18,8 +18,11 @@ use crate::train::trainer::{Run, train};
 /// Which of the parts a network has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Parts {
+    /// Prompt layers before the encoder's blocks.
     pub prompts: bool,
+    /// Full-scale skips; without them the decoder has those of U-Net.
     pub full_scale: bool,
+    /// Channel attention in the decoder.
     pub attention: bool,
 }
 
@@ -78,12 +81,19 @@ impl Parts {
 
 /// What to run, and where.
 pub struct Plan {
+    /// The experiment's folder: one for each variant, and in it a run for each seed.
     pub folder: PathBuf,
+    /// The data folder.
     pub data: PathBuf,
+    /// The configuration with all parts; its seed is the first one.
     pub base: TrainConfig,
+    /// Where the runs are computed.
     pub device: Device,
+    /// How many seeds each variant is trained with; at least 1.
     pub seeds: u64,
+    /// Every combination of parts, instead of all of them and all but one.
     pub factorial: bool,
+    /// Steps between checkpoints within an epoch.
     pub checkpoint_every: u64,
 }
 
@@ -102,13 +112,16 @@ struct Outcome {
 /// Mean and deviation of one figure over seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
+    /// The mean; 0 without values.
     pub mean: f64,
     /// Of the sample, n − 1; 0 with one seed.
     pub deviation: f64,
+    /// How many values there are.
     pub seeds: usize,
 }
 
 impl Spread {
+    /// The spread of one value a seed.
     pub fn of(values: &[f64]) -> Self {
         let count = values.len();
         let mean = values.iter().sum::<f64>() / count.max(1) as f64;
@@ -121,8 +134,11 @@ impl Spread {
 /// A row of the table: a variant, a figure's name, its spread.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
+    /// The variant's name, see [`Parts::word`].
     pub variant: String,
+    /// What was measured, such as `test-kvasir mDice`.
     pub figure: String,
+    /// Mean and deviation over the seeds that are done.
     #[serde(flatten)]
     pub spread: Spread,
 }

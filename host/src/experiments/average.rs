@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use polyp_edge::bundle::digest;
-use polyp_edge::bundle::manifest::Decision;
 use polyp_edge::fault::Fault;
 use polyp_edge::field_of_view::Rule;
 use serde::Serialize;
@@ -15,6 +14,7 @@ use crate::data::lists::Sample;
 use crate::graph::{Graph, Node, Op};
 use crate::measures::overlap::Summary;
 use crate::model::cart::Float;
+use crate::score::lists::AT_HALF;
 use crate::score::robustness::{Disturbed, disturbed_scores};
 use crate::{files, onnx};
 
@@ -23,14 +23,16 @@ const SEVERITY: usize = 3;
 
 /// A network that may go in.
 pub struct Member {
+    /// The graph's file.
     pub path: PathBuf,
+    /// The network.
     pub graph: Graph,
     sha256: String,
 }
 
 impl Member {
     /// # Errors
-    /// 65 if the file is no graph.
+    /// Exit 65 if the file is no graph.
     pub fn open(path: &Path) -> Result<Member> {
         let bytes = files::read(path)?;
         let graph = Graph::from_bytes(&bytes).with_context(|| format!("graph {}", path.display()))?;
@@ -41,7 +43,7 @@ impl Member {
 /// The mean of the members' weights and biases, each counting alike, for pictures of `side` pixels.
 ///
 /// # Errors
-/// 65 if there is no member, or one is another network than the first: weights of other layers have no mean.
+/// Exit 65 if there is no member, or one is another network than the first: weights of other layers have no mean.
 pub fn mean(members: &[&Member], side: usize) -> Result<Graph> {
     let [first, others @ ..] = members else { return Err(Fault::data("a mean of no networks")) };
     for other in others {
@@ -116,10 +118,9 @@ impl Score {
 /// A network's score in float, the pictures going the cart's way.
 pub fn judge(graph: &Graph, label: &str, samples: &[Sample], threads: usize) -> Result<Score> {
     let onnx = onnx::float::to_onnx(graph)?;
-    let bare = Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 };
     let jobs = Disturbed::at(SEVERITY);
     let scores =
-        disturbed_scores(label, samples, &jobs, 1, threads, || Float::new(&onnx), &bare, Rule::Find)?;
+        disturbed_scores(label, samples, &jobs, 1, threads, || Float::new(&onnx), &AT_HALF, Rule::Find)?;
     let dice: Vec<f64> = scores.iter().map(|of_job| Summary::of(of_job).dice).collect();
     let (plain, disturbed) = dice.split_first().context("no scores")?;
     let score = Score { plain: *plain, disturbed: disturbed.iter().sum::<f64>() / disturbed.len() as f64 };
@@ -130,16 +131,23 @@ pub fn judge(graph: &Graph, label: &str, samples: &[Sample], threads: usize) -> 
 /// What became of a network that might have gone in; one row of soup.csv.
 #[derive(Clone, Debug, Serialize)]
 pub struct Tried {
+    /// The graph's file.
     pub graph: String,
+    /// SHA-256 of that file.
     pub sha256: String,
-    /// By itself.
+    /// The network by itself: see [`Score::plain`].
     pub plain: f64,
+    /// The network by itself: see [`Score::disturbed`].
     pub disturbed: f64,
+    /// The network by itself: see [`Score::both`].
     pub both: f64,
-    /// The mean of what was in and this one; the network by itself where it was the first.
+    /// The same of the mean of what was in and this one; of the network by itself where it was the first.
     pub mixed_plain: f64,
+    /// See `mixed_plain`.
     pub mixed_disturbed: f64,
+    /// See `mixed_plain`. The network goes in if this is no worse than without it.
     pub mixed_both: f64,
+    /// Whether it went in.
     pub is_in: bool,
 }
 

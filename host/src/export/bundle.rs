@@ -46,11 +46,17 @@ const GOLDEN_POLYPS: usize = 3;
 /// What the network itself does not say.
 #[derive(Clone, Debug)]
 pub struct Description {
+    /// The model's name.
     pub name: String,
+    /// The model's version, such as `0.1.0`.
     pub model_version: String,
+    /// Meant to grow with every release.
     pub rollback_index: u64,
+    /// Which pixels and regions count.
     pub decision: Decision,
+    /// How long a region must last to be shown.
     pub gate: Gate,
+    /// What the model was made from, and its scores.
     pub provenance: Provenance,
     /// Paragraphs for the model card, in order.
     pub remarks: Vec<String>,

@@ -1,7 +1,7 @@
 //! From a float graph and its calibration to the bundle that a cart runs.
 
 pub mod bundle;
-pub mod card;
+mod card;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,9 @@ pub struct Request {
     pub calibration: PathBuf,
     /// The bundle's folder; an earlier bundle there is replaced.
     pub out: PathBuf,
+    /// The model's name.
     pub name: String,
+    /// The model's version, such as `0.1.0`.
     pub model_version: String,
     /// Written to the manifest and meant to grow with every release. This version of polyp-edge does not enforce it.
     pub rollback_index: u64,
@@ -45,8 +47,9 @@ pub struct Request {
     pub qdq: Option<PathBuf>,
     /// Also write it in QDQ form with symmetric s8 activations, for TensorRT.
     pub qdq_symmetric: Option<PathBuf>,
-    /// A region is shown once it was seen in APPEAR of the last WINDOW frames; as the calibration chose if not given.
+    /// A region is shown once it was seen in this many of the last `window` frames; as the calibration chose if `None`.
     pub appear: Option<u32>,
+    /// Frames that the gate looks back on; as the calibration chose if `None`.
     pub window: Option<u32>,
     /// Lists that training saw, for the manifest.
     pub trained_on: Vec<PathBuf>,
@@ -62,8 +65,9 @@ pub struct Request {
     pub commit: Option<String>,
     /// Lists whose scores go into manifest and model card, in int8 and float.
     pub lists: Vec<PathBuf>,
-    /// A paragraph for the model card. Repeat for more.
+    /// Paragraphs for the model card, in order.
     pub remarks: Vec<String>,
+    /// Threads that score the lists.
     pub threads: usize,
 }
 

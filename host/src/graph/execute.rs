@@ -11,7 +11,9 @@ use crate::ops::kernels::{self, Geometry};
 /// Values of one `[1, C, H, W]` tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Activation {
+    /// Channels, height and width.
     pub shape: Shape,
+    /// Row-major.
     pub data: Vec<f32>,
 }
 

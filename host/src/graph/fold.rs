@@ -5,6 +5,7 @@ use crate::graph::{Graph, INPUT, Node, Op, Tensor4};
 use crate::net::parameters::Parameters;
 use crate::net::{After, ConvSpec, Gate, Net};
 
+/// Gathers the nodes while the network is walked.
 pub struct Fold<'a> {
     parameters: &'a Parameters,
     nodes: Vec<Node>,

@@ -15,15 +15,19 @@ pub use shape::{Shape, shapes};
 pub const INPUT: &str = "input";
 /// Real value of an input = `INPUT_SCALE` × (pixel − `INPUT_ZERO_POINT`).
 pub const INPUT_SCALE: f32 = 1.0 / 128.0;
+/// The pixel value that stands for 0, see [`INPUT_SCALE`].
 pub const INPUT_ZERO_POINT: u8 = 127;
 
 /// Row-major values of a four-dimensional tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor4 {
+    /// Extents, the outermost axis first.
     pub shape: [usize; 4],
+    /// The last axis varies fastest.
     pub data: Vec<f32>,
 }
 
+/// A network: its nodes, and where pictures enter and logits leave.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
     /// S: height and width of the input in pixels.
@@ -34,25 +38,33 @@ pub struct Graph {
     pub output: String,
 }
 
+/// One operation and what it reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// Also the name of its output tensor.
     pub name: String,
+    /// What it computes.
     pub op: Op,
+    /// Names of the tensors that it reads, in the order that the operation expects.
     pub inputs: Vec<String>,
 }
 
+/// What a node computes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// Cross-correlation plus bias, then min(max(x, 0), 6) if `relu6`.
     Conv {
         /// `[out, in / groups, height, width]`
         weight: Tensor4,
+        /// One value an output channel.
         bias: Vec<f32>,
+        /// Pixels from one window to the next, along both axes.
         stride: usize,
         /// Zeros (real value 0) at top, left, bottom, right.
         pads: [usize; 4],
+        /// Parts into which the channels are divided; 1 mixes all of them, as many as channels mixes none.
         groups: usize,
+        /// Whether the output is clamped.
         relu6: bool,
     },
     /// Sum of two tensors of one shape.
@@ -61,17 +73,22 @@ pub enum Op {
     Concat,
     /// Windows of `size` × `size`, `size` apart; the rest of a side that does not divide is dropped.
     MaxPool {
+        /// In pixels.
         size: usize,
     },
     /// Bilinear, half-pixel centres, edges clamped.
     ResizeBilinear {
+        /// How many times as large each side becomes.
         factor: usize,
     },
+    /// Each value `factor` times along both axes.
     ResizeNearest {
+        /// How many times as large each side becomes.
         factor: usize,
     },
     /// `[1, C, H, W]` → `[1, C, 1, 1]`
     GlobalAveragePool,
+    /// 1 / (1 + e⁻ˣ) of each value.
     Sigmoid,
     /// `[1, C, H, W]` × `[1, C, 1, 1]`
     Mul,

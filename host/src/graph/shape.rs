@@ -9,18 +9,24 @@ use polyp_edge::fault::Fault;
 /// `[1, channels, height, width]`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
+    /// Feature maps.
     pub channels: usize,
+    /// Rows of each map.
     pub height: usize,
+    /// Columns of each map.
     pub width: usize,
 }
 
 impl Shape {
+    /// How many values a tensor of this shape has.
     pub fn len(self) -> usize {
         self.channels * self.height * self.width
     }
+    /// Whether that is none.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
+    /// How many values one channel has.
     pub fn area(self) -> usize {
         self.height * self.width
     }

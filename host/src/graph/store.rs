@@ -58,6 +58,7 @@ impl Graph {
         Graph::from_bytes(&bytes).with_context(|| format!("graph {}", path.display()))
     }
 
+    /// The bytes of the graph's file. The graph is validated first.
     pub fn to_bytes(&self) -> anyhow::Result<Vec<u8>> {
         self.validate()?;
         let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
@@ -86,6 +87,7 @@ impl Graph {
         Ok(safetensors::serialize(views, Some(metadata))?)
     }
 
+    /// Reads and validates a graph from its file's bytes; damaged ones are exit code 65.
     pub fn from_bytes(bytes: &[u8]) -> anyhow::Result<Graph> {
         let damaged = |what: String| Fault::data(format!("{what}; export it again from the checkpoint"));
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(error.to_string()))?;

@@ -54,7 +54,9 @@ impl Map<'_> {
 /// A map that owns its values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MapFile {
+    /// Pixels in a row.
     pub width_px: usize,
+    /// Rows.
     pub height_px: usize,
     values: Values,
 }
@@ -86,6 +88,7 @@ impl MapFile {
         Ok(MapFile { width_px, height_px, values })
     }
 
+    /// The values, borrowed.
     pub fn map(&self) -> Map<'_> {
         match &self.values {
             Values::Grey(values) => Map::Grey(values),

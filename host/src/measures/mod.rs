@@ -29,11 +29,17 @@ use crate::measures::overlap::Overlap;
 /// What one image comes to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FrameMeasures {
+    /// Dice at each level.
     pub dice: Curve,
+    /// IoU at each level.
     pub iou: Curve,
+    /// E-measure (enhanced alignment, Fan et al., IJCAI 2018) at each level.
     pub e: Curve,
+    /// Weighted F-measure (Margolin et al., CVPR 2014), β² = 1.
     pub weighted_f: f64,
+    /// S-measure (structure, Fan et al., ICCV 2017), α = 0.5.
     pub s: f64,
+    /// Mean absolute error.
     pub mae: f64,
     /// Of the pixels of at least probability 0.5, before stretching.
     pub at_half: Overlap,
@@ -71,16 +77,27 @@ impl FrameMeasures {
 /// A list's measures: means over its images; of curves, the mean or the maximum of the mean curve.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Measures {
+    /// How many images there are.
     pub frames: usize,
+    /// Mean Dice over all levels.
     pub mean_dice: f64,
+    /// Mean IoU over all levels.
     pub mean_iou: f64,
+    /// Dice at the best level.
     pub max_dice: f64,
+    /// Weighted F-measure.
     pub weighted_f: f64,
+    /// S-measure.
     pub s_measure: f64,
+    /// Mean E-measure over all levels.
     pub mean_e: f64,
+    /// E-measure at the best level.
     pub max_e: f64,
+    /// Mean absolute error.
     pub mae: f64,
+    /// Dice of the pixels of at least probability 0.5, before stretching.
     pub dice_at_half: f64,
+    /// IoU of the same pixels.
     pub iou_at_half: f64,
 }
 
@@ -123,6 +140,7 @@ impl Accumulator {
         Ok(())
     }
 
+    /// Adds an image that is already measured.
     pub fn add_frame(&mut self, frame: &FrameMeasures) {
         self.frames += 1;
         let curves = [(&mut self.dice, &frame.dice), (&mut self.iou, &frame.iou), (&mut self.e, &frame.e)];

@@ -7,8 +7,11 @@
 /// Pixel counts of one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overlap {
+    /// Polyp pixels of the truth.
     pub truth_px: usize,
+    /// Polyp pixels of the prediction.
     pub predicted_px: usize,
+    /// Pixels that are polyp in both.
     pub both_px: usize,
 }
 
@@ -24,6 +27,7 @@ impl Overlap {
         overlap
     }
 
+    /// 2·|A ∩ B| / (|A| + |B|); 1 where both masks are empty.
     pub fn dice(self) -> f64 {
         match self.truth_px + self.predicted_px {
             0 => 1.0,
@@ -31,6 +35,7 @@ impl Overlap {
         }
     }
 
+    /// |A ∩ B| / |A ∪ B|; 1 where both masks are empty.
     pub fn iou(self) -> f64 {
         match self.truth_px + self.predicted_px - self.both_px {
             0 => 1.0,
@@ -51,8 +56,10 @@ pub enum Size {
 }
 
 impl Size {
+    /// Every size, the smallest first.
     pub const ALL: [Size; 3] = [Size::Small, Size::Medium, Size::Large];
 
+    /// The name in tables and reports.
     pub fn word(self) -> &'static str {
         match self {
             Size::Small => "small",
@@ -98,12 +105,15 @@ pub fn dice_of(scores: &[FrameScore], size: Size) -> Option<f64> {
 /// Means over a list's frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Summary {
+    /// How many frames the list has.
     pub frames: usize,
-    /// Mean Dice and IoU of the cart's mask, by its decision rules.
+    /// Mean Dice of the cart's mask, by its decision rules.
     pub dice: f64,
+    /// Mean IoU of the same mask.
     pub iou: f64,
-    /// Mean Dice and IoU of the pixels of at least probability 0.5.
+    /// Mean Dice of the pixels of at least probability 0.5.
     pub dice_at_half: f64,
+    /// Mean IoU of the same pixels.
     pub iou_at_half: f64,
     /// Frames whose truth is empty.
     pub polyp_free: usize,
@@ -116,6 +126,7 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Sums up the scores of a list.
     pub fn of(scores: &[FrameScore]) -> Summary {
         let mean = |value: &dyn Fn(&FrameScore) -> f64| {
             scores.iter().map(value).sum::<f64>() / scores.len().max(1) as f64

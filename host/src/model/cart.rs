@@ -35,6 +35,7 @@ impl Float {
     const ZERO_POINT: u8 = 127;
     const SCALE: f32 = Self::LARGEST_LOGIT / 127.0;
 
+    /// Loads a float ONNX file, pixels `[1, 3, S, S] u8` → logits `[1, 1, H, W] f32`; any other is exit code 65.
     pub fn new(onnx: &[u8]) -> anyhow::Result<Self> {
         let wrong = |error: TractError| Fault::data(format!("float ONNX: {error:#}"));
         let model = tract_onnx::onnx().model_for_read(&mut &*onnx).map_err(wrong)?;

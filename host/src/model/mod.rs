@@ -1,4 +1,4 @@
 //! Opens trained networks: runs and graphs as teachers, ONNX files as what the cart's segmentation runs.
 
 pub mod cart;
-pub mod teacher;
+pub(crate) mod teacher;

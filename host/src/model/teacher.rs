@@ -23,6 +23,7 @@ use crate::run::config::TrainConfig;
 use crate::run::start::{Start, must_be_of};
 use crate::run::{BEST, GRAPH};
 
+/// A trained network, to learn from or to be scored.
 pub struct Teacher {
     network: Network,
     device: Device,
@@ -137,6 +138,7 @@ impl Teacher {
 pub struct Seen {
     /// `[N, low, low]`
     pub logits: Vec<f32>,
+    /// Logits along each side.
     pub low: usize,
     /// What [`decoder::decode`] gives; none of a float graph.
     pub levels: Vec<Tensor<4>>,

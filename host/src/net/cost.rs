@@ -9,6 +9,7 @@ use crate::net::{After, AttentionSpec, ConvSpec, Gate, Net, PatchSpec, PositionS
 /// For one picture.
 #[derive(Default)]
 pub struct Cost {
+    /// Multiply-adds of the forward pass.
     pub multiply_adds: u64,
     /// Values kept for the backward pass.
     pub kept: u64,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::net::{After, ConvSpec, Gate, Net};
 
+/// The decoder's shape: `[network.decoder]` of a run's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DecoderConfig {
@@ -13,8 +14,11 @@ pub struct DecoderConfig {
     pub branch_channels: usize,
     /// Channels that leave a level.
     pub level_channels: usize,
+    /// Which levels of encoder and decoder meet.
     pub skips: Skips,
+    /// How the branches of a level are mixed.
     pub mix: Mix,
+    /// Which channel attention ends a level.
     pub attention: Attention,
     /// Neighbouring channels that `eca` looks at; odd.
     pub attention_kernel: usize,
@@ -45,11 +49,15 @@ pub enum Mix {
     Dense,
 }
 
+/// Channel attention at the end of a decoder level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Attention {
+    /// The mixed channels leave as they are.
     None,
+    /// Efficient channel attention, see [`Gate::Eca`].
     Eca,
+    /// See [`Gate::SqueezeExcite`].
     SqueezeExcite,
 }
 

@@ -20,6 +20,7 @@ const LAYER_NORM_EPS: f64 = 1e-6;
 pub struct Resident(HashMap<String, (Vec<usize>, Tensor<1>)>);
 
 impl Resident {
+    /// Copies values to a device.
     pub fn upload(parameters: &Parameters, device: &Device) -> Self {
         let one = |(name, array): (&String, &Array)| {
             let tensor = constant(array.values.clone(), [array.values.len()], device);
@@ -28,6 +29,7 @@ impl Resident {
         Resident(parameters.0.iter().map(one).collect())
     }
 
+    /// Whether there is a value of this name.
     pub fn holds(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
@@ -67,14 +69,17 @@ pub struct Forward<'a> {
 }
 
 impl<'a> Forward<'a> {
+    /// A pass with gradients, and nothing frozen.
     pub fn training(parameters: &'a Parameters, device: &Device) -> Self {
         Self::new(parameters, None, device, Pass::Training)
     }
 
+    /// A pass by running statistics, without gradients.
     pub fn inference(parameters: &'a Parameters, device: &Device) -> Self {
         Self::new(parameters, None, device, Pass::Inference)
     }
 
+    /// A pass on `device`. Values are looked for in `resident` first, then in `parameters`.
     pub fn new(
         parameters: &'a Parameters,
         resident: Option<&'a Resident>,

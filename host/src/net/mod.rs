@@ -4,16 +4,16 @@
 //! [`forward::Forward`] to compute it, [`crate::graph::fold::Fold`] to write it as an inference graph with batch norm folded away.
 //! Transformers need a [`TokenNet`], which the cart's engine is not: they are walked in the first two ways only.
 
-pub mod cost;
+pub(crate) mod cost;
 pub mod decoder;
 pub mod encoder;
 pub mod forward;
 pub mod parameters;
 pub mod prompts;
-pub mod resize;
+pub(crate) mod resize;
 pub mod segmenter;
 pub mod shapes;
-pub mod student;
+pub(crate) mod student;
 
 pub use parameters::Parameters;
 
@@ -26,10 +26,15 @@ mod tests;
 /// bottom and right.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConvSpec {
+    /// Output channels; as many as input channels if depthwise.
     pub filters: usize,
+    /// Pixels along each side of the kernel.
     pub kernel: usize,
+    /// Pixels from one output to the next, along both axes.
     pub stride: usize,
+    /// Whether each channel has a kernel of its own and none are mixed.
     pub depthwise: bool,
+    /// What follows it.
     pub after: After,
 }
 
@@ -39,9 +44,15 @@ pub enum After {
     /// A bias.
     Bias,
     /// Batch norm.
-    Norm { eps: f32 },
+    Norm {
+        /// Added to the variance.
+        eps: f32,
+    },
     /// Batch norm, then ReLU6.
-    NormRelu6 { eps: f32 },
+    NormRelu6 {
+        /// Added to the variance.
+        eps: f32,
+    },
 }
 
 impl ConvSpec {
@@ -59,11 +70,15 @@ impl ConvSpec {
 
 /// What a network is built from. Values are feature maps `[N, C, H, W]`.
 pub trait Net {
+    /// What stands for a feature map on this walk.
     type Value: Clone;
 
     /// `[C, H, W]` of a value.
     fn shape(&self, x: &Self::Value) -> [usize; 3];
+    /// A convolution and what follows it. Its parameters are `name.weight` and, after it, `name.bias` or `name.gamma`,
+    /// `.beta`, `.mean` and `.variance`.
     fn conv(&mut self, name: &str, x: &Self::Value, spec: ConvSpec) -> Self::Value;
+    /// The sum of two maps of one shape.
     fn add(&mut self, name: &str, a: &Self::Value, b: &Self::Value) -> Self::Value;
     /// Joins along channels.
     fn concat(&mut self, name: &str, parts: &[Self::Value]) -> Self::Value;
@@ -78,11 +93,16 @@ pub trait Net {
 /// How channel attention makes weights of the channels' means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
-    /// A one-dimensional convolution over `kernel` (odd) neighbouring channels (Wang et al., CVPR 2020).
-    Eca { kernel: usize },
-    /// Two layers, ReLU6 between them, through `channels / reduction` values (after Hu et al., CVPR 2018, who have
-    /// ReLU).
-    SqueezeExcite { reduction: usize },
+    /// A one-dimensional convolution over neighbouring channels (Wang et al., CVPR 2020).
+    Eca {
+        /// How many neighbours a channel's weight depends on, itself among them; odd.
+        kernel: usize,
+    },
+    /// Two layers, ReLU6 between them (after Hu et al., CVPR 2018, who have ReLU).
+    SqueezeExcite {
+        /// There are `channels / reduction` values between the layers, at least one.
+        reduction: usize,
+    },
 }
 
 impl Gate {
@@ -125,22 +145,32 @@ pub trait TokenNet: Net {
     fn high_frequencies(&mut self, x: &Self::Value, share: f32) -> Self::Value;
 }
 
+/// The convolution of [`TokenNet::patches`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PatchSpec {
+    /// Values of each token.
     pub filters: usize,
+    /// Pixels along each side of the kernel.
     pub kernel: usize,
+    /// Pixels from one token to the next, along both axes.
     pub stride: usize,
+    /// Zeros on every side.
     pub pad: usize,
 }
 
+/// The sizes of [`TokenNet::position`]'s embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PositionSpec {
+    /// Rows and columns of `pos_embed`.
     pub background: [usize; 2],
+    /// Tokens along each side of `pos_embed_window`.
     pub window: usize,
 }
 
+/// The form of [`TokenNet::attention`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttentionSpec {
+    /// Parts into which the channels are divided, each with an attention of its own.
     pub heads: usize,
     /// Tokens along a window's side, of which the tokens must be whole multiples; all of them see each other if
     /// `None`.

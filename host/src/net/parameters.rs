@@ -9,13 +9,17 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::files;
 
+/// The values of one parameter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
+    /// Extents, the outermost axis first.
     pub shape: Vec<usize>,
+    /// The last axis varies fastest.
     pub values: Vec<f32>,
 }
 
 impl Array {
+    /// An array of this shape, all zero.
     pub fn zeros(shape: &[usize]) -> Self {
         Array { shape: shape.to_vec(), values: vec![0.0; shape.iter().product()] }
     }
@@ -43,6 +47,7 @@ impl Parameters {
         Parameters(self.0.iter().map(|(name, array)| (name.clone(), Array::zeros(&array.shape))).collect())
     }
 
+    /// How many numbers all parameters have together.
     pub fn count(&self) -> usize {
         self.0.values().map(|array| array.values.len()).sum()
     }

@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::net::{PatchSpec, TokenNet};
 
+/// Which prompt layers an encoder has: `[network.prompts]` of a run's configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Prompts {
+    /// What each layer computes.
     pub form: Form,
     /// Values in the bottleneck.
     pub width: usize,
@@ -26,11 +28,15 @@ pub struct Prompts {
     pub low_share: f32,
 }
 
+/// What a prompt layer computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Form {
+    /// There are no prompt layers.
     None,
+    /// `x + GELU(up(GELU(down(x))))`.
     Adapter,
+    /// The explicit visual prompt of EVP.
     HighFrequency,
 }
 
@@ -41,10 +47,12 @@ impl Default for Prompts {
 }
 
 impl Prompts {
+    /// No prompt layers.
     pub fn none() -> Self {
         Prompts { form: Form::None, ..Prompts::default() }
     }
 
+    /// Whether there are no prompt layers.
     pub fn is_none(&self) -> bool {
         self.form == Form::None
     }

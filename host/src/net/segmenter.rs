@@ -10,19 +10,25 @@ use crate::net::prompts::Prompts;
 use crate::net::shapes::Shapes;
 use crate::net::{After, ConvSpec, Net, TokenNet};
 
+/// A network: `[network]` of a run's configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SegmenterConfig {
     /// Pixels along each side of the input; a multiple of 32.
     pub input_side: usize,
+    /// What turns pictures into features.
     pub encoder: EncoderConfig,
+    /// Layers before the blocks of a transformer.
     pub prompts: Prompts,
+    /// What turns features into logits.
     pub decoder: DecoderConfig,
 }
 
+/// The encoder: `[network.encoder]` of a run's configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EncoderConfig {
+    /// Which encoder it is.
     pub kind: EncoderKind,
     /// Published weights (`.pt` or `.safetensors`), relative to the data folder; empty to start from random ones.
     pub weights: PathBuf,
@@ -62,7 +68,9 @@ impl Default for SegmenterConfig {
 /// A network that a configuration describes.
 #[derive(Clone, Debug)]
 pub struct Segmenter {
+    /// The encoder, its prompts included.
     pub encoder: AnyEncoder,
+    /// The decoder's shape.
     pub decoder: DecoderConfig,
 }
 
@@ -82,6 +90,7 @@ impl Segmenter {
         self.encoder.published().map(|encoder| Segmenter { encoder, decoder: self.decoder })
     }
 
+    /// What raw pixels go through before they are the input.
     pub fn normalisation(&self) -> Normalisation {
         self.encoder.normalisation()
     }

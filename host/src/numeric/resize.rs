@@ -6,6 +6,7 @@ use polyp_edge::geometry::Rect;
 /// Half-pixel centres, edges repeated, no smoothing when it shrinks: PyTorch's `align_corners=False, antialias=False`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resize {
+    /// Linear interpolation along each axis.
     Bilinear,
     /// Keys' kernel (1981) with `a = −0.75`.
     Bicubic,

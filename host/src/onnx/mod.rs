@@ -1,7 +1,7 @@
 //! Graphs as standard ONNX files, weights embedded: in float ([`float`]) and in int8 QOperator form ([`quantised`]).
 
 pub mod float;
-pub mod proto;
+mod proto;
 pub mod qdq;
 pub mod quantised;
 

@@ -24,14 +24,17 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// A graph of this name, without nodes.
     pub fn new(name: &str) -> Self {
         Builder { graph: GraphProto { name: name.into(), ..Default::default() }, uses_microsoft: false }
     }
 
+    /// Declares an input `[1, C, H, W]`.
     pub fn input(&mut self, name: &str, kind: DataType, shape: Shape) {
         self.graph.input.push(value_info(name, kind, shape));
     }
 
+    /// Declares an output `[1, C, H, W]`; a node of the same name makes it.
     pub fn output(&mut self, name: &str, kind: DataType, shape: Shape) {
         self.graph.output.push(value_info(name, kind, shape));
     }
@@ -69,20 +72,24 @@ impl Builder {
         name
     }
 
+    /// Adds a constant of `f32` and gives back its name; no `dims` make a scalar.
     pub fn floats(&mut self, name: String, dims: &[usize], values: &[f32]) -> String {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.constant(name, DataType::Float, dims, bytes)
     }
 
+    /// The same of `i8`.
     pub fn signed_bytes(&mut self, name: String, dims: &[usize], values: &[i8]) -> String {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.constant(name, DataType::Int8, dims, bytes)
     }
 
+    /// The same of `u8`.
     pub fn bytes(&mut self, name: String, dims: &[usize], values: &[u8]) -> String {
         self.constant(name, DataType::Uint8, dims, values.to_vec())
     }
 
+    /// The same of `i32`.
     pub fn integers(&mut self, name: String, dims: &[usize], values: &[i32]) -> String {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.constant(name, DataType::Int32, dims, bytes)
@@ -118,6 +125,7 @@ fn value_info(name: &str, kind: DataType, shape: Shape) -> ValueInfoProto {
     ValueInfoProto { name: name.into(), r#type: Some(kind), doc_string: String::new() }
 }
 
+/// An attribute that holds a list of whole numbers.
 pub fn ints(name: &str, values: &[usize]) -> AttributeProto {
     AttributeProto {
         name: name.into(),
@@ -127,6 +135,7 @@ pub fn ints(name: &str, values: &[usize]) -> AttributeProto {
     }
 }
 
+/// An attribute that holds one whole number.
 pub fn int(name: &str, value: usize) -> AttributeProto {
     AttributeProto {
         name: name.into(),
@@ -136,6 +145,7 @@ pub fn int(name: &str, value: usize) -> AttributeProto {
     }
 }
 
+/// An attribute that holds a string.
 pub fn text(name: &str, value: &str) -> AttributeProto {
     AttributeProto {
         name: name.into(),

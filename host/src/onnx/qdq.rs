@@ -12,9 +12,12 @@ use crate::graph::{INPUT, INPUT_SCALE, INPUT_ZERO_POINT, Op, shapes};
 use crate::onnx::proto::{self, Builder};
 use crate::quantise::{Quantisation, QuantisedGraph};
 
+/// How activations are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
+    /// u8, with the bundle's scales and zero points.
     Unsigned,
+    /// s8, with zero point 0.
     Symmetric,
 }
 

@@ -5,7 +5,7 @@ mod autodiff;
 #[cfg(feature = "gpu")]
 mod cube;
 mod flex;
-pub mod kernels;
+pub(crate) mod kernels;
 
 use burn::backend::{Backend, Dispatch, backend_extension, tensor::FloatTensor};
 use burn::tensor::Tensor;
@@ -13,18 +13,21 @@ use burn::tensor::activation::relu;
 
 pub use kernels::store::Storing;
 
-/// Attributes of a convolution, see [`kernels::Geometry`].
+/// Attributes of a convolution with a square kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvAttributes {
+    /// Pixels from one output to the next, along both axes.
     pub stride: usize,
     /// Zeros added at top, left, bottom, right.
     pub pads: [usize; 4],
+    /// 1, or the number of channels for a depthwise convolution.
     pub groups: usize,
 }
 
 /// Attributes of a batch normalisation and the activation after it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NormAttributes {
+    /// Added to the variance.
     pub eps: f32,
     /// Whether ReLU6 follows.
     pub relu6: bool,
@@ -33,14 +36,17 @@ pub struct NormAttributes {
 /// Forward operations, differentiable on an autodiff device.
 #[backend_extension(Flex, Cube: cfg(feature = "gpu"), Autodiff)]
 pub trait TrainingOps: Backend {
+    /// See [`conv2d`].
     fn conv2d_padded(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         attributes: ConvAttributes,
     ) -> FloatTensor<Self>;
 
+    /// See [`batch_statistics`].
     fn batch_statistics(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
+    /// See [`batch_norm`].
     fn batch_norm_act(
         x: FloatTensor<Self>,
         statistics: FloatTensor<Self>,
@@ -49,6 +55,7 @@ pub trait TrainingOps: Backend {
         attributes: NormAttributes,
     ) -> FloatTensor<Self>;
 
+    /// See [`store`].
     fn store(
         x: FloatTensor<Self>,
         bias: FloatTensor<Self>,
@@ -59,6 +66,7 @@ pub trait TrainingOps: Backend {
 
 /// What the backward passes call on the backend below autodiff.
 pub trait TrainingGradients: TrainingOps {
+    /// The gradient towards `x`; `grad` is that towards the output.
     fn conv2d_grad_input(
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -66,6 +74,7 @@ pub trait TrainingGradients: TrainingOps {
         attributes: ConvAttributes,
     ) -> FloatTensor<Self>;
 
+    /// The gradient towards `weight`.
     fn conv2d_grad_weight(
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,

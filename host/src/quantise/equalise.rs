@@ -16,7 +16,7 @@ use crate::graph::{Graph, Node, Op};
 pub type Equalisation = BTreeMap<String, Vec<f32>>;
 
 const LARGEST_FACTOR: f32 = 16.0;
-/// A ReLU6 channel is scaled so that what was seen stays this far under 6.
+/// A ReLU6 channel is scaled so that what was seen stays within this share of 6.
 const HEADROOM: f32 = 0.9;
 
 /// Largest absolute value of each output channel of each convolution, over frames `[S, S, 3] u8`.

@@ -72,6 +72,7 @@ impl Groups {
         Groups { of: group.into_iter().map(|(name, id)| (name.to_string(), id)).collect(), fixed }
     }
 
+    /// A tensor's group; `None` if the graph has no tensor of this name.
     pub fn of(&self, tensor: &str) -> Option<usize> {
         self.of.get(tensor).copied()
     }

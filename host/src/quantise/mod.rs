@@ -24,7 +24,9 @@ use crate::numeric::FLOOR_MARGIN;
 /// Real value = `scale` × (stored − `zero_point`).
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Quantisation {
+    /// The real value of one step.
     pub scale: f32,
+    /// The stored value that stands for 0.
     pub zero_point: u8,
 }
 
@@ -43,6 +45,7 @@ impl Quantisation {
         steps.clamp(0.0, 255.0) as u8
     }
 
+    /// The value that a stored one stands for.
     pub fn real(self, stored: u8) -> f32 {
         self.scale * (f32::from(stored) - f32::from(self.zero_point))
     }
@@ -67,6 +70,7 @@ impl Quantisation {
 /// A network ready to be written: structure, and all integers and scales.
 #[derive(Clone, Debug)]
 pub struct QuantisedGraph {
+    /// The structure. Its weights and biases are still float.
     pub graph: Graph,
     /// The input's and each node's, by name.
     pub tensors: BTreeMap<String, Quantisation>,
@@ -75,6 +79,7 @@ pub struct QuantisedGraph {
 }
 
 impl QuantisedGraph {
+    /// How a tensor is stored; exit code 65 if nothing is known of it.
     pub fn tensor(&self, name: &str) -> anyhow::Result<Quantisation> {
         let found = self.tensors.get(name).copied();
         found.ok_or_else(|| Fault::data(format!("tensor {name} has no range; calibrate this graph again")))

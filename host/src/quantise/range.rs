@@ -50,16 +50,20 @@ impl FromStr for Observer {
 /// Lowest and highest value, 0 included.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Extremes {
+    /// The lowest value; at most 0.
     pub low: f32,
+    /// The highest value; at least 0.
     pub high: f32,
 }
 
 impl Extremes {
+    /// Widens the range to these values.
     pub fn observe(&mut self, values: &[f32]) {
         let (low, high) =
             values.iter().fold((self.low, self.high), |(low, high), &v| (low.min(v), high.max(v)));
         *self = Extremes { low, high };
     }
+    /// Widens the range to another one.
     pub fn merge(&mut self, other: Extremes) {
         *self = Extremes { low: self.low.min(other.low), high: self.high.max(other.high) };
     }
@@ -73,6 +77,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    /// Nothing counted yet, in 2,048 bins over this range.
     pub fn new(extremes: Extremes) -> Self {
         Histogram { extremes, counts: vec![0; BINS] }
     }
@@ -81,6 +86,7 @@ impl Histogram {
         ((self.extremes.high - self.extremes.low) / BINS as f32).max(f32::MIN_POSITIVE)
     }
 
+    /// Counts values; those outside the range go to the bin at its end.
     pub fn observe(&mut self, values: &[f32]) {
         let (low, scale) = (self.extremes.low, 1.0 / self.width());
         for &value in values {
@@ -89,6 +95,7 @@ impl Histogram {
         }
     }
 
+    /// Adds the counts of another histogram, which must be over the same range.
     pub fn merge(&mut self, other: &Histogram) {
         self.counts.iter_mut().zip(&other.counts).for_each(|(count, other)| *count += other);
     }

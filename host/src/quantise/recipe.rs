@@ -25,6 +25,7 @@ use crate::quantise::Quantisation;
 use crate::quantise::equalise::Equalisation;
 use crate::quantise::range::Extremes;
 
+/// Version of the folder's format.
 pub const FORMAT: u32 = 1;
 /// The observer of a calibration whose ranges come from training for int8.
 pub const TRAINED: &str = "trained";
@@ -35,33 +36,42 @@ const CORRECTIONS: &str = "bias-corrections.csv";
 /// What a calibration's folder holds.
 pub const KIND: files::FolderKind = files::FolderKind { mark: RECIPE, names: &["*.csv", "sensitivity.png"] };
 
+/// `calibration.toml`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
+    /// [`FORMAT`]; another one is refused.
     pub format: u32,
     /// sha256 of the float graph's file.
     pub graph_sha256: String,
+    /// The observer's name, or [`TRAINED`].
     pub observer: String,
+    /// Whether biases were corrected.
     pub bias_correction: bool,
+    /// Whether channels were equalised.
     #[serde(default)]
     pub equalised: bool,
     /// Seed of the draw of calibration frames.
     pub seed: u64,
+    /// Frames that ranges and bias corrections come from.
     pub calibration_frames: usize,
+    /// Held-back frames with a polyp, on which the decision rules were chosen.
     pub held_back_polyp_frames: usize,
+    /// Held-back frames without one.
     pub held_back_negative_frames: usize,
+    /// The decision rules that were chosen; the figures whose names begin with `held_back` are theirs.
     pub decision: Decision,
-    /// What the decision came to on the held-back frames.
-    /// Mean over the frames with polyps and a disturbed copy of each.
+    /// Mean Dice over the held-back frames with a polyp and a disturbed copy of each.
     pub held_back_dice: f64,
     /// Of these, the share in which nothing of the polyp was found.
     #[serde(default)]
     pub held_back_missed_share: f64,
     /// Share of the polyp-free frames with any region.
     pub held_back_negative_share: f64,
-    /// Polyp-free parts cut out of frames with polyps, and the share of them with any region.
+    /// Polyp-free parts cut out of frames with polyps.
     #[serde(default)]
     pub held_back_cut_outs: usize,
+    /// Share of these parts with any region.
     #[serde(default)]
     pub held_back_cut_out_share: f64,
     /// The temporal gate, and what it came to on held-back frames. Older calibrations have none.
@@ -77,7 +87,9 @@ pub struct Recipe {
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GateTrial {
+    /// In how many frames of the window a region must have been found to be shown.
     pub appear: u32,
+    /// Frames that the gate looks back on, the newest among them.
     pub window: u32,
     /// Share of the seconds without a polyp in which anything was shown.
     pub negative_share: f64,
@@ -94,6 +106,7 @@ pub struct GateTrial {
 }
 
 impl GateTrial {
+    /// The gate by itself.
     pub fn gate(&self) -> Gate {
         Gate { appear: self.appear, window: self.window }
     }
@@ -102,8 +115,11 @@ impl GateTrial {
 /// What export needs of a calibration.
 #[derive(Clone, Debug)]
 pub struct Calibration {
+    /// `calibration.toml`.
     pub recipe: Recipe,
+    /// How each tensor is stored, by name.
     pub tensors: BTreeMap<String, Quantisation>,
+    /// What is added to the bias of each output channel, by the convolution's name.
     pub corrections: BTreeMap<String, Vec<f32>>,
     /// Factors of channels, to be applied to the graph before anything else.
     pub equalisation: Equalisation,
@@ -164,6 +180,8 @@ impl Calibration {
         ])
     }
 
+    /// Reads a calibration's folder. A damaged file or another format is exit code 65, a missing file 74;
+    /// `equalisation.csv` may be missing.
     pub fn load(folder: &Path) -> anyhow::Result<Calibration> {
         let wrong = |file: &str, what: String| {
             Fault::data(format!("{}: {what}; calibrate again", folder.join(file).display()))

@@ -13,18 +13,22 @@ use crate::quantise::{Quantisation, QuantisedGraph};
 pub struct Refined {
     /// Added to the biases, by node: the mean error of each output channel, taken back.
     pub corrections: BTreeMap<String, Vec<f32>>,
+    /// Node by node, in the graph's order.
     pub noise: Vec<Noise>,
     /// Mean squared difference of the probabilities that float and quantised logits stand for.
     pub probability_error: f64,
-    /// The quantised logits, a frame each, as real values; and the float network's.
+    /// The quantised network's logits, a frame each, as real values.
     pub logits: Vec<Activation>,
+    /// The float network's logits, a frame each.
     pub float_logits: Vec<Activation>,
 }
 
 /// Signal-to-noise ratios of one node, in dB; higher is better.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Noise {
+    /// The node's name.
     pub node: String,
+    /// The operation, as [`Op::kind`] names it.
     pub op: &'static str,
     /// Of the node's output, all quantisation up to here included.
     pub total_db: f64,
@@ -189,6 +193,7 @@ fn weights_noise(node: &Node, weights: &QuantisedGraph) -> f64 {
     decibels(signal, noise)
 }
 
+/// The ratio of two powers in dB; infinite without noise.
 pub fn decibels(signal: f64, noise: f64) -> f64 {
     if noise == 0.0 { f64::INFINITY } else { 10.0 * (signal / noise).log10() }
 }

@@ -15,7 +15,9 @@ pub const LARGEST_LOGIT: f32 = 8.0;
 
 /// Ranges and histograms of every tensor over the calibration frames.
 pub struct Statistics {
+    /// Which tensors share a scale.
     pub groups: Groups,
+    /// Lowest and highest value of each tensor, by name.
     pub extremes: BTreeMap<String, Extremes>,
     /// By group.
     histograms: HashMap<usize, Histogram>,

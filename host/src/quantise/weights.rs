@@ -11,6 +11,7 @@ pub struct QuantisedConv {
     pub weight: Vec<i8>,
     /// One an output channel.
     pub weight_scales: Vec<f32>,
+    /// One an output channel, in units of input scale × weight scale.
     pub bias: Vec<i32>,
 }
 
@@ -50,6 +51,7 @@ impl QuantisedConv {
         Tensor4 { shape, data }
     }
 
+    /// The float biases that the integers stand for.
     pub fn real_bias(&self, input_scale: f32) -> Vec<f32> {
         let units = self.weight_scales.iter().map(|&scale| f64::from(scale) * f64::from(input_scale));
         self.bias.iter().zip(units).map(|(&bias, unit)| (f64::from(bias) * unit) as f32).collect()

@@ -14,10 +14,13 @@ use crate::net::encoder::{Encoder, EncoderKind};
 use crate::net::prompts::Prompts;
 use crate::net::segmenter::{EncoderConfig, Segmenter, SegmenterConfig};
 
+/// A training run. What a file leaves out keeps its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
+    /// Seed of everything that is drawn at random: fresh weights, the order of samples, augmentation, rendered frames.
     pub seed: u64,
+    /// How many epochs are trained.
     pub epochs: u64,
     /// Pictures that go through the network at once.
     pub batch: usize,
@@ -28,9 +31,11 @@ pub struct TrainConfig {
     /// What the sizes are multiplied by in the first epoch; it grows evenly to 1 over `grow_until` of the epochs
     /// (progressive resizing, as in EfficientNetV2, Tan and Le 2021).
     pub grow_from: f32,
+    /// Share of the epochs, over 0 and at most 1; see `grow_from`.
     pub grow_until: f32,
-    /// Lists of frames with polyps, and without; a tenth of each is held back.
+    /// Lists of frames with polyps; about a tenth of the frames is held back.
     pub lists: Vec<PathBuf>,
+    /// Lists of frames without polyps; about a tenth of the frames is held back.
     pub negative_lists: Vec<PathBuf>,
     /// How many frames without polyps an epoch meets, drawn anew for each; all of them unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,9 +46,11 @@ pub struct TrainConfig {
     pub choosing_lists: Vec<PathBuf>,
     /// Frames of the rendered endoscope in the mix.
     pub rendered: usize,
+    /// How much of each data set training meets.
     pub mix: Mix,
     /// Whether pictures are cut to the endoscope's field of view first, as the cart does.
     pub crop: bool,
+    /// How pixels weigh in the loss.
     pub bce: BceWeighting,
     /// Weights of the loss at each depth, finest first.
     pub depth_weights: Vec<f32>,
@@ -54,8 +61,11 @@ pub struct TrainConfig {
     pub checkpoint_links: usize,
     /// Lists that `finetune` scores when it is done.
     pub evaluate: Vec<PathBuf>,
+    /// The network that is trained.
     pub network: SegmenterConfig,
+    /// How gradients move it.
     pub optimizer: OptimizerConfig,
+    /// How pictures are changed at random.
     pub augmentation: Augmentation,
     /// A run whose weights this one starts from, wherever name and shape are the same: another input size, another decoder
     /// on the same encoder.
@@ -63,8 +73,10 @@ pub struct TrainConfig {
     pub start_from: Option<PathBuf>,
     /// Of that run only the encoder's: decoders of any shape begin alike.
     pub start_from_encoder: bool,
+    /// What is learned from teachers; nothing if `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distillation: Option<Distillation>,
+    /// Training for int8; training in float if `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantised: Option<Quantised>,
 }
@@ -186,6 +198,7 @@ pub struct Distillation {
     pub soft: f32,
     /// Weight of likeness to teachers' logits at `temperature`.
     pub logits: f32,
+    /// What logits of teachers and student are divided by before they are compared; over 0.
     pub temperature: f32,
     /// Weight of likeness to the first teacher's decoder levels: where they are strong.
     pub features: f32,
@@ -324,6 +337,7 @@ impl TrainConfig {
         Segmenter::new(&self.network)
     }
 
+    /// The first rule that the configuration breaks, in words.
     pub fn check(&self) -> Result<(), String> {
         let o = &self.optimizer;
         let segmenter = self.segmenter()?;

@@ -30,6 +30,7 @@ pub struct Scorer<N> {
 }
 
 impl<N: Network> Scorer<N> {
+    /// Scores by `decision`, within the field of view that `rule` finds.
     pub fn new(network: N, decision: &Decision, rule: Rule) -> anyhow::Result<Self> {
         let (scale, zero_point) = network.output_quantisation();
         Ok(Scorer {
@@ -48,6 +49,7 @@ impl<N: Network> Scorer<N> {
         Ok((&self.mask, self.regions.list.len()))
     }
 
+    /// Reads a sample and scores it.
     pub fn score(&mut self, sample: &Sample) -> anyhow::Result<FrameScore> {
         let frame = sample.read_image()?;
         let truth = sample.read_mask(frame.width_px(), frame.height_px())?;

@@ -18,7 +18,9 @@ use crate::parallel::progress_bar;
 /// Measures of each list, as JSON has them.
 #[derive(Serialize)]
 pub struct MapReport {
+    /// Version of the JSON's format.
     pub schema: u32,
+    /// By the list's name.
     pub lists: BTreeMap<String, Measures>,
 }
 

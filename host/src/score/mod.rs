@@ -1,7 +1,7 @@
 //! How good networks are: on lists, under disturbances, over videos.
 
-pub mod failures;
+pub(crate) mod failures;
 pub mod lists;
-pub mod maps;
-pub mod robustness;
-pub mod steadiness;
+pub(crate) mod maps;
+pub(crate) mod robustness;
+pub(crate) mod steadiness;

@@ -7,8 +7,10 @@ use polyp_edge::detect::{Bounds, Region};
 use polyp_edge::track::{Gate, MIN_OVERLAP, Rule, Shown};
 use serde::Serialize;
 
+/// What came and went over a video.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Steadiness {
+    /// How many frames there were.
     pub frames: usize,
     /// Regions that come or go from one frame to the next, as the network finds them.
     pub changes_found: usize,
@@ -23,6 +25,7 @@ pub struct Steadiness {
 }
 
 impl Steadiness {
+    /// `None` if nothing was shown.
     pub fn mean_delay_frames(&self) -> Option<f64> {
         let count = self.delays.len();
         (count > 0).then(|| self.delays.iter().sum::<usize>() as f64 / count as f64)
@@ -53,6 +56,7 @@ pub struct Observer {
 }
 
 impl Observer {
+    /// A video's observer before its first frame; what is shown is decided by a gate of this setting.
     pub fn new(setting: GateSetting) -> Self {
         Observer {
             window: setting.window.max(1) as usize,
@@ -107,6 +111,7 @@ impl Observer {
         self.result.withheld += ended.iter().filter(|sighting| !sighting.shown).count();
     }
 
+    /// What came and went, the regions that are still followed included.
     pub fn finish(mut self) -> Steadiness {
         let open = std::mem::take(&mut self.open);
         self.close(open);

@@ -17,22 +17,28 @@ use crate::train::hardness::Hardness;
 use crate::train::loss::boundary_weights;
 use crate::train::mix::Groups;
 
-/// `pixels [N, 3, S, S]`, `targets` and `weights [N, S, S]`.
+/// What one pass through the network takes.
 pub struct Batch {
+    /// S: pixels along each side of a picture.
     pub side: usize,
+    /// `[N, 3, S, S]`, 0 to 255.
     pub pixels: Vec<f32>,
+    /// `[N, S, S]`: 1 where the polyp is, else 0.
     pub targets: Vec<f32>,
+    /// `[N, S, S]`: see [`boundary_weights`].
     pub weights: Vec<f32>,
     /// What each picture's target counts: 1 if it is the truth, 0 if nothing is known.
     pub truth: Vec<f32>,
     /// Logits that teachers give, `[N, S, S]`; empty without teachers.
     pub teacher: Vec<f32>,
+    /// N: how many pictures there are.
     pub size: usize,
     /// Numbers of the samples that the pictures were made of; empty if they are of no [`Plan`].
     pub numbers: Vec<usize>,
 }
 
 impl Batch {
+    /// Joins pictures of `side` pixels.
     pub fn of(examples: &[Example], side: usize) -> Self {
         let weights = examples.iter().flat_map(|e| boundary_weights(&e.target, side)).collect();
         Batch {
@@ -58,11 +64,17 @@ impl Batch {
 
 /// Samples that batches are drawn from, and how.
 pub struct Plan {
+    /// All samples of the run.
     pub samples: Arc<Vec<Cached>>,
     /// For each epoch the sides of which a batch has one, drawn at random; the last ones serve all later epochs.
     pub sides: Vec<Vec<usize>>,
+    /// Pictures in a batch.
     pub batch: usize,
+    /// Batches that make one step.
+    pub accumulate: usize,
+    /// How pictures are changed at random.
     pub augmentation: Augmentation,
+    /// Seed of the order of samples and of augmentation.
     pub seed: u64,
     /// Numbers of the samples with a polyp, or of which nothing is known.
     always: Vec<usize>,
@@ -76,6 +88,8 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What a configuration draws from these samples.
+    ///
     /// # Errors
     /// Exit 78 if the shares of data sets do not fit the samples.
     pub fn new(config: &TrainConfig, samples: Arc<Vec<Cached>>) -> Result<Self> {
@@ -94,18 +108,19 @@ impl Plan {
             samples,
             sides: (0..config.epochs).map(|epoch| config.sides(epoch)).collect(),
             batch: config.batch,
+            accumulate: config.accumulate,
             augmentation: config.augmentation,
             seed: config.seed,
         })
     }
 
-    /// Whole batches of an epoch; what is left over waits for the next shuffle.
+    /// Whole batches of an epoch, as many as whole steps take; what is left over waits for the next shuffle.
     pub fn batches_per_epoch(&self) -> usize {
         let pictures = match &self.groups {
             Some(groups) => groups.pictures(),
             None => self.always.len() + self.free_per_epoch,
         };
-        (pictures / self.batch).max(1)
+        (pictures / (self.batch * self.accumulate)).max(1) * self.accumulate
     }
 
     /// The samples of an epoch, shuffled; frames without polyps drawn anew for each, hard ones more often.

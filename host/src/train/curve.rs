@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use plotters::prelude::*;
+use polyp_edge::fault::Fault;
 use serde::{Deserialize, Serialize};
 
 use crate::{files, plot};
@@ -14,7 +15,9 @@ const HEIGHT: u32 = 540;
 /// One epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
+    /// Counted from 0.
     pub epoch: u64,
+    /// Steps of the run until the epoch's end.
     pub steps: u64,
     /// Mean training loss over the epoch, all depths.
     pub loss: f64,
@@ -25,7 +28,9 @@ pub struct Point {
     /// Probability that a held-back frame with a polyp has a higher peak than one without; none without both.
     #[serde(default)]
     pub held_back_separation: Option<f64>,
+    /// The optimiser's rate at the epoch's last step; the encoder's own rate follows the same schedule.
     pub rate: f64,
+    /// Time that the epoch took, with scoring the held-back frames; of a resumed epoch, since it was resumed.
     pub seconds: f64,
 }
 
@@ -43,8 +48,9 @@ pub fn read(folder: &Path) -> Result<Vec<Point>> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let rows = csv::Reader::from_path(&path)?.into_deserialize().collect::<Result<_, _>>();
-    rows.with_context(|| format!("cannot read {}", path.display()))
+    let bytes = files::read(&path)?;
+    let rows = csv::Reader::from_reader(&bytes[..]).into_deserialize().collect::<Result<_, _>>();
+    rows.map_err(|error| Fault::data(format!("{} is damaged: {error}", path.display())))
 }
 
 /// Writes `curve.csv` and `curve.png`.

@@ -23,10 +23,11 @@ use crate::run::config::Distillation;
 use crate::train::batches::Batch;
 
 /// What teachers said of the training pictures, in the run's folder.
-const VIEWS: &str = "teachers.safetensors";
+pub const VIEWS: &str = "teachers.safetensors";
 /// Pictures that a teacher looks at at once.
 const AT_ONCE: usize = 8;
 
+/// All teachers of a run.
 pub struct Teachers {
     all: Vec<Teacher>,
     /// Of their files.
@@ -34,6 +35,7 @@ pub struct Teachers {
 }
 
 impl Teachers {
+    /// Opens the runs that the configuration names.
     pub fn open(config: &Distillation, data: &Path, device: &Device) -> Result<Self> {
         let mut digest = Sha256::new();
         let open = |run: &PathBuf| {

@@ -9,9 +9,11 @@ use crate::train::batches::Batch;
 
 /// What a batch came to.
 pub struct Outcome {
+    /// The mean over the pictures; the weighted sum of all depths.
     pub loss: f32,
     /// The highest logit of each picture.
     pub peaks: Vec<f32>,
+    /// Gradients of the loss, by parameter.
     pub gradients: Parameters,
     /// Running statistics' values of this batch.
     pub statistics: Parameters,
@@ -19,10 +21,13 @@ pub struct Outcome {
 
 /// Logits of the finest level, `[N, low, low]`.
 pub struct Logits {
+    /// Row-major.
     pub values: Vec<f32>,
+    /// Logits along each side.
     pub low: usize,
 }
 
+/// What computes losses, gradients and logits from parameters.
 pub trait Learner {
     /// Loss and gradients of a batch.
     fn batch(&self, parameters: &Parameters, batch: &Batch) -> Result<Outcome>;

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use crate::numeric::{enlarge, reduce, taps};
+use crate::numeric::{enlarge, reduce, sigmoid, taps};
 use crate::run::config::BceWeighting;
 
 /// Half the side of the window that tells a boundary, for targets of 352 pixels.
@@ -95,11 +95,6 @@ pub fn likeness_loss(
         let towards = towards.collect();
         ((temperature * temperature) * (sum / plane as f64) as f32, towards)
     })
-}
-
-fn sigmoid(z: f32) -> f32 {
-    let small = (-z.abs()).exp();
-    if z >= 0.0 { 1.0 / (1.0 + small) } else { small / (1.0 + small) }
 }
 
 /// The mean of `f(picture, its enlarged logits)` and the gradient, which `f` gives towards the enlarged ones.

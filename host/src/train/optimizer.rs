@@ -13,11 +13,14 @@ const EPSILON: f32 = 1e-8;
 
 /// First and second moments of the gradients.
 pub struct AdamW {
+    /// Moving averages of the gradients.
     pub first: Parameters,
+    /// Moving averages of their squares.
     pub second: Parameters,
 }
 
 impl AdamW {
+    /// Before the first step: all zero.
     pub fn new(parameters: &Parameters) -> Self {
         AdamW { first: parameters.zeros_like(), second: parameters.zeros_like() }
     }

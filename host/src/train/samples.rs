@@ -10,8 +10,11 @@ use crate::data::split::hold_back;
 use crate::files;
 use crate::run::config::TrainConfig;
 
+/// The pictures of a run, in memory.
 pub struct Samples {
+    /// What is learned from: of lists, unlabelled lists and rendered frames.
     pub train: Vec<Cached>,
+    /// What is held back.
     pub held: Vec<Cached>,
 }
 

@@ -12,11 +12,15 @@ use crate::run::start::must_be_of;
 use crate::train::hardness::Hardness;
 use crate::train::optimizer::AdamW;
 
+/// What a checkpoint holds.
 pub struct TrainState {
+    /// Steps that are done.
     pub step: u64,
     /// What is trained, and running statistics; not a frozen encoder.
     pub parameters: Parameters,
+    /// The moving average of `parameters`.
     pub averaged: Parameters,
+    /// The optimiser's moments.
     pub adam: AdamW,
     /// Of each training picture.
     pub hardness: Hardness,
@@ -25,6 +29,7 @@ pub struct TrainState {
 }
 
 impl TrainState {
+    /// The state before the first step.
     pub fn fresh(parameters: Parameters, encoder: String) -> Self {
         let adam = AdamW::new(&parameters);
         TrainState {
@@ -37,6 +42,7 @@ impl TrainState {
         }
     }
 
+    /// Writes the checkpoint to the run's folder.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let hardness = self.hardness.saved();
         let sets = [
@@ -53,6 +59,7 @@ impl TrainState {
         parameters::save(&folder.join(CHECKPOINT), &sets, notes)
     }
 
+    /// Takes everything from a checkpoint; one of another network or encoder is exit code 65.
     pub fn restore(&mut self, path: &Path) -> Result<()> {
         let (mut sets, notes) = parameters::load(path)?;
         let damaged = |what: &str| Fault::data(format!("{} has no {what}", path.display()));

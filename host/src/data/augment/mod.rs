@@ -25,18 +25,25 @@ use crate::data::cache::Cached;
 pub struct Augmentation {
     /// Radians either way.
     pub rotation: f32,
+    /// Natural logarithm of the largest change of size, either way. One axis is stretched and the other shrunk by up to a
+    /// third of it besides.
     pub log_scale: f32,
     /// Share of the side.
     pub shift: f32,
     /// Probability that only a part of the picture fills the view, 0.4 to 0.8 of its sides, wherever it lies: with the
     /// polyp, with a piece of it, or with mucosa alone.
     pub zoom: f32,
-    /// Probabilities of mirroring left to right, and of turning upside down.
+    /// Probability of mirroring left to right.
     pub mirror: f32,
+    /// Probability of mirroring top to bottom.
     pub flip: f32,
+    /// How far the light changes, on all channels alike.
     pub brightness: f32,
+    /// How far contrast changes: the distance of each value from the mean of all values.
     pub contrast: f32,
+    /// How far each channel's gain changes by itself.
     pub channel_gain: f32,
+    /// How far saturation changes: the distance of each value from its pixel's grey value.
     pub saturation: f32,
     /// Probability of a blur.
     pub blur: f32,
@@ -111,9 +118,11 @@ impl Augmentation {
     }
 }
 
-/// A training picture: raw pixel values `[3, side, side]`, 0 to 255, and the target `[side, side]`, 0 or 1.
-pub struct Example {
+/// A training picture.
+pub(crate) struct Example {
+    /// Raw pixel values `[3, side, side]`, 0 to 255.
     pub pixels: Vec<f32>,
+    /// `[side, side]`: 1 where the polyp is, else 0.
     pub target: Vec<f32>,
     /// What the target counts: 1 if it is the truth, 0 if nothing is known.
     pub truth: f32,
@@ -122,12 +131,12 @@ pub struct Example {
 }
 
 /// The picture as it is, resized; for validation.
-pub fn plain(sample: &Cached, side: usize) -> Example {
+pub(crate) fn plain(sample: &Cached, side: usize) -> Example {
     warp(sample, side, Affine::identity())
 }
 
 /// What other pictures can bring into one.
-pub struct Others {
+pub(crate) struct Others {
     /// Numbers of the samples whose polyps may be pasted: truth alone.
     donors: Vec<usize>,
     /// Of each data set the colours of its pictures.
@@ -163,7 +172,7 @@ impl Others {
 }
 
 /// Sample `number` changed at random.
-pub fn augment(
+pub(crate) fn augment(
     samples: &[Cached],
     number: usize,
     side: usize,

@@ -19,15 +19,20 @@ use crate::ops::{self, ConvAttributes, NormAttributes, Storing};
 
 /// One layer: its inputs and weights, and what it makes of them.
 pub struct Layer {
+    /// The name in tables.
     pub name: &'static str,
+    /// Which bounds it must keep to.
     pub kind: LayerKind,
+    /// What it computes from, weights included.
     pub inputs: &'static [Input],
+    /// The layer: from its inputs to its output, flat.
     pub compute: fn(&Inputs) -> Tensor<1>,
 }
 
 /// What sets a layer's bounds, and whether it has a gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayerKind {
+    /// Has no products of matrices and no convolutions.
     Elementwise,
     /// Has matrix products or convolutions, which tensor cores compute with less precise factors.
     Products,
@@ -38,7 +43,9 @@ pub enum LayerKind {
 /// Values drawn evenly from a range, in a shape.
 #[derive(Clone, Copy, Debug)]
 pub struct Input {
+    /// Extents, the outermost axis first.
     pub shape: &'static [usize],
+    /// The lowest value, and the one that all lie below.
     pub range: (f32, f32),
 }
 
@@ -53,7 +60,9 @@ const fn between(low: f32, high: f32, shape: &'static [usize]) -> Input {
 
 /// A layer's inputs on a device, each flat.
 pub struct Inputs {
+    /// Row-major, an input each.
     pub flat: Vec<Tensor<1>>,
+    /// The inputs' shapes, in the same order.
     pub shapes: &'static [Input],
 }
 

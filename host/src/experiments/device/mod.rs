@@ -1,7 +1,7 @@
 //! Layer by layer, forward and backward: does a device compute what the CPU computes? A whole network's gradients are
 //! too ill-conditioned to tell.
 
-pub mod layers;
+pub(crate) mod layers;
 
 use std::time::Instant;
 
@@ -16,7 +16,9 @@ use crate::experiments::device::layers::{Input, Inputs, Layer, LayerKind};
 /// Largest differences that pass, as shares of the largest value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bounds {
+    /// Largest difference of the outputs.
     pub forward: f32,
+    /// Largest difference of the gradients.
     pub backward: f32,
 }
 
@@ -25,7 +27,8 @@ impl Bounds {
     /// burn's CUDA backend rounds the factors of f32 products to TF32, eleven significant bits, where the GPU has it.
     const TF32: Bounds = Bounds { forward: 2e-3, backward: 4e-3 };
 
-    pub fn of(kind: LayerKind, tf32: bool) -> Self {
+    /// `tf32` says whether the device may round the factors of products.
+    fn of(kind: LayerKind, tf32: bool) -> Self {
         match (kind, tf32) {
             (LayerKind::Products, true) => Bounds::TF32,
             _ => Bounds::F32,
@@ -36,11 +39,13 @@ impl Bounds {
 /// What a comparison found for one layer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
+    /// The layer's name.
     pub layer: &'static str,
     /// Largest difference as a share of the largest value; none if the layer failed.
     pub forward: Option<f32>,
     /// The same of the gradients, the worst input's; none for a layer without.
     pub backward: Option<f32>,
+    /// The largest differences that pass.
     pub bounds: Bounds,
     /// Seconds on the device, kernels being compiled and chosen.
     pub first_s: f64,
@@ -48,6 +53,7 @@ pub struct Row {
     pub again_s: f64,
     /// Why the layer failed.
     pub fault: Option<String>,
+    /// Whether the layer ran and its differences lie within the bounds.
     pub passed: bool,
 }
 
@@ -58,7 +64,7 @@ struct Pass {
 }
 
 /// Runs the layer on both devices with the same random values. `tf32` says whether `device` may round factors.
-pub fn compare(layer: &Layer, device: &Device, reference: &Device, tf32: bool) -> Row {
+pub(crate) fn compare(layer: &Layer, device: &Device, reference: &Device, tf32: bool) -> Row {
     let bounds = Bounds::of(layer.kind, tf32);
     let mut times = [0.0; 2];
     let outcome = quietly(|| {

@@ -14,12 +14,14 @@ use crate::run::config::TrainConfig;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grid {
+    /// Pixels along each side of the input.
     pub input_sides: Vec<usize>,
     /// Shares of the encoder's published channels.
     #[serde(default = "whole")]
     pub widths: Vec<f32>,
-    /// A level has twice as many.
+    /// Channels of each branch of a decoder level; the level itself has twice as many.
     pub branch_channels: Vec<usize>,
+    /// Kinds of channel attention in the decoder.
     pub attention: Vec<Attention>,
     /// Pixels between two logits: 2, 4, 8 or 16.
     #[serde(default = "four")]
@@ -38,6 +40,7 @@ fn four() -> Vec<usize> {
 }
 
 impl Grid {
+    /// Reads a grid (TOML). An unknown key, another output stride or an empty list is exit code 78.
     pub fn load(path: &Path) -> Result<Self> {
         let wrong = |why: &str| Fault::configuration(format!("{}: {why}", path.display()));
         let grid: Grid = toml::from_str(&files::read_text(path)?).map_err(|e| wrong(e.message()))?;
@@ -47,6 +50,7 @@ impl Grid {
         if grid.shapes().is_empty() { Err(wrong("a list is empty")) } else { Ok(grid) }
     }
 
+    /// All shapes, in the order in which they are tried; none if a list is empty.
     pub fn shapes(&self) -> Vec<Shape> {
         let all: [(usize, Set); 5] = [
             (self.input_sides.len(), &|shape, i| shape.input_side = self.input_sides[i]),
@@ -83,12 +87,18 @@ impl Grid {
 /// Gives a shape the value of this number in one of the grid's lists.
 type Set<'a> = &'a dyn Fn(&mut Shape, usize);
 
+/// One shape of the student.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
+    /// Pixels along each side of the input.
     pub input_side: usize,
+    /// Share of the encoder's published channels.
     pub width: f32,
+    /// Channels of each branch of a decoder level.
     pub branch_channels: usize,
+    /// Channel attention in the decoder.
     pub attention: Attention,
+    /// Pixels between two logits: 2, 4, 8 or 16.
     pub output_stride: usize,
 }
 
@@ -123,6 +133,8 @@ impl Shape {
         word
     }
 
+    /// The configuration of a run of this shape. Where the shape has another number of decoder levels than `base` has weights,
+    /// each level weighs half of the finer one.
     pub fn apply(&self, base: &TrainConfig) -> TrainConfig {
         let mut config = base.clone();
         config.network.input_side = self.input_side;

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use polyp_edge::bundle::digest;
-use polyp_edge::bundle::manifest::{Decision, Gate, Provenance};
+use polyp_edge::bundle::manifest::{Gate, Provenance};
 use polyp_edge::engine::{Engine, Options};
 use polyp_edge::fault::{Exit, Fault};
 use polyp_edge::field_of_view::{Locator, Rule, Sequence};
@@ -22,8 +22,8 @@ use crate::calibrate::candidates::Frames;
 use crate::calibrate::decision::Truth;
 use crate::calibrate::held_back::{self, HeldBack};
 use crate::calibrate::logits::dice_at_half;
-use crate::data::lists::{Sample, read_list};
-use crate::data::split::hold_back;
+use crate::data::lists::Sample;
+use crate::data::split::held_back;
 use crate::data::usable;
 use crate::export::bundle::{self, Description};
 use crate::graph::execute::Activation;
@@ -35,6 +35,7 @@ use crate::quantise::QuantisedGraph;
 use crate::quantise::range::Observer;
 use crate::run::GRAPH;
 use crate::run::config::TrainConfig;
+use crate::score::lists::AT_HALF;
 use crate::train::trainer::{Run, train};
 use crate::{files, onnx};
 
@@ -42,14 +43,21 @@ pub use grid::{Grid, Shape};
 pub use report::{Row, markdown};
 use report::{draw, frontier};
 
+/// What to try, and where.
 pub struct Plan {
+    /// The search's folder: a run's folder for each shape, and the results.
     pub folder: PathBuf,
+    /// The data folder.
     pub data: PathBuf,
+    /// What all runs have alike.
     pub base: TrainConfig,
+    /// The shapes.
     pub grid: Grid,
+    /// Where the runs are computed.
     pub device: Device,
     /// Called with a bundle; its output says `A frame: N ms with one thread`.
     pub predict: Option<PathBuf>,
+    /// Threads that score held-back frames.
     pub threads: usize,
     /// Rounds of timing.
     pub rounds: usize,
@@ -105,10 +113,8 @@ const INT8: &str = "int8.onnx";
 /// Scores a trained shape in int8 on held-back frames and predicts its time, unless that is known.
 fn judge(plan: &Plan, shape: &Shape, config: &TrainConfig) -> Result<Judged> {
     let folder = plan.folder.join(shape.word());
-    let mut samples = Vec::new();
-    for list in &config.lists {
-        samples.extend(hold_back(read_list(list, &plan.data)?)?.1);
-    }
+    let mut samples = held_back(&config.lists, &plan.data, false)?;
+    samples.retain(|sample| config.mix.is_truth(sample.set()));
     let mut judged = files::read(&folder.join(GRAPH))?;
     samples.iter().for_each(|sample| judged.extend(sample.name.bytes()));
     let of = digest(&judged);
@@ -194,7 +200,7 @@ fn predict(command: &Path, folder: &Path, quantised: &QuantisedGraph, name: &str
         name: name.to_owned(),
         model_version: "0.0.0".into(),
         rollback_index: 1,
-        decision: Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 },
+        decision: AT_HALF,
         gate: Gate { appear: 3, window: 5 },
         provenance: Provenance {
             data: Vec::new(),

@@ -9,15 +9,20 @@ use crate::plot;
 /// A row of `search.csv`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
+    /// The shape's name, see [`super::Shape::word`].
     pub shape: String,
+    /// Multiply-adds of one frame.
     pub multiply_adds: u64,
     /// Mean Dice at one half of the held-back frames with polyps, in int8, by the cart's engine.
     pub dice: f64,
     /// Time of the engine on this machine with one thread, as a multiple of the first shape's: the median over rounds in
-    /// which all shapes took turns, and the quartiles.
+    /// which all shapes took turns.
     pub ratio: f64,
+    /// The lower quartile of the same.
     pub ratio_low: f64,
+    /// The upper quartile of the same.
     pub ratio_high: f64,
+    /// Median time of one frame in the engine on this machine, with one thread.
     pub median_ms: f64,
     /// With one thread on a Cortex-A76, as `--predict` says.
     pub predicted_ms: Option<f64>,
@@ -30,6 +35,7 @@ fn cost(row: &Row) -> f64 {
     row.predicted_ms.unwrap_or(row.median_ms)
 }
 
+/// Sets [`Row::on_frontier`]. Time is the predicted one where it is known.
 pub fn frontier(rows: &mut [Row]) {
     let all: Vec<(f64, f64)> = rows.iter().map(|row| (cost(row), row.dice)).collect();
     for (row, (own, dice)) in rows.iter_mut().zip(&all) {
@@ -39,6 +45,7 @@ pub fn frontier(rows: &mut [Row]) {
     }
 }
 
+/// A line a shape, as Markdown.
 pub fn markdown(rows: &[Row]) -> String {
     let mut text = "| shape | multiply-adds | Dice, int8, held back | time, ratio (quartiles) | median here | Cortex-A76, predicted | \
                     frontier |\n|---|---|---|---|---|---|---|\n"
@@ -60,6 +67,7 @@ pub fn markdown(rows: &[Row]) -> String {
     text
 }
 
+/// A PNG: Dice against time, the frontier as a line.
 pub fn draw(rows: &[Row]) -> Result<Vec<u8>> {
     let known = rows.iter().all(|row| row.predicted_ms.is_some());
     let most = rows.iter().map(cost).fold(1e-3, f64::max);

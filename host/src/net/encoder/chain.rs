@@ -14,9 +14,11 @@ pub trait Encoder {
     fn feature<N: TokenNet>(&self, net: &mut N, x: &N::Value) -> N::Value;
     /// Pixels between two values of the finest feature.
     fn finest_stride(&self) -> usize;
+    /// What raw pixels go through before they are its input.
     fn normalisation(&self) -> Normalisation;
     /// The name in a published file of a parameter `encoder.…` of ours; it may stand behind `published_prefix`.
     fn published_key(&self, name: &str) -> String;
+    /// What stands before every key of the encoder in a file of a whole model; empty if nothing does.
     fn published_prefix(&self) -> &'static str;
     /// Whether a published file may hold this key besides: parts of the model that are not the encoder.
     fn is_other_part(&self, key: &str) -> bool;
@@ -25,7 +27,9 @@ pub trait Encoder {
 /// From raw pixels to what the encoder was trained on: `(pixel − mean) / deviation` for each channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Normalisation {
+    /// Means of red, green and blue, in raw pixel values.
     pub mean: [f32; 3],
+    /// What red, green and blue are then divided by, in raw pixel values.
     pub deviation: [f32; 3],
 }
 

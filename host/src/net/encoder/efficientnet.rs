@@ -86,7 +86,7 @@ struct Block {
 }
 
 impl EfficientNet {
-    /// `width`: the share of the published channels.
+    /// The encoder of a published size with `width` times its channels, each number rounded to a multiple of 8.
     pub fn new(size: Size, width: f32) -> Self {
         let (mut blocks, mut taps) = (Vec::new(), Vec::new());
         for (stage, &[_, kernel, stride, expansion, filters]) in STAGES.iter().enumerate() {

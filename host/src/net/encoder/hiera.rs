@@ -24,6 +24,7 @@ pub struct HieraConfig {
 
 const WINDOWS: [usize; 4] = [8, 4, 14, 7];
 
+/// The trunk of SAM 2's `hiera_tiny`.
 pub const TINY: HieraConfig = HieraConfig {
     channels: 96,
     heads: 1,
@@ -32,7 +33,9 @@ pub const TINY: HieraConfig = HieraConfig {
     background: [7, 7],
     windows: WINDOWS,
 };
+/// The trunk of SAM 2's `hiera_small`.
 pub const SMALL: HieraConfig = HieraConfig { stages: [1, 2, 11, 2], global: &[7, 10, 13], ..TINY };
+/// The trunk of SAM 2's `hiera_base_plus`.
 pub const BASE_PLUS: HieraConfig = HieraConfig {
     channels: 112,
     heads: 2,
@@ -41,6 +44,7 @@ pub const BASE_PLUS: HieraConfig = HieraConfig {
     background: [14, 14],
     windows: WINDOWS,
 };
+/// The trunk of SAM 2's `hiera_large`.
 pub const LARGE: HieraConfig = HieraConfig {
     channels: 144,
     heads: 2,
@@ -69,6 +73,7 @@ const OTHER_PARTS: [&str; 11] = [
     "obj_ptr_tpos_proj.",
 ];
 
+/// A trunk, and the prompt layers before its blocks.
 #[derive(Clone, Debug)]
 pub struct Hiera {
     blocks: Vec<Block>,
@@ -90,6 +95,8 @@ struct Block {
 }
 
 impl Hiera {
+    /// The trunk that `config` describes; the reason if a block that begins a stage is to be global, or the prompts do
+    /// not fit.
     pub fn new(config: HieraConfig, prompts: Prompts) -> Result<Self, String> {
         let (mut blocks, mut taps) = (Vec::new(), Vec::new());
         for (stage, count) in config.stages.into_iter().enumerate() {

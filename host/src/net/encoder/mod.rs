@@ -23,15 +23,23 @@ use checkpoint::Checkpoint;
 use efficientnet::{EfficientNet, Size};
 use hiera::Hiera;
 
+/// An encoder by its name in a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EncoderKind {
+    /// EfficientNet-Lite0, the student's.
     EfficientnetLite0,
+    /// EfficientNet-Lite1: as wide, deeper.
     EfficientnetLite1,
+    /// EfficientNet-Lite2: wider and deeper.
     EfficientnetLite2,
+    /// SAM 2's tiny trunk: 96 channels in the first stage, 12 blocks.
     HieraTiny,
+    /// SAM 2's small trunk: 96 channels, 16 blocks.
     HieraSmall,
+    /// SAM 2's trunk of middle size: 112 channels, 24 blocks.
     HieraBasePlus,
+    /// SAM 2's largest trunk: 144 channels, 48 blocks.
     HieraLarge,
     /// The reduced trunk of tests: 24 channels, seven blocks.
     HieraMini,
@@ -40,7 +48,9 @@ pub enum EncoderKind {
 /// Any of the encoders.
 #[derive(Clone, Debug)]
 pub enum AnyEncoder {
+    /// See [`efficientnet`].
     EfficientNet(EfficientNet),
+    /// See [`hiera`].
     Hiera(Hiera),
 }
 

@@ -12,8 +12,11 @@ const LANES: usize = 16;
 /// Extents of a batch: images, channels, pixels a plane.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
+    /// Images.
     pub batch: usize,
+    /// Channels of each image.
     pub channels: usize,
+    /// Pixels of each channel.
     pub plane: usize,
 }
 

@@ -15,11 +15,13 @@ const LANES: usize = 16;
 /// How a tensor is stored: real value = step × (stored − `zero_point`), stored in 0..=255.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Storing {
+    /// The stored value that stands for 0.
     pub zero_point: u8,
     /// To the next lower step, as bilinear resizing of u8 rounds, instead of the nearest (ties to even).
     pub floors: bool,
 }
 
+/// `x [N, C, H, W]` plus `bias [C]`, stored, as real values.
 pub fn forward(x: &[f32], bias: &[f32], step: f32, s: Storing, e: Extent) -> Vec<f32> {
     written(
         x.len(),

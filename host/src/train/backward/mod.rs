@@ -23,12 +23,15 @@ use crate::train::objective::{Descent, descend};
 
 /// What does not change from batch to batch.
 pub struct FloatLearner<'a> {
+    /// The network.
     pub segmenter: &'a Segmenter,
+    /// The run's configuration.
     pub config: &'a TrainConfig,
     /// The frozen encoder's values, on the device.
     pub resident: &'a Resident,
     /// Whose features are to be matched, if any.
     pub teachers: Option<&'a Teachers>,
+    /// Where it is computed.
     pub device: &'a Device,
 }
 

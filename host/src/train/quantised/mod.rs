@@ -37,6 +37,7 @@ pub const RANGES: &str = "ranges.csv";
 /// ReLU6's outputs end at 6, so that the float graph is the same network.
 const LARGEST_RELU6_STEP: f32 = 6.0 / 255.0;
 
+/// A folded graph that is trained for int8.
 pub struct QuantisedLearner<'a> {
     graph: Graph,
     /// Where ranges start.
@@ -72,6 +73,7 @@ impl<'a> QuantisedLearner<'a> {
         Ok((learner, parameters, format!("graph:{sha256}")))
     }
 
+    /// The learner of a graph with its calibration, and the values that it starts from.
     pub fn new(
         graph: Graph,
         calibration: &Calibration,

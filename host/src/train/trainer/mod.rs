@@ -27,11 +27,11 @@ use crate::train::backward::{self, FloatLearner, graph};
 use crate::train::batches::{Batch, Plan};
 use crate::train::choosing::{Judged, Judgement};
 use crate::train::curve::{self, Point};
-use crate::train::distillation::Teachers;
+use crate::train::distillation::{Teachers, VIEWS};
 use crate::train::learner::Learner;
 use crate::train::optimizer::{average, blend};
 use crate::train::preview;
-use crate::train::quantised::QuantisedLearner;
+use crate::train::quantised::{QuantisedLearner, RANGES};
 use crate::train::samples::Samples;
 use crate::train::state::TrainState;
 
@@ -40,10 +40,13 @@ const STATISTICS_DECAY: f32 = 0.9;
 
 /// Where a run lives and how far it goes.
 pub struct Run {
+    /// The run's folder.
     pub folder: PathBuf,
     /// Where data sets, lists and weights lie.
     pub data: PathBuf,
+    /// What is trained, and how.
     pub config: TrainConfig,
+    /// Where it is computed.
     pub device: Device,
     /// Go on from the folder's checkpoint if there is one.
     pub resume: bool,
@@ -172,7 +175,11 @@ fn examine_folder(run: &Run) -> Result<PathBuf> {
         return Err(Fault::usage(why));
     }
     if !checkpoint.exists() {
-        let names = ["config.toml", "curve.csv", "curve.png", "examples.png", BEST];
+        let names = [
+            ["config.toml", "curve.csv", "curve.png", "examples.png", BEST, GRAPH].as_slice(),
+            &["held-back.txt", "held-back-negative.txt", "choosing.txt", RANGES, VIEWS],
+        ]
+        .concat();
         names.iter().try_for_each(|name| files::check_writable(&folder.join(name)))?;
     }
     Ok(checkpoint)
