@@ -4,7 +4,7 @@ use polyp_edge::detect::Bounds;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::calibrate::held_back::blurred;
+use crate::data::blur;
 
 /// Frames of a second, as endoscopes in Europe give them.
 pub const FRAMES: usize = 25;
@@ -79,7 +79,7 @@ impl View {
             }
         }
         for _ in 0..if self.smeared { 4 } else { 0 } {
-            values = blurred(&values, side);
+            values = blur::cross(&values, side);
         }
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         values.into_iter().map(|value| (value + random.random_range(-6f32..6.0)) as u8).collect()

@@ -10,6 +10,7 @@ use rand::seq::SliceRandom;
 use super::decision::{Output, Seen, Truth};
 use super::evidence::FrameRecord;
 use super::held_back::{self, HeldBack};
+use crate::data::disturb::disguise;
 use crate::data::lists::Sample;
 use crate::data::usable;
 use crate::model::cart::{cart_engine, logits};
@@ -71,7 +72,7 @@ pub(super) fn look<'a>(
     for (number, frame) in frames.enumerate() {
         pictures.push((Cow::Borrowed(&frame.pixels), frame.truth.clone()));
         if let Truth::Polyp(_) = frame.truth {
-            let disturbed = held_back::disturb(&frame.pixels, side, seed + number as u64);
+            let disturbed = disguise(&frame.pixels, side, seed + number as u64);
             pictures.push((Cow::Owned(disturbed), frame.truth.clone()));
         }
         pictures.extend(frame.cut_out.as_ref().map(|cut_out| (Cow::Borrowed(cut_out), Truth::CutOut)));

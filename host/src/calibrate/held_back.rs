@@ -10,8 +10,6 @@ use polyp_edge::detect::Bounds;
 use polyp_edge::frame::Frame;
 use polyp_edge::geometry::Rect;
 use polyp_edge::segment::Input;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
 use crate::calibrate::decision::{TRUTH_SIDE_PX, Truth};
 use crate::data::lists::Sample;
@@ -120,42 +118,6 @@ fn beside(crop: Rect, polyp: Rect) -> Option<Rect> {
     })
 }
 
-/// Another endoscope's look on the same `[side, side, 3] u8` pixels; nothing moves.
-pub fn disturb(pixels: &[u8], side: usize, seed: u64) -> Vec<u8> {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut values: Vec<f32> = pixels.iter().map(|&pixel| f32::from(pixel)).collect();
-    for _ in 0..random.random_range(0..=4) {
-        values = blurred(&values, side);
-    }
-    let light = random.random_range(0.6..1.2);
-    let gains: [f32; 3] = std::array::from_fn(|_| light * random.random_range(0.8..1.2));
-    let saturation: f32 = random.random_range(0.6..1.4);
-    let mut disturbed = Vec::with_capacity(values.len());
-    for pixel in values.chunks_exact(3) {
-        let lit: [f32; 3] = std::array::from_fn(|channel| pixel[channel] * gains[channel]);
-        let grey = lit.iter().sum::<f32>() / 3.0;
-        let noise = |random: &mut ChaCha8Rng| (0..3).map(|_| random.random_range(-6f32..6.0)).sum::<f32>();
-        disturbed.extend(lit.map(|value| (grey + (value - grey) * saturation + noise(&mut random)) as u8));
-    }
-    disturbed
-}
-
-/// Averages each pixel with its four neighbours; edges repeat.
-pub(super) fn blurred(values: &[f32], side: usize) -> Vec<f32> {
-    let at =
-        |x: usize, y: usize, channel: usize| values[3 * (y.min(side - 1) * side + x.min(side - 1)) + channel];
-    let places =
-        (0..side).flat_map(|y| (0..side).flat_map(move |x| (0..3).map(move |channel| (x, y, channel))));
-    places
-        .map(|(x, y, channel)| {
-            let (before, above) = (x.saturating_sub(1), y.saturating_sub(1));
-            let sides = at(before, y, channel) + at(x + 1, y, channel);
-            let ends = at(x, above, channel) + at(x, y + 1, channel);
-            at(x, y, channel) * 0.5 + (sides + ends) * 0.125
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,21 +132,5 @@ mod tests {
         assert!(part.y >= 20 && part.y + part.height <= 100, "{part:?}");
         assert_eq!((part.width, part.height), (61, 48));
         assert_eq!(beside(CROP, Rect { x: 40, y: 45, width: 40, height: 30 }), None);
-    }
-
-    #[test]
-    fn a_disturbed_picture_is_another_one_of_the_same_thing() {
-        let side = 32;
-        let pixels: Vec<u8> =
-            (0..3 * side * side).map(|i| if (i / 3) % side < 16 { 40 } else { 180 }).collect();
-        let disturbed = disturb(&pixels, side, 4);
-        assert_eq!(disturbed, disturb(&pixels, side, 4));
-        assert_ne!(disturbed, disturb(&pixels, side, 5));
-        assert_ne!(disturbed, pixels);
-        let mean = |left: bool| {
-            let half = disturbed.iter().enumerate().filter(|(i, _)| ((i / 3) % side < 16) == left);
-            half.map(|(_, &pixel)| f32::from(pixel)).sum::<f32>() / (side * side) as f32 / 1.5
-        };
-        assert!(mean(false) > 2.0 * mean(true), "{} {}", mean(true), mean(false));
     }
 }

@@ -8,6 +8,8 @@ use polyp_edge::frame::Frame;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::data::blur;
+
 /// A kind of disturbance. What a severity is, is said beside each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disturbance {
@@ -76,7 +78,7 @@ impl Disturbance {
                 rows.concat().iter().map(|value| (f32::from(*value) + draw()).round() as u8).collect()
             }
             Disturbance::Blur => {
-                gaussian(&rows.concat(), width, of([0.002, 0.004, 0.007, 0.011, 0.016]) * width as f32)
+                blur::gaussian(&rows.concat(), width, of([0.002, 0.004, 0.007, 0.011, 0.016]) * width as f32)
             }
             Disturbance::Jpeg => {
                 let mut file = Vec::new();
@@ -119,36 +121,6 @@ fn lit(rows: &[&[u8]], light: f32) -> Vec<u8> {
     rows.concat().iter().map(|value| (f32::from(*value) * light).round() as u8).collect()
 }
 
-/// Edges repeat.
-fn gaussian(pixels: &[u8], width: usize, deviation: f32) -> Vec<u8> {
-    let reach = (3.0 * deviation).ceil() as isize;
-    let weights: Vec<f32> = (-reach..=reach).map(|d| (-0.5 * (d as f32 / deviation).powi(2)).exp()).collect();
-    let total: f32 = weights.iter().sum();
-    let height = pixels.len() / 3 / width.max(1);
-    let along = |values: &dyn Fn(usize, usize) -> f32, at: usize, last: usize, c: usize| -> f32 {
-        let taps = weights.iter().enumerate().map(|(tap, weight)| {
-            let place = (at as isize + tap as isize - reach).clamp(0, last as isize) as usize;
-            weight * values(place, c)
-        });
-        taps.sum::<f32>() / total
-    };
-    let mut across = vec![0.0; pixels.len()];
-    for y in 0..height {
-        let row = |x: usize, c: usize| f32::from(pixels[3 * (y * width + x) + c]);
-        for i in 0..3 * width {
-            across[3 * y * width + i] = along(&row, i / 3, width - 1, i % 3);
-        }
-    }
-    let mut out = vec![0; pixels.len()];
-    for x in 0..width {
-        let column = |y: usize, c: usize| across[3 * (y * width + x) + c];
-        for i in 0..3 * height {
-            out[3 * (i / 3 * width + x) + i % 3] = along(&column, i / 3, height - 1, i % 3).round() as u8;
-        }
-    }
-    out
-}
-
 /// Soft-edged white ellipses within the middle of the picture, up to 5 % of the width long.
 fn glare(mut pixels: Vec<u8>, width: usize, count: usize, rng: &mut ChaCha8Rng) -> Vec<u8> {
     let height = pixels.len() / 3 / width.max(1);
@@ -172,6 +144,26 @@ fn glare(mut pixels: Vec<u8>, width: usize, count: usize, rng: &mut ChaCha8Rng) 
         }
     }
     pixels
+}
+
+/// Another endoscope's look on the same `[side, side, 3] u8` pixels; nothing moves.
+pub fn disguise(pixels: &[u8], side: usize, seed: u64) -> Vec<u8> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut values: Vec<f32> = pixels.iter().map(|&pixel| f32::from(pixel)).collect();
+    for _ in 0..random.random_range(0..=4) {
+        values = blur::cross(&values, side);
+    }
+    let light = random.random_range(0.6..1.2);
+    let gains: [f32; 3] = std::array::from_fn(|_| light * random.random_range(0.8..1.2));
+    let saturation: f32 = random.random_range(0.6..1.4);
+    let mut disturbed = Vec::with_capacity(values.len());
+    for pixel in values.chunks_exact(3) {
+        let lit: [f32; 3] = std::array::from_fn(|channel| pixel[channel] * gains[channel]);
+        let grey = lit.iter().sum::<f32>() / 3.0;
+        let noise = |random: &mut ChaCha8Rng| (0..3).map(|_| random.random_range(-6f32..6.0)).sum::<f32>();
+        disturbed.extend(lit.map(|value| (grey + (value - grey) * saturation + noise(&mut random)) as u8));
+    }
+    disturbed
 }
 
 #[cfg(test)]
@@ -201,5 +193,21 @@ mod tests {
             }
             assert!(last > 4.0, "{}: {last}", kind.word());
         }
+    }
+
+    #[test]
+    fn a_disturbed_picture_is_another_one_of_the_same_thing() {
+        let side = 32;
+        let pixels: Vec<u8> =
+            (0..3 * side * side).map(|i| if (i / 3) % side < 16 { 40 } else { 180 }).collect();
+        let disturbed = disguise(&pixels, side, 4);
+        assert_eq!(disturbed, disguise(&pixels, side, 4));
+        assert_ne!(disturbed, disguise(&pixels, side, 5));
+        assert_ne!(disturbed, pixels);
+        let mean = |left: bool| {
+            let half = disturbed.iter().enumerate().filter(|(i, _)| ((i / 3) % side < 16) == left);
+            half.map(|(_, &pixel)| f32::from(pixel)).sum::<f32>() / (side * side) as f32 / 1.5
+        };
+        assert!(mean(false) > 2.0 * mean(true), "{} {}", mean(true), mean(false));
     }
 }

@@ -1,6 +1,7 @@
 //! Data sets on disk and what training makes of them.
 
 pub mod augment;
+pub(crate) mod blur;
 pub(crate) mod cache;
 pub(crate) mod decode;
 pub mod disturb;

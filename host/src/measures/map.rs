@@ -6,6 +6,7 @@ use image::DynamicImage;
 use polyp_edge::fault::Fault;
 
 use crate::data::decode::decode;
+use crate::numeric::bilinear;
 
 /// A predicted map `[H, W]`, polyp where large.
 #[derive(Clone, Copy, Debug)]
@@ -103,37 +104,7 @@ impl MapFile {
             Values::Grey(values) => &|index| f32::from(values[index]) / 255.0,
             Values::Probability(values) => &|index| values[index],
         };
-        let columns: Vec<Taps> = (0..width_px).map(|x| Taps::of(x, self.width_px, width_px)).collect();
-        let mut resized = Vec::with_capacity(width_px * height_px);
-        for y in 0..height_px {
-            let rows = Taps::of(y, self.height_px, height_px);
-            let (above, below) = (rows.first * self.width_px, rows.second * self.width_px);
-            resized.extend(columns.iter().map(|taps| {
-                let upper = taps.between(value(above + taps.first), value(above + taps.second));
-                let lower = taps.between(value(below + taps.first), value(below + taps.second));
-                rows.between(upper, lower)
-            }));
-        }
+        let resized = bilinear(value, (self.width_px, self.height_px), (width_px, height_px));
         MapFile { width_px, height_px, values: Values::Probability(resized) }
-    }
-}
-
-/// The two neighbours of a position, and how far it lies from the first to the second.
-struct Taps {
-    first: usize,
-    second: usize,
-    share: f32,
-}
-
-impl Taps {
-    fn of(position: usize, from: usize, to: usize) -> Taps {
-        let last = from.saturating_sub(1);
-        let exact = ((position as f32 + 0.5) * from as f32 / to as f32 - 0.5).clamp(0.0, last as f32);
-        let first = exact as usize;
-        Taps { first, second: (first + 1).min(last), share: exact - first as f32 }
-    }
-
-    fn between(&self, first: f32, second: f32) -> f32 {
-        first + self.share * (second - first)
     }
 }

@@ -2,7 +2,7 @@
 
 mod resize;
 
-pub use resize::{Resize, Taps, enlarge, enlarged, place, reduce, taps};
+pub use resize::{Resize, Taps, bilinear, corners, enlarge, enlarged, place, reduce, taps};
 
 /// 0 of nothing.
 pub fn mean(values: &[f64]) -> f64 {

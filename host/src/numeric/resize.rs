@@ -111,18 +111,41 @@ pub fn reduce(values: &[f32], low: usize, side: usize, taps: &Taps, out: &mut [f
     }
 }
 
+/// The four pixels around a place, columns and rows counted from their centres, with the share of each; they may lie outside.
+pub fn corners(x: f32, y: f32) -> [(isize, isize, f32); 4] {
+    let (left, top) = (x.floor(), y.floor());
+    let (right, down) = (x - left, y - top);
+    let (column, row) = (left as isize, top as isize);
+    [
+        (column, row, (1.0 - right) * (1.0 - down)),
+        (column + 1, row, right * (1.0 - down)),
+        (column, row + 1, (1.0 - right) * down),
+        (column + 1, row + 1, right * down),
+    ]
+}
+
 /// `map [low, low]` enlarged to `crop` in a picture that is 0 elsewhere.
 pub fn place(map: &[f32], low: usize, frame: &Frame, crop: Rect) -> Vec<f32> {
-    let (across, down) = (neighbours(low, crop.width), neighbours(low, crop.height));
+    let enlarged = bilinear(|at| map[at], (low, low), (crop.width, crop.height));
     let mut out = vec![0.0; frame.width_px() * frame.height_px()];
     let rows = out.chunks_exact_mut(frame.width_px().max(1)).skip(crop.y);
-    for (row, (y, share_y)) in rows.zip(&down) {
-        let next = (y + 1).min(low - 1);
-        for (value, (x, share_x)) in row.iter_mut().skip(crop.x).zip(&across) {
-            let right = (x + 1).min(low - 1);
-            let along = |y: usize| map[y * low + x] * (1.0 - share_x) + map[y * low + right] * share_x;
-            *value = along(*y) * (1.0 - share_y) + along(next) * share_y;
-        }
+    for (row, enlarged) in rows.zip(enlarged.chunks_exact(crop.width.max(1))) {
+        row[crop.x..crop.x + crop.width].copy_from_slice(enlarged);
+    }
+    out
+}
+
+/// A map of `from` columns and rows, resized to `to` as [`Resize::Bilinear`].
+pub fn bilinear(value: impl Fn(usize) -> f32, from: (usize, usize), to: (usize, usize)) -> Vec<f32> {
+    let (across, down) = (neighbours(from.0, to.0), neighbours(from.1, to.1));
+    let mut out = Vec::with_capacity(to.0 * to.1);
+    for (y, share_y) in &down {
+        let (above, below) = (y * from.0, (y + 1).min(from.1 - 1) * from.0);
+        out.extend(across.iter().map(|(x, share_x)| {
+            let right = (x + 1).min(from.0 - 1);
+            let along = |row: usize| value(row + x) * (1.0 - share_x) + value(row + right) * share_x;
+            along(above) * (1.0 - share_y) + along(below) * share_y
+        }));
     }
     out
 }

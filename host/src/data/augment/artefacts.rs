@@ -103,20 +103,6 @@ pub(super) fn corner(example: &mut Example, side: usize, rng: &mut ChaCha8Rng) {
     }
 }
 
-/// Box blur, rows then columns.
-pub(super) fn blur(plane: &mut [f32], side: usize, radius: usize) {
-    let mut line = vec![0.0; side];
-    for (count, step, stride) in [(side, side, 1), (side, 1, side)] {
-        for i in 0..count {
-            (0..side).for_each(|j| line[j] = plane[i * step + j * stride]);
-            for j in 0..side {
-                let window = &line[j.saturating_sub(radius)..(j + radius + 1).min(side)];
-                plane[i * step + j * stride] = window.iter().sum::<f32>() / window.len() as f32;
-            }
-        }
-    }
-}
-
 /// The camera moves: each pixel becomes the mean along a short line.
 pub(super) fn motion(pixels: &mut [f32], side: usize, rng: &mut ChaCha8Rng) {
     let length = rng.random_range(0.01..0.04f32) * side as f32;

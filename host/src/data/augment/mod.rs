@@ -12,11 +12,12 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use self::artefacts::{blur, compress, corner, dark_edges, glare, motion};
+use self::artefacts::{compress, corner, dark_edges, glare, motion};
 use self::exchange::{Look, exchange};
 use self::light::light;
 use self::paste::paste;
 use self::warp::{Affine, warp};
+use crate::data::blur;
 use crate::data::cache::Cached;
 
 /// How far each change may go; 0 switches it off. Factors are drawn from `1 ± value`, scale from `e^±value`.
@@ -206,7 +207,7 @@ pub(crate) fn augment(
     }
     if happens(rng, a.blur) {
         let radius = rng.random_range(1..=2);
-        example.pixels.chunks_exact_mut(side * side).for_each(|plane| blur(plane, side, radius));
+        example.pixels.chunks_exact_mut(side * side).for_each(|plane| blur::boxed(plane, side, radius));
     }
     if happens(rng, a.motion) {
         motion(&mut example.pixels, side, rng);

@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Example;
 use crate::data::cache::{Cached, LARGEST_TEACHER_LOGIT};
+use crate::numeric::corners;
 
 /// Share of the frame that a pasted polyp takes, drawn evenly in its logarithm.
 const SHARES: RangeInclusive<f32> = 0.002..=0.03;
@@ -54,16 +55,8 @@ impl<'a> Donor<'a> {
 
     /// Colour and share of polyp at a place, bilinear; black beyond the picture.
     fn at(&self, x: f32, y: f32) -> ([f32; 3], f32) {
-        let (x0, y0) = (x.floor(), y.floor());
-        let (fx, fy) = (x - x0, y - y0);
         let (mut colour, mut share) = ([0.0; 3], 0.0);
-        for (dx, dy, weight) in [
-            (0, 0, (1.0 - fx) * (1.0 - fy)),
-            (1, 0, fx * (1.0 - fy)),
-            (0, 1, (1.0 - fx) * fy),
-            (1, 1, fx * fy),
-        ] {
-            let (cx, cy) = (x0 as isize + dx, y0 as isize + dy);
+        for (cx, cy, weight) in corners(x, y) {
             if cx < 0 || cy < 0 || cx >= self.side as isize || cy >= self.side as isize {
                 continue;
             }

@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Augmentation, Example, within};
 use crate::data::cache::{Cached, LARGEST_TEACHER_LOGIT, TeacherView};
+use crate::numeric::corners;
 
 /// From the output's coordinates in −1..1 to the picture's.
 #[derive(Clone, Copy)]
@@ -48,17 +49,8 @@ pub(super) fn warp(sample: &Cached, side: usize, affine: Affine) -> Example {
             let (u, v) = (centre(x), centre(y));
             let px = place(row_x[0] * u + row_x[1] * v + row_x[2]);
             let py = place(row_y[0] * u + row_y[1] * v + row_y[2]);
-            let (x0, y0) = (px.floor(), py.floor());
-            let (fx, fy) = (px - x0, py - y0);
-            let corners = [
-                (0, 0, (1.0 - fx) * (1.0 - fy)),
-                (1, 0, fx * (1.0 - fy)),
-                (0, 1, (1.0 - fx) * fy),
-                (1, 1, fx * fy),
-            ];
             let mut covered = 0.0;
-            for (dx, dy, weight) in corners {
-                let (cx, cy) = (x0 as isize + dx, y0 as isize + dy);
+            for (cx, cy, weight) in corners(px, py) {
                 if cx < 0 || cy < 0 || cx >= from as isize || cy >= from as isize {
                     continue;
                 }
