@@ -25,7 +25,9 @@ pub enum Exit {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {
+    /// The process's exit code.
     pub exit: Exit,
+    /// One line.
     pub message: String,
 }
 
@@ -36,15 +38,19 @@ impl Fault {
         let message = message.into();
         anyhow::Error::new(Fault { exit, message })
     }
+    /// Exit code 65: a bundle, a model or an input file is damaged or of the wrong kind.
     pub fn data(message: impl Into<String>) -> anyhow::Error {
         Self::new(Exit::Data, message)
     }
+    /// Exit code 74: reading or writing failed.
     pub fn io(message: impl Into<String>) -> anyhow::Error {
         Self::new(Exit::Io, message)
     }
+    /// Exit code 2: the command line is wrong.
     pub fn usage(message: impl Into<String>) -> anyhow::Error {
         Self::new(Exit::Usage, message)
     }
+    /// Exit code 78: a board profile is wrong.
     pub fn configuration(message: impl Into<String>) -> anyhow::Error {
         Self::new(Exit::Configuration, message)
     }
@@ -56,6 +62,7 @@ impl Fault {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct DamagedFrame {
+    /// One line: which frame it is, and what is wrong with it.
     pub message: String,
 }
 

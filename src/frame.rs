@@ -40,6 +40,7 @@ pub enum PixelFormat {
 pub struct FourCc(pub u32);
 
 impl FourCc {
+    /// The code with these four characters.
     pub const fn new(name: &[u8; 4]) -> FourCc {
         FourCc(u32::from_le_bytes(*name))
     }
@@ -70,8 +71,11 @@ impl std::fmt::Debug for FourCc {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Matrix {
+    /// ITU-R BT.601, of standard definition.
     Bt601,
+    /// ITU-R BT.709, of high definition.
     Bt709,
+    /// ITU-R BT.2020, of ultra-high definition.
     Bt2020,
 }
 
@@ -97,14 +101,18 @@ impl std::fmt::Display for Matrix {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Range {
+    /// 0 to 255.
     Full,
+    /// 16 to 235; Cb and Cr 16 to 240.
     Limited,
 }
 
 /// How values are to be read as colours. For RGB formats the matrix means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Colour {
+    /// Means nothing for RGB formats.
     pub matrix: Matrix,
+    /// Whether black is 0 or 16.
     pub range: Range,
 }
 
@@ -116,7 +124,9 @@ impl Colour {
 /// Rows of a plane, `stride` bytes apart; the last one may end with its last pixel.
 #[derive(Clone, Copy, Debug)]
 pub struct Plane<'a> {
+    /// From the first pixel of the first row on.
     pub bytes: &'a [u8],
+    /// No less than a row has bytes.
     pub stride: Stride,
 }
 
@@ -153,18 +163,23 @@ impl<'a> View<'a> {
         whole.then_some(View { format, colour, width_px, height_px, planes })
     }
 
+    /// Never [`PixelFormat::Mjpeg`].
     pub fn format(&self) -> PixelFormat {
         self.format
     }
+    /// How the values are to be read as colours.
     pub fn colour(&self) -> Colour {
         self.colour
     }
+    /// At least 1.
     pub fn width_px(&self) -> usize {
         self.width_px
     }
+    /// At least 1.
     pub fn height_px(&self) -> usize {
         self.height_px
     }
+    /// The second one counts for NV12 alone.
     pub fn planes(&self) -> &[Plane<'a>; 2] {
         &self.planes
     }
@@ -187,7 +202,9 @@ impl PixelFormat {
 /// Invariants: `stride >= 3 × width`, `pixels.len() >= stride × height`, neither side is 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
+    /// Which of its source's frames it is.
     pub number: FrameNumber,
+    /// When it was taken.
     pub timestamp: Timestamp,
     width_px: usize,
     height_px: usize,
@@ -230,22 +247,27 @@ impl Frame {
         }
     }
 
+    /// At least 1.
     pub fn width_px(&self) -> usize {
         self.width_px
     }
+    /// At least 1.
     pub fn height_px(&self) -> usize {
         self.height_px
     }
+    /// At least `3 × width` bytes.
     pub fn stride(&self) -> Stride {
         self.stride
     }
+    /// All rows, and whatever lies between them.
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
     }
-    pub fn pixels_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn pixels_mut(&mut self) -> &mut [u8] {
         &mut self.pixels
     }
 
+    /// The same pixels as [`PixelFormat::Rgb24`] in [`Colour::RGB`].
     pub fn view(&self) -> View<'_> {
         let pixels = Plane { bytes: &self.pixels, stride: self.stride };
         View {
@@ -262,7 +284,7 @@ impl Frame {
         let start = y * self.stride.0;
         self.pixels.get(start..start + 3 * self.width_px).unwrap_or(&[])
     }
-    pub fn row_mut(&mut self, y: usize) -> &mut [u8] {
+    pub(crate) fn row_mut(&mut self, y: usize) -> &mut [u8] {
         let start = y * self.stride.0;
         self.pixels.get_mut(start..start + 3 * self.width_px).unwrap_or(&mut [])
     }

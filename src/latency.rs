@@ -17,6 +17,7 @@ pub enum Stage {
     Convert,
     /// Field of view and resize: frame → model input.
     Prepare,
+    /// The network: its input → logits.
     Inference,
     /// Logits → regions.
     Detect,
@@ -35,6 +36,7 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// In the order in which a frame meets them.
     pub const ALL: [Stage; 12] = [
         Stage::Capture,
         Stage::Decode,
@@ -92,6 +94,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
+    /// Counts a duration, cut to whole microseconds.
     pub fn record(&mut self, duration: Duration) {
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         if let Some(bucket) = self.buckets.get_mut(bucket_of(us)) {
@@ -102,6 +105,7 @@ impl Histogram {
         self.max_us = self.max_us.max(us);
     }
 
+    /// How many durations were recorded.
     pub fn count(&self) -> u64 {
         self.count
     }
@@ -119,7 +123,7 @@ impl Histogram {
         self.max_us
     }
 
-    pub fn merge(&mut self, other: &Histogram) {
+    pub(crate) fn merge(&mut self, other: &Histogram) {
         for (mine, theirs) in self.buckets.iter_mut().zip(other.buckets.iter()) {
             *mine += theirs;
         }
@@ -154,16 +158,18 @@ pub struct Latencies {
 }
 
 impl Latencies {
+    /// Counts a duration of a stage.
     pub fn record(&mut self, stage: Stage, duration: Duration) {
         self.stages[stage as usize].record(duration);
     }
 
-    pub fn merge(&mut self, other: &Latencies) {
+    pub(crate) fn merge(&mut self, other: &Latencies) {
         for (mine, theirs) in self.stages.iter_mut().zip(&other.stages) {
             mine.merge(theirs);
         }
     }
 
+    /// All durations of a stage.
     pub fn stage(&self, stage: Stage) -> &Histogram {
         &self.stages[stage as usize]
     }
@@ -190,14 +196,14 @@ impl Latencies {
 /// One stage's durations.
 #[derive(Clone, Debug, Serialize)]
 pub struct StageReport {
-    pub stage: Stage,
-    pub count: u64,
-    pub mean_ms: f64,
-    pub p50_ms: f64,
-    pub p95_ms: f64,
-    pub p99_ms: f64,
-    pub p999_ms: f64,
-    pub max_ms: f64,
+    pub(crate) stage: Stage,
+    pub(crate) count: u64,
+    pub(crate) mean_ms: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p95_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) p999_ms: f64,
+    pub(crate) max_ms: f64,
 }
 
 /// The report as a table, a line a stage, milliseconds.

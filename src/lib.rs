@@ -22,12 +22,14 @@
 //! | [`pipeline`] | the threads, the single-slot mailboxes between them, and their supervisor |
 //!
 //! Beside the walk: [`bundle`] (what a model is on disk), [`board`] (profiles), [`state`], [`latency`],
-//! [`score`] (what was drawn against what was there), [`health`] (what the machine says of itself), [`files`] (what is
+//! [`score`] (what was drawn against what was there), `health` (what the machine says of itself), [`files`] (what is
 //! written: whole, private, never over somebody else's), [`logging`] (log lines by a thread of their own), [`heap`] (what the
 //! allocator keeps), [`fault`] (errors and exit codes) and [`cli`].
 //!
-//! `unsafe` is found in `capture::v4l2`, `display::kms`, `engine::kernels`, `engine::threads`, `bundle::sealed` and [`heap`] alone: everywhere else it does
-//! not compile.
+//! `unsafe` is found in `capture::v4l2`, `display::kms`, `engine::kernels`, `engine::threads`, `bundle::sealed` and [`heap`]
+//! alone: everywhere else it does not compile.
+
+#![warn(missing_docs)]
 
 pub mod board;
 pub mod bundle;
@@ -42,7 +44,7 @@ pub mod field_of_view;
 pub mod files;
 pub mod frame;
 pub mod geometry;
-pub mod health;
+mod health;
 #[expect(unsafe_code, reason = "settings of the C library's allocator")]
 pub mod heap;
 pub mod latency;

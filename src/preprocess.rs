@@ -16,10 +16,12 @@ pub struct Preprocessor {
 }
 
 impl Preprocessor {
+    /// For a network whose input has `side` pixels along each side.
     pub fn new(side: usize) -> Preprocessor {
         Preprocessor { side, resizer: Resizer::new(), packed: Vec::new() }
     }
 
+    /// Pixels along each side of the network's input.
     pub fn side(&self) -> usize {
         self.side
     }

@@ -29,25 +29,25 @@ pub struct Scorer {
 /// What was counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Tally {
-    pub frames: u64,
+    pub(crate) frames: u64,
     /// Polyps large enough to count, once a frame; and those of them that a region covers.
-    pub polyps: u64,
-    pub hits: u64,
-    pub regions: u64,
-    pub false_regions: u64,
+    pub(crate) polyps: u64,
+    pub(crate) hits: u64,
+    pub(crate) regions: u64,
+    pub(crate) false_regions: u64,
 }
 
 /// The tally with its rates and rules, as it is written.
 #[derive(Clone, Debug, Serialize)]
 pub struct ScoreReport {
-    pub schema: u32,
+    pub(crate) schema: u32,
     #[serde(flatten)]
-    pub tally: Tally,
-    pub hit_rate: Option<f64>,
-    pub false_regions_per_frame: f64,
-    pub min_polyp_share: f64,
-    pub hit_share: f64,
-    pub true_share: f64,
+    pub(crate) tally: Tally,
+    pub(crate) hit_rate: Option<f64>,
+    pub(crate) false_regions_per_frame: f64,
+    pub(crate) min_polyp_share: f64,
+    pub(crate) hit_share: f64,
+    pub(crate) true_share: f64,
 }
 
 impl Scorer {
@@ -129,6 +129,7 @@ impl Scorer {
         }
     }
 
+    /// What was counted so far.
     pub fn report(&self) -> ScoreReport {
         let tally = self.tally.clone();
         ScoreReport {

@@ -16,7 +16,12 @@ pub enum Reason {
     /// No result for a long time. Until there is one.
     Silent,
     /// Results come, but each is older than the limit when the next frame is shown. Until they come in time.
-    Late { age_ms: u64, limit_ms: u64 },
+    Late {
+        /// Age of the newest result when the next frame is shown.
+        age_ms: u64,
+        /// What `pipeline.max_age_ms` allows.
+        limit_ms: u64,
+    },
     /// Results that no picture can have. Until they are plausible again.
     Implausible,
 }
@@ -121,7 +126,7 @@ impl fmt::Display for State {
 
 /// Holds the state; every transition is logged once.
 #[derive(Debug)]
-pub struct Machine {
+pub(crate) struct Machine {
     state: State,
     /// Why there will be no assistance until another model is in charge.
     lost: Option<Reason>,
@@ -153,8 +158,9 @@ impl Machine {
         self.transitions
     }
 
-    /// Goes to a state; says whether it is another one. A lateness that only differs in its figures is the same. Once degraded for good, pictures and assistance are told as
-    /// that, with the first reason; that there are no pictures is always told as it is.
+    /// Goes to a state; says whether it is another one. A lateness that only differs in its figures is the same. Once
+    /// degraded for good, pictures and assistance are told as that, with the first reason; that there are no pictures is
+    /// always told as it is.
     pub fn go(&mut self, next: State) -> bool {
         if let State::Degraded(reason) = &next
             && reason.is_final()

@@ -18,10 +18,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::fault::Fault;
 
-pub use profile::{
-    Camera, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Model, Overlay, Pipeline, Profile,
-    Stop, Wrong,
-};
+pub(crate) use profile::{DisplayKind, FieldOfView, Model, Profile};
 
 /// The largest profile, bytes.
 const LARGEST: u64 = 1 << 20;
@@ -31,7 +28,7 @@ const MOST_PARENTS: usize = 16;
 /// A profile that was read, resolved and checked.
 #[derive(Clone, Debug)]
 pub struct Board {
-    pub profile: Profile,
+    pub(crate) profile: Profile,
     /// The profile's folder: relative paths to bundles start here.
     folder: PathBuf,
 }

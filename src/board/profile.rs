@@ -112,6 +112,7 @@ pub struct Pipeline {
 pub struct Gate {
     /// Over the bundle's: shown once it was seen in `appear` of `window` frames; both or neither. 1..=64.
     pub appear: Option<u32>,
+    /// As `appear`; no less than it.
     pub window: Option<u32>,
     /// A region that is shown stays for so many frames in which it is not found, 0..=10.
     pub hold_frames: u32,
@@ -172,7 +173,7 @@ pub enum DisplayKind {
 pub struct Stop {
     /// At least 1.
     pub after_frames: Option<u64>,
-    /// More than 0.
+    /// 0.001..=1e9.
     pub after_s: Option<f64>,
 }
 

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use super::profile::Camera;
 use super::*;
 use crate::display::kms::ModeWish;
 use crate::fault::{Exit, exit_of};

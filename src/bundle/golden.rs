@@ -29,7 +29,9 @@ const DECODER_BYTES: u64 = 8 * MOST_PIXELS + (8 << 20);
 /// A picture and the mask that the cart must make of it.
 #[derive(Clone, Debug)]
 pub struct GoldenFrame {
+    /// The picture's path, relative to the bundle.
     pub name: String,
+    /// The picture itself. Its number and its time are 0.
     pub frame: Frame,
     /// `[height, width] u8`, 0 or 255, of the frame's size.
     pub mask: Vec<u8>,
@@ -75,10 +77,12 @@ impl GoldenFrames {
         }
     }
 
+    /// How many pairs of a picture and a mask there are.
     pub fn len(&self) -> usize {
         self.0.pairs.len()
     }
 
+    /// Whether there are none. A bundle that was opened has one at least.
     pub fn is_empty(&self) -> bool {
         self.0.pairs.is_empty()
     }

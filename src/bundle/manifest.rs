@@ -9,25 +9,35 @@ use crate::field_of_view::Rule;
 /// The version of the manifest's own format that this program reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// The whole manifest. A key that is not known is an error.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
+    /// A bundle is refused unless this is [`FORMAT_VERSION`].
     pub format_version: u32,
+    /// The model's name, such as `full`.
     pub name: String,
+    /// Any text, such as a date.
     pub model_version: String,
     /// Meant to grow with every release, so that a cart can tell a step back. This version only records it: a bundle with a
     /// lower one than has run before is not refused.
     pub rollback_index: u64,
     /// The ONNX file that the cart runs, relative to the bundle.
     pub model: String,
+    /// Raw RGB pixels, `[1, 3, S, S]`, S from 32 to 1024.
     pub input: TensorContract,
+    /// Logits, `[1, 1, H, W]`; neither side is longer than the input's.
     pub output: TensorContract,
+    /// How the endoscope's picture is found in a frame, unless the board profile says otherwise.
     pub field_of_view: Rule,
+    /// Which pixels and regions count as polyp.
     pub decision: Decision,
+    /// When a region is shown, unless the board profile says otherwise.
     pub gate: Gate,
     /// One at least: with them a cart checks that the model runs as it should.
     #[serde(default)]
     pub golden: Vec<Golden>,
+    /// Where the model comes from, and how it scored.
     pub provenance: Provenance,
     /// sha256 in hex of every file of the bundle but the manifest and a signature, by relative path.
     pub files: BTreeMap<String, String>,
@@ -37,10 +47,13 @@ pub struct Manifest {
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct TensorContract {
+    /// As the ONNX file has it.
     pub name: String,
     /// NCHW as in the ONNX file; the batch is 1.
     pub shape: [usize; 4],
+    /// Above 0, and neither subnormal nor infinite.
     pub scale: f32,
+    /// The stored value that means 0.
     pub zero_point: u8,
 }
 
@@ -60,7 +73,9 @@ pub struct Decision {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Gate {
+    /// From 1 to `window`.
     pub appear: u32,
+    /// From `appear` to 64.
     pub window: u32,
 }
 
@@ -68,15 +83,21 @@ pub struct Gate {
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Golden {
+    /// The picture's path, relative to the bundle.
     pub frame: String,
+    /// The mask's path, relative to the bundle.
     pub mask: String,
 }
 
+/// Where a model comes from and how it scored: for people, a cart uses none of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
+    /// The data sets that it was trained on, with their numbers of frames.
     pub data: Vec<String>,
+    /// Seeds of the training runs.
     pub seeds: Vec<u64>,
+    /// The commit of the program that wrote the bundle, or `unknown`.
     pub commit: String,
     /// List or data set → measure → value, as `polyp-host evaluate` gave it.
     #[serde(default)]

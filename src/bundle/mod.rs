@@ -39,6 +39,7 @@ const MOST_FILES: usize = 1000;
 /// An opened bundle: its manifest makes sense, and its files were those that the manifest lists, byte for byte.
 #[derive(Debug)]
 pub struct Bundle {
+    /// As it was read and checked when the bundle was opened.
     pub manifest: Manifest,
     directory: PathBuf,
     model: Sealed,

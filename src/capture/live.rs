@@ -91,6 +91,7 @@ impl fmt::Display for Why {
 /// That there are no pictures: why, and what is being done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Absence {
+    /// The cause, which the monitor shows.
     pub why: Why,
     /// What exactly was met, one line: `open /dev/video0: no such file`.
     pub detail: Arc<str>,
@@ -121,17 +122,21 @@ pub struct Lease(Arc<dyn Buffer>);
 pub struct BufferId {
     /// Another one for each queue in the life of the program.
     pub queue: u64,
+    /// The buffer's number in its queue, from 0.
     pub index: u32,
 }
 
 /// What lends buffers implements this.
 pub trait Buffer: Send + Sync {
+    /// The picture that the buffer holds.
     fn view(&self) -> View<'_>;
+    /// Which of the camera's buffers it is.
     fn id(&self) -> BufferId;
     /// To import the memory elsewhere without copying; `None` where the driver cannot.
     fn dma_buf(&self) -> Option<BorrowedFd<'_>>;
-    /// One lease more, one less. The buffer goes back to its queue with the last one.
+    /// Counts one more lease.
     fn retain(&self);
+    /// Counts one lease less. After the last one the buffer goes back to its queue.
     fn release(&self);
 }
 
@@ -141,12 +146,15 @@ impl Lease {
         buffer.retain();
         Lease(buffer)
     }
+    /// The picture, in the camera's memory.
     pub fn view(&self) -> View<'_> {
         self.0.view()
     }
+    /// Which of the camera's buffers it is: the same for all leases of it.
     pub fn id(&self) -> BufferId {
         self.0.id()
     }
+    /// To import the memory elsewhere without copying; `None` where the driver cannot.
     pub fn dma_buf(&self) -> Option<BorrowedFd<'_>> {
         self.0.dma_buf()
     }

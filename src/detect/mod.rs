@@ -36,9 +36,13 @@ pub struct Region {
 /// `left..right`, `top..bottom` in frame pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Bounds {
+    /// The least x.
     pub left: f32,
+    /// The least y.
     pub top: f32,
+    /// The greatest x.
     pub right: f32,
+    /// The greatest y.
     pub bottom: f32,
 }
 
@@ -56,6 +60,7 @@ impl Bounds {
 /// The regions of one frame, largest first.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Regions {
+    /// At most [`MAX_REGIONS`].
     pub list: Vec<Region>,
 }
 

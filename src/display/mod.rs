@@ -7,7 +7,7 @@
 //! | [`Written`] | either of these, in a thread of its own |
 //! | [`kms`] | a monitor |
 //! | [`Null`] | none |
-//! | [`Dark`] | none yet, or none any more |
+//! | `Dark` | none yet, or none any more |
 
 mod images;
 pub mod kms;
@@ -37,6 +37,7 @@ pub struct Scene<'a> {
     pub lease: Option<&'a Lease>,
     /// Of the placement's surface's size.
     pub layer: &'a Layer,
+    /// Where the picture lies on what is shown.
     pub placement: Placement,
     /// The frame's name.
     pub name: &'a OsStr,
@@ -66,12 +67,12 @@ impl Sink for Null {
 }
 
 /// Stands where a sink is missing: takes no scenes and says why.
-pub struct Dark {
+pub(crate) struct Dark {
     why: String,
 }
 
 impl Dark {
-    pub fn new(why: &str) -> Dark {
+    pub(crate) fn new(why: &str) -> Dark {
         Dark { why: why.to_owned() }
     }
 }

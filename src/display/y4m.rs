@@ -13,7 +13,8 @@ use crate::frame::Frame;
 /// What the stream says of its colours, as `capture::replay::y4m` reads it.
 const COLOUR_TAGS: [&str; 2] = ["COLORRANGE=LIMITED", "COLORMATRIX=BT601"];
 
-/// Writes YUV4MPEG2, 4:4:4, BT.601 in studio range, and says so in its header. Pictures that do not have the first one's size are left out.
+/// Writes YUV4MPEG2, 4:4:4, BT.601 in studio range, and says so in its header. Pictures that do not have the first one's
+/// size are left out.
 pub struct Y4m<W: Write> {
     writer: Option<W>,
     encoder: Option<(Encoder<W>, usize, usize)>,
@@ -24,6 +25,7 @@ pub struct Y4m<W: Write> {
 }
 
 impl<W: Write> Y4m<W> {
+    /// Nothing is written before the first picture, whose size goes into the header.
     pub fn new(writer: W, frames_per_second: usize) -> Y4m<W> {
         Y4m {
             writer: Some(writer),

@@ -3,11 +3,15 @@
 /// What became of one node.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct NodeInfo {
+    /// The node's name in the model.
     pub name: String,
+    /// The operation, for people: `conv 3×3`.
     pub op: String,
+    /// Element types, as in `u8 × s8 → i32 → u8`.
     pub types: String,
     /// Height, width, channels.
     pub shape: Vec<usize>,
+    /// For one frame; 0 unless it is a convolution.
     pub multiply_adds: u64,
     /// The kernel set; `tract` for a fallback.
     pub kernel: String,
@@ -18,11 +22,13 @@ pub struct NodeInfo {
 pub struct StepInfo {
     /// Names of nodes.
     pub nodes: Vec<String>,
+    /// The operations, for people: `conv 1×1 → conv 3×3`.
     pub op: String,
+    /// For one frame.
     pub multiply_adds: u64,
 }
 
-/// MemoryUse of a loaded model in bytes, beside its weights.
+/// Memory that a loaded model takes beside its weights, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct MemoryUse {
     /// All tensors.

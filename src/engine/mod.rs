@@ -182,6 +182,7 @@ impl Engine {
     pub fn input_shape(&self) -> [usize; 3] {
         self.input
     }
+    /// Height, width, channels.
     pub fn output_shape(&self) -> [usize; 3] {
         self.output
     }
@@ -193,6 +194,7 @@ impl Engine {
     pub fn nodes(&self) -> &[NodeInfo] {
         &self.nodes
     }
+    /// For one frame; nodes that tract runs count as 0.
     pub fn multiply_adds(&self) -> u64 {
         self.nodes.iter().map(|node| node.multiply_adds).sum()
     }

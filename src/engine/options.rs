@@ -11,6 +11,7 @@ pub struct Options {
     pub threads: usize,
     /// The threads' cores, the caller's first; none pins nothing.
     pub cores: Vec<usize>,
+    /// Sizes from which it pays to chain operations, and to share one among threads.
     pub tuning: Tuning,
 }
 

@@ -8,7 +8,9 @@ use crate::fault::Fault;
 /// What a stored u8 means: `scale × (stored − zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Quantisation {
+    /// What one step of the stored value is worth; above 0.
     pub scale: f32,
+    /// The stored value that means 0.
     pub zero_point: u8,
 }
 
@@ -59,6 +61,7 @@ pub struct Requantise {
 }
 
 impl Requantise {
+    /// To an output that has this zero point.
     pub fn new(zero_point: u8) -> Self {
         let low = -f32::from(zero_point);
         Requantise { low, high: 255.0 + low, zero_point: i32::from(zero_point) }
@@ -74,11 +77,11 @@ impl Requantise {
         self.high
     }
     #[inline(always)]
-    pub fn zero_point(&self) -> i32 {
+    pub(crate) fn zero_point(&self) -> i32 {
         self.zero_point
     }
     #[inline(always)]
-    pub fn apply(&self, sum: i32, factor: f32) -> u8 {
+    pub(crate) fn apply(&self, sum: i32, factor: f32) -> u8 {
         (round(clamp(sum as f32 * factor, self.low, self.high)) + self.zero_point) as u8
     }
 }
@@ -135,6 +138,7 @@ pub struct Product {
 }
 
 impl Product {
+    /// An error if the scales are too far apart.
     pub fn new(a: Quantisation, b: Quantisation, output: Quantisation) -> anyhow::Result<Self> {
         Ok(Product {
             zero_a: i32::from(a.zero_point),
@@ -144,7 +148,7 @@ impl Product {
         })
     }
     #[inline(always)]
-    pub fn apply(&self, a: u8, b: u8) -> u8 {
+    pub(crate) fn apply(&self, a: u8, b: u8) -> u8 {
         let product = (i32::from(a) - self.zero_a) * (i32::from(b) - self.zero_b);
         round(clamp(product as f32 * self.ratio + self.zero_point, 0.0, 255.0)) as u8
     }

@@ -39,12 +39,13 @@ pub struct Locator {
 }
 
 impl Locator {
+    /// A locator that has seen no frame yet.
     pub fn new(rule: Rule, sequence: Sequence) -> Locator {
         let steady = (sequence == Sequence::Video).then(Steady::default);
         Locator { rule, finder: Finder::default(), steady }
     }
 
-    pub fn locate(&mut self, frame: &Frame) -> Rect {
+    pub(crate) fn locate(&mut self, frame: &Frame) -> Rect {
         let size = (frame.width_px(), frame.height_px());
         match (self.rule, &mut self.steady) {
             (Rule::WholeFrame, _) => Rect::whole(size.0, size.1),

@@ -37,7 +37,7 @@ pub fn find(frame: &Frame) -> Rect {
 
 /// [`find`] for one frame after another: keeps its buffers.
 #[derive(Debug, Default)]
-pub struct Finder {
+pub(crate) struct Finder {
     grid: Grid,
     lit: Vec<bool>,
     spare: Vec<bool>,
@@ -48,7 +48,7 @@ pub struct Finder {
 }
 
 impl Finder {
-    pub fn find(&mut self, frame: &Frame) -> Rect {
+    pub(crate) fn find(&mut self, frame: &Frame) -> Rect {
         let whole = Rect::whole(frame.width_px(), frame.height_px());
         self.grid.sample(frame);
         let Some(light) = self.grid.light() else { return whole };

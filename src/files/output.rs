@@ -46,6 +46,7 @@ struct Inner {
 
 /// What a claim is for.
 pub struct Claim<'a> {
+    /// Made if it does not exist.
     pub folder: &'a Path,
     /// The files that are going to be written: whole names, or `*.png` for every name that ends so.
     pub names: &'a [&'a str],

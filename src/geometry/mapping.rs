@@ -6,11 +6,13 @@ use super::Rect;
 /// `model_side`, so both corners map onto corners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
+    /// In pixels of the frame.
     pub crop: Rect,
-    pub model_side: usize,
+    pub(crate) model_side: usize,
 }
 
 impl Mapping {
+    /// `model_side`: pixels along each side of the model's square.
     pub fn new(crop: Rect, model_side: usize) -> Mapping {
         Mapping { crop, model_side }
     }

@@ -14,16 +14,22 @@ pub use placement::Placement;
 /// A place in a picture, in pixels; the pixel in column `i` reaches from `i` to `i + 1`, its centre is `i + 0.5`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Point {
+    /// From the left edge.
     pub x: f32,
+    /// From the upper edge.
     pub y: f32,
 }
 
 /// A rectangle in pixels: `x..x + width`, `y..y + height`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Rect {
+    /// The first column.
     pub x: usize,
+    /// The first row.
     pub y: usize,
+    /// Columns.
     pub width: usize,
+    /// Rows.
     pub height: usize,
 }
 

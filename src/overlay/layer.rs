@@ -38,6 +38,7 @@ impl Layer {
         self.touched.resize(height_px, 0);
     }
 
+    /// Makes all of it transparent again.
     pub fn clear(&mut self) {
         for y in 0..self.height_px {
             for (start, end) in blocks(self.touched.get(y).copied().unwrap_or(0), self.width_px) {
@@ -50,9 +51,11 @@ impl Layer {
         self.touched.fill(0);
     }
 
+    /// At most 4096.
     pub fn width_px(&self) -> usize {
         self.width_px
     }
+    /// At most 4096.
     pub fn height_px(&self) -> usize {
         self.height_px
     }

@@ -18,6 +18,7 @@ use stroke::Stroke;
 /// How outlines look.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Style {
+    /// Red, green, blue.
     pub colour: [u8; 3],
     /// Line width, in pixels of a picture 480 pixels high; it grows with the height.
     pub line_px_at_480: f32,
@@ -64,6 +65,7 @@ pub struct Painter {
 }
 
 impl Painter {
+    /// Outlines look as `style` says.
     pub fn new(style: Style) -> Painter {
         Painter { style, ..Painter::default() }
     }

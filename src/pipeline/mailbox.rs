@@ -108,15 +108,6 @@ impl<T: Letter> Inner<T> {
     }
 }
 
-/// Closes a mailbox when its writer goes, whichever way it goes.
-pub struct ClosesOnDrop<'a, T: Letter>(pub &'a Mailbox<T>);
-
-impl<T: Letter> Drop for ClosesOnDrop<'_, T> {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,10 +163,10 @@ mod tests {
         let (there, back) = (Mailbox::default(), Mailbox::default());
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let _closes = ClosesOnDrop(&back);
                 while let Some(letter) = there.take(Duration::from_secs(10)) {
                     back.put(letter + 1);
                 }
+                back.close();
             });
             for letter in 0..100 {
                 there.put(letter);

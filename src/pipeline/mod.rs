@@ -28,7 +28,7 @@ mod display;
 mod frames;
 mod inference;
 mod judge;
-pub mod mailbox;
+pub(crate) mod mailbox;
 mod priority;
 mod progress;
 mod shared;
@@ -76,10 +76,13 @@ impl Feed {
 /// What a run is to be like.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// A result is not drawn if its frame was captured longer ago than this. Lock step has no such limit.
     pub max_age: Duration,
     /// Frames a second at which a recorded feed is read; as fast as it gives them if `None`.
     pub pace_hz: Option<f64>,
+    /// Capture waits for the display, and the display for each frame's result. For simulation alone.
     pub lock_step: bool,
+    /// How outlines look.
     pub style: Style,
     /// Whether the corner says so while outlines are drawn. That they are not is always said.
     pub glyph: bool,
@@ -99,6 +102,7 @@ pub struct Settings {
     pub realtime_priority: u8,
     /// Since the start of the pipeline, over all feeds.
     pub most_frames: Option<u64>,
+    /// Since the start of the pipeline; without end if `None`.
     pub most_time: Option<Duration>,
 }
 
@@ -132,19 +136,23 @@ impl Settings {
 
 /// How a run went.
 pub struct Outcome {
+    /// What the program was doing in the end.
     pub state: State,
     /// Changes of state.
     pub transitions: u64,
-    /// Frames that the sources gave, those that could not be read, those shown, and those shown with at least one region
-    /// drawn.
+    /// Frames that the sources gave.
     pub captured: u64,
+    /// Frames that could not be read and were left out.
     pub damaged: u64,
+    /// Frames that the display took.
     pub shown: u64,
+    /// Of those, the ones with at least one region drawn.
     pub with_regions: u64,
     /// Frames that inference never saw, because a newer one came.
     pub skipped: u64,
     /// Frames that the display never saw for the same reason, and those that it could not take.
     pub not_shown: u64,
+    /// How long each stage took.
     pub latencies: Latencies,
     /// What the last live camera counted.
     pub counts: Option<Counts>,
@@ -178,15 +186,19 @@ impl Default for Outcome {
 
 /// What a run is doing.
 pub struct Status<'a> {
+    /// What the program is doing for the person at the screen.
     pub state: &'a State,
     /// Since when.
     pub since: SystemTime,
+    /// Frames that the display has taken so far.
     pub shown: u64,
+    /// Of those, the ones with at least one region drawn.
     pub with_regions: u64,
     /// Why nobody sees the picture.
     pub dark: Option<&'a str>,
-    /// One line of what feed and display are.
+    /// What the pictures come from, one line; empty before there is one.
     pub feed: &'a str,
+    /// What the pictures go to, one line.
     pub display: &'a str,
 }
 

@@ -6,6 +6,7 @@ use crate::bundle::{GoldenFrame, GoldenFrames};
 
 /// Frames whose masks are known, one at a time.
 pub trait Golden: Send {
+    /// How many frames there are.
     fn count(&self) -> usize;
     /// `None` if there is no such frame.
     fn frame(&self, index: usize) -> Option<Result<GoldenFrame>>;

@@ -83,6 +83,7 @@ impl<N: Network> Segmenter<N> {
         self.gate
     }
 
+    /// How many frames there are for [`Segmenter::check`].
     pub fn golden_frames(&self) -> usize {
         self.golden.count()
     }
@@ -156,6 +157,7 @@ impl<N: Network> Segmenter<N> {
         &self.logits
     }
 
+    /// The network that frames are run through.
     pub fn network(&self) -> &N {
         &self.network
     }

@@ -23,6 +23,7 @@ pub const MIN_OVERLAP: f32 = 0.1;
 /// When regions appear, how long they stay, and how still.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
+    /// In how many frames a region must be seen before it is shown.
     pub gate: manifest::Gate,
     /// Frames over which a region that is shown is held where it was, if it is not found.
     pub hold_frames: u32,
@@ -52,10 +53,12 @@ pub struct Shown {
 }
 
 impl Shown {
+    /// Those of the newest frame, then those that are held.
     pub fn list(&self) -> &[Region] {
         self.regions.get(..self.count).unwrap_or(&[])
     }
 
+    /// Drops all regions, and keeps their memory.
     pub fn clear(&mut self) {
         self.count = 0;
     }

@@ -17,7 +17,9 @@ thread_local! {
 /// What was asked for so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allocated {
+    /// Allocations and reallocations.
     pub count: u64,
+    /// Bytes that they asked for; what was freed since counts too.
     pub bytes: usize,
 }
 
@@ -35,6 +37,7 @@ pub fn by_this_thread() -> Allocated {
 pub struct Uncounted(());
 
 impl Uncounted {
+    /// Nothing that the calling thread allocates counts as its own until this is dropped.
     pub fn begin() -> Uncounted {
         UNCOUNTED.set(UNCOUNTED.get() + 1);
         Uncounted(())

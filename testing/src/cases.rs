@@ -26,9 +26,13 @@ pub struct Cases {
 
 /// A network, an input and onnxruntime's output, both NHWC.
 pub struct Case<'a> {
+    /// What it is about, for messages.
     pub name: &'a str,
+    /// The network as an ONNX file.
     pub model: &'a [u8],
+    /// Stored values, `[H, W, C] u8`; empty for a network that must be refused.
     pub input: &'a [u8],
+    /// As `input`.
     pub output: &'a [u8],
     /// For networks that must be refused: part of the reason.
     pub message: &'a str,
@@ -45,6 +49,7 @@ impl Cases {
         Cases::read(&crate::root().join("tests/fixtures/engine/hostile.cases"))
     }
 
+    /// Reads a file of cases, which must be whole.
     pub fn read(path: &Path) -> Cases {
         let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let (length, rest) = bytes.split_at(8);
@@ -53,6 +58,7 @@ impl Cases {
         Cases { header, data: rest[length..].to_vec() }
     }
 
+    /// The cases in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = Case<'_>> {
         let part = |[start, length]: [usize; 2]| &self.data[start..start + length];
         self.header.cases.iter().map(move |entry| Case {

@@ -13,13 +13,18 @@ use polyp_edge::frame::{Colour, PixelFormat, Plane, Stride, View};
 /// A picture's shape: NV12's chroma follows its luma with the same stride.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
+    /// How the pixels lie in memory.
     pub format: PixelFormat,
+    /// How the values are to be read as colours.
     pub colour: Colour,
+    /// Width and height in pixels.
     pub size: (usize, usize),
+    /// Bytes from row to row.
     pub stride: usize,
 }
 
 impl Shape {
+    /// Rows of memory: NV12 has half as many again as the picture.
     pub fn rows(&self) -> usize {
         if self.format == PixelFormat::Nv12 { self.size.1 * 3 / 2 } else { self.size.1 }
     }
@@ -49,6 +54,7 @@ pub struct Lent {
 }
 
 impl Lent {
+    /// A buffer that holds these bytes; `exports`: it says that it can be imported.
     pub fn new(shape: Shape, id: BufferId, bytes: &[u8], exports: bool) -> Arc<Lent> {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(bytes, 0).unwrap();
@@ -57,6 +63,7 @@ impl Lent {
         Arc::new(Lent { shape, id, file, memory, exports, leases: AtomicI64::new(0) })
     }
 
+    /// Lends it once more.
     pub fn lease(self: &Arc<Lent>) -> Lease {
         Lease::new(self.clone())
     }

@@ -9,10 +9,12 @@ use std::process::{Command, Output};
 pub struct Program(pub &'static str);
 
 impl Program {
+    /// The program's file.
     pub fn path(self) -> &'static Path {
         Path::new(self.0)
     }
 
+    /// A command that starts it, without arguments.
     pub fn command(self) -> Command {
         Command::new(self.0)
     }

@@ -15,10 +15,12 @@ pub const PATIENCE: Duration = Duration::from_millis(100);
 /// What calls that answer late add: the fake's clock runs on in each.
 const LATE: Duration = Duration::from_millis(25);
 
+/// So many milliseconds.
 pub fn ms(time: u64) -> Duration {
     Duration::from_millis(time)
 }
 
+/// The fake device by its stable name, 16×8 at 50 pictures a second, in one of these formats.
 pub fn wanted(formats: &[PixelFormat]) -> Wanted {
     Wanted {
         device: Some(STABLE.into()),
@@ -30,6 +32,7 @@ pub fn wanted(formats: &[PixelFormat]) -> Wanted {
     }
 }
 
+/// A camera on the fake device that takes YUYV and NV12.
 pub fn camera(machine: &Machine) -> V4l2<Machine> {
     V4l2::with(machine.clone(), wanted(&[PixelFormat::Yuyv, PixelFormat::Nv12]))
 }
@@ -38,6 +41,7 @@ pub fn camera(machine: &Machine) -> V4l2<Machine> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Told(pub Duration, pub Why, pub String);
 
+/// Takes a camera's pictures, keeps some for a while, and checks each.
 pub struct Viewer {
     machine: Machine,
     frame: Frame,
@@ -49,12 +53,15 @@ pub struct Viewer {
     /// When each picture came, and which it was.
     pub pictures: Vec<(Duration, u64)>,
     last_sequence: Option<u64>,
+    /// What was reported; the same again counts once.
     pub absences: Vec<Told>,
     last_word: Duration,
+    /// The longest time with neither a picture nor a report.
     pub longest_silence: Duration,
 }
 
 impl Viewer {
+    /// Keeps two pictures, and lets go of none while no more come.
     pub fn new(machine: &Machine) -> Viewer {
         Viewer {
             machine: machine.clone(),
@@ -145,6 +152,7 @@ impl Viewer {
         self.pictures.iter().map(|&(when, _)| when).find(|&when| when >= time)
     }
 
+    /// Whether an absence for this reason was reported.
     pub fn told(&self, why: Why) -> bool {
         self.absences.iter().any(|told| told.1 == why)
     }

@@ -2,7 +2,7 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`stream`] | splits a stream into pictures |
+//! | `stream` | splits a stream into pictures |
 //! | `parts` | the segments before and between scans |
 //! | `huffman` | code tables and the bits of a scan |
 //! | `check` | proves that all of a picture is there |
@@ -28,7 +28,7 @@ mod huffman;
 mod parts;
 pub mod picture;
 pub mod refused;
-pub mod stream;
+pub(crate) mod stream;
 
 pub use picture::decode;
 pub use refused::Refused;

@@ -32,9 +32,7 @@ use std::time::Duration;
 
 pub use mask::Mask;
 pub use source::Synthetic;
-pub use variety::Variety;
-
-use variety::{POLYPS_AHEAD, POLYPS_BEHIND};
+use variety::{POLYPS_AHEAD, POLYPS_BEHIND, Variety};
 
 use crate::frame::{Frame, FrameNumber, Timestamp};
 
@@ -89,7 +87,7 @@ impl Colon {
         Self::with_variety(width_px, height_px, seed, Variety::default())
     }
 
-    pub fn with_variety(width_px: usize, height_px: usize, seed: u64, variety: Variety) -> Self {
+    fn with_variety(width_px: usize, height_px: usize, seed: u64, variety: Variety) -> Self {
         let (width, height) = (width_px.clamp(16, MAX_SIDE_PX), height_px.clamp(16, MAX_SIDE_PX));
         let border = border::Border::new(width, height, seed);
         let focal_px = border.reach_px / (2.0 * (0.5 * HALF_VIEW).tan());
@@ -105,9 +103,11 @@ impl Colon {
         }
     }
 
+    /// Of each picture; limited as in [`Colon::new`].
     pub fn width_px(&self) -> usize {
         self.width
     }
+    /// Of each picture; limited as in [`Colon::new`].
     pub fn height_px(&self) -> usize {
         self.height
     }

@@ -107,11 +107,6 @@ impl<S: System> V4l2<S> {
         }
     }
 
-    /// What was granted, if a stream was started.
-    pub fn grant(&self) -> Option<&Granted> {
-        self.granted.as_ref()
-    }
-
     /// Opens the device, or asks its input again, when it is time to; else waits for that, at most until `deadline`.
     fn bring_up(&mut self, deadline: Instant) -> Result<(), Trouble> {
         let now = self.system.now();

@@ -14,24 +14,33 @@ pub const MAX_LISTED: u32 = 64;
 /// A video device. Lists are cut at 64 entries.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CameraFacts {
+    /// The device's node, such as `/dev/video0`.
     pub path: PathBuf,
     /// Names that stay the same when it is plugged in again: what a board profile should have.
     pub stable_names: Vec<PathBuf>,
     /// Why nothing more is known, one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The kernel driver's name, such as `uvcvideo`; empty if the device could not be asked.
     pub driver: String,
+    /// The device's name, as the driver gives it; empty if the device could not be asked.
     pub card: String,
+    /// Where the device is attached, such as `usb-0000:01:00.0-1`; empty if it could not be asked.
     pub bus: String,
+    /// [`DeviceRole::Other`] if the device could not be asked.
     pub kind: DeviceRole,
+    /// The device captures through V4L2's multi-planar interface.
     pub multi_planar: bool,
+    /// Empty unless the device captures.
     pub inputs: Vec<InputFacts>,
+    /// Empty unless the device captures.
     pub formats: Vec<FormatFacts>,
     /// What a digital input receives: `1920×1080p60.00`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receives: Option<String>,
 }
 
+/// What a video device is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceRole {
@@ -43,14 +52,19 @@ pub enum DeviceRole {
     Converter,
     /// Gives something else about pictures.
     Metadata,
+    /// None of these.
     #[default]
     Other,
 }
 
+/// An input that a device can capture from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct InputFacts {
+    /// From 0; what `camera.input` in a board profile means.
     pub index: u32,
+    /// As the driver names it.
     pub name: String,
+    /// The device captures from this one.
     pub selected: bool,
     /// Takes digital video: HDMI, DisplayPort, SDI.
     pub digital: bool,
@@ -58,12 +72,16 @@ pub struct InputFacts {
     pub status: String,
 }
 
+/// A pixel format that a device offers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FormatFacts {
+    /// Its four-character code, such as `YUYV`.
     pub name: String,
+    /// Empty if the driver lists none.
     pub sizes: Vec<SizeFacts>,
 }
 
+/// A size or a range of sizes that a device offers in one format.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SizeFacts {
     /// `1920×1080`, or `16×16 to 4096×2160`.

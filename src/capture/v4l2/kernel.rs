@@ -19,6 +19,7 @@ pub type Answer<T> = Result<T, Errno>;
 
 /// What is there before a device is open: names, and time.
 pub trait System: Send {
+    /// An open device.
     type Kernel: Kernel;
 
     /// All video devices, `/dev/video0` first.
@@ -27,7 +28,9 @@ pub trait System: Send {
     fn stable_names(&mut self, node: &Path) -> Vec<PathBuf>;
     /// Opens for reading and writing, non-blocking.
     fn open(&mut self, name: &Path) -> Answer<Self::Kernel>;
+    /// The time by which waiting is measured. A stand-in may have a clock of its own.
     fn now(&self) -> Instant;
+    /// Waits for as long as this. A stand-in may only move its clock on.
     fn sleep(&self, time: Duration);
 }
 
@@ -92,7 +95,7 @@ pub trait Kernel: Send {
 
 /// A call that the kernel refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub(crate) struct Refused {
     /// The call's name.
     pub call: &'static str,
     pub errno: Errno,
@@ -108,7 +111,7 @@ impl fmt::Display for Refused {
 pub const MAX_INTERRUPTIONS: usize = 16;
 
 /// Makes a call, again while signals interrupt it.
-pub fn ask<T>(call: &'static str, mut make: impl FnMut() -> Answer<T>) -> Result<T, Refused> {
+pub(crate) fn ask<T>(call: &'static str, mut make: impl FnMut() -> Answer<T>) -> Result<T, Refused> {
     let mut errno = Errno::INTR;
     for _ in 0..=MAX_INTERRUPTIONS {
         match make() {
@@ -160,10 +163,14 @@ pub enum BufferType {
     Multi,
 }
 
+/// What `VIDIOC_QUERYCAP` says of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
+    /// The kernel driver's name, such as `uvcvideo`.
     pub driver: Label,
+    /// The device's name.
     pub card: Label,
+    /// Where the device is attached, such as `usb-0000:01:00.0-1`.
     pub bus: Label,
     /// `V4L2_CAP_*` of this very node.
     pub flags: u32,
@@ -192,11 +199,15 @@ impl Fraction {
 /// Sizes that a driver offers, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sizes {
+    /// Width and height.
     One((u32, u32)),
     /// From `min` to `max` in steps.
     Range {
+        /// Smallest width and height.
         min: (u32, u32),
+        /// Largest width and height.
         max: (u32, u32),
+        /// Step of the width and of the height.
         step: (u32, u32),
     },
 }
@@ -204,17 +215,28 @@ pub enum Sizes {
 /// Times between two pictures that a driver offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intervals {
+    /// Exactly this one.
     One(Fraction),
-    Range { min: Fraction, max: Fraction },
+    /// Any between two.
+    Range {
+        /// The shortest.
+        min: Fraction,
+        /// The longest.
+        max: Fraction,
+    },
 }
 
 /// Pieces of memory that a picture is made of, at most: more than two are counted, not kept.
 pub const MAX_MEMORIES: usize = 2;
 
+/// How a picture lies in memory (`v4l2_format`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Format {
+    /// In pixels.
     pub width: u32,
+    /// In pixels.
     pub height: u32,
+    /// The pixel format, such as `YUYV`.
     pub fourcc: FourCc,
     /// `V4L2_FIELD_*`
     pub field: u32,
@@ -226,9 +248,11 @@ pub struct Format {
     pub quantization: u32,
     /// Pieces of memory.
     pub planes: u32,
+    /// One entry for each piece of memory.
     pub plane: [PlaneFormat; MAX_MEMORIES],
 }
 
+/// A piece of memory of a picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlaneFormat {
     /// Bytes from row to row.
@@ -237,8 +261,10 @@ pub struct PlaneFormat {
     pub size: u32,
 }
 
+/// What `VIDIOC_ENUMINPUT` says of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Input {
+    /// As the driver names it.
     pub name: Label,
     /// `V4L2_IN_ST_*`
     pub status: u32,
@@ -249,19 +275,31 @@ pub struct Input {
 /// What a digital video source sends (`v4l2_bt_timings`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
+    /// Of the visible picture, in pixels.
     pub width: u32,
+    /// Of the visible picture, in lines; both fields together if interlaced.
     pub height: u32,
+    /// The picture comes as two fields.
     pub interlaced: bool,
+    /// `V4L2_DV_VSYNC_POS_POL` and `V4L2_DV_HSYNC_POS_POL`
     pub polarities: u32,
+    /// Pixels a second, blanking included.
     pub pixel_clock_hz: u64,
-    /// Front porch, sync, back porch: in pixels, then in lines, then in lines of an interlaced picture's second field.
+    /// Front porch, sync, back porch, in pixels.
     pub horizontal: [u32; 3],
+    /// Front porch, sync, back porch, in lines; of an interlaced picture's first field.
     pub vertical: [u32; 3],
+    /// Front porch, sync, back porch, in lines, of an interlaced picture's second field.
     pub second_field: [u32; 3],
+    /// `V4L2_DV_BT_STD_*`
     pub standards: u32,
+    /// `V4L2_DV_FL_*`
     pub flags: u32,
+    /// Width to height of the picture, if `flags` say that it is given.
     pub picture_aspect: Fraction,
+    /// The format's number in CEA-861, if `flags` say that it is given.
     pub cea861_vic: u8,
+    /// The format's number in the HDMI standard, if `flags` say that it is given.
     pub hdmi_vic: u8,
 }
 
@@ -301,13 +339,16 @@ impl fmt::Display for Timings {
 pub enum Notice {
     /// The input's source is another one, or has another size.
     SourceChanged,
+    /// Anything else.
     Other,
 }
 
 /// Where a plane's memory is to be had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryPlace {
+    /// What `mmap` is called with.
     pub offset: u64,
+    /// In bytes.
     pub length: usize,
 }
 
@@ -316,26 +357,33 @@ pub struct MemoryPlace {
 pub struct Memories {
     /// How many pieces.
     pub planes: u32,
+    /// One entry for each piece.
     pub plane: [MemoryPlace; MAX_MEMORIES],
 }
 
 /// A buffer that the kernel gave back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dequeued {
+    /// Which buffer of the queue it is.
     pub index: u32,
     /// `V4L2_BUF_FLAG_*`
     pub flags: u32,
+    /// The driver's number for the picture.
     pub sequence: u32,
     /// On the clock that `flags` says.
     pub timestamp: Duration,
+    /// How many pieces of memory it has.
     pub planes: u32,
+    /// One entry for each piece.
     pub plane: [Used; MAX_MEMORIES],
 }
 
 /// Which bytes of a plane hold the picture: `start..end`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
+    /// In bytes from the start of the plane's memory.
     pub start: u32,
+    /// In bytes from the start of the plane's memory.
     pub end: u32,
     /// Of the plane's memory.
     pub length: u32,

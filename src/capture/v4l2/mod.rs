@@ -4,28 +4,28 @@
 //! |---|---|
 //! | [`kernel`] | the system calls that are used, as traits |
 //! | [`device`] | the real ones |
-//! | [`negotiate`] | which format, size and rate to take |
-//! | [`layout`], [`colour`] | what was granted, as planes and colours |
-//! | [`order`] | which picture is newer |
-//! | [`slot`], [`queue`] | buffers, and who has them |
+//! | `negotiate` | which format, size and rate to take |
+//! | `layout`, `colour` | what was granted, as planes and colours |
+//! | `order` | which picture is newer |
+//! | `slot`, `queue` | buffers, and who has them |
 //! | `jpeg` | compressed pictures |
 //! | [`session`] | an open device: input, signal, start of a stream |
 //! | [`camera`] | what is done when things go wrong |
 //! | [`facts`] | what there is, for a person to read |
 
 pub mod camera;
-pub mod colour;
+mod colour;
 #[expect(unsafe_code, reason = "buffers mapped from the kernel, and its calls")]
 pub mod device;
 pub mod facts;
 pub mod jpeg;
 pub mod kernel;
-pub mod layout;
-pub mod negotiate;
-pub mod order;
-pub mod queue;
+mod layout;
+mod negotiate;
+mod order;
+mod queue;
 pub mod session;
-pub mod slot;
+mod slot;
 
 use super::live::Why;
 use crate::fault::{Exit, Fault};

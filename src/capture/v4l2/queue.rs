@@ -82,8 +82,8 @@ impl<M> Queue<M>
 where
     M: std::ops::Deref<Target = [u8]> + Send + Sync + 'static,
 {
-    /// Requests buffers, maps and queues them, and starts the stream. Whatever is mapped holds `mapped`. After an error nothing is left requested, as far
-    /// as the kernel lets us.
+    /// Requests buffers, maps and queues them, and starts the stream. Whatever is mapped holds `mapped`. After an error
+    /// nothing is left requested, as far as the kernel lets us.
     pub fn start<K: Kernel<Memory = M>>(
         kernel: &K,
         buffers: BufferType,
@@ -303,10 +303,6 @@ where
 
     pub fn len(&self) -> usize {
         self.slots.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
     }
 }
 

@@ -22,15 +22,16 @@ const MAX_EVENTS: usize = 16;
 /// What keeps pictures from coming.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
+    /// The cause, as a person is told.
     pub why: Why,
     /// One line.
     pub detail: String,
-    pub remedy: Remedy,
+    pub(crate) remedy: Remedy,
 }
 
 /// What is to be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Remedy {
+pub(crate) enum Remedy {
     /// Start the stream anew.
     Restart,
     /// Ask the input what it receives, and negotiate again.
@@ -40,12 +41,12 @@ pub enum Remedy {
 }
 
 impl Trouble {
-    pub fn new(why: Why, remedy: Remedy, detail: String) -> Trouble {
+    pub(crate) fn new(why: Why, remedy: Remedy, detail: String) -> Trouble {
         Trouble { why, detail, remedy }
     }
 
     /// A call that failed while a device was looked for or set up.
-    pub fn refused(name: &Path, refused: Refused) -> Trouble {
+    pub(crate) fn refused(name: &Path, refused: Refused) -> Trouble {
         let why = match refused.errno {
             Errno::NODEV | Errno::NXIO => Why::Unplugged,
             Errno::NOENT => Why::NoDevice,
@@ -64,7 +65,7 @@ impl Trouble {
     }
 
     /// A queue that broke: the stream is started anew unless the device is gone.
-    pub fn broken(name: &Path, broken: Broken) -> Trouble {
+    pub(crate) fn broken(name: &Path, broken: Broken) -> Trouble {
         match broken {
             Broken::Refused(refused) => {
                 let trouble = Trouble::refused(name, refused);
@@ -79,7 +80,7 @@ impl Trouble {
 }
 
 /// A device that was opened and captures.
-pub struct Session<K> {
+pub(crate) struct Session<K> {
     pub kernel: K,
     /// By which it was opened.
     pub name: PathBuf,
@@ -102,7 +103,7 @@ struct InputAt {
 
 /// What a driver granted.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Granted {
+pub(crate) struct Granted {
     pub layout: Layout,
     /// `None`: the driver does not say.
     pub rate_hz: Option<f64>,
@@ -113,7 +114,7 @@ pub struct Granted {
 }
 
 /// Opens the camera that is wanted; of several, the one that had the name `known` before, else the first that captures.
-pub fn open<S: System>(
+pub(crate) fn open<S: System>(
     system: &mut S,
     wanted: &Wanted,
     known: Option<&Path>,

@@ -53,7 +53,8 @@ impl Card {
         Ok(card)
     }
 
-    /// The card of that path, or the one that [`choose::card`] says. Errors have exit code 69.
+    /// The card of that path. Without one: the first that has the connector, one with a monitor at it if there is; without
+    /// either, the first with a monitor, else the first with connectors. Errors have exit code 69.
     pub fn choose(path: Option<&Path>, connector: Option<&str>) -> Result<Card> {
         let fault = |message: String| Fault::new(Exit::Device, message);
         if let Some(path) = path {

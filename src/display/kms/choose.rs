@@ -6,7 +6,14 @@ use super::gpu::{Connector, FourCc, Mode, Plane, PlaneKind, Status};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ModeWish {
     /// Within half a hertz; without a rate: the one nearest to 60.
-    Exact { width: u32, height: u32, refresh_hz: Option<f64> },
+    Exact {
+        /// In pixels.
+        width: u32,
+        /// In pixels.
+        height: u32,
+        /// Pictures a second.
+        refresh_hz: Option<f64>,
+    },
     /// The picture's own size.
     Camera,
     /// What the monitor likes best.

@@ -9,34 +9,47 @@ use super::gpu::{FourCc, Gpu, Mode, PlaneKind, Status};
 /// What a card is and what it has.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct CardFacts {
+    /// The card's node, such as `/dev/dri/card0`.
     pub path: PathBuf,
+    /// The kernel driver's name, such as `vc4`; empty if the card could not be opened.
     pub driver: String,
     /// Without it the card cannot be used here.
     pub is_atomic: bool,
+    /// Its connectors, with a monitor or without.
     pub connectors: Vec<ConnectorFacts>,
+    /// The hardware planes that it can lay over one another.
     pub planes: Vec<PlaneFacts>,
     /// Why it could not be asked, or not all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }
 
+/// A connector of a card.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct ConnectorFacts {
+    /// As the kernel names it: `HDMI-A-1`.
     pub name: String,
+    /// Whether a monitor is there, as far as the kernel knows.
     pub status: Status,
+    /// What the monitor offers.
     pub modes: Vec<ModeFacts>,
 }
 
+/// A mode that a monitor offers.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct ModeFacts {
     /// `1920x1080@60.00`, as a profile may ask for it; `i` follows if it is interlaced.
     pub name: String,
+    /// The monitor prefers it to its other modes.
     pub preferred: bool,
 }
 
+/// A hardware plane of a card.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct PlaneFacts {
+    /// The kernel's object id.
     pub id: u32,
+    /// What it is meant for.
     pub kind: PlaneKind,
     /// Four-letter codes.
     pub formats: Vec<String>,
@@ -117,14 +130,14 @@ pub fn facts(gpu: &mut impl Gpu) -> CardFacts {
 
 /// A program that has a card open.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Holder {
+pub(crate) struct Holder {
     pub pid: u32,
     /// As the kernel has it, at most 15 letters.
     pub name: String,
 }
 
 /// The other programs that have a card open, one of which rules it; those of other users only if run as root.
-pub fn holders(card: &Path) -> Vec<Holder> {
+pub(crate) fn holders(card: &Path) -> Vec<Holder> {
     let Ok(card) = card.canonicalize() else { return Vec::new() };
     let mut holders = Vec::new();
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {

@@ -4,8 +4,8 @@
 //! |---|---|
 //! | [`gpu`] | what is needed of a card, as a trait; [`card`] is the real one, with its `events` |
 //! | [`facts`] | which cards there are, and who holds one |
-//! | [`choose`] | card, connector, mode, planes |
-//! | [`request`], `outlet` | properties of what feeds a connector; atomic commits |
+//! | `choose` | card, connector, mode, planes |
+//! | `request`, `outlet` | properties of what feeds a connector; atomic commits |
 //! | `buffers`, `draw` | framebuffers, and pictures into them |
 //! | `content` | what lies on the planes at once |
 //! | `surface` | a mode with its buffers: scenes drawn, committed, flipped |
@@ -19,7 +19,7 @@
 mod buffers;
 #[expect(unsafe_code, reason = "buffers mapped from the kernel, and its calls")]
 pub mod card;
-pub mod choose;
+mod choose;
 mod composition;
 mod content;
 mod draw;
@@ -29,7 +29,7 @@ pub mod facts;
 pub mod gpu;
 mod objects;
 mod outlet;
-pub mod request;
+mod request;
 mod sink;
 mod surface;
 
@@ -42,7 +42,8 @@ use anyhow::Result;
 pub use card::Card;
 pub use choose::ModeWish;
 pub use composition::Composition;
-pub use facts::{CardFacts, Holder, cards, holders};
+pub(crate) use facts::holders;
+pub use facts::{CardFacts, cards};
 
 use self::choose::is_lit;
 use self::draw::Brush;
@@ -68,6 +69,7 @@ pub struct Wanted {
     pub connector: Option<String>,
     /// Best first; then what the monitor prefers.
     pub modes: Vec<ModeWish>,
+    /// How outlines get over the picture.
     pub composition: Composition,
     /// A picture smaller than the mode fills it.
     pub enlarge: bool,

@@ -10,6 +10,7 @@ use crate::fault::Fault;
 /// A set of kernels.
 #[derive(Debug)]
 pub struct Kernels {
+    /// For options, reports and logs: `scalar`.
     pub name: &'static str,
     /// Packs a convolution's weights for this set; any kernel size, stride, dilation, padding and grouping.
     pub convolution: fn(&Convolution) -> Box<dyn RowKernel>,
@@ -43,12 +44,17 @@ pub type BlendRows = fn(&[u8], &[u8], [u16; 2], &mut [u16]);
 /// Windows along a row of `[W, C]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Windows {
+    /// Of the input and of the output.
     pub channels: usize,
-    /// Input and output pixels.
+    /// Input pixels.
     pub input: usize,
+    /// Output pixels.
     pub output: usize,
+    /// Columns of a window.
     pub kernel: usize,
+    /// Columns from one window to the next.
     pub stride: usize,
+    /// Distance between neighbouring columns of a window; 1 if they are adjacent.
     pub dilation: usize,
     /// Columns left of the input, which do not count.
     pub padding: usize,
@@ -58,10 +64,13 @@ pub struct Windows {
 /// No sum is above 65,535.
 #[derive(Clone, Copy, Debug)]
 pub struct Blends<'a> {
+    /// Of the input and of the output.
     pub channels: usize,
     /// Left and right input pixel and the weight of the right one.
     pub pairs: &'a [(u32, u32, u16)],
+    /// What both weights of a pair add up to.
     pub one: u16,
+    /// Bits by which a weighted sum is shifted right to give the output.
     pub shift: u32,
 }
 
@@ -86,14 +95,19 @@ pub trait RowKernel: Debug + Send + Sync {
 pub struct Convolution {
     /// Height, width, channels.
     pub input: [usize; 3],
+    /// Height, width, channels.
     pub output: [usize; 3],
     /// Height, width.
     pub kernel: [usize; 2],
+    /// Rows and columns from one window to the next.
     pub strides: [usize; 2],
+    /// Rows and columns between the places of neighbouring weights; 1 if these are adjacent.
     pub dilations: [usize; 2],
     /// Rows above and columns left of the input, holding its zero point.
     pub padding: [usize; 2],
+    /// Groups of channels: an output channel sees the input channels of its own group only. 1: it sees all.
     pub groups: usize,
+    /// The stored value that means 0.
     pub input_zero_point: u8,
     /// `[output channel, kernel row, kernel column, input channel of the group]`.
     pub weights: Vec<i8>,
@@ -101,6 +115,7 @@ pub struct Convolution {
     pub bias: Vec<i32>,
     /// One an output channel: from sums to steps of the output.
     pub factors: Vec<f32>,
+    /// From steps of the output to its stored values.
     pub requantise: Requantise,
 }
 
@@ -116,9 +131,11 @@ impl Convolution {
     pub fn sum_length(&self) -> usize {
         self.kernel[0] * self.kernel[1] * self.group_channels()
     }
+    /// For one frame.
     pub fn multiply_adds(&self) -> u64 {
         (self.output.iter().product::<usize>() * self.sum_length()) as u64
     }
+    /// As many groups as input channels and as output channels.
     pub fn is_depthwise(&self) -> bool {
         self.groups == self.input[2] && self.groups == self.output[2]
     }

@@ -45,18 +45,18 @@ pub struct Line(pub [u8; 64]);
 /// What kernels work in: one for each thread, grown once when a model is loaded, never after.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// A row outside the input.
-    pub outside: Vec<u8>,
+    pub(crate) outside: Vec<u8>,
     /// Outputs of pixels at the edges.
-    pub edges: Vec<u8>,
-    pub signed: Vec<i8>,
-    pub words: Vec<i16>,
-    pub blends: Vec<u16>,
-    pub sums: Vec<i32>,
-    pub lines: Vec<Line>,
+    pub(crate) edges: Vec<u8>,
+    pub(crate) signed: Vec<i8>,
+    pub(crate) words: Vec<i16>,
+    pub(crate) blends: Vec<u16>,
+    pub(crate) sums: Vec<i32>,
+    pub(crate) lines: Vec<Line>,
     /// Rows that pass from one op to the next without leaving the cache.
-    pub rings: Vec<Vec<u8>>,
+    pub(crate) rings: Vec<Vec<u8>>,
 }
 
 impl Scratch {

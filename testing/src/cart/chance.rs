@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+/// A sequence of such numbers.
 pub struct Chance(u64);
 
 impl Chance {
@@ -18,14 +19,17 @@ impl Chance {
         (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40) as f64 / (1u64 << 24) as f64
     }
 
+    /// A time from 0 to `most`.
     pub fn below(&mut self, most: Duration) -> Duration {
         most.mul_f64(self.share())
     }
 
-    pub fn below_count(&mut self, most: usize) -> usize {
+    /// A number from 0 up to but not including `most`.
+    pub(crate) fn below_count(&mut self, most: usize) -> usize {
         (self.share() * most as f64) as usize
     }
 
+    /// One entry of a list that is not empty.
     pub fn one_of<'a, T>(&mut self, list: &'a [T]) -> &'a T {
         &list[self.below_count(list.len())]
     }

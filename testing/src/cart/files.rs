@@ -40,6 +40,7 @@ impl Cart {
         cart
     }
 
+    /// A path in the cart's folder.
     pub fn at(&self, path: &str) -> PathBuf {
         self.place.path().join(path)
     }
@@ -59,11 +60,13 @@ impl Cart {
         self.put_text(&profile.text());
     }
 
+    /// As [`Cart::put`], with any text.
     pub fn put_text(&self, text: &str) {
         fs::write(self.at("boards/next"), text).unwrap();
         fs::rename(self.at("boards/next"), self.at("boards/test.toml")).unwrap();
     }
 
+    /// The program's verb `run` with the profile in place, in the cart's folder.
     pub fn command(&self) -> Command {
         self.dressed(self.program.command())
     }
@@ -105,6 +108,7 @@ impl Cart {
         path
     }
 
+    /// What the state file says; `None` if there is none. One that is there must be whole.
     pub fn state(&self) -> Option<serde_json::Value> {
         state_in(&self.at("state/state.json"))
     }

@@ -11,6 +11,7 @@ struct Heard {
     over: bool,
 }
 
+/// What was said so far. A clone hears the same program.
 #[derive(Clone, Default)]
 pub struct Log(Arc<(Mutex<Heard>, Condvar)>);
 
@@ -40,14 +41,17 @@ impl Log {
         self.0.1.notify_all();
     }
 
+    /// All lines so far but empty ones.
     pub fn lines(&self) -> Vec<String> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner).lines.clone()
     }
 
+    /// All lines so far but empty ones, as one text.
     pub fn text(&self) -> String {
         self.lines().join("\n")
     }
 
+    /// How many lines so far are meant.
     pub fn count(&self, is_meant: impl Fn(&str) -> bool) -> usize {
         self.lines().iter().filter(|line| is_meant(line)).count()
     }

@@ -43,6 +43,7 @@ pub struct Noise {
 }
 
 impl Noise {
+    /// Begins to measure, for the process with this id.
     pub fn of(process: u32) -> Noise {
         let noise = Noise { measured: Arc::default(), over: Arc::default() };
         let cores = sched_getaffinity(None).unwrap();

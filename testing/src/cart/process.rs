@@ -7,10 +7,13 @@ use std::time::Duration;
 /// A thread, with its name and how it is scheduled.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Thread {
+    /// At most 15 bytes, as the kernel keeps it.
     pub name: String,
     /// 0: SCHED_OTHER, 1: SCHED_FIFO.
     pub policy: u32,
+    /// Its real-time priority; 0 if it has none.
     pub priority: u32,
+    /// The kernel's id of the thread.
     pub id: u32,
 }
 
@@ -85,11 +88,15 @@ pub fn doings(process: u32) -> String {
 /// What a process holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Holdings {
+    /// Resident memory in KiB.
     pub resident_kb: u64,
+    /// Open file descriptors.
     pub descriptors: usize,
+    /// Threads that live.
     pub threads: usize,
 }
 
+/// What a process holds now; it must still run.
 pub fn holdings(process: u32) -> Holdings {
     let status = fs::read_to_string(folder(process).join("status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -29,10 +29,12 @@ impl Profile {
         self
     }
 
+    /// As [`Profile::with`], for a value that is a path.
     pub fn with_path(self, key: &str, path: &Path) -> Profile {
         self.with(key, format!("{path:?}"))
     }
 
+    /// The profile as a file has it.
     pub fn text(&self) -> String {
         let lines = self.0.iter().map(|(key, value)| format!("{key} = {value}\n"));
         format!("name = \"test\"\ninherits = \"base\"\n{}", lines.collect::<String>())

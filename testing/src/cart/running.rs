@@ -19,16 +19,24 @@ pub const ONE_SECOND: Duration = Duration::from_secs(1);
 /// How a program ended, how long after it was told to, and what the machine delayed meanwhile.
 #[derive(Debug)]
 pub struct Ended {
+    /// Its exit code, or the signal that ended it.
     pub status: ExitStatus,
+    /// Counts from when its end was waited for.
     pub took: Duration,
+    /// By how much the machine itself may have delayed the end.
     pub noise: Duration,
 }
 
+/// A program that runs. It is killed when this is dropped.
 pub struct Running {
     child: Child,
+    /// When it was started.
     pub begun: Instant,
+    /// What it says on its standard error; empty unless that is piped.
     pub log: Log,
+    /// What it shows on its standard output; empty unless that is piped.
     pub video: Video,
+    /// By how much the machine itself delays it.
     pub noise: Noise,
 }
 
@@ -49,10 +57,12 @@ impl Running {
         Running { child, begun, log, video, noise }
     }
 
+    /// The process's id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
+    /// Sends it a signal; one that has ended gets none.
     pub fn send(&self, signal: Signal) {
         // One that has ended is met where its end is waited for.
         let _ = kill_process(Pid::from_raw(self.child.id() as i32).unwrap(), signal);
@@ -63,6 +73,7 @@ impl Running {
         self.child.try_wait().unwrap()
     }
 
+    /// That it has not ended.
     #[track_caller]
     pub fn assert_runs(&mut self) {
         let ended = self.ended();

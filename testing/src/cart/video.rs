@@ -11,16 +11,22 @@ use super::running::PATIENCE;
 /// What the corner of a picture says, by its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Corner {
+    /// Outlines are drawn where something is found.
     Assist,
+    /// Assistance is off.
     Off,
     /// Neither: passing through, starting, or no word at all.
     Other,
 }
 
+/// A picture that came.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
+    /// When all of it was there.
     pub at: Instant,
+    /// Width and height in pixels.
     pub size: (usize, usize),
+    /// What its corner says.
     pub corner: Corner,
     /// Dots in the outlines' colour.
     pub outlined: usize,
@@ -32,6 +38,7 @@ struct Taken {
     over: bool,
 }
 
+/// The pictures so far. A clone sees the same program.
 #[derive(Clone, Default)]
 pub struct Video(Arc<(Mutex<Taken>, Condvar)>);
 
@@ -81,10 +88,12 @@ impl Video {
         self.0.1.notify_all();
     }
 
+    /// All pictures so far.
     pub fn frames(&self) -> Vec<Seen> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner).frames.clone()
     }
 
+    /// The pictures so far that came at an instant or later.
     pub fn since(&self, from: Instant) -> Vec<Seen> {
         self.frames().into_iter().filter(|frame| frame.at >= from).collect()
     }

@@ -35,6 +35,7 @@ impl Workplace {
         Workplace { _turn: turn, folder: tempfile::tempdir().unwrap() }
     }
 
+    /// The folder, which is removed at the end.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }

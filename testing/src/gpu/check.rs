@@ -2,8 +2,7 @@
 
 use std::io;
 
-use polyp_edge::display::kms::gpu::PlaneKind;
-use polyp_edge::display::kms::request::Request;
+use polyp_edge::display::kms::gpu::{PlaneKind, Request};
 
 use super::{CRTCS, Settings, State, errno};
 

@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 
 use polyp_edge::display::kms::gpu::{
     BufferMemory, Commit, Connector, Dumb, Flip, FourCc, Framebuffer, Gpu, Mode, Object, Plane, Property,
-    Saved, Status,
+    Request, Saved, Status,
 };
-use polyp_edge::display::kms::request::Request;
 
 use super::{Backing, CRTCS, CURSOR, FakeGpu, Fb, Flips, OVERLAY, PRIMARY, Settings, State, errno};
 

@@ -199,12 +199,15 @@ impl FakeGpu {
         Guard(self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), uncounted)
     }
 
+    /// Moves the card's clock on.
     pub fn advance(&self, by: Duration) {
         self.state().now += by;
     }
+    /// What has happened so far.
     pub fn counts(&self) -> Counts {
         self.state().counts
     }
+    /// What becomes of flips from now on, one that is under way included.
     pub fn set_flips(&self, flips: Flips) {
         self.state().flips = flips;
     }
@@ -213,22 +216,26 @@ impl FakeGpu {
     pub fn fail(&self, operation: &'static str, after: u64, errno: i32, times: u64) {
         self.state().failures.push((operation, after, errno, times));
     }
+    /// No operation fails any more.
     pub fn mend(&self) {
         self.state().failures.clear();
     }
 
+    /// Takes away the monitor at a connector.
     pub fn unplug(&self, name: &str) {
         let mut state = self.state();
         let socket = state.sockets.iter_mut().find(|socket| socket.name == name).unwrap();
         socket.status = Status::Disconnected;
         socket.modes.clear();
     }
+    /// Puts a monitor of these modes at a connector; the card knows them once the monitor is asked.
     pub fn plug(&self, name: &str, modes: &[Mode]) {
         let mut state = self.state();
         let socket = state.sockets.iter_mut().find(|socket| socket.name == name).unwrap();
         socket.status = Status::Connected;
         socket.modes = modes.to_vec();
     }
+    /// What a connector says of its monitor, whatever is plugged in.
     pub fn set_status(&self, name: &str, status: Status) {
         let mut state = self.state();
         state.sockets.iter_mut().find(|socket| socket.name == name).unwrap().status = status;
@@ -239,6 +246,7 @@ impl FakeGpu {
         let mut state = self.state();
         (state.is_master, state.is_taken) = (false, true);
     }
+    /// The other program gives the card up: nobody is master.
     pub fn leave_master(&self) {
         self.state().is_taken = false;
     }

@@ -14,9 +14,12 @@ mod write;
 use tables::ZIGZAG;
 use transform::forward;
 
+/// How a picture is to be encoded.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// In pixels.
     pub width: usize,
+    /// In pixels.
     pub height: usize,
     /// Horizontal and vertical sampling factors of each component.
     pub sampling: Vec<(usize, usize)>,
@@ -28,12 +31,14 @@ pub struct Plan {
     pub padding: Vec<u8>,
     /// Without, the standard's tables are used and not written.
     pub tables: bool,
+    /// Several scans that refine each other; else one pass, baseline.
     pub progressive: bool,
     /// An `AVI1` segment, as cameras that leave out the tables should write.
     pub avi1: bool,
 }
 
 impl Plan {
+    /// Baseline, all components in one scan, with tables, without restart markers.
     pub fn new(width: usize, height: usize, sampling: &[(usize, usize)]) -> Plan {
         Plan {
             width,
@@ -49,7 +54,9 @@ impl Plan {
     }
 }
 
+/// An encoded picture.
 pub struct Encoded {
+    /// The whole file.
     pub bytes: Vec<u8>,
     plan: Plan,
     components: Vec<Component>,

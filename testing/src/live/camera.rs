@@ -87,6 +87,7 @@ pub struct Looped {
 }
 
 impl Looped {
+    /// Time counts from the first picture that is asked for.
     pub fn new(buffers: Vec<Arc<Lent>>) -> Looped {
         Looped { buffers, start: Instant::now(), next: 0, missed: 0 }
     }

@@ -19,8 +19,11 @@ pub use camera::{Looped, buffers, rendered};
 use crate::lent::Lent;
 use monitor::Monitor;
 
+/// Of the frames and of the monitor, in pixels.
 pub const WIDTH: usize = 1920;
+/// Of the frames and of the monitor, in pixels.
 pub const HEIGHT: usize = 1080;
+/// Frames and refreshes a second.
 pub const RATE_HZ: f64 = 60.0;
 
 /// Seconds that each case runs: `BENCH_SECONDS`, else ten.
@@ -30,6 +33,7 @@ pub fn seconds() -> f64 {
 
 /// How a case went.
 pub struct Run {
+    /// What the pipeline says of it.
     pub outcome: Outcome,
     /// The displaying thread's share of a core.
     pub share: f64,

@@ -23,7 +23,9 @@ pub use memory::Memory;
 pub use model::{Act, Model, QUIRKS, Quirk, Signal, timings};
 pub use picture::{byte, picture};
 
-pub const NODE: &str = "/dev/video0";
+/// The device's node.
+pub(crate) const NODE: &str = "/dev/video0";
+/// The device's name that stays the same when it is plugged in again.
 pub const STABLE: &str = "/dev/v4l/by-id/usb-fake-video-index0";
 
 /// Every call that can be made to fail.
@@ -120,6 +122,7 @@ struct World {
 pub struct Machine(Arc<Mutex<World>>);
 
 impl Machine {
+    /// A machine with one device, plugged in; its input, if digital, receives 16×8 pixels.
     pub fn new(model: Model) -> Machine {
         let timings = timings(16, 8);
         Machine(Arc::new(Mutex::new(World {
@@ -177,6 +180,7 @@ impl Machine {
         world.timeline.sort_by_key(|(time, _)| *time);
     }
 
+    /// Has something happen at once.
     pub fn act(&self, act: Act) {
         self.world().act(act);
     }
@@ -188,14 +192,17 @@ impl Machine {
         world.faults.insert(call, (errno, after, times));
     }
 
+    /// How often a call was made, whether or not it failed.
     pub fn calls(&self, call: &str) -> u64 {
         self.world().calls.get(call).copied().unwrap_or(0)
     }
 
+    /// Changes what the driver can do.
     pub fn model(&self, change: impl FnOnce(&mut Model)) {
         change(&mut self.world().model);
     }
 
+    /// The format that is set.
     pub fn format(&self) -> Format {
         self.world().format
     }

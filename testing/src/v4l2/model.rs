@@ -6,19 +6,27 @@ use rustix::io::Errno;
 /// What the driver can do.
 #[derive(Clone, Debug)]
 pub struct Model {
+    /// The buffer type that the driver speaks.
     pub buffers: BufferType,
+    /// What it offers; a format that it does not have becomes the first.
     pub formats: Vec<FourCc>,
+    /// What it offers in each format.
     pub sizes: Vec<Sizes>,
+    /// What it offers in each format and size; none: the interval cannot be set.
     pub intervals: Vec<Intervals>,
-    /// Bytes added to each row, to each plane, and before each picture where the driver is multi-planar.
+    /// Bytes added to each row.
     pub padding: u32,
+    /// Bytes added to each plane.
     pub tail: u32,
+    /// Bytes before each picture, where the driver is multi-planar.
     pub data_offset: u32,
     /// An HDMI input.
     pub digital: bool,
     /// `REQBUFS` of 0 while buffers are mapped, as kernels have it since 5.0.
     pub orphans: bool,
+    /// `EXPBUF` succeeds.
     pub can_export: bool,
+    /// `REQBUFS` grants no more.
     pub most_buffers: u32,
     /// Pictures are taken only while that many buffers are queued.
     pub least_queued: usize,
@@ -52,11 +60,15 @@ impl Default for Model {
 /// What an HDMI input meets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Signal {
+    /// A source that sends these timings.
     Source(Timings),
-    /// An error of `QUERY_DV_TIMINGS`, the input's status, and what cables there are.
+    /// No signal that the input can receive.
     None {
+        /// The error of `QUERY_DV_TIMINGS`.
         errno: Errno,
+        /// The input's status, `V4L2_IN_ST_*`.
         status: u32,
+        /// A bit for each connector that a powered cable is in.
         cables: u32,
     },
 }
@@ -77,6 +89,7 @@ pub fn timings(width: u32, height: u32) -> Timings {
 /// What happens to the next picture that is taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Quirk {
+    /// The driver marks it as damaged.
     ErrorFlag,
     /// Less is filled than a picture needs.
     Truncated,
@@ -100,6 +113,7 @@ pub enum Quirk {
     WrongIndex,
 }
 
+/// All quirks.
 pub const QUIRKS: [Quirk; 11] = [
     Quirk::ErrorFlag,
     Quirk::Truncated,
@@ -117,10 +131,13 @@ pub const QUIRKS: [Quirk; 11] = [
 /// What happens to the device.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
+    /// It is pulled out.
     Unplug,
+    /// It is plugged in again, if it is out.
     Replug,
     /// No picture is taken any more, or again.
     Stall(bool),
+    /// The input meets this, and whoever subscribed is sent an event.
     Signal(Signal),
     /// The next pictures are odd.
     Quirk(Quirk, u32),
