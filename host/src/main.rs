@@ -1,3 +1,5 @@
+//! The program of a workstation: see the library of the same name.
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
