@@ -29,7 +29,6 @@
 //! `unsafe` is found in `capture::v4l2`, `display::kms`, `engine::kernels`, `engine::threads`, `bundle::sealed` and [`heap`]
 //! alone: everywhere else it does not compile.
 
-
 pub mod board;
 pub mod bundle;
 pub mod capture;

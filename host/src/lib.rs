@@ -27,7 +27,6 @@
 //! | [`experiments`] | ablation, search, averages of weights, comparison of devices |
 //! | [`cli`] | one file a verb: arguments and printing |
 
-
 pub mod calibrate;
 pub mod cli;
 pub mod data;

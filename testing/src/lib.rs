@@ -3,7 +3,6 @@
 //!
 //! Unit tests in `src/` cannot use what takes or gives types of the library: there it is another instance of the library.
 
-
 #[expect(unsafe_code, reason = "an allocator that counts")]
 pub mod allocations;
 pub mod bundle;

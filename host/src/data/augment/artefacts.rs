@@ -7,7 +7,7 @@ use image::codecs::jpeg::JpegEncoder;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::Example;
+use super::example::Example;
 use crate::data::cache::LARGEST_TEACHER_LOGIT;
 
 /// Pixels darker than this, as the sum of their channels, lie outside the picture or in the dark.

@@ -3,7 +3,7 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Augmentation, within};
+use super::amounts::{Augmentation, within};
 
 /// Brightness, contrast, gain of each channel, saturation, noise; rounded back to what a camera gives.
 pub(super) fn light(pixels: &mut [f32], side: usize, a: &Augmentation, rng: &mut ChaCha8Rng) {

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::Example;
+use super::example::Example;
 use crate::data::cache::{Cached, LARGEST_TEACHER_LOGIT};
 use crate::numeric::corners;
 

@@ -3,7 +3,8 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Augmentation, Example, within};
+use super::amounts::{Augmentation, within};
+use super::example::Example;
 use crate::data::cache::{Cached, LARGEST_TEACHER_LOGIT, TeacherView};
 use crate::numeric::corners;
 
