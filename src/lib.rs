@@ -24,13 +24,14 @@
 //! Beside the walk: [`bundle`] (what a model is on disk), [`board`] (profiles), [`state`], [`latency`],
 //! [`score`] (what was drawn against what was there), `health` (what the machine says of itself), [`files`] (what is
 //! written: whole, private, never over somebody else's), [`logging`] (log lines by a thread of their own), [`heap`] (what the
-//! allocator keeps), [`fault`] (errors and exit codes) and [`cli`].
+//! allocator keeps), [`call`] (calls of the kernel that failed), [`fault`] (errors and exit codes) and [`cli`].
 //!
 //! `unsafe` is found in `capture::v4l2`, `display::kms`, `engine::kernels`, `engine::threads`, `bundle::sealed` and [`heap`]
 //! alone: everywhere else it does not compile.
 
 pub mod board;
 pub mod bundle;
+pub mod call;
 pub mod capture;
 pub mod cli;
 pub mod convert;

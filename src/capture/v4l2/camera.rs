@@ -20,6 +20,7 @@ use super::negotiate::Wanted;
 use super::order::Order;
 use super::queue::{Picture, Queue};
 use super::session::{self, Granted, Remedy, Session, Trouble};
+use crate::call::CallError;
 use crate::capture::live::{Absence, Camera, Counts, Event, Stamp, Why};
 use crate::frame::{Frame, FrameNumber, PixelFormat};
 
@@ -194,7 +195,7 @@ impl<S: System> V4l2<S> {
             Ok(ready) => ready,
             Err(rustix::io::Errno::INTR) => return Ok(None),
             Err(errno) => {
-                let refused = super::kernel::Refused { call: "poll", errno };
+                let refused = CallError { call: "poll", errno };
                 return Err(Trouble::broken(name, refused.into()));
             }
         };

@@ -7,6 +7,7 @@ use v4l::v4l_sys::*;
 
 use super::device::Linux;
 use super::kernel::*;
+use crate::call::{CallError, ask};
 
 /// Entries of a list that are asked for, at most.
 pub const MAX_LISTED: u32 = 64;
@@ -121,7 +122,7 @@ fn facts<S: System>(system: &mut S, path: PathBuf) -> CameraFacts {
     facts
 }
 
-fn fill<S: System>(system: &mut S, path: &Path, facts: &mut CameraFacts) -> Result<(), Refused> {
+fn fill<S: System>(system: &mut S, path: &Path, facts: &mut CameraFacts) -> Result<(), CallError> {
     let kernel = ask("open", || system.open(path))?;
     let capabilities = ask("VIDIOC_QUERYCAP", || kernel.capabilities())?;
     facts.driver = capabilities.driver.to_string();

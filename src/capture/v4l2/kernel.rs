@@ -93,39 +93,6 @@ pub trait Kernel: Send {
     fn wait(&self, time: Duration) -> Answer<Ready>;
 }
 
-/// A call that the kernel refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
-    /// The call's name.
-    pub call: &'static str,
-    pub errno: Errno,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.call, std::io::Error::from(self.errno))
-    }
-}
-
-/// How often a call is made again that a signal interrupted.
-pub const MAX_INTERRUPTIONS: usize = 16;
-
-/// Makes a call, again while signals interrupt it.
-pub(crate) fn ask<T>(call: &'static str, mut make: impl FnMut() -> Answer<T>) -> Result<T, Refused> {
-    let mut errno = Errno::INTR;
-    for _ in 0..=MAX_INTERRUPTIONS {
-        match make() {
-            Ok(answer) => return Ok(answer),
-            Err(Errno::INTR) => {}
-            Err(other) => {
-                errno = other;
-                break;
-            }
-        }
-    }
-    Err(Refused { call, errno })
-}
-
 /// Text that a driver gives: at most 32 bytes, up to the first NUL.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Label([u8; 32]);

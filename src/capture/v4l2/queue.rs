@@ -7,10 +7,11 @@ use std::time::Instant;
 use rustix::io::Errno;
 use v4l::v4l_sys::*;
 
-use super::kernel::{BufferType, Dequeued, Kernel, MAX_MEMORIES, Refused, ask};
+use super::kernel::{BufferType, Dequeued, Kernel, MAX_MEMORIES};
 use super::layout::Layout;
 use super::order::{Order, Place, Taken};
 use super::slot::Slot;
+use crate::call::{CallError, ask};
 use crate::capture::live::{BufferId, Counts, Lease};
 use crate::frame::{PixelFormat, Timestamp};
 
@@ -35,13 +36,13 @@ enum Owner {
 /// Why a queue does not go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Broken {
-    Refused(Refused),
+    Refused(CallError),
     /// The driver broke the rules, in words.
     Driver(String),
 }
 
-impl From<Refused> for Broken {
-    fn from(refused: Refused) -> Broken {
+impl From<CallError> for Broken {
+    fn from(refused: CallError) -> Broken {
         Broken::Refused(refused)
     }
 }
@@ -114,7 +115,7 @@ where
             ask("VIDIOC_REQBUFS", || kernel.request_buffers(buffers, count.clamp(MIN_BUFFERS, MAX_BUFFERS)))
         };
         let granted = match request(count) {
-            Err(Refused { errno: Errno::NOMEM, .. }) => request(MIN_BUFFERS + 1)?,
+            Err(CallError { errno: Errno::NOMEM, .. }) => request(MIN_BUFFERS + 1)?,
             other => other?,
         };
         if granted < MIN_BUFFERS {
@@ -171,7 +172,7 @@ where
     }
 
     /// Queues again what was returned.
-    pub fn reclaim<K: Kernel<Memory = M>>(&mut self, kernel: &K) -> Result<(), Refused> {
+    pub fn reclaim<K: Kernel<Memory = M>>(&mut self, kernel: &K) -> Result<(), CallError> {
         for index in 0..self.slots.len() {
             self.give_back(kernel, index)?;
         }
@@ -179,7 +180,7 @@ where
     }
 
     /// Queues one buffer unless the kernel has it or somebody looks at it.
-    fn give_back<K: Kernel<Memory = M>>(&mut self, kernel: &K, index: usize) -> Result<(), Refused> {
+    fn give_back<K: Kernel<Memory = M>>(&mut self, kernel: &K, index: usize) -> Result<(), CallError> {
         let Some(slot) = self.slots.get_mut(index) else { return Ok(()) };
         if slot.owner == Owner::Kernel || !slot.slot.is_returned() {
             return Ok(());
@@ -205,7 +206,7 @@ where
             }
             let dequeued = match ask("VIDIOC_DQBUF", || kernel.dequeue(self.buffers)) {
                 Ok(dequeued) => dequeued,
-                Err(Refused { errno: Errno::AGAIN, .. }) => break,
+                Err(CallError { errno: Errno::AGAIN, .. }) => break,
                 // The newest picture is still one; the error will come again.
                 Err(_) if drained.picture.is_some() => break,
                 Err(refused) => return Err(refused.into()),
@@ -292,7 +293,7 @@ where
         &mut self,
         kernel: &K,
         picture: Option<Picture>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), CallError> {
         picture.map_or(Ok(()), |picture| self.give_back(kernel, picture.index as usize))
     }
 

@@ -13,6 +13,7 @@ use super::kernel::*;
 use super::layout::Layout;
 use super::negotiate::{Choice, Offer, Offered, Wanted, choose, pixel_format, sizes_to_try, summary};
 use super::queue::{Broken, Queue};
+use crate::call::{CallError, ask};
 use crate::capture::live::Why;
 use crate::frame::{Matrix, PixelFormat, Range};
 
@@ -46,7 +47,7 @@ impl Trouble {
     }
 
     /// A call that failed while a device was looked for or set up.
-    pub(crate) fn refused(name: &Path, refused: Refused) -> Trouble {
+    pub(crate) fn refused(name: &Path, refused: CallError) -> Trouble {
         let why = match refused.errno {
             Errno::NODEV | Errno::NXIO => Why::Unplugged,
             Errno::NOENT => Why::NoDevice,
@@ -183,7 +184,7 @@ pub fn examine<S: System>(system: &mut S, wanted: &Wanted) -> Result<(), Trouble
 }
 
 impl<K: Kernel> Session<K> {
-    fn refused(&self, refused: Refused) -> Trouble {
+    fn refused(&self, refused: CallError) -> Trouble {
         Trouble::refused(&self.name, refused)
     }
 
@@ -192,7 +193,7 @@ impl<K: Kernel> Session<K> {
     }
 
     /// What a call gives that drivers may do without; an error only if the device is gone.
-    fn optional<T>(&self, answer: Result<T, Refused>) -> Result<Option<T>, Trouble> {
+    fn optional<T>(&self, answer: Result<T, CallError>) -> Result<Option<T>, Trouble> {
         match answer {
             Ok(value) => Ok(Some(value)),
             Err(refused) if matches!(refused.errno, Errno::NODEV | Errno::NXIO) => Err(self.refused(refused)),

@@ -1,9 +1,8 @@
 //! Framebuffers: drawn into, or a camera's memory.
 
-use std::io;
-
 use super::draw::Traces;
 use super::gpu::{FourCc, Framebuffer, Gpu};
+use crate::call::CallResult;
 use crate::capture::live::{BufferId, Lease};
 use crate::frame::{PixelFormat, View};
 
@@ -44,7 +43,7 @@ pub struct Pool<M>(Vec<Canvas<M>>);
 
 impl<M> Pool<M> {
     /// All of them, or none and an error.
-    pub fn new<G: Gpu<Memory = M>>(gpu: &mut G, size: (usize, usize), format: FourCc) -> io::Result<Pool<M>> {
+    pub fn new<G: Gpu<Memory = M>>(gpu: &mut G, size: (usize, usize), format: FourCc) -> CallResult<Pool<M>> {
         let mut pool = Pool(Vec::with_capacity(POOL));
         for _ in 0..POOL {
             match canvas(gpu, size, format) {
@@ -81,7 +80,7 @@ fn canvas<G: Gpu>(
     gpu: &mut G,
     (width, height): (usize, usize),
     format: FourCc,
-) -> io::Result<Canvas<G::Memory>> {
+) -> CallResult<Canvas<G::Memory>> {
     let (width, height) = (width as u32, height as u32);
     let dumb = gpu.create_dumb(width, height)?;
     let made = gpu.add_framebuffer(&Framebuffer {
@@ -126,7 +125,7 @@ impl Imports {
         lease: &Lease,
         recipe: &Framebuffer,
         used: [Option<BufferId>; 2],
-    ) -> io::Result<Option<u32>> {
+    ) -> CallResult<Option<u32>> {
         let id = lease.id();
         if let Some(&(_, framebuffer)) = self.0.iter().find(|(known, _)| *known == id) {
             return Ok(Some(framebuffer));

@@ -24,6 +24,7 @@ use super::gpu::{
     Property, Saved, Status,
 };
 use super::request::Request;
+use crate::call::{CallError, CallResult};
 use crate::fault::{Exit, Fault};
 
 /// An open card. Closing it gives back all that it holds.
@@ -44,12 +45,13 @@ impl drm::control::Device for Card {}
 
 impl Card {
     /// Opens a card. The first program to do so is its master.
-    pub fn open(path: &Path) -> io::Result<Card> {
-        let path = path.canonicalize()?;
+    pub fn open(path: &Path) -> CallResult<Card> {
+        let path = call("realpath", path.canonicalize())?;
         // Reading events never waits.
-        let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(&path)?;
+        let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(&path);
+        let file = call("open", file)?;
         let mut card = Card { file, path, driver: String::new() };
-        card.driver = card.get_driver()?.name().to_string_lossy().into_owned();
+        card.driver = call("DRM_IOCTL_VERSION", card.get_driver())?.name().to_string_lossy().into_owned();
         Ok(card)
     }
 
@@ -84,17 +86,19 @@ impl Card {
         connectors.map(|connector| (connector.name, connector.status)).collect()
     }
 
-    fn encoders_crtcs(&self, encoders: &[u32]) -> io::Result<u32> {
+    fn encoders_crtcs(&self, encoders: &[u32]) -> CallResult<u32> {
         let mut possible = 0;
         for &encoder in encoders {
-            possible |= mode::get_encoder(self.as_fd(), encoder)?.possible_crtcs;
+            let found = mode::get_encoder(self.as_fd(), encoder);
+            possible |= call("DRM_IOCTL_MODE_GETENCODER", found)?.possible_crtcs;
         }
         Ok(possible)
     }
 
-    fn property(&self, id: u32, value: u64) -> io::Result<Property> {
+    fn property(&self, id: u32, value: u64) -> CallResult<Property> {
         let (mut values, mut choices) = (Vec::new(), Vec::new());
-        let info = mode::get_property(self.as_fd(), id, Some(&mut values), Some(&mut choices))?;
+        let info = mode::get_property(self.as_fd(), id, Some(&mut values), Some(&mut choices));
+        let info = call("DRM_IOCTL_MODE_GETPROPERTY", info)?;
         let choice = |choice: &drm_ffi::drm_mode_property_enum| (choice.value, text(&choice.name));
         Ok(Property {
             id,
@@ -107,12 +111,17 @@ impl Card {
     }
 }
 
-fn cannot_open(path: &Path, error: &io::Error) -> String {
-    let advice = match error.raw_os_error() {
-        Some(libc::EACCES | libc::EPERM) => "; add this user to the group video",
+/// Gives a call's error its name.
+fn call<T>(name: &'static str, outcome: io::Result<T>) -> CallResult<T> {
+    outcome.map_err(|error| CallError::of(name, &error))
+}
+
+fn cannot_open(path: &Path, error: &CallError) -> String {
+    let advice = match error.errno {
+        Errno::ACCESS | Errno::PERM => "; add this user to the group video",
         _ => "",
     };
-    format!("cannot open {}: {error}{advice}", path.display())
+    format!("cannot open {}: {}{advice}", path.display(), io::Error::from(error.errno))
 }
 
 /// A name of the kernel's, which ends with 0.
@@ -148,25 +157,30 @@ impl Gpu for Card {
         &self.driver
     }
 
-    fn enable_atomic(&mut self) -> io::Result<()> {
-        self.set_client_capability(ClientCapability::UniversalPlanes, true)?;
-        self.set_client_capability(ClientCapability::Atomic, true)
+    fn enable_atomic(&mut self) -> CallResult<()> {
+        let set = |capability| call("DRM_IOCTL_SET_CLIENT_CAP", self.set_client_capability(capability, true));
+        set(ClientCapability::UniversalPlanes)?;
+        set(ClientCapability::Atomic)
     }
 
-    fn acquire_master(&mut self) -> io::Result<()> {
-        self.acquire_master_lock()
+    fn acquire_master(&mut self) -> CallResult<()> {
+        call("DRM_IOCTL_SET_MASTER", self.acquire_master_lock())
     }
 
-    fn connectors(&mut self) -> io::Result<Vec<u32>> {
+    fn connectors(&mut self) -> CallResult<Vec<u32>> {
         let mut ids = Vec::new();
-        mode::get_resources(self.as_fd(), None, None, Some(&mut ids), None)?;
+        call(
+            "DRM_IOCTL_MODE_GETRESOURCES",
+            mode::get_resources(self.as_fd(), None, None, Some(&mut ids), None),
+        )?;
         Ok(ids)
     }
 
-    fn connector(&mut self, id: u32, probe: bool) -> io::Result<Connector> {
+    fn connector(&mut self, id: u32, probe: bool) -> CallResult<Connector> {
         let (mut modes, mut encoders) = (Vec::new(), Vec::new());
         let info =
-            mode::get_connector(self.as_fd(), id, None, None, Some(&mut modes), Some(&mut encoders), probe)?;
+            mode::get_connector(self.as_fd(), id, None, None, Some(&mut modes), Some(&mut encoders), probe);
+        let info = call("DRM_IOCTL_MODE_GETCONNECTOR", info)?;
         let interface = Interface::from(info.connector_type).as_str();
         Ok(Connector {
             id,
@@ -181,7 +195,7 @@ impl Gpu for Card {
         })
     }
 
-    fn status(&mut self, connector: &Connector) -> io::Result<Status> {
+    fn status(&mut self, connector: &Connector) -> CallResult<Status> {
         // The ioctl waits while the kernel asks monitors; the file does not.
         let card = self.path.file_name().unwrap_or_default().to_string_lossy();
         match std::fs::read(format!("/sys/class/drm/{card}-{}/status", connector.name)).as_deref() {
@@ -192,19 +206,23 @@ impl Gpu for Card {
         }
     }
 
-    fn crtcs(&mut self) -> io::Result<Vec<u32>> {
+    fn crtcs(&mut self) -> CallResult<Vec<u32>> {
         let mut ids = Vec::new();
-        mode::get_resources(self.as_fd(), None, Some(&mut ids), None, None)?;
+        call(
+            "DRM_IOCTL_MODE_GETRESOURCES",
+            mode::get_resources(self.as_fd(), None, Some(&mut ids), None, None),
+        )?;
         Ok(ids)
     }
 
-    fn planes(&mut self) -> io::Result<Vec<Plane>> {
+    fn planes(&mut self) -> CallResult<Vec<Plane>> {
         let mut ids = Vec::new();
-        mode::get_plane_resources(self.as_fd(), Some(&mut ids))?;
+        call("DRM_IOCTL_MODE_GETPLANERESOURCES", mode::get_plane_resources(self.as_fd(), Some(&mut ids)))?;
         let mut planes = Vec::new();
         for id in ids {
             let mut formats = Vec::new();
-            let info = mode::get_plane(self.as_fd(), id, Some(&mut formats))?;
+            let info = mode::get_plane(self.as_fd(), id, Some(&mut formats));
+            let info = call("DRM_IOCTL_MODE_GETPLANE", info)?;
             let kind =
                 self.properties(Object::Plane(id))?.into_iter().find(|property| property.name == "type");
             planes.push(Plane {
@@ -221,25 +239,29 @@ impl Gpu for Card {
         Ok(planes)
     }
 
-    fn properties(&mut self, of: Object) -> io::Result<Vec<Property>> {
+    fn properties(&mut self, of: Object) -> CallResult<Vec<Property>> {
         let (id, kind) = match of {
             Object::Connector(id) => (id, drm_ffi::DRM_MODE_OBJECT_CONNECTOR),
             Object::Crtc(id) => (id, drm_ffi::DRM_MODE_OBJECT_CRTC),
             Object::Plane(id) => (id, drm_ffi::DRM_MODE_OBJECT_PLANE),
         };
         let (mut ids, mut values) = (Vec::new(), Vec::new());
-        mode::get_properties(self.as_fd(), id, kind, Some(&mut ids), Some(&mut values))?;
+        let found = mode::get_properties(self.as_fd(), id, kind, Some(&mut ids), Some(&mut values));
+        call("DRM_IOCTL_MODE_OBJ_GETPROPERTIES", found)?;
         ids.into_iter().zip(values).map(|(id, value)| self.property(id, value)).collect()
     }
 
-    fn create_dumb(&mut self, width: u32, height: u32) -> io::Result<Dumb<Mapped>> {
-        let made = mode::dumbbuffer::create(self.as_fd(), width, height, 32, 0)?;
+    fn create_dumb(&mut self, width: u32, height: u32) -> CallResult<Dumb<Mapped>> {
+        let made = mode::dumbbuffer::create(self.as_fd(), width, height, 32, 0);
+        let made = call("DRM_IOCTL_MODE_CREATE_DUMB", made)?;
         let mapped = (|| {
-            let offset = mode::dumbbuffer::map(self.as_fd(), made.handle, 0, 0)?.offset;
-            let length = usize::try_from(made.size).map_err(io::Error::other)?;
+            let place = mode::dumbbuffer::map(self.as_fd(), made.handle, 0, 0);
+            let offset = call("DRM_IOCTL_MODE_MAP_DUMB", place)?.offset;
+            let too_large = |_| CallError { call: "mmap", errno: Errno::OVERFLOW };
+            let length = usize::try_from(made.size).map_err(too_large)?;
             // SAFETY: the kernel has reserved this range of the card's file for the buffer, of which this is the only
             // mapping; the display hardware only reads it.
-            unsafe { MmapOptions::new().offset(offset).len(length).map_mut(&self.file) }
+            call("mmap", unsafe { MmapOptions::new().offset(offset).len(length).map_mut(&self.file) })
         })();
         match mapped {
             Ok(memory) => Ok(Dumb { handle: made.handle, stride: made.pitch, memory: Mapped(memory) }),
@@ -250,37 +272,39 @@ impl Gpu for Card {
         }
     }
 
-    fn import(&mut self, memory: BorrowedFd<'_>) -> io::Result<u32> {
-        Ok(gem::fd_to_handle(self.as_fd(), memory)?.handle)
+    fn import(&mut self, memory: BorrowedFd<'_>) -> CallResult<u32> {
+        Ok(call("DRM_IOCTL_PRIME_FD_TO_HANDLE", gem::fd_to_handle(self.as_fd(), memory))?.handle)
     }
 
-    fn close_handle(&mut self, handle: u32) -> io::Result<()> {
-        gem::close(self.as_fd(), handle).map(|_| ())
+    fn close_handle(&mut self, handle: u32) -> CallResult<()> {
+        call("DRM_IOCTL_GEM_CLOSE", gem::close(self.as_fd(), handle)).map(|_| ())
     }
 
-    fn add_framebuffer(&mut self, framebuffer: &Framebuffer) -> io::Result<u32> {
+    fn add_framebuffer(&mut self, framebuffer: &Framebuffer) -> CallResult<u32> {
         let Framebuffer { width, height, format, handles, strides, offsets } = framebuffer;
         let made =
-            mode::add_fb2(self.as_fd(), *width, *height, format.0, handles, strides, offsets, &[0; 4], 0)?;
-        Ok(made.fb_id)
+            mode::add_fb2(self.as_fd(), *width, *height, format.0, handles, strides, offsets, &[0; 4], 0);
+        Ok(call("DRM_IOCTL_MODE_ADDFB2", made)?.fb_id)
     }
 
-    fn remove_framebuffer(&mut self, id: u32) -> io::Result<()> {
-        mode::rm_fb(self.as_fd(), id)
+    fn remove_framebuffer(&mut self, id: u32) -> CallResult<()> {
+        call("DRM_IOCTL_MODE_RMFB", mode::rm_fb(self.as_fd(), id))
     }
 
-    fn create_mode_blob(&mut self, mode: &Mode) -> io::Result<u32> {
-        match self.create_property_blob(&mode.0)? {
-            drm::control::property::Value::Blob(id) => u32::try_from(id).map_err(io::Error::other),
-            _ => Err(io::Error::other("a mode that is no blob")),
+    fn create_mode_blob(&mut self, mode: &Mode) -> CallResult<u32> {
+        const CALL: &str = "DRM_IOCTL_MODE_CREATEPROPBLOB";
+        let unexpected = CallError { call: CALL, errno: Errno::PROTO };
+        match call(CALL, self.create_property_blob(&mode.0))? {
+            drm::control::property::Value::Blob(id) => u32::try_from(id).map_err(|_| unexpected),
+            _ => Err(unexpected),
         }
     }
 
-    fn destroy_blob(&mut self, id: u32) -> io::Result<()> {
-        self.destroy_property_blob(u64::from(id))
+    fn destroy_blob(&mut self, id: u32) -> CallResult<()> {
+        call("DRM_IOCTL_MODE_DESTROYPROPBLOB", self.destroy_property_blob(u64::from(id)))
     }
 
-    fn commit(&mut self, request: &mut Request, how: Commit, serial: u64) -> io::Result<()> {
+    fn commit(&mut self, request: &mut Request, how: Commit, serial: u64) -> CallResult<()> {
         let flags = match how {
             Commit::Test { modeset: false } => drm_ffi::DRM_MODE_ATOMIC_TEST_ONLY,
             Commit::Test { modeset: true } => {
@@ -303,28 +327,28 @@ impl Gpu for Card {
             opcode::read_write::<drm_ffi::drm_mode_atomic>(drm_ffi::DRM_IOCTL_BASE, 0xBC);
         // SAFETY: DRM_IOCTL_MODE_ATOMIC takes this structure; its pointers are to `count_objs` objects and counts, and
         // to as many properties and values as the counts add up to (`Request::set` keeps it so), which outlive the call.
-        unsafe { ioctl(self.as_fd(), Updater::<ATOMIC, _>::new(&mut arguments)) }?;
-        Ok(())
+        let outcome = unsafe { ioctl(self.as_fd(), Updater::<ATOMIC, _>::new(&mut arguments)) };
+        outcome.map_err(|errno| CallError { call: "DRM_IOCTL_MODE_ATOMIC", errno })
     }
 
-    fn flips(&mut self, patience: Duration, done: &mut dyn FnMut(Flip)) -> io::Result<()> {
+    fn flips(&mut self, patience: Duration, done: &mut dyn FnMut(Flip)) -> CallResult<()> {
         let mut polled = [PollFd::new(&self.file, PollFlags::IN)];
         let patience =
             Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
         match rustix::event::poll(&mut polled, Some(&patience)) {
             Ok(0) | Err(Errno::INTR) => return Ok(()),
             Ok(_) => {}
-            Err(error) => return Err(error.into()),
+            Err(errno) => return Err(CallError { call: "poll", errno }),
         }
         let [polled] = &polled;
         if !polled.revents().contains(PollFlags::IN) {
-            return Err(io::Error::from_raw_os_error(libc::ENODEV));
+            return Err(CallError { call: "poll", errno: Errno::NODEV });
         }
         let mut buffer = [0; 1024];
         let length = match rustix::io::read(&self.file, &mut buffer) {
             Ok(length) => length,
             Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
-            Err(error) => return Err(error.into()),
+            Err(errno) => return Err(CallError { call: "read", errno }),
         };
         let clock = Clocks::read();
         for event in events(buffer.get(..length).unwrap_or(&[])) {
@@ -333,8 +357,8 @@ impl Gpu for Card {
         Ok(())
     }
 
-    fn save(&mut self, crtc: u32) -> io::Result<Saved> {
-        let info = mode::get_crtc(self.as_fd(), crtc)?;
+    fn save(&mut self, crtc: u32) -> CallResult<Saved> {
+        let info = call("DRM_IOCTL_MODE_GETCRTC", mode::get_crtc(self.as_fd(), crtc))?;
         let mut connectors = Vec::new();
         for id in Gpu::connectors(self)? {
             let properties = self.properties(Object::Connector(id))?;
@@ -354,14 +378,15 @@ impl Gpu for Card {
         })
     }
 
-    fn restore(&mut self, saved: &Saved) -> io::Result<()> {
+    fn restore(&mut self, saved: &Saved) -> CallResult<()> {
         let Saved { crtc, mode, framebuffer, position: (x, y), connectors } = saved;
-        let off = |card: &Card| mode::set_crtc(card.as_fd(), *crtc, 0, 0, 0, &[], None).map(|_| ());
+        const CALL: &str = "DRM_IOCTL_MODE_SETCRTC";
+        let off =
+            |card: &Card| call(CALL, mode::set_crtc(card.as_fd(), *crtc, 0, 0, 0, &[], None)).map(|_| ());
         match mode {
             Some(mode) if *framebuffer != 0 && !connectors.is_empty() => {
-                mode::set_crtc(self.as_fd(), *crtc, *framebuffer, *x, *y, connectors, Some(mode.0))
-                    .map(|_| ())
-                    .or_else(|error| off(self).and(Err(error)))
+                let set = mode::set_crtc(self.as_fd(), *crtc, *framebuffer, *x, *y, connectors, Some(mode.0));
+                call(CALL, set).map(|_| ()).or_else(|error| off(self).and(Err(error)))
             }
             _ => off(self),
         }

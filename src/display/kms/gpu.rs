@@ -4,12 +4,14 @@
 //! *framebuffer* is memory with a format, to be put on a plane; a *dumb buffer* is memory that any card has.
 
 use std::fmt;
-use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 pub use super::objects::{Object, Property, Request};
+use crate::call::{CallError, CallResult};
 pub use crate::frame::FourCc;
 
 impl FourCc {
@@ -218,47 +220,47 @@ pub trait Gpu: Send {
     }
 
     /// Atomic commits and all kinds of planes.
-    fn enable_atomic(&mut self) -> io::Result<()>;
+    fn enable_atomic(&mut self) -> CallResult<()>;
     /// No error if this program is the card's master already.
-    fn acquire_master(&mut self) -> io::Result<()>;
+    fn acquire_master(&mut self) -> CallResult<()>;
 
     /// Object ids of all connectors.
-    fn connectors(&mut self) -> io::Result<Vec<u32>>;
+    fn connectors(&mut self) -> CallResult<Vec<u32>>;
     /// `probe`: asks the monitor anew, which takes a while.
-    fn connector(&mut self, id: u32, probe: bool) -> io::Result<Connector>;
+    fn connector(&mut self, id: u32, probe: bool) -> CallResult<Connector>;
     /// What the kernel knows now, without asking the monitor.
-    fn status(&mut self, connector: &Connector) -> io::Result<Status>;
+    fn status(&mut self, connector: &Connector) -> CallResult<Status>;
     /// Object ids of all CRTCs, in the order by which `possible_crtcs` counts them.
-    fn crtcs(&mut self) -> io::Result<Vec<u32>>;
+    fn crtcs(&mut self) -> CallResult<Vec<u32>>;
     /// All planes; of all kinds after [`Gpu::enable_atomic`].
-    fn planes(&mut self) -> io::Result<Vec<Plane>>;
+    fn planes(&mut self) -> CallResult<Vec<Plane>>;
     /// An object's properties with their present values.
-    fn properties(&mut self, of: Object) -> io::Result<Vec<Property>>;
+    fn properties(&mut self, of: Object) -> CallResult<Vec<Property>>;
 
     /// 32 bits a pixel.
-    fn create_dumb(&mut self, width: u32, height: u32) -> io::Result<Dumb<Self::Memory>>;
+    fn create_dumb(&mut self, width: u32, height: u32) -> CallResult<Dumb<Self::Memory>>;
     /// A handle on memory that another driver lent.
-    fn import(&mut self, memory: BorrowedFd<'_>) -> io::Result<u32>;
+    fn import(&mut self, memory: BorrowedFd<'_>) -> CallResult<u32>;
     /// Gives up a handle of a dumb buffer, or on memory that was imported.
-    fn close_handle(&mut self, handle: u32) -> io::Result<()>;
+    fn close_handle(&mut self, handle: u32) -> CallResult<()>;
     /// Keeps the memory: the handles may be closed.
-    fn add_framebuffer(&mut self, framebuffer: &Framebuffer) -> io::Result<u32>;
+    fn add_framebuffer(&mut self, framebuffer: &Framebuffer) -> CallResult<u32>;
     /// A plane that still shows it goes dark.
-    fn remove_framebuffer(&mut self, id: u32) -> io::Result<()>;
+    fn remove_framebuffer(&mut self, id: u32) -> CallResult<()>;
     /// Hands a mode to the kernel, for a CRTC's property `MODE_ID`; gives the blob's number.
-    fn create_mode_blob(&mut self, mode: &Mode) -> io::Result<u32>;
+    fn create_mode_blob(&mut self, mode: &Mode) -> CallResult<u32>;
     /// Gives up a blob. A CRTC that shows its mode goes on doing so.
-    fn destroy_blob(&mut self, id: u32) -> io::Result<()>;
+    fn destroy_blob(&mut self, id: u32) -> CallResult<()>;
 
     /// `serial` comes back with the [`Flip`].
-    fn commit(&mut self, request: &mut Request, how: Commit, serial: u64) -> io::Result<()>;
+    fn commit(&mut self, request: &mut Request, how: Commit, serial: u64) -> CallResult<()>;
     /// Calls `done` with flips that are over; waits for the first one no longer than `patience`.
-    fn flips(&mut self, patience: Duration, done: &mut dyn FnMut(Flip)) -> io::Result<()>;
+    fn flips(&mut self, patience: Duration, done: &mut dyn FnMut(Flip)) -> CallResult<()>;
 
     /// What a CRTC shows now.
-    fn save(&mut self, crtc: u32) -> io::Result<Saved>;
+    fn save(&mut self, crtc: u32) -> CallResult<Saved>;
     /// Shows again what was saved. Switches the CRTC off if that was nothing, or if it fails.
-    fn restore(&mut self, saved: &Saved) -> io::Result<()>;
+    fn restore(&mut self, saved: &Saved) -> CallResult<()>;
 }
 
 /// What an error of the kernel means for the display.
@@ -277,14 +279,12 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(crate) fn of(error: &io::Error) -> Failure {
-        match error.raw_os_error() {
-            Some(libc::EBUSY | libc::EAGAIN | libc::EINTR) => Failure::Busy,
-            Some(libc::EACCES | libc::EPERM) => Failure::Denied,
-            Some(libc::ENODEV | libc::ENXIO) => Failure::Gone,
-            Some(libc::EINVAL | libc::ERANGE | libc::ENOSPC | libc::E2BIG | libc::EOPNOTSUPP) => {
-                Failure::Refused
-            }
+    pub(crate) fn of(error: &CallError) -> Failure {
+        match error.errno {
+            Errno::BUSY | Errno::AGAIN | Errno::INTR => Failure::Busy,
+            Errno::ACCESS | Errno::PERM => Failure::Denied,
+            Errno::NODEV | Errno::NXIO => Failure::Gone,
+            Errno::INVAL | Errno::RANGE | Errno::NOSPC | Errno::TOOBIG | Errno::OPNOTSUPP => Failure::Refused,
             _ => Failure::Trouble,
         }
     }

@@ -33,7 +33,7 @@ mod request;
 mod sink;
 mod surface;
 
-use std::io;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,7 @@ use self::gpu::{Connector, Failure, Gpu, Mode, Saved};
 use self::outlet::Outlet;
 use self::surface::Surface;
 use super::Shown;
+use crate::call::CallError;
 use crate::fault::{Exit, Fault};
 
 /// How often monitors are looked for, and what failed is tried again.
@@ -154,7 +155,7 @@ fn check_name(gpu: &mut impl Gpu, wanted: Option<&str>) -> Result<()> {
     }
 }
 
-fn broken(gpu: &impl Gpu, error: &io::Error) -> anyhow::Error {
+fn broken(gpu: &impl Gpu, error: &dyn Display) -> anyhow::Error {
     fault(format!("{} ({}) fails: {error}", gpu.path().display(), gpu.driver()))
 }
 
@@ -221,7 +222,7 @@ impl<G: Gpu> Kms<G> {
                     let socket = self.wanted.connector.as_deref().unwrap_or("any connector");
                     self.darken(format!("no monitor at {socket} of {}", name(self.gpu.path())));
                 }
-                Err(error) if Failure::of(&error) == Failure::Gone => return Err(broken(&self.gpu, &error)),
+                Err(error) if error.is_gone() => return Err(broken(&self.gpu, &error)),
                 Err(error) => self.trouble("has no usable plane or CRTC for this monitor", &error),
             }
         }
@@ -229,7 +230,7 @@ impl<G: Gpu> Kms<G> {
     }
 
     /// Looks for a monitor; whether there is one.
-    fn find_monitor(&mut self) -> io::Result<bool> {
+    fn find_monitor(&mut self) -> request::Result<bool> {
         let by_name = self.wanted.connector.is_some();
         for id in self.gpu.connectors()? {
             let Ok(connector) = self.gpu.connector(id, false) else { continue };
@@ -285,7 +286,7 @@ impl<G: Gpu> Kms<G> {
     }
 
     /// Something went wrong that may mend itself: starts anew in half a second, after many tries in five. Never gives up.
-    fn trouble(&mut self, what: &str, error: &io::Error) {
+    fn trouble(&mut self, what: &str, error: &dyn Display) {
         if self.surface.as_ref().is_some_and(Surface::has_flipped) {
             self.tries = 0;
         }
@@ -356,7 +357,7 @@ impl<G: Gpu> Kms<G> {
         }
     }
 
-    fn failed(&mut self, error: &io::Error) -> Result<Shown> {
+    fn failed(&mut self, error: &CallError) -> Result<Shown> {
         match Failure::of(error) {
             Failure::Busy => {}
             Failure::Gone => return Err(broken(&self.gpu, error)),
@@ -376,7 +377,7 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-fn not_master(path: &Path, error: &io::Error) -> anyhow::Error {
+fn not_master(path: &Path, error: &CallError) -> anyhow::Error {
     let holders: Vec<String> =
         holders(path).iter().map(|holder| format!("{} (process {})", holder.name, holder.pid)).collect();
     let path = path.display();

@@ -1,10 +1,8 @@
 //! What feeds a connector: its CRTC and the planes on it.
 
-use std::io;
-
 use super::choose;
 use super::gpu::{Connector, FourCc, Gpu, PlaneKind};
-use super::request::{CrtcControls, Link, PlaneControls, Request, crtc_of_plane};
+use super::request::{CrtcControls, Link, OutletError, PlaneControls, Request, Result, crtc_of_plane};
 
 pub struct Outlet {
     pub connector: Link,
@@ -18,8 +16,9 @@ pub struct Outlet {
 }
 
 impl Outlet {
-    /// An error without a number if the hardware has not what it takes.
-    pub fn find(gpu: &mut impl Gpu, connector: &Connector) -> io::Result<Outlet> {
+    /// # Errors
+    /// If a call fails, or the hardware has no CRTC or plane for this connector.
+    pub fn find(gpu: &mut impl Gpu, connector: &Connector) -> Result<Outlet> {
         let crtcs = gpu.crtcs()?;
         let planes = gpu.planes()?;
         let link = Link::new(gpu, connector.id)?;
@@ -32,7 +31,7 @@ impl Outlet {
         let is_busy = |crtc: &u32| others.iter().any(|other| other.crtc == *crtc);
         let busy = crtcs.iter().take(32).enumerate();
         let busy = busy.fold(0, |bits, (index, crtc)| bits | u32::from(is_busy(crtc)) << index);
-        let lacks = |what: &str| io::Error::other(format!("no {what} for {}", connector.name));
+        let lacks = |what: &str| OutletError::Missing(format!("no {what} for {}", connector.name));
         let index = choose::crtc(connector, &crtcs, link.crtc, busy).ok_or_else(|| lacks("CRTC"))?;
         let crtc = *crtcs.get(index).ok_or_else(|| lacks("CRTC"))?;
 

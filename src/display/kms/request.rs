@@ -1,23 +1,41 @@
 //! Requests for atomic commits, in memory that is kept.
 
-use std::io;
-
-use super::gpu::{FourCc, Gpu};
+use super::gpu::{Failure, FourCc, Gpu};
 pub use super::objects::Request;
 use super::objects::{Object, Property};
+use crate::call::CallError;
 use crate::frame::{Colour, Matrix, Range};
 use crate::geometry::Rect;
+
+/// Why a connector cannot be fed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OutletError {
+    /// A call failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The hardware or its driver has not what it takes: this.
+    #[error("{0}")]
+    Missing(String),
+}
+
+impl OutletError {
+    /// Whether the card is gone.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, OutletError::Call(error) if Failure::of(error) == Failure::Gone)
+    }
+}
+
+/// What is found out about an outlet.
+pub type Result<T> = std::result::Result<T, OutletError>;
 
 fn find<'a>(all: &'a [Property], name: &str) -> Option<&'a Property> {
     all.iter().find(|property| property.name == name)
 }
 
 /// The id of a property that every atomic driver has.
-fn need(all: &[Property], name: &str) -> io::Result<u32> {
+fn need(all: &[Property], name: &str) -> Result<u32> {
     let found = find(all, name).map(|property| property.id);
-    found.ok_or_else(|| {
-        io::Error::new(io::ErrorKind::Unsupported, format!("the driver has no property {name}"))
-    })
+    found.ok_or_else(|| OutletError::Missing(format!("the driver has no property {name}")))
 }
 
 /// A value of an enumeration that can be set.
@@ -46,7 +64,7 @@ pub struct PlaneControls {
 }
 
 impl PlaneControls {
-    pub fn new(gpu: &mut impl Gpu, id: u32, formats: &[FourCc]) -> io::Result<PlaneControls> {
+    pub fn new(gpu: &mut impl Gpu, id: u32, formats: &[FourCc]) -> Result<PlaneControls> {
         let all = gpu.properties(Object::Plane(id))?;
         let mut constant = Vec::new();
         constant.extend(choice(&all, "pixel blend mode", "Pre-multiplied"));
@@ -150,7 +168,7 @@ pub struct CrtcControls {
 }
 
 impl CrtcControls {
-    pub fn new(gpu: &mut impl Gpu, id: u32) -> io::Result<CrtcControls> {
+    pub fn new(gpu: &mut impl Gpu, id: u32) -> Result<CrtcControls> {
         let all = gpu.properties(Object::Crtc(id))?;
         let corrections = ["DEGAMMA_LUT", "CTM", "GAMMA_LUT"];
         Ok(CrtcControls {
@@ -186,7 +204,7 @@ pub struct Link {
 }
 
 impl Link {
-    pub fn new(gpu: &mut impl Gpu, connector: u32) -> io::Result<Link> {
+    pub fn new(gpu: &mut impl Gpu, connector: u32) -> Result<Link> {
         let all = gpu.properties(Object::Connector(connector))?;
         let crtc = find(&all, "CRTC_ID").map_or(0, |property| property.value as u32);
         Ok(Link { object: connector, property: need(&all, "CRTC_ID")?, crtc })
@@ -199,6 +217,6 @@ impl Link {
 }
 
 /// The CRTC that a plane is on; 0: none.
-pub fn crtc_of_plane(gpu: &mut impl Gpu, plane: u32) -> io::Result<u32> {
+pub fn crtc_of_plane(gpu: &mut impl Gpu, plane: u32) -> Result<u32> {
     Ok(find(&gpu.properties(Object::Plane(plane))?, "CRTC_ID").map_or(0, |property| property.value as u32))
 }

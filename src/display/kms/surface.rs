@@ -1,6 +1,5 @@
 //! A mode with its buffers: scenes drawn, committed, flipped.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use super::buffers::{Buffers, Imports, Pool, recipe};
@@ -10,6 +9,7 @@ use super::draw::Brush;
 use super::gpu::{Commit, Failure, Flip, FourCc, Framebuffer, Gpu, Mode};
 use super::outlet::Outlet;
 use super::request::Request;
+use crate::call::CallResult;
 use crate::display::{Scene, Shown};
 use crate::frame::{Colour, PixelFormat, Range};
 use crate::geometry::Placement;
@@ -68,7 +68,7 @@ impl<M> Surface<M> {
         outlet: &Outlet,
         mode: Mode,
         composition: Composition,
-    ) -> io::Result<Surface<M>>
+    ) -> CallResult<Surface<M>>
     where
         M: super::gpu::BufferMemory,
     {
@@ -116,7 +116,7 @@ impl<M> Surface<M> {
     }
 
     /// Layers get a plane of their own, if the driver says that it can.
-    fn open_planes<G: Gpu<Memory = M>>(&mut self, gpu: &mut G, outlet: &Outlet) -> io::Result<()>
+    fn open_planes<G: Gpu<Memory = M>>(&mut self, gpu: &mut G, outlet: &Outlet) -> CallResult<()>
     where
         M: super::gpu::BufferMemory,
     {
@@ -160,7 +160,7 @@ impl<M> Surface<M> {
     }
 
     /// Reads the flips that are done; waits for the pending one no longer than `patience`.
-    pub fn collect<G: Gpu<Memory = M>>(&mut self, gpu: &mut G, patience: Duration) -> io::Result<()> {
+    pub fn collect<G: Gpu<Memory = M>>(&mut self, gpu: &mut G, patience: Duration) -> CallResult<()> {
         let until = gpu.now() + patience;
         // Bounded also if the clock stands still or events come that nobody asked for.
         for _ in 0..64 {
@@ -192,7 +192,7 @@ impl<M> Surface<M> {
         outlet: &Outlet,
         brush: &mut Brush,
         scene: &Scene<'_>,
-    ) -> io::Result<Shown>
+    ) -> CallResult<Shown>
     where
         M: super::gpu::BufferMemory,
     {
@@ -266,7 +266,7 @@ impl<M> Surface<M> {
         outlet: &Outlet,
         brush: &mut Brush,
         scene: &Scene<'_>,
-    ) -> io::Result<Option<Content>>
+    ) -> CallResult<Option<Content>>
     where
         M: super::gpu::BufferMemory,
     {
@@ -306,7 +306,7 @@ impl<M> Surface<M> {
         outlet: &Outlet,
         scene: &Scene<'_>,
         layer: Option<usize>,
-    ) -> io::Result<Option<Primary>>
+    ) -> CallResult<Option<Primary>>
     where
         M: super::gpu::BufferMemory,
     {
@@ -364,7 +364,7 @@ impl<M> Surface<M> {
         outlet: &Outlet,
         content: &Content,
         modeset: bool,
-    ) -> io::Result<()> {
+    ) -> CallResult<()> {
         let blob = modeset.then_some(self.blob);
         content.compose(&mut self.request, outlet, &self.buffers, self.mode.size(), blob);
         gpu.commit(&mut self.request, Commit::Test { modeset }, 0)
@@ -373,7 +373,7 @@ impl<M> Surface<M> {
 
 impl<M> Surface<M> {
     /// The planes off, the mode kept: for whoever comes next.
-    pub fn clear<G: Gpu<Memory = M>>(&mut self, gpu: &mut G, outlet: &Outlet) -> io::Result<()> {
+    pub fn clear<G: Gpu<Memory = M>>(&mut self, gpu: &mut G, outlet: &Outlet) -> CallResult<()> {
         self.collect(gpu, FLIP_PATIENCE)?;
         let Some(overlay) = outlet.overlay.as_ref().filter(|_| self.buffers.layers.is_some()) else {
             return Ok(());
@@ -384,7 +384,7 @@ impl<M> Surface<M> {
     }
 
     /// Everything off.
-    pub fn darken<G: Gpu<Memory = M>>(&mut self, gpu: &mut G, outlet: &Outlet) -> io::Result<()> {
+    pub fn darken<G: Gpu<Memory = M>>(&mut self, gpu: &mut G, outlet: &Outlet) -> CallResult<()> {
         self.collect(gpu, FLIP_PATIENCE)?;
         self.request.clear();
         outlet.darken(&mut self.request);

@@ -1,14 +1,13 @@
 //! Which commits the card takes.
 
-use std::io;
-
+use polyp_edge::call::CallResult;
 use polyp_edge::display::kms::gpu::{PlaneKind, Request};
 
 use super::{CRTCS, Settings, State, errno};
 
 impl State {
     /// The settings after a request, and whether it concerns a CRTC; an error where it names what does not exist.
-    pub(super) fn changed(&self, request: &Request) -> io::Result<(Settings, bool)> {
+    pub(super) fn changed(&self, request: &Request) -> CallResult<(Settings, bool)> {
         let mut next = self.committed.clone();
         let mut any_crtc = false;
         assert_eq!(request.counts.iter().sum::<u32>() as usize, request.properties.len());
@@ -17,7 +16,7 @@ impl State {
         for (object, property, value) in request.iter() {
             let names = self.names(object);
             let name = names.into_iter().find(|name| Self::property_id(name) == property);
-            let name = name.ok_or(errno(libc::ENOENT))?;
+            let name = name.ok_or(errno("commit", libc::ENOENT))?;
             let exists = match name {
                 "FB_ID" => value == 0 || self.framebuffers.contains_key(&(value as u32)),
                 "CRTC_ID" => value == 0 || CRTCS.contains(&(value as u32)),
@@ -33,7 +32,7 @@ impl State {
                 _ => true,
             };
             if !exists || self.is_immutable(object, name) {
-                return Err(errno(libc::EINVAL));
+                return Err(errno("commit", libc::EINVAL));
             }
             any_crtc |= CRTCS.contains(&object) || name == "CRTC_ID" && value != 0;
             any_crtc |= CRTCS.contains(&(self.get(&self.committed, object, "CRTC_ID") as u32));
@@ -44,8 +43,8 @@ impl State {
 
     /// Whether the new settings need a modeset; an error if the hardware cannot.
     #[expect(clippy::too_many_lines, reason = "one rule of the kernel after another")]
-    pub(super) fn check(&self, next: &Settings) -> io::Result<bool> {
-        let invalid = || errno(libc::EINVAL);
+    pub(super) fn check(&self, next: &Settings) -> CallResult<bool> {
+        let invalid = || errno("commit", libc::EINVAL);
         let mut needs_modeset = false;
         for crtc in CRTCS {
             let connectors =
@@ -91,11 +90,11 @@ impl State {
             if source[0] + source[2] > u64::from(fb.spec.width) << 16
                 || source[1] + source[3] > u64::from(fb.spec.height) << 16
             {
-                return Err(errno(libc::ENOSPC));
+                return Err(errno("commit", libc::ENOSPC));
             }
             let is_scaled = (source[2], source[3]) != (target[2] << 16, target[3] << 16);
             if is_scaled && !self.can.scales || target[2] == 0 || target[3] == 0 {
-                return Err(errno(libc::ERANGE));
+                return Err(errno("commit", libc::ERANGE));
             }
             let whole = [0, 0, mode.width() as u64, mode.height() as u64];
             if target[0] + target[2] > whole[2] || target[1] + target[3] > whole[3] {

@@ -1,13 +1,13 @@
 //! The calls that the display makes.
 
 use std::fs::File;
-use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use polyp_edge::call::{CallError, CallResult};
 use polyp_edge::display::kms::gpu::{
     BufferMemory, Commit, Connector, Dumb, Flip, FourCc, Framebuffer, Gpu, Mode, Object, Plane, Property,
     Request, Saved, Status,
@@ -42,34 +42,38 @@ impl Gpu for FakeGpu {
         self.state().now
     }
 
-    fn enable_atomic(&mut self) -> io::Result<()> {
+    fn enable_atomic(&mut self) -> CallResult<()> {
         let mut state = self.state();
         state.step("enable_atomic")?;
         state.is_atomic = state.can.atomic;
-        if state.can.atomic { Ok(()) } else { Err(errno(libc::EOPNOTSUPP)) }
+        if state.can.atomic { Ok(()) } else { Err(errno("enable_atomic", libc::EOPNOTSUPP)) }
     }
 
-    fn acquire_master(&mut self) -> io::Result<()> {
+    fn acquire_master(&mut self) -> CallResult<()> {
         let mut state = self.state();
         state.step("acquire_master")?;
         if state.is_taken {
-            return Err(errno(libc::EBUSY));
+            return Err(errno("acquire_master", libc::EBUSY));
         }
         state.is_master = true;
         Ok(())
     }
 
-    fn connectors(&mut self) -> io::Result<Vec<u32>> {
+    fn connectors(&mut self) -> CallResult<Vec<u32>> {
         let mut state = self.state();
         state.step("connectors")?;
         Ok(state.sockets.iter().map(|socket| socket.id).collect())
     }
 
-    fn connector(&mut self, id: u32, probe: bool) -> io::Result<Connector> {
+    fn connector(&mut self, id: u32, probe: bool) -> CallResult<Connector> {
         let mut state = self.state();
         state.step("connector")?;
         state.counts.probes += u64::from(probe);
-        let socket = state.sockets.iter_mut().find(|socket| socket.id == id).ok_or(errno(libc::ENOENT))?;
+        let socket = state
+            .sockets
+            .iter_mut()
+            .find(|socket| socket.id == id)
+            .ok_or(errno("connector", libc::ENOENT))?;
         if probe {
             socket.known = socket.modes.clone();
         }
@@ -82,31 +86,31 @@ impl Gpu for FakeGpu {
         })
     }
 
-    fn status(&mut self, connector: &Connector) -> io::Result<Status> {
+    fn status(&mut self, connector: &Connector) -> CallResult<Status> {
         let mut state = self.state();
         state.step("status")?;
         let socket = state.sockets.iter().find(|socket| socket.id == connector.id);
-        Ok(socket.ok_or(errno(libc::ENOENT))?.status)
+        Ok(socket.ok_or(errno("status", libc::ENOENT))?.status)
     }
 
-    fn crtcs(&mut self) -> io::Result<Vec<u32>> {
+    fn crtcs(&mut self) -> CallResult<Vec<u32>> {
         self.state().step("crtcs")?;
         Ok(CRTCS.to_vec())
     }
 
-    fn planes(&mut self) -> io::Result<Vec<Plane>> {
+    fn planes(&mut self) -> CallResult<Vec<Plane>> {
         let mut state = self.state();
         state.step("planes")?;
         Ok(state.planes())
     }
 
-    fn properties(&mut self, of: Object) -> io::Result<Vec<Property>> {
+    fn properties(&mut self, of: Object) -> CallResult<Vec<Property>> {
         let mut state = self.state();
         state.step("properties")?;
         let (Object::Connector(id) | Object::Crtc(id) | Object::Plane(id)) = of;
         let names = state.names(id);
         if names.is_empty() {
-            return Err(errno(libc::ENOENT));
+            return Err(errno("properties", libc::ENOENT));
         }
         let property = |name: &'static str| Property {
             id: State::property_id(name),
@@ -123,7 +127,7 @@ impl Gpu for FakeGpu {
         Ok(names.into_iter().map(property).collect())
     }
 
-    fn create_dumb(&mut self, width: u32, height: u32) -> io::Result<Dumb<FakeMemory>> {
+    fn create_dumb(&mut self, width: u32, height: u32) -> CallResult<Dumb<FakeMemory>> {
         let mut state = self.state();
         state.step("create_dumb")?;
         // Rows are longer than they need be.
@@ -134,14 +138,15 @@ impl Gpu for FakeGpu {
         Ok(Dumb { handle, stride, memory: FakeMemory(memory, self.clone()) })
     }
 
-    fn import(&mut self, memory: BorrowedFd<'_>) -> io::Result<u32> {
-        let file = File::from(memory.try_clone_to_owned()?);
-        let metadata = file.metadata()?;
+    fn import(&mut self, memory: BorrowedFd<'_>) -> CallResult<u32> {
+        let io = |error: std::io::Error| CallError::of("import", &error);
+        let file = File::from(memory.try_clone_to_owned().map_err(io)?);
+        let metadata = file.metadata().map_err(io)?;
         let inode = (metadata.dev(), metadata.ino());
         let mut state = self.state();
         state.step("import")?;
         if !state.can.imports {
-            return Err(errno(libc::EOPNOTSUPP));
+            return Err(errno("import", libc::EOPNOTSUPP));
         }
         state.counts.imports += 1;
         // The same memory has one handle.
@@ -154,21 +159,27 @@ impl Gpu for FakeGpu {
         Ok(handle)
     }
 
-    fn close_handle(&mut self, handle: u32) -> io::Result<()> {
+    fn close_handle(&mut self, handle: u32) -> CallResult<()> {
         let mut state = self.state();
         // Before the failure: a handle that does not close is the kernel's.
         let known = state.handles.remove(&handle).is_some();
         state.step("close_handle")?;
-        if known { Ok(()) } else { Err(errno(libc::EINVAL)) }
+        if known { Ok(()) } else { Err(errno("close_handle", libc::EINVAL)) }
     }
 
-    fn add_framebuffer(&mut self, framebuffer: &Framebuffer) -> io::Result<u32> {
+    fn add_framebuffer(&mut self, framebuffer: &Framebuffer) -> CallResult<u32> {
         let mut state = self.state();
         state.step("add_framebuffer")?;
-        let object = state.handles.get(&framebuffer.handles[0]).cloned().ok_or(errno(libc::ENOENT))?;
+        let object = state
+            .handles
+            .get(&framebuffer.handles[0])
+            .cloned()
+            .ok_or(errno("add_framebuffer", libc::ENOENT))?;
         let length = match &object {
             Backing::Dumb(memory) => memory.lock().unwrap().len(),
-            Backing::Imported(file, _) => file.metadata()?.len() as usize,
+            Backing::Imported(file, _) => {
+                file.metadata().map_err(|error| CallError::of("add_framebuffer", &error))?.len() as usize
+            }
         };
         let (width, height) = (framebuffer.width as usize, framebuffer.height as usize);
         let planes: &[(usize, usize)] = match framebuffer.format {
@@ -176,7 +187,7 @@ impl Gpu for FakeGpu {
             FourCc::RGB888 | FourCc::BGR888 => &[(3 * width, height)],
             FourCc::YUYV | FourCc::UYVY => &[(2 * width, height)],
             FourCc::NV12 => &[(width, height), (width, height / 2)],
-            _ => return Err(errno(libc::EINVAL)),
+            _ => return Err(errno("add_framebuffer", libc::EINVAL)),
         };
         for index in 0..4 {
             let handle = framebuffer.handles[index];
@@ -187,10 +198,12 @@ impl Gpu for FakeGpu {
                         && stride >= row
                         && offset + stride * (rows - 1) + row <= length;
                     if !fits {
-                        return Err(errno(libc::EINVAL));
+                        return Err(errno("add_framebuffer", libc::EINVAL));
                     }
                 }
-                None if (handle, stride, offset) != (0, 0, 0) => return Err(errno(libc::EINVAL)),
+                None if (handle, stride, offset) != (0, 0, 0) => {
+                    return Err(errno("add_framebuffer", libc::EINVAL));
+                }
                 None => {}
             }
         }
@@ -199,7 +212,7 @@ impl Gpu for FakeGpu {
         Ok(id)
     }
 
-    fn remove_framebuffer(&mut self, id: u32) -> io::Result<()> {
+    fn remove_framebuffer(&mut self, id: u32) -> CallResult<()> {
         let mut state = self.state();
         let known = state.framebuffers.remove(&id).is_some();
         let shown = |settings: &Settings| {
@@ -217,10 +230,10 @@ impl Gpu for FakeGpu {
             }
         }
         state.step("remove_framebuffer")?;
-        if known { Ok(()) } else { Err(errno(libc::ENOENT)) }
+        if known { Ok(()) } else { Err(errno("remove_framebuffer", libc::ENOENT)) }
     }
 
-    fn create_mode_blob(&mut self, mode: &Mode) -> io::Result<u32> {
+    fn create_mode_blob(&mut self, mode: &Mode) -> CallResult<u32> {
         let mut state = self.state();
         state.step("create_mode_blob")?;
         let id = state.fresh();
@@ -229,35 +242,35 @@ impl Gpu for FakeGpu {
         Ok(id)
     }
 
-    fn destroy_blob(&mut self, id: u32) -> io::Result<()> {
+    fn destroy_blob(&mut self, id: u32) -> CallResult<()> {
         let mut state = self.state();
         let known = state.blobs.remove(&id).is_some();
         state.step("destroy_blob")?;
-        if known { Ok(()) } else { Err(errno(libc::ENOENT)) }
+        if known { Ok(()) } else { Err(errno("destroy_blob", libc::ENOENT)) }
     }
 
-    fn commit(&mut self, request: &mut Request, how: Commit, serial: u64) -> io::Result<()> {
+    fn commit(&mut self, request: &mut Request, how: Commit, serial: u64) -> CallResult<()> {
         let mut state = self.state();
         state.settle();
         state.step("commit")?;
         if !state.is_atomic {
-            return Err(errno(libc::EINVAL));
+            return Err(errno("commit", libc::EINVAL));
         }
         if !state.is_master {
-            return Err(errno(libc::EACCES));
+            return Err(errno("commit", libc::EACCES));
         }
         let (next, any_crtc) = state.changed(request)?;
         let needs_modeset = state.check(&next)?;
         let may = matches!(how, Commit::Modeset | Commit::Test { modeset: true });
         if needs_modeset && !may || how == Commit::Flip && !any_crtc {
-            return Err(errno(libc::EINVAL));
+            return Err(errno("commit", libc::EINVAL));
         }
         match how {
             Commit::Test { .. } => state.counts.tests += 1,
             Commit::Flip => {
                 if state.pending.is_some() {
                     state.counts.busy += 1;
-                    return Err(errno(libc::EBUSY));
+                    return Err(errno("commit", libc::EBUSY));
                 }
                 state.committed = next;
                 state.pending = Some((serial, state.now + state.period));
@@ -279,7 +292,7 @@ impl Gpu for FakeGpu {
         Ok(())
     }
 
-    fn flips(&mut self, patience: Duration, done: &mut dyn FnMut(Flip)) -> io::Result<()> {
+    fn flips(&mut self, patience: Duration, done: &mut dyn FnMut(Flip)) -> CallResult<()> {
         let mut state = self.state();
         state.step("flips")?;
         state.settle();
@@ -300,7 +313,7 @@ impl Gpu for FakeGpu {
         Ok(())
     }
 
-    fn save(&mut self, crtc: u32) -> io::Result<Saved> {
+    fn save(&mut self, crtc: u32) -> CallResult<Saved> {
         let mut state = self.state();
         state.step("save")?;
         let mode = state.get(&state.scanned, crtc, "MODE_ID") as u32;
@@ -313,11 +326,11 @@ impl Gpu for FakeGpu {
         })
     }
 
-    fn restore(&mut self, saved: &Saved) -> io::Result<()> {
+    fn restore(&mut self, saved: &Saved) -> CallResult<()> {
         let mut state = self.state();
         state.step("restore")?;
         if !state.is_master {
-            return Err(errno(libc::EACCES));
+            return Err(errno("restore", libc::EACCES));
         }
         let Some(mode) = saved.mode else {
             for (object, name) in [
@@ -333,7 +346,7 @@ impl Gpu for FakeGpu {
             return Ok(());
         };
         if !state.framebuffers.contains_key(&saved.framebuffer) {
-            return Err(errno(libc::ENOENT));
+            return Err(errno("restore", libc::ENOENT));
         }
         let blob = *state.modes.iter().find(|(_, known)| **known == mode).unwrap().0;
         let (width, height) = mode.size();

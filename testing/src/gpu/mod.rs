@@ -10,11 +10,11 @@ mod state;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use polyp_edge::call::CallError;
 use polyp_edge::display::kms::gpu::{FourCc, Framebuffer, Mode, Status};
 
 pub use abilities::{Abilities, Counts, Flips, RGB, YUV};
@@ -117,8 +117,8 @@ pub fn mode(width: u16, height: u16, rate: u32, preferred: bool) -> Mode {
     })
 }
 
-fn errno(number: i32) -> io::Error {
-    io::Error::from_raw_os_error(number)
+fn errno(call: &'static str, number: i32) -> CallError {
+    CallError::of(call, &std::io::Error::from_raw_os_error(number))
 }
 
 impl FakeGpu {

@@ -1,7 +1,6 @@
 //! The card's objects and their properties.
 
-use std::io;
-
+use polyp_edge::call::CallResult;
 use polyp_edge::display::kms::gpu::{FourCc, Plane, PlaneKind};
 
 use super::{CRTCS, CURSOR, Flips, OVERLAY, PRIMARY, Settings, State, errno};
@@ -34,10 +33,10 @@ impl State {
     }
 
     /// Each operation begins here.
-    pub(super) fn step(&mut self, operation: &'static str) -> io::Result<()> {
+    pub(super) fn step(&mut self, operation: &'static str) -> CallResult<()> {
         self.counts.operations += 1;
         if self.is_gone {
-            return Err(errno(libc::ENODEV));
+            return Err(errno(operation, libc::ENODEV));
         }
         for (name, after, number, times) in &mut self.failures {
             if *name == operation || *name == "any" {
@@ -45,7 +44,7 @@ impl State {
                     *after -= 1;
                 } else if *times > 0 {
                     *times -= 1;
-                    return Err(errno(*number));
+                    return Err(errno(operation, *number));
                 }
             }
         }
