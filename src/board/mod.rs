@@ -18,7 +18,10 @@ use toml::de::{DeTable, DeValue};
 
 use crate::fault::Fault;
 
-pub(crate) use profile::{DisplayKind, FieldOfView, Model, Profile};
+pub use profile::{
+    Camera, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Model, Overlay, Pipeline, Profile,
+    Stop, Wrong,
+};
 
 /// The largest profile, bytes.
 const LARGEST: u64 = 1 << 20;
@@ -28,7 +31,8 @@ const MOST_PARENTS: usize = 16;
 /// A profile that was read, resolved and checked.
 #[derive(Clone, Debug)]
 pub struct Board {
-    pub(crate) profile: Profile,
+    /// Its values lie in their ranges.
+    pub profile: Profile,
     /// The profile's folder: relative paths to bundles start here.
     folder: PathBuf,
 }

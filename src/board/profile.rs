@@ -17,17 +17,26 @@ use crate::overlay::Style;
 pub struct Profile {
     /// The file's name without `.toml`.
     pub name: String,
+    /// Where pictures come from.
     pub camera: Camera,
+    /// Where the endoscope's picture sits in the camera's.
     pub field_of_view: FieldOfView,
+    /// Which model runs, and on which cores.
     pub model: Model,
+    /// How frames and results meet.
     pub pipeline: Pipeline,
+    /// When regions are shown.
     pub gate: Gate,
+    /// What is drawn over the picture.
     pub overlay: Overlay,
+    /// Where pictures go.
     pub display: Display,
+    /// When a run ends by itself. May be left out.
     #[serde(default)]
     pub stop: Stop,
 }
 
+/// Where pictures come from.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Camera {
@@ -51,6 +60,7 @@ pub struct Camera {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldOfView {
+    /// How it is found; `fixed` needs `rect_px`.
     pub rule: FieldOfViewWish,
     /// With `fixed`: left, top, width, height in the camera's pixels. Sides 16..=4096.
     pub rect_px: Option<[usize; 4]>,
@@ -70,6 +80,7 @@ impl FieldOfView {
     }
 }
 
+/// How the endoscope's picture is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FieldOfViewWish {
@@ -77,11 +88,13 @@ pub enum FieldOfViewWish {
     Bundle,
     /// Looked for.
     Find,
+    /// The camera's picture is the endoscope's.
     WholeFrame,
     /// Always `rect_px`: for a processor whose picture stays where it is.
     Fixed,
 }
 
+/// Which model runs, and on which cores.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
@@ -93,6 +106,7 @@ pub struct Model {
     pub cores: Vec<usize>,
 }
 
+/// How frames and results meet, and what is told of the run.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pipeline {
@@ -120,6 +134,7 @@ pub struct Gate {
     pub steady_percent: f32,
 }
 
+/// What is drawn over the picture.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Overlay {
@@ -133,9 +148,11 @@ pub struct Overlay {
     pub glyph: bool,
 }
 
+/// Where pictures go.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Display {
+    /// A monitor, files, a stream, or nothing.
     pub kind: DisplayKind,
     /// Where pictures and reports go; if relative, from the working directory.
     pub folder: PathBuf,
@@ -154,6 +171,7 @@ pub struct Display {
     pub enlarge: bool,
 }
 
+/// Of which kind a display is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DisplayKind {
@@ -286,6 +304,7 @@ impl Profile {
         }
     }
 
+    /// How outlines look, as `overlay` says.
     pub fn style(&self) -> Style {
         Style {
             colour: self.overlay.colour,

@@ -1,6 +1,5 @@
 use std::path::Path;
 
-use super::profile::Camera;
 use super::*;
 use crate::display::kms::ModeWish;
 use crate::fault::{Exit, exit_of};

@@ -271,12 +271,14 @@ pub struct Timings {
 }
 
 impl Timings {
-    /// Pictures (or fields) a second; `None` if the timings are impossible.
+    /// Whole pictures a second, two fields of interlaced ones each; `None` if the timings are impossible.
     pub fn rate_hz(&self) -> Option<f64> {
         let total = |active: u32, blanking: [u32; 3]| {
             blanking.iter().map(|&part| u64::from(part)).sum::<u64>() + u64::from(active)
         };
-        let pixels = total(self.width, self.horizontal).checked_mul(total(self.height, self.vertical))?;
+        let second = if self.interlaced { total(0, self.second_field) } else { 0 };
+        let lines = total(self.height, self.vertical) + second;
+        let pixels = total(self.width, self.horizontal).checked_mul(lines)?;
         (pixels > 0 && self.pixel_clock_hz > 0).then(|| self.pixel_clock_hz as f64 / pixels as f64)
     }
 
@@ -367,4 +369,25 @@ pub struct Ready {
     pub error: bool,
     /// POLLHUP or POLLNVAL
     pub gone: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The standard timings of 1080i at 30 pictures (CTA-861, VIC 5).
+    #[test]
+    fn interlaced_timings_count_both_fields() {
+        let timings = Timings {
+            width: 1920,
+            height: 1080,
+            interlaced: true,
+            pixel_clock_hz: 74_250_000,
+            horizontal: [88, 44, 148],
+            vertical: [2, 5, 15],
+            second_field: [2, 5, 16],
+            ..Timings::default()
+        };
+        assert_eq!(timings.rate_hz(), Some(30.0));
+    }
 }

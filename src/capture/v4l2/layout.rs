@@ -48,11 +48,8 @@ impl Layout {
             if memories == 1 || strides[1] == 0 {
                 strides[1] = strides[0];
             }
-            if strides.iter().any(|&stride| stride < row) {
-                return Err(format!(
-                    "rows of {} bytes for {width} pixels of {fourcc}",
-                    granted.plane[0].stride
-                ));
+            if let Some(short) = strides.iter().find(|&&stride| stride < row) {
+                return Err(format!("rows of {short} bytes for {width} pixels of {fourcc}"));
             }
         }
         let layout = Layout { format, colour, width, height, strides, memories };

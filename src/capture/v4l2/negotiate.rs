@@ -25,7 +25,7 @@ pub struct Wanted {
     pub sizes: Vec<(u32, u32)>,
     /// Pictures a second, 1..=240.
     pub rate_hz: f64,
-    /// 3..=32: lent ones are not there to be filled.
+    /// 2..=32: lent ones are not there to be filled.
     pub buffers: u32,
     /// Which of the device's inputs; `None`: as it is set.
     pub input: Option<u32>,
