@@ -576,7 +576,7 @@ mod tests {
         let mut raw = v4l2_dv_timings::zeroed();
         raw.__bindgen_anon_1.bt = write_timings(&timings);
         assert_eq!(read_timings(&raw), Ok(timings));
-        assert_eq!(timings.to_string(), "1920×1080i60.00");
+        assert_eq!(timings.to_string(), "1920×1080i59.68");
     }
 
     #[test]
