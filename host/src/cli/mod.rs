@@ -11,6 +11,7 @@ mod finetune;
 mod flicker;
 mod graph;
 mod measure;
+mod pace;
 mod robustness;
 mod search;
 mod soup;
@@ -51,6 +52,7 @@ enum Verb {
     Flicker(flicker::Arguments),
     Graph(graph::Arguments),
     Device(device::Arguments),
+    Pace(pace::Arguments),
 }
 
 /// Parses the command line, runs the verb, and says how it ended.
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
         Verb::Flicker(arguments) => flicker::run(arguments),
         Verb::Graph(arguments) => graph::run(arguments),
         Verb::Device(arguments) => device::run(arguments),
+        Verb::Pace(arguments) => pace::run(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

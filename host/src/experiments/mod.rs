@@ -3,4 +3,5 @@
 pub mod ablate;
 pub mod average;
 pub mod device;
+pub mod pace;
 pub mod search;

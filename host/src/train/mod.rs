@@ -1,16 +1,16 @@
 //! Training: what is learned from what, step by step, resumable at any of them.
 
-mod backward;
-mod batches;
+pub(crate) mod backward;
+pub(crate) mod batches;
 mod choosing;
 pub mod curve;
 mod distillation;
 mod hardness;
-mod learner;
+pub(crate) mod learner;
 mod loss;
 mod mix;
 mod objective;
-mod optimizer;
+pub(crate) mod optimizer;
 mod preview;
 mod quantised;
 mod samples;
