@@ -5,6 +5,7 @@
 //! marked cut-outs (see `held_back.rs`), the one that hides least is taken.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use polyp_edge::bundle::manifest::Decision;
 use polyp_edge::detect::Detector;
@@ -13,16 +14,20 @@ use polyp_edge::geometry::Rect;
 use rayon::prelude::*;
 
 use crate::measures::overlap::Overlap;
+use crate::numeric::mean;
 
 /// Side in pixels of the square on which Dice is measured for choosing.
 pub(crate) const TRUTH_SIDE_PX: usize = 128;
 
 const THRESHOLDS: [f32; 9] = [0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7];
 const SHARES: [f32; 7] = [0.0, 0.001, 0.002, 0.004, 0.007, 0.012, 0.02];
-const PEAKS: [f32; 12] = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98];
+const PEAKS: [f32; 17] =
+    [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98, 0.987, 0.992, 0.995, 0.997, 0.9985];
 
 /// What the model made of a held-back frame.
 pub(crate) struct Seen {
+    /// The data set that the frame is of.
+    pub set: String,
     /// `[H, W, 1] u8`
     pub logits: Vec<u8>,
     /// What there was to find.
@@ -34,6 +39,8 @@ pub(crate) struct Seen {
 pub(crate) enum Truth {
     /// A polyp, here: `[TRUTH_SIDE_PX, TRUTH_SIDE_PX] u8` over the field of view.
     Polyp(Vec<u8>),
+    /// A polyp whose mask a machine made: only whether anything is found counts.
+    Somewhere,
     /// A whole frame without a polyp.
     Negative,
     /// The part of a frame with a polyp that shows none.
@@ -71,7 +78,7 @@ pub struct Trial {
     pub min_peak: f32,
     /// Mean Dice over the frames with a polyp, their disturbed copies included; 0 without such frames.
     pub dice: f64,
-    /// Share of frames with a polyp on which nothing of it was found.
+    /// Share of frames with a polyp on which nothing of it was found, the mean over data sets; as all shares here.
     pub missed_share: f64,
     /// Share of polyp-free frames with any region; 0 without such frames.
     pub negative_share: f64,
@@ -108,18 +115,19 @@ fn try_out(frames: &[Seen], output: Output, decision: Decision) -> anyhow::Resul
     let crop = Rect { x: 0, y: 0, width: TRUTH_SIDE_PX, height: TRUTH_SIDE_PX };
     let mapping = Mapping::new(crop, TRUTH_SIDE_PX);
     let mut dice = Vec::new();
-    let [mut missed, mut negatives, mut cut_outs] = <[Share; 3]>::default();
+    let [mut missed, mut negatives, mut cut_outs] = <[SharesBySet; 3]>::default();
     let mut mask = Vec::new();
-    for Seen { logits, truth } in frames {
+    for Seen { set, logits, truth } in frames {
         let mut alarm = || anyhow::Ok(!detector.detect(logits, output.shape, &mapping)?.list.is_empty());
         match truth {
-            Truth::Negative => negatives.count(alarm()?),
-            Truth::CutOut => cut_outs.count(alarm()?),
+            Truth::Negative => negatives.count(set, alarm()?),
+            Truth::CutOut => cut_outs.count(set, alarm()?),
+            Truth::Somewhere => missed.count(set, !alarm()?),
             Truth::Polyp(truth) => {
                 detector.mask(logits, output.shape, &mapping, (TRUTH_SIDE_PX, TRUTH_SIDE_PX), &mut mask)?;
                 let overlap = Overlap::of(truth, &mask);
                 dice.push(overlap.dice());
-                missed.count(overlap.both_px == 0);
+                missed.count(set, overlap.both_px == 0);
             }
         }
     }
@@ -187,6 +195,26 @@ impl Share {
     }
 }
 
+/// The same for each data set.
+#[derive(Default)]
+pub(super) struct SharesBySet(BTreeMap<String, Share>);
+
+impl SharesBySet {
+    pub(super) fn count(&mut self, set: &str, holds: bool) {
+        if let Some(share) = self.0.get_mut(set) {
+            share.count(holds);
+            return;
+        }
+        let mut share = Share::default();
+        share.count(holds);
+        self.0.insert(set.to_owned(), share);
+    }
+    /// The mean of the data sets' shares: each counts alike, however many frames it has.
+    pub(super) fn share(&self) -> f64 {
+        mean(&self.0.values().map(Share::share).collect::<Vec<_>>())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,7 +230,11 @@ mod tests {
         let truth = (0..TRUTH_SIDE_PX * TRUTH_SIDE_PX)
             .map(|pixel| pixel % TRUTH_SIDE_PX < side * cell && pixel / TRUTH_SIDE_PX < side * cell)
             .map(|inside| if inside { 255 } else { 0 });
-        Seen { logits, truth: if polyp { Truth::Polyp(truth.collect()) } else { Truth::Negative } }
+        Seen {
+            set: "set".to_owned(),
+            logits,
+            truth: if polyp { Truth::Polyp(truth.collect()) } else { Truth::Negative },
+        }
     }
 
     #[test]

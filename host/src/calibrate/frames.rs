@@ -22,6 +22,7 @@ pub(super) fn prepare(
     samples: &[Sample],
     side: usize,
     threads: usize,
+    machine_masks: &[String],
 ) -> anyhow::Result<Vec<HeldBack>> {
     let bar = progress_bar(label, samples.len());
     let frames = in_parallel(
@@ -30,7 +31,8 @@ pub(super) fn prepare(
         || Ok(Input::new(side, Locator::new(Rule::Find, Sequence::Stills))),
         |input, sample| {
             bar.inc(1);
-            Ok(held_back::prepare(sample, input))
+            let is_truth = !machine_masks.iter().any(|set| set == sample.set());
+            Ok(held_back::prepare(sample, is_truth, input))
         },
     );
     bar.finish_and_clear();
@@ -70,22 +72,23 @@ pub(super) fn look<'a>(
     drop(cart);
     let mut pictures = Vec::new();
     for (number, frame) in frames.enumerate() {
-        pictures.push((Cow::Borrowed(&frame.pixels), frame.truth.clone()));
-        if let Truth::Polyp(_) = frame.truth {
+        pictures.push((frame.set(), Cow::Borrowed(&frame.pixels), frame.truth.clone()));
+        if frame.polyp.is_some() {
             let disturbed = disguise(&frame.pixels, side, seed + number as u64);
-            pictures.push((Cow::Owned(disturbed), frame.truth.clone()));
+            pictures.push((frame.set(), Cow::Owned(disturbed), frame.truth.clone()));
         }
-        pictures.extend(frame.cut_out.as_ref().map(|cut_out| (Cow::Borrowed(cut_out), Truth::CutOut)));
+        let cut_out = frame.cut_out.as_ref();
+        pictures.extend(cut_out.map(|cut_out| (frame.set(), Cow::Borrowed(cut_out), Truth::CutOut)));
     }
     let bar = progress_bar("decision rules", pictures.len());
     let seen = in_parallel(
         &pictures,
         threads,
         || cart_engine(model),
-        |cart, (pixels, truth)| {
+        |cart, (set, pixels, truth)| {
             let logits = logits(cart, pixels)?;
             bar.inc(1);
-            Ok(Seen { logits, truth: truth.clone() })
+            Ok(Seen { set: (*set).to_owned(), logits, truth: truth.clone() })
         },
     );
     bar.finish_and_clear();

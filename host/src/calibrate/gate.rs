@@ -4,6 +4,7 @@
 //! gate of a grid is tried on what it found. A gate that shows more cannot miss more, but shows false alarms that last for
 //! a moment, and outlines that come and go; one that shows less comes later.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use polyp_edge::bundle::manifest;
@@ -12,6 +13,7 @@ use polyp_edge::track::{Gate, MIN_OVERLAP, Rule, Shown};
 
 use crate::calibrate::decision::{Share, keep_lowest};
 use crate::calibrate::drift::FRAMES;
+use crate::numeric::mean;
 use crate::quantise::recipe::GateTrial;
 use crate::score::steadiness::Observer;
 
@@ -35,6 +37,8 @@ const GATES: [(u32, u32); 14] = [
 
 /// What the network found while the camera drifted over a still.
 pub struct Clip {
+    /// The data set that its still is of.
+    pub set: String,
     pub kind: ClipKind,
     /// Regions, largest first, and where the polyp was, if in view.
     pub frames: Vec<(Vec<Region>, Option<Bounds>)>,
@@ -59,6 +63,7 @@ pub fn sweep(clips: &[Clip]) -> Vec<GateTrial> {
 fn try_out(clips: &[Clip], setting: manifest::Gate) -> GateTrial {
     let [mut negatives, mut cut_outs, mut withheld, mut outlined] = <[Share; 4]>::default();
     let (mut changes, mut frames, mut delays) = (0, 0, Vec::new());
+    let mut alarms: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for clip in clips {
         let mut gate = Gate::new(&Rule::of(setting));
         let (mut shown, mut observer, mut anything) = (Shown::default(), Observer::new(setting), false);
@@ -79,7 +84,12 @@ fn try_out(clips: &[Clip], setting: manifest::Gate) -> GateTrial {
             }
         }
         match clip.kind {
-            ClipKind::Negative => negatives.count(anything),
+            ClipKind::Negative => {
+                negatives.count(anything);
+                let minutes = clip.frames.len().max(1) as f64 / (60 * FRAMES) as f64;
+                let newly_shown = observer.finish().delays.len() as f64;
+                alarms.entry(&clip.set).or_default().push(newly_shown / minutes);
+            }
             ClipKind::CutOut => cut_outs.count(anything),
             ClipKind::Polyp => {
                 changes += observer.finish().changes_shown;
@@ -95,6 +105,7 @@ fn try_out(clips: &[Clip], setting: manifest::Gate) -> GateTrial {
         appear: setting.appear,
         window: setting.window,
         negative_share: negatives.share(),
+        alarms_a_minute: mean(&alarms.values().map(|of_set| mean(of_set)).collect::<Vec<_>>()),
         cut_out_share: cut_outs.share(),
         withheld_share: withheld.share(),
         outlined_share: outlined.share(),
@@ -144,7 +155,11 @@ mod tests {
         let regions = |number| {
             if found(number) { vec![Region { bounds: at(0.0), ..Region::default() }] } else { Vec::new() }
         };
-        Clip { kind, frames: (0..FRAMES).map(|number| (regions(number), polyp)).collect() }
+        Clip {
+            set: "set".to_owned(),
+            kind,
+            frames: (0..FRAMES).map(|number| (regions(number), polyp)).collect(),
+        }
     }
 
     fn of(trials: &[GateTrial], gate: (u32, u32)) -> GateTrial {
@@ -163,6 +178,8 @@ mod tests {
         let trials = sweep(&clips);
         let open = of(&trials, (1, 1));
         assert_eq!((open.negative_share, open.cut_out_share, open.withheld_share), (0.5, 1.0, 0.0));
+        // Three sightings in one of two seconds.
+        assert_eq!(open.alarms_a_minute, 90.0);
         assert_eq!(open.delay_frames, 0.0);
         // Found in frames 5, 6, 8 … 13, 15 … 20, 22, 23, 24; and 20.
         assert_eq!(open.outlined_share, 18.0 / 50.0);

@@ -36,8 +36,8 @@ pub struct HeldBack {
     pub cut_out: Option<Vec<u8>>,
 }
 
-/// Reads a picture and brings it to the network's input.
-pub fn prepare(sample: &Sample, input: &mut Input) -> anyhow::Result<HeldBack> {
+/// Reads a picture and brings it to the network's input. `is_truth`: its mask was made by people.
+pub fn prepare(sample: &Sample, is_truth: bool, input: &mut Input) -> anyhow::Result<HeldBack> {
     let frame = sample.read_image()?;
     let mask = sample.read_mask(frame.width_px(), frame.height_px())?;
     let crop = input.prepare(&frame)?.crop;
@@ -51,6 +51,7 @@ pub fn prepare(sample: &Sample, input: &mut Input) -> anyhow::Result<HeldBack> {
         polyp: polyp.map(|polyp| shares(polyp, crop)),
         cut_out: polyp.and_then(|polyp| beside(crop, polyp)).map(&mut stretch).transpose()?,
         truth: match polyp {
+            Some(_) if !is_truth => Truth::Somewhere,
             Some(_) => Truth::Polyp(sample_mask(&mask, &frame, crop)),
             None => Truth::Negative,
         },
@@ -116,6 +117,13 @@ fn beside(crop: Rect, polyp: Rect) -> Option<Rect> {
         width,
         height,
     })
+}
+
+impl HeldBack {
+    /// The data set that it is of.
+    pub fn set(&self) -> &str {
+        self.name.split_once('/').map_or("", |(set, _)| set)
+    }
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ use crate::calibrate::decision::{Trial, Truth, Wishes};
 use crate::calibrate::evidence::Evidence;
 use crate::calibrate::held_back::HeldBack;
 use crate::calibrate::sensitivity::{Sensitivity, sensitivity};
-use crate::data::lists::data_folder;
+use crate::data::lists::{Sample, data_folder};
 use crate::data::split;
 use crate::graph::Graph;
 use crate::quantise::QuantisedGraph;
@@ -77,6 +77,10 @@ pub struct Request {
     pub negatives: Vec<PathBuf>,
     /// Use all frames of the lists, not just the part that training holds back.
     pub whole_lists: bool,
+    /// Lists that training never saw, of frames with polyps and without: all of them are used.
+    pub choosing: Vec<PathBuf>,
+    /// Data sets whose masks machines made: of their frames only counts whether anything is found.
+    pub machine_masks: Vec<String>,
     /// Frames for ranges and bias correction, a quarter of them without polyps.
     pub frames: usize,
     /// Seed of the choice of frames, of their disturbed copies, and of the camera's movement over them.
@@ -182,10 +186,16 @@ fn held_back_frames(request: &Request, side: usize) -> Result<(Vec<HeldBack>, Ve
             "no frame is held back of one of the lists; name longer ones or use --whole-lists",
         ));
     }
-    Ok((
-        frames::prepare("held-back polyps", &polyps, side, request.threads)?,
-        frames::prepare("held-back negatives", &negatives, side, request.threads)?,
-    ))
+    let prepare = |label: &str, samples: &[Sample]| {
+        frames::prepare(label, samples, side, request.threads, &request.machine_masks)
+    };
+    let mut polyps = prepare("held-back polyps", &polyps)?;
+    let mut negatives = prepare("held-back negatives", &negatives)?;
+    let choosing = split::held_back(&request.choosing, &data, true)?;
+    for frame in prepare("frames to choose by", &choosing)? {
+        if frame.polyp.is_some() { polyps.push(frame) } else { negatives.push(frame) }
+    }
+    Ok((polyps, negatives))
 }
 
 fn candidates(ranges: &Ranges, graph: &Graph, calibrating: &Frames<'_>) -> Result<Vec<Candidate>> {

@@ -25,8 +25,8 @@ pub(super) fn clips<'a>(
     let mut stills = Vec::new();
     for frame in frames {
         let kind = if frame.polyp.is_some() { ClipKind::Polyp } else { ClipKind::Negative };
-        stills.push((kind, &frame.pixels, frame.polyp));
-        stills.extend(frame.cut_out.as_ref().map(|cut_out| (ClipKind::CutOut, cut_out, None)));
+        stills.push((kind, frame.set(), &frame.pixels, frame.polyp));
+        stills.extend(frame.cut_out.as_ref().map(|cut_out| (ClipKind::CutOut, frame.set(), cut_out, None)));
     }
     stills.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(seed));
     let mut chosen = Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn clips<'a>(
         &chosen,
         threads,
         || Segmenter::with(cart_engine(model)?, decision, Rule::WholeFrame, Sequence::Stills),
-        |segmenter, ((kind, still, polyp), seed)| {
+        |segmenter, ((kind, set, still, polyp), seed)| {
             let side = segmenter.side();
             let drift = Drift::new(*seed);
             let mut frames = Vec::with_capacity(drift::FRAMES);
@@ -50,7 +50,7 @@ pub(super) fn clips<'a>(
                 frames.push((regions.list, polyp.and_then(|polyp| view.bounds(&polyp, side))));
             }
             bar.inc(1);
-            Ok(Clip { kind: *kind, frames })
+            Ok(Clip { set: (*set).to_owned(), kind: *kind, frames })
         },
     );
     bar.finish_and_clear();

@@ -21,6 +21,12 @@ pub struct Arguments {
     /// The lists hold held-back frames only: use all of them, not just the part that training holds back.
     #[arg(long)]
     whole_lists: bool,
+    /// Lists of frames that training never saw, with polyps and without: all of them help to choose decision rules.
+    #[arg(long = "choosing", value_name = "LIST")]
+    choosing: Vec<PathBuf>,
+    /// Data sets whose masks machines made: of their frames only counts whether anything is found.
+    #[arg(long = "machine-masks", value_name = "SET")]
+    machine_masks: Vec<String>,
     /// The calibration's folder.
     #[arg(long)]
     out: PathBuf,
@@ -63,6 +69,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         lists: arguments.lists,
         negatives: arguments.negatives,
         whole_lists: arguments.whole_lists,
+        choosing: arguments.choosing,
+        machine_masks: arguments.machine_masks,
         frames: arguments.frames,
         seed: arguments.seed,
         ranges,
@@ -75,7 +83,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (decision, gate) = (&chosen.decision, &chosen.gate);
     println!(
         "{}: {}; threshold {}, smallest region {}, lowest peak {}: held-back Dice {:.3}, false alarms {:.1} %, \
-         on cut-outs {:.1} %; shown if seen in {} of {} frames, {:.1} frames late",
+         on cut-outs {:.1} %; shown if seen in {} of {} frames, {:.1} frames late; {:.1} false alarms a minute of polyp-free video",
         arguments.out.display(),
         chosen.name,
         decision.threshold,
@@ -86,7 +94,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         100.0 * decision.cut_out_share,
         gate.appear,
         gate.window,
-        gate.delay_frames
+        gate.delay_frames,
+        gate.alarms_a_minute
     );
     Ok(())
 }

@@ -93,6 +93,9 @@ pub struct GateTrial {
     pub window: u32,
     /// Share of the seconds without a polyp in which anything was shown.
     pub negative_share: f64,
+    /// Regions that were newly shown in a minute of video without a polyp, the mean over data sets.
+    #[serde(default)]
+    pub alarms_a_minute: f64,
     /// The same of cut-outs.
     pub cut_out_share: f64,
     /// Of the seconds in which the polyp was found in any frame, the share in which it was never shown.

@@ -142,7 +142,7 @@ fn judge(plan: &Plan, shape: &Shape, config: &TrainConfig) -> Result<Judged> {
     };
     let first = samples.first().context("no frame is held back")?;
     let mut input = Input::new(config.network.input_side, Locator::new(Rule::Find, Sequence::Stills));
-    let pixels = held_back::prepare(first, &mut input)?.pixels;
+    let pixels = held_back::prepare(first, true, &mut input)?.pixels;
     Ok(Judged { row, engine, pixels })
 }
 
@@ -165,7 +165,7 @@ fn quantise_and_score(
         samples,
         plan.threads,
         || Ok(Input::new(graph.input_side, Locator::new(Rule::Find, Sequence::Stills))),
-        |input, sample| Ok(held_back::prepare(sample, input)),
+        |input, sample| Ok(held_back::prepare(sample, true, input)),
     )?)?;
     let few: Vec<&HeldBack> = frames.iter().step_by((frames.len() / 32).max(1)).collect();
     let pixels: Vec<Vec<u8>> = few.iter().map(|frame| frame.pixels.clone()).collect();
