@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::bundle::manifest::Sensitivity;
 use crate::display::kms::{Composition, ModeWish};
 use crate::field_of_view::Rule;
 use crate::frame::PixelFormat;
@@ -104,6 +105,9 @@ pub struct Model {
     pub threads: usize,
     /// The threads' cores, one each; none: the system chooses.
     pub cores: Vec<usize>,
+    /// How readily polyps are marked: a point of the bundle's operating curve; `standard` if left out.
+    #[serde(default)]
+    pub sensitivity: Sensitivity,
 }
 
 /// How frames and results meet, and what is told of the run.

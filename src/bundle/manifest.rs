@@ -1,9 +1,11 @@
 //! `manifest.toml`: what a bundle says of itself. The host writes it, the cart reads it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::Fault;
 use crate::field_of_view::Rule;
 
 /// The version of the manifest's own format that this program reads and writes.
@@ -34,6 +36,9 @@ pub struct Manifest {
     pub decision: Decision,
     /// When a region is shown, unless the board profile says otherwise.
     pub gate: Gate,
+    /// Other points on the operating curve than the standard one, which `decision` and `gate` are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sensitivity: BTreeMap<Sensitivity, OperatingPoint>,
     /// One at least: with them a cart checks that the model runs as it should.
     #[serde(default)]
     pub golden: Vec<Golden>,
@@ -41,6 +46,64 @@ pub struct Manifest {
     pub provenance: Provenance,
     /// sha256 in hex of every file of the bundle but the manifest and a signature, by relative path.
     pub files: BTreeMap<String, String>,
+}
+
+/// How readily polyps are marked.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sensitivity {
+    /// Fewer false alarms than the standard point, and more polyps missed.
+    Quiet,
+    /// What the bundle's own decision and gate say.
+    #[default]
+    Standard,
+    /// Fewer polyps missed than at the standard point, and more false alarms.
+    Watchful,
+}
+
+impl fmt::Display for Sensitivity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Sensitivity::Quiet => "quiet",
+            Sensitivity::Standard => "standard",
+            Sensitivity::Watchful => "watchful",
+        })
+    }
+}
+
+/// Which pixels and regions count as polyp at some sensitivity, and when they are shown.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct OperatingPoint {
+    /// Which pixels and regions count as polyp.
+    pub decision: Decision,
+    /// When a region is shown.
+    pub gate: Gate,
+}
+
+impl Manifest {
+    /// The rules at a sensitivity.
+    ///
+    /// # Errors
+    /// Exit 78 if the bundle has no such point.
+    pub fn operating_point(&self, sensitivity: Sensitivity) -> anyhow::Result<OperatingPoint> {
+        let standard = OperatingPoint { decision: self.decision, gate: self.gate };
+        let found = match sensitivity {
+            Sensitivity::Standard => Some(standard),
+            other => self.sensitivity.get(&other).copied(),
+        };
+        found.ok_or_else(|| {
+            let mut names = vec![Sensitivity::Standard.to_string()];
+            names.extend(self.sensitivity.keys().map(Sensitivity::to_string));
+            Fault::configuration(format!(
+                "the model {} has no sensitivity {sensitivity}; it has: {}",
+                self.name,
+                names.join(", ")
+            ))
+        })
+    }
 }
 
 /// A quantised tensor: real value = scale × (stored − zero point).

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::fault::Fault;
 use folder::{Folder, OpenFile};
 pub use golden::{GoldenFrame, GoldenFrames};
-use manifest::{FORMAT_VERSION, Manifest};
+use manifest::{FORMAT_VERSION, Manifest, OperatingPoint, Sensitivity};
 use sealed::Sealed;
 
 /// The manifest's name in its folder.
@@ -213,9 +213,6 @@ impl<'a> Files<'a> {
 fn check_manifest(manifest: &Manifest) -> Result<(), String> {
     let (input, output) = (&manifest.input, &manifest.output);
     let ([one, channels, height, width], [batch, logits, rows, columns]) = (input.shape, output.shape);
-    let decision = &manifest.decision;
-    let gate = &manifest.gate;
-    let inside = |value: f32| value > 0.0 && value < 1.0;
     let golden = manifest.golden.iter().flat_map(|golden| [&golden.frame, &golden.mask]);
     let unlisted =
         std::iter::once(&manifest.model).chain(golden).find(|&name| !manifest.files.contains_key(name));
@@ -253,21 +250,35 @@ fn check_manifest(manifest: &Manifest) -> Result<(), String> {
         () if [input, output].iter().any(|tensor| !tensor.scale.is_normal() || tensor.scale <= 0.0) => {
             "a scale is not positive".into()
         }
-        () if !inside(decision.threshold) || !inside(decision.min_peak) => {
-            "threshold and min_peak must lie between 0 and 1".into()
-        }
-        () if !(0.0..1.0).contains(&decision.min_region_share) => {
-            "min_region_share must be at least 0 and below 1".into()
-        }
-        () if gate.appear == 0 || gate.appear > gate.window || gate.window > 64 => {
-            format!(
-                "a gate of {} of {} frames is impossible: appear must be from 1 to window, window at most 64",
-                gate.appear, gate.window
-            )
-        }
-        () => return Ok(()),
+        () => return check_points(manifest),
     };
     Err(problem)
+}
+
+/// The decision rules and gates at every sensitivity.
+fn check_points(manifest: &Manifest) -> Result<(), String> {
+    if manifest.sensitivity.contains_key(&Sensitivity::Standard) {
+        return Err(
+            "the sensitivity standard is what decision and gate say, and cannot be given again".into()
+        );
+    }
+    let standard = OperatingPoint { decision: manifest.decision, gate: manifest.gate };
+    let inside = |value: f32| value > 0.0 && value < 1.0;
+    for OperatingPoint { decision, gate } in std::iter::once(&standard).chain(manifest.sensitivity.values()) {
+        if !inside(decision.threshold) || !inside(decision.min_peak) {
+            return Err("threshold and min_peak must lie between 0 and 1".into());
+        }
+        if !(0.0..1.0).contains(&decision.min_region_share) {
+            return Err("min_region_share must be at least 0 and below 1".into());
+        }
+        if gate.appear == 0 || gate.appear > gate.window || gate.window > 64 {
+            return Err(format!(
+                "a gate of {} of {} frames is impossible: appear must be from 1 to window, window at most 64",
+                gate.appear, gate.window
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a listed name is a plain relative path.

@@ -9,6 +9,7 @@ use image::ExtendedColorType;
 use serde::Serialize;
 
 use crate::bundle::Bundle;
+use crate::bundle::manifest::Sensitivity;
 use crate::capture::{self, DamagedFrame, Source};
 use crate::detect::Regions;
 use crate::display::{Images, PICTURES, Scene, Sink, write_png};
@@ -55,6 +56,9 @@ pub struct Arguments {
     /// The summary as JSON on standard output.
     #[arg(long)]
     json: bool,
+    /// How readily polyps are marked, as far as the bundle has it.
+    #[arg(long, value_enum, default_value_t)]
+    sensitivity: Sensitivity,
     /// Threads that share the rows of each op.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: u16,
@@ -119,7 +123,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let bundle = Bundle::open(&arguments.model)?;
     let options = Options { threads: usize::from(arguments.threads), ..Options::default() };
     let engine = Engine::load(&bundle, &options)?;
+    let point = bundle.manifest.operating_point(arguments.sensitivity)?;
     let mut segmenter = Segmenter::new(engine, &bundle.manifest, Sequence::Stills)
+        .and_then(|segmenter| segmenter.at(&point))
         .map_err(|error| Fault::data(format!("{}: {error:#}", arguments.model.display())))?;
     let mut source = open(&arguments.source)?;
     let mut writer = Writer::new(arguments)?;

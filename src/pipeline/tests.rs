@@ -38,6 +38,7 @@ fn manifest() -> Manifest {
         field_of_view: Rule::WholeFrame,
         decision: Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 },
         gate: manifest::Gate { appear: 1, window: 1 },
+        sensitivity: Default::default(),
         golden: Vec::new(),
         provenance: Default::default(),
         files: BTreeMap::new(),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 
 use super::{Golden, Input, Network};
-use crate::bundle::manifest::{Decision, Gate, Manifest};
+use crate::bundle::manifest::{Decision, Gate, Manifest, OperatingPoint};
 use crate::detect::{Detector, Regions};
 use crate::fault::Fault;
 use crate::field_of_view::{Locator, Rule, Sequence};
@@ -23,8 +23,9 @@ pub struct Segmenter<N> {
     /// Of the frame that was seen last.
     mapping: Mapping,
     size: (usize, usize),
-    /// The rule that golden frames were made by.
+    /// The rules that golden frames were made by.
     golden_crop: Locator,
+    golden_detector: Detector,
     golden: Box<dyn Golden>,
     mask: Vec<u8>,
     gate: Gate,
@@ -60,6 +61,7 @@ impl<N: Network> Segmenter<N> {
             mapping: Mapping::new(Rect::whole(1, 1), height),
             size: (1, 1),
             golden_crop: Locator::new(rule, Sequence::Stills),
+            golden_detector: Detector::new(decision, scale, zero_point)?,
             golden: Box::new(Vec::new()),
             mask: Vec::new(),
             gate: Gate { appear: 1, window: 1 },
@@ -71,6 +73,16 @@ impl<N: Network> Segmenter<N> {
     pub fn with_field_of_view(self, rule: Rule, sequence: Sequence) -> Segmenter<N> {
         let input = Input::new(self.input.side(), Locator::new(rule, sequence));
         Segmenter { input, ..self }
+    }
+
+    /// At another point of the operating curve; golden frames keep to the bundle's standard one.
+    ///
+    /// # Errors
+    /// If a rule is out of range.
+    pub fn at(self, point: &OperatingPoint) -> Result<Segmenter<N>> {
+        let (scale, zero_point) = self.network.output_quantisation();
+        let detector = Detector::new(&point.decision, scale, zero_point)?;
+        Ok(Segmenter { detector, gate: point.gate, ..self })
     }
 
     /// With frames whose masks are known, for [`Segmenter::check`].
@@ -176,7 +188,8 @@ impl<N: Network> Segmenter<N> {
         let crop = self.golden_crop.locate(&golden.frame);
         let mapping = self.input.prepare_crop(&golden.frame, crop)?;
         self.run(&golden.frame, mapping)?;
-        self.detector.mask(&self.logits, self.output_shape, &self.mapping, self.size, &mut self.mask)?;
+        let detector = &mut self.golden_detector;
+        detector.mask(&self.logits, self.output_shape, &self.mapping, self.size, &mut self.mask)?;
         let wrong = self.mask.iter().zip(&golden.mask).filter(|(mine, theirs)| mine != theirs).count();
         if wrong == 0 && self.mask.len() == golden.mask.len() {
             Ok(())

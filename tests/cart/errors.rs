@@ -50,6 +50,49 @@ fn a_corrupt_onnx_file() {
     }
 }
 
+/// A bundle's quiet point marks less than its standard one, its self-test passes at both, and what it has not is told.
+#[test]
+fn a_sensitivity_is_a_point_of_the_bundle() {
+    let folder = workplace();
+    let at = folder.path();
+    let regions = |sensitivity: &str| {
+        let out = format!("out-{sensitivity}");
+        let output = PROGRAM.run(
+            at,
+            &["replay", "in", "--model", "model", "--out", &out, "--json", "--sensitivity", sensitivity],
+        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        summary["regions"].as_u64().unwrap()
+    };
+    assert_eq!((regions("standard"), regions("quiet")), (2, 0));
+    let watchful = ["replay", "in", "--model", "model", "--out", "out", "--sensitivity", "watchful"];
+    assert_fault(
+        &PROGRAM.run(at, &watchful),
+        78,
+        "bright has no sensitivity watchful; it has: standard, quiet",
+    );
+
+    let profile = |sensitivity: &str| {
+        let source = "[camera]\nsource = \"in\"\nrate_hz = 0.0\n";
+        let base = concat!(env!("CARGO_MANIFEST_DIR"), "/boards/base.toml");
+        std::fs::copy(base, at.join("base.toml")).unwrap();
+        let model = format!("[model]\nbundle = \"model\"\nsensitivity = \"{sensitivity}\"\n");
+        let display = "[display]\nkind = \"null\"\n[pipeline]\nlock_step = true\n";
+        let text = format!("name = \"{sensitivity}\"\ninherits = \"base\"\n{source}{model}{display}");
+        std::fs::write(at.join(format!("{sensitivity}.toml")), text).unwrap();
+        PROGRAM.run(at, &["run", "--board", &format!("{sensitivity}.toml")])
+    };
+    let quiet = profile("quiet");
+    assert!(quiet.status.success(), "{}", String::from_utf8_lossy(&quiet.stderr));
+    let refused = profile("watchful");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("no sensitivity watchful; it has: standard, quiet"), "{said}");
+    let unknown = profile("loud");
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(unknown.status.code() == Some(78) && said.contains("loud.toml"), "{said}");
+}
+
 #[test]
 fn a_changed_byte_in_the_bundle() {
     let folder = workplace();

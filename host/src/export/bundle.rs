@@ -99,6 +99,7 @@ pub fn write(folder: &Path, quantised: &QuantisedGraph, description: &Descriptio
         field_of_view: rule,
         decision: description.decision,
         gate: description.gate,
+        sensitivity: BTreeMap::new(),
         golden,
         provenance: description.provenance.clone(),
         files: BTreeMap::new(),

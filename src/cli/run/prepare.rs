@@ -151,8 +151,10 @@ pub(super) fn segmenter(profile: &Profile, bundle: &Bundle) -> Result<Segmenter<
     let options =
         Options { threads: profile.model.threads, cores: profile.model.cores.clone(), ..Options::default() };
     let engine = Engine::load(bundle, &options)?;
-    let segmenter =
-        Segmenter::new(engine, &bundle.manifest, Sequence::Video)?.with_golden(bundle.golden().clone());
+    let point = bundle.manifest.operating_point(profile.model.sensitivity)?;
+    let segmenter = Segmenter::new(engine, &bundle.manifest, Sequence::Video)?
+        .at(&point)?
+        .with_golden(bundle.golden().clone());
     Ok(match profile.field_of_view.rule() {
         Some(rule) => segmenter.with_field_of_view(rule, Sequence::Video),
         None => segmenter,

@@ -2,9 +2,12 @@
 
 mod network;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use polyp_edge::bundle::manifest::{Decision, Gate, Golden, Manifest, Provenance, TensorContract};
+use polyp_edge::bundle::manifest::{
+    Decision, Gate, Golden, Manifest, OperatingPoint, Provenance, Sensitivity, TensorContract,
+};
 use polyp_edge::bundle::{MANIFEST, digest};
 use polyp_edge::field_of_view::Rule;
 
@@ -25,6 +28,7 @@ pub fn manifest(input: TensorContract, output: TensorContract, files: &[(&str, &
         field_of_view: Rule::Find,
         decision: Decision { threshold: 0.5, min_region_share: 0.001, min_peak: 0.6 },
         gate: Gate { appear: 3, window: 5 },
+        sensitivity: BTreeMap::new(),
         golden: vec![Golden { frame: "golden.png".into(), mask: "golden.png".into() }],
         provenance: Provenance::default(),
         files: files.iter().map(|&(name, digest)| (name.to_owned(), digest.to_owned())).collect(),
@@ -55,10 +59,16 @@ pub fn write_model(folder: &Path, model: &[u8]) {
     let files = digests.each_ref().map(|(name, digest)| (*name, digest.as_str()));
     let input = tensor("image", [1, 3, side, side], 1.0 / 128.0);
     let output = tensor("logits", [1, 1, side / 4, side / 4], 8.0 / 128.0);
+    // So quiet that no logit of eight bits reaches its peak.
+    let quiet = OperatingPoint {
+        decision: Decision { threshold: 0.7, min_region_share: 0.002, min_peak: 0.9999 },
+        gate: Gate { appear: 2, window: 3 },
+    };
     let manifest = Manifest {
         name: "bright".into(),
         decision: Decision { threshold: 0.7, min_region_share: 0.002, min_peak: 0.8 },
         gate: Gate { appear: 1, window: 1 },
+        sensitivity: BTreeMap::from([(Sensitivity::Quiet, quiet)]),
         golden: vec![golden("golden/dark.png"), golden("golden/light.png")],
         ..manifest(input, output, &files)
     };
