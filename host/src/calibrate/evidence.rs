@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::decision::Trial;
-use super::sensitivity::{self, Sensitivity};
+use super::sensitivity::{self, NodeSensitivity};
 use crate::files;
 use crate::quantise::range::Extremes;
 use crate::quantise::recipe::{Calibration, GateTrial, KIND, table};
@@ -32,7 +32,7 @@ pub struct Evidence<'a> {
     /// Rows of `noise.csv`.
     pub noise: &'a [Noise],
     /// Rows of `sensitivity.csv` and bars of `sensitivity.png`; neither is written if there are none.
-    pub sensitivity: &'a [Sensitivity],
+    pub sensitivity: &'a [NodeSensitivity],
     /// Rows of `decisions.csv`.
     pub trials: &'a [Trial],
     /// Rows of `gates.csv`.

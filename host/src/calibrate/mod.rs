@@ -31,20 +31,23 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use polyp_edge::bundle::digest;
+use polyp_edge::bundle::manifest::Sensitivity;
 use polyp_edge::fault::Fault;
 
 use crate::calibrate::candidates::{Candidate, Frames};
 use crate::calibrate::decision::{Trial, Truth, Wishes};
 use crate::calibrate::evidence::Evidence;
 use crate::calibrate::held_back::HeldBack;
-use crate::calibrate::sensitivity::{Sensitivity, sensitivity};
+use crate::calibrate::sensitivity::{NodeSensitivity, sensitivity};
 use crate::data::lists::{Sample, data_folder};
 use crate::data::split;
 use crate::graph::Graph;
 use crate::quantise::QuantisedGraph;
 use crate::quantise::equalise::Equalisation;
 use crate::quantise::range::Observer;
-use crate::quantise::recipe::{self, Calibration, FORMAT, GateTrial, Recipe, TRAINED, read_ranges};
+use crate::quantise::recipe::{
+    self, Calibration, FORMAT, GateTrial, PointTrial, Recipe, TRAINED, read_ranges,
+};
 use crate::quantise::statistics::Statistics;
 use crate::{files, onnx};
 
@@ -91,6 +94,8 @@ pub struct Request {
     pub sensitivity_frames: usize,
     /// What the decision rules must keep to.
     pub wishes: Wishes,
+    /// Other points of the operating curve: at most this share of polyp-free frames may show a region.
+    pub points: BTreeMap<Sensitivity, f64>,
     /// Stills of each kind that are made into a second of video.
     pub gate_frames: usize,
     /// Threads that prepare frames and run the engine.
@@ -114,7 +119,7 @@ pub struct Chosen {
 /// something else; exit 74 if reading or writing fails.
 pub fn calibrate(request: &Request, out: &Path) -> Result<Chosen> {
     files::check_folder(out, &recipe::KIND)?;
-    let (seed, threads) = (request.seed, request.threads);
+    let seed = request.seed;
     let graph_bytes = files::read(&request.graph)?;
     let graph = Graph::load(&request.graph)?;
     let (polyps, negatives) = held_back_frames(request, graph.input_side)?;
@@ -130,13 +135,8 @@ pub fn calibrate(request: &Request, out: &Path) -> Result<Chosen> {
 
     let model = onnx::quantised::to_onnx(&quantised)?;
     let all = || polyps.iter().chain(&negatives);
-    let (seen, output) = frames::look(&model, all(), seed, threads)?;
-    let trials = decision::sweep(&seen, output, request.wishes)?;
-    let decision = decide(&trials, request.wishes)?;
-    let clips = video::clips(&model, all(), &decision.decision(), request.gate_frames, seed, threads)?;
-    let gates = gate::sweep(&clips);
-    let gate =
-        gate::choose(&gates, request.wishes.negative_share).ok_or_else(|| Fault::usage("no gate to try"))?;
+    let rules = choose_rules(&model, &all, request)?;
+    let Rules { decision, gate, .. } = rules;
 
     let recipe = Recipe {
         format: FORMAT,
@@ -154,7 +154,8 @@ pub fn calibrate(request: &Request, out: &Path) -> Result<Chosen> {
         held_back_negative_share: decision.negative_share,
         held_back_cut_outs: polyps.iter().filter(|frame| frame.cut_out.is_some()).count(),
         held_back_cut_out_share: decision.cut_out_share,
-        gate: (!clips.is_empty()).then_some(gate),
+        gate: rules.has_video.then_some(gate),
+        points: rules.points,
         tried: candidates.iter().map(|of| (of.name(), of.refined.probability_error)).collect(),
         calibration_dice: calibrating.dice_of_all(&candidates),
     };
@@ -169,8 +170,8 @@ pub fn calibrate(request: &Request, out: &Path) -> Result<Chosen> {
         extremes: &best.extremes,
         noise: &best.refined.noise,
         sensitivity: &alone,
-        trials: &trials,
-        gates: &gates,
+        trials: &rules.trials,
+        gates: &rules.gates,
     };
     evidence::save(&calibration, out, &evidence)?;
     Ok(Chosen { name: best.name(), decision, gate })
@@ -213,7 +214,7 @@ fn candidates(ranges: &Ranges, graph: &Graph, calibrating: &Frames<'_>) -> Resul
 }
 
 /// What each node's quantisation costs by itself, on so many of the calibration frames with polyps.
-fn alone(quantised: &QuantisedGraph, calibrating: &Frames<'_>, count: usize) -> Result<Vec<Sensitivity>> {
+fn alone(quantised: &QuantisedGraph, calibrating: &Frames<'_>, count: usize) -> Result<Vec<NodeSensitivity>> {
     let shows_polyp = |i: &usize| matches!(calibrating.truths[*i], Truth::Polyp(_));
     let few: Vec<usize> = (0..calibrating.pixels.len()).filter(shows_polyp).take(count).collect();
     if few.is_empty() {
@@ -221,6 +222,54 @@ fn alone(quantised: &QuantisedGraph, calibrating: &Frames<'_>, count: usize) -> 
     }
     let pixels: Vec<Vec<u8>> = few.iter().map(|i| calibrating.pixels[*i].clone()).collect();
     sensitivity(quantised, &pixels, &few.iter().map(|i| calibrating.truths[*i]).collect::<Vec<_>>())
+}
+
+/// What decides when a region is shown, and what else was tried.
+struct Rules {
+    decision: Trial,
+    gate: GateTrial,
+    trials: Vec<Trial>,
+    gates: Vec<GateTrial>,
+    /// There was video to try gates on.
+    has_video: bool,
+    points: BTreeMap<Sensitivity, PointTrial>,
+}
+
+/// Chooses decision rules and gates on what the cart's engine makes of `all` held-back frames.
+fn choose_rules<'a, F: Iterator<Item = &'a HeldBack>>(
+    model: &[u8],
+    all: &dyn Fn() -> F,
+    request: &Request,
+) -> Result<Rules> {
+    let (seed, threads) = (request.seed, request.threads);
+    let (seen, output) = frames::look(model, all(), seed, threads)?;
+    let trials = decision::sweep(&seen, output, request.wishes)?;
+    let gates_of = |decision: &Trial, negative_share: f64| {
+        let clips = video::clips(model, all(), &decision.decision(), request.gate_frames, seed, threads)?;
+        let gates = gate::sweep(&clips);
+        let best = gate::choose(&gates, negative_share).ok_or_else(|| Fault::usage("no gate to try"))?;
+        anyhow::Ok((gates, best, !clips.is_empty()))
+    };
+    let decision = decide(&trials, request.wishes)?;
+    let (gates, gate, has_video) = gates_of(&decision, request.wishes.negative_share)?;
+    let mut points = BTreeMap::new();
+    for (&sensitivity, &negative_share) in &request.points {
+        let other = decide(&trials, Wishes { negative_share, ..request.wishes })?;
+        let (_, gate, has_video) = gates_of(&other, negative_share)?;
+        points.insert(sensitivity, point(&other, has_video.then_some(gate)));
+    }
+    Ok(Rules { decision, gate, trials, gates, has_video, points })
+}
+
+fn point(trial: &Trial, gate: Option<GateTrial>) -> PointTrial {
+    PointTrial {
+        decision: trial.decision(),
+        dice: trial.dice,
+        missed_share: trial.missed_share,
+        negative_share: trial.negative_share,
+        cut_out_share: trial.cut_out_share,
+        gate,
+    }
 }
 
 fn decide(trials: &[Trial], wishes: Wishes) -> Result<Trial> {

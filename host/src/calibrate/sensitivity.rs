@@ -16,7 +16,7 @@ use crate::quantise::QuantisedGraph;
 
 /// One node of `sensitivity.csv`.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Sensitivity {
+pub struct NodeSensitivity {
     /// The node's name.
     pub node: String,
     /// The operation, as [`Op::kind`] names it.
@@ -34,7 +34,7 @@ pub fn sensitivity(
     quantised: &QuantisedGraph,
     frames: &[Vec<u8>],
     truths: &[&Truth],
-) -> anyhow::Result<Vec<Sensitivity>> {
+) -> anyhow::Result<Vec<NodeSensitivity>> {
     let graph = &quantised.graph;
     // [frame][node], the float network's own at the end.
     let logits: Vec<Vec<Activation>> =
@@ -49,7 +49,7 @@ pub fn sensitivity(
         let signal: f64 = pairs().map(|(f, _)| storable(*f).powi(2)).sum();
         let noise: f64 = pairs().map(|(f, q)| (storable(*f) - storable(*q)).powi(2)).sum();
         let dice = mean(&dice_at_half(&own, truths));
-        Sensitivity {
+        NodeSensitivity {
             node: node.name.clone(),
             op: node.op.kind(),
             logits_db: crate::quantise::refine::decibels(signal, noise),
@@ -123,7 +123,7 @@ fn as_the_cart(
 }
 
 /// A PNG: bars, one a node in the network's order: how far the logits' noise lies under the signal, and the Dice lost.
-pub fn draw(rows: &[Sensitivity]) -> anyhow::Result<Vec<u8>> {
+pub fn draw(rows: &[NodeSensitivity]) -> anyhow::Result<Vec<u8>> {
     let finite = |db: f64| if db.is_finite() { db } else { 0.0 };
     let noise: Vec<f64> = rows.iter().map(|row| finite(row.logits_db)).collect();
     let lost: Vec<f64> = rows.iter().map(|row| row.dice_lost).collect();

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use polyp_edge::bundle::manifest::Sensitivity;
+
 use crate::calibrate::decision::Wishes;
 use crate::calibrate::{Ranges, Request, calibrate};
 use crate::parallel::default_threads;
@@ -47,6 +49,12 @@ pub struct Arguments {
     /// At most this share of held-back polyp-free frames may show a region, and of the seconds of video made of them.
     #[arg(long, default_value_t = 0.12)]
     negative_share: f64,
+    /// The same for the bundle's sensitivity `quiet`; a quarter of --negative-share if not given.
+    #[arg(long)]
+    quiet_share: Option<f64>,
+    /// The same for its sensitivity `watchful`; three times --negative-share if not given.
+    #[arg(long)]
+    watchful_share: Option<f64>,
     /// Frames with polyps that are made into a second of video each, to choose the temporal gate; and at most twice as many
     /// without.
     #[arg(long, default_value_t = 64)]
@@ -76,6 +84,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         ranges,
         sensitivity_frames: arguments.sensitivity_frames,
         wishes: Wishes { negative_share: arguments.negative_share, threshold: arguments.threshold },
+        points: [
+            (Sensitivity::Quiet, arguments.quiet_share.unwrap_or(arguments.negative_share / 4.0)),
+            (Sensitivity::Watchful, arguments.watchful_share.unwrap_or(3.0 * arguments.negative_share)),
+        ]
+        .into(),
         gate_frames: arguments.gate_frames,
         threads: arguments.threads.unwrap_or_else(default_threads).max(1),
     };

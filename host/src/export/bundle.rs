@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use polyp_edge::bundle::manifest::{
-    Decision, FORMAT_VERSION, Gate, Golden, Manifest, Provenance, TensorContract,
+    Decision, FORMAT_VERSION, Gate, Golden, Manifest, OperatingPoint, Provenance, Sensitivity, TensorContract,
 };
 use polyp_edge::bundle::{Bundle, MANIFEST, digest};
 use polyp_edge::capture::Mask;
@@ -56,6 +56,8 @@ pub struct Description {
     pub decision: Decision,
     /// How long a region must last to be shown.
     pub gate: Gate,
+    /// Other points of the operating curve.
+    pub sensitivity: BTreeMap<Sensitivity, OperatingPoint>,
     /// What the model was made from, and its scores.
     pub provenance: Provenance,
     /// Paragraphs for the model card, in order.
@@ -99,7 +101,7 @@ pub fn write(folder: &Path, quantised: &QuantisedGraph, description: &Descriptio
         field_of_view: rule,
         decision: description.decision,
         gate: description.gate,
-        sensitivity: BTreeMap::new(),
+        sensitivity: description.sensitivity.clone(),
         golden,
         provenance: description.provenance.clone(),
         files: BTreeMap::new(),

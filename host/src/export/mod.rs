@@ -4,10 +4,11 @@ pub mod bundle;
 mod card;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use polyp_edge::bundle::digest;
-use polyp_edge::bundle::manifest::{Gate, Provenance};
+use polyp_edge::bundle::manifest::{Decision, Gate, OperatingPoint, Provenance, Sensitivity};
 use polyp_edge::fault::Fault;
 use polyp_edge::field_of_view::Rule;
 
@@ -17,7 +18,7 @@ use crate::graph::Graph;
 use crate::measures::overlap::{FrameScore, Size, Summary, dice_of};
 use crate::model::cart::{Float, cart_engine};
 use crate::onnx::qdq::Form;
-use crate::quantise::recipe::{Calibration, Recipe, TRAINED};
+use crate::quantise::recipe::{Calibration, PointTrial, Recipe, TRAINED};
 use crate::quantise::{QuantisedGraph, equalise};
 use crate::run::config::TrainConfig;
 use crate::score::lists::{measure_list, score_list};
@@ -113,6 +114,7 @@ pub fn export(request: &Request) -> anyhow::Result<Description> {
         rollback_index: request.rollback_index,
         decision: recipe.decision,
         gate,
+        sensitivity: points(recipe),
         provenance,
         remarks: request
             .remarks
@@ -121,6 +123,7 @@ pub fn export(request: &Request) -> anyhow::Result<Description> {
             .chain(runs.remark)
             .chain([how_quantised(recipe)])
             .chain(how_gated(recipe, gate))
+            .chain(operating_points(recipe))
             .collect(),
         failures: request.failures,
     };
@@ -175,6 +178,50 @@ fn how_gated(recipe: &Recipe, gate: Gate) -> Option<String> {
             trial.delay_frames
         )
     })
+}
+
+/// The points beside the standard one that differ from it and have a gate.
+fn points(recipe: &Recipe) -> BTreeMap<Sensitivity, OperatingPoint> {
+    let standard = recipe.standard();
+    let differing = recipe.points.iter().filter(|(_, point)| point.decision != standard.decision);
+    let usable = differing.filter_map(|(sensitivity, point)| {
+        Some((*sensitivity, OperatingPoint { decision: point.decision, gate: point.gate?.gate() }))
+    });
+    usable.collect()
+}
+
+/// For the card: what each sensitivity came to; nothing if there is only one.
+fn operating_points(recipe: &Recipe) -> Option<String> {
+    let others = points(recipe);
+    if others.is_empty() {
+        return None;
+    }
+    let mut table = "Sensitivities, by held-back frames; alarms are regions that were newly shown in polyp-free video made of stills:\n\n\
+                     | sensitivity | lowest peak | smallest region | gate | polyps missed | polyp-free frames marked | alarms a minute | Dice |\n\
+                     |---|---|---|---|---|---|---|---|\n"
+        .to_owned();
+    let standard = recipe.standard();
+    let mut all: BTreeMap<Sensitivity, &PointTrial> = recipe
+        .points
+        .iter()
+        .filter(|(name, _)| others.contains_key(name))
+        .map(|(name, point)| (*name, point))
+        .collect();
+    all.insert(Sensitivity::Standard, &standard);
+    for (sensitivity, point) in all {
+        let Decision { min_peak, min_region_share, .. } = point.decision;
+        let (gate, alarms) = point.gate.map_or(("–".to_owned(), "–".to_owned()), |trial| {
+            (format!("{} of {}", trial.appear, trial.window), format!("{:.1}", trial.alarms_a_minute))
+        });
+        let _ = writeln!(
+            table,
+            "| {sensitivity} | {min_peak} | {min_region_share} | {gate} | {:.1} % | {:.1} % | {alarms} | {:.3} |",
+            100.0 * point.missed_share,
+            100.0 * point.negative_share,
+            point.dice
+        );
+    }
+    Some(table.trim_end().to_owned())
 }
 
 /// `data set: N frames` for each data set of the lists.

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use polyp_edge::bundle::manifest::{Decision, Gate};
+use polyp_edge::bundle::manifest::{Decision, Gate, Sensitivity};
 use polyp_edge::fault::Fault;
 use serde::{Deserialize, Serialize};
 
@@ -76,11 +76,46 @@ pub struct Recipe {
     pub held_back_cut_out_share: f64,
     /// The temporal gate, and what it came to on held-back frames. Older calibrations have none.
     pub gate: Option<GateTrial>,
+    /// Other points of the operating curve than the standard one, and what they came to.
+    #[serde(default)]
+    pub points: BTreeMap<Sensitivity, PointTrial>,
     /// Mean squared error of the probabilities, by observer and bias correction.
     pub tried: BTreeMap<String, f64>,
     /// Mean Dice at one half over the calibration frames with polyps: in float, and of each way that was tried.
     #[serde(default)]
     pub calibration_dice: BTreeMap<String, f64>,
+}
+
+/// Decision rules and a gate, and what they came to on held-back frames.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PointTrial {
+    /// The decision rules.
+    pub decision: Decision,
+    /// Mean Dice over frames with a polyp and a disturbed copy of each.
+    pub dice: f64,
+    /// Of these, the share in which nothing of the polyp was found.
+    pub missed_share: f64,
+    /// Share of the polyp-free frames with any region.
+    pub negative_share: f64,
+    /// Share of polyp-free parts of frames with polyps with any region.
+    pub cut_out_share: f64,
+    /// The temporal gate, if one was tried.
+    pub gate: Option<GateTrial>,
+}
+
+impl Recipe {
+    /// The standard point, as the others are told.
+    pub fn standard(&self) -> PointTrial {
+        PointTrial {
+            decision: self.decision,
+            dice: self.held_back_dice,
+            missed_share: self.held_back_missed_share,
+            negative_share: self.held_back_negative_share,
+            cut_out_share: self.held_back_cut_out_share,
+            gate: self.gate,
+        }
+    }
 }
 
 /// One gate and what came of it.

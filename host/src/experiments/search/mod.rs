@@ -202,6 +202,7 @@ fn predict(command: &Path, folder: &Path, quantised: &QuantisedGraph, name: &str
         rollback_index: 1,
         decision: AT_HALF,
         gate: Gate { appear: 3, window: 5 },
+        sensitivity: BTreeMap::new(),
         provenance: Provenance {
             data: Vec::new(),
             seeds: Vec::new(),

@@ -37,6 +37,7 @@ pub fn calibration(graph: &Graph, frames: &[Vec<u8>]) -> Calibration {
         held_back_cut_outs: 0,
         gate: None,
         held_back_cut_out_share: 0.0,
+        points: BTreeMap::new(),
         tried: BTreeMap::new(),
         calibration_dice: BTreeMap::new(),
     };
