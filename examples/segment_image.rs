@@ -28,7 +28,7 @@ fn main() -> Result<()> {
     // `Stills`: the field of view is looked for in every frame anew, as it must be for still images.
     let mut segmenter = Segmenter::new(engine, &bundle.manifest, Sequence::Stills)?;
 
-    let frame = capture::open(image)?.next()?.context("no image in there")?;
+    let frame = capture::open(image)?.next()?.context("the source contains no image")?;
     let (mut regions, mut mask) = (Regions::default(), Vec::new());
     segmenter.regions(&frame, &mut Latencies::default(), &mut regions)?;
     segmenter.mask_into(&mut mask)?;

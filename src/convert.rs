@@ -47,13 +47,13 @@ fn convert(view: &View<'_>, rows: Range<usize>, out: &mut [u8], stride: usize, o
     let width = view.width_px();
     ensure!(
         rows.start < rows.end && rows.end <= view.height_px(),
-        "rows {rows:?} of a picture of {}",
+        "rows {rows:?} of a frame of {} rows",
         view.height_px()
     );
     ensure!(
         stride >= order.bytes() * width
             && out.len() >= stride * (rows.end - rows.start - 1) + order.bytes() * width,
-        "{} bytes do not take {rows:?} of {width} pixels, {stride} bytes apart",
+        "{} bytes are too few for the rows {rows:?} of {width} pixels, {stride} bytes apart",
         out.len()
     );
     if view.format() == PixelFormat::Nv12 {
@@ -132,7 +132,7 @@ fn packed(
         (PixelFormat::Bgr24, Order::Bgrx) => {
             to_words((bytes, plane.stride.0), (out, stride), view.width_px(), bgr_word)
         }
-        (PixelFormat::Nv12 | PixelFormat::Mjpeg, _) => bail!("{:?} is not packed", view.format()),
+        (PixelFormat::Nv12 | PixelFormat::Mjpeg, _) => bail!("{:?} is not a packed format", view.format()),
     }
     let is_rgb = matches!(view.format(), PixelFormat::Rgb24 | PixelFormat::Bgr24);
     if is_rgb && view.colour().range == Levels::Limited {

@@ -138,12 +138,12 @@ pub fn check_folder(path: &Path, kind: &FolderKind) -> anyhow::Result<()> {
     let mark = kind.mark;
     match stranger {
         Some(name) => Err(Fault::usage(format!(
-            "{} holds {}, which does not belong to what is to be written there: name another folder",
+            "{} contains {}, which is not part of what would be written there: name another folder",
             path.display(),
             Path::new(&name).display()
         ))),
         None if !is_empty && !path.join(mark).is_file() => Err(Fault::usage(format!(
-            "{} holds something other than what is to be written there (no {mark} in it): name another folder",
+            "{} contains something other than what would be written there (it has no {mark}): name another folder",
             path.display()
         ))),
         None => Ok(()),

@@ -84,8 +84,8 @@ fn the_fields_own_folder_keeps_its_split() {
     assert_eq!(bench.names("test-clinicdb"), ["cvc-clinicdb/7"]);
     assert_eq!(bench.names("train-cvc-clinicdb"), ["cvc-clinicdb/1", "cvc-clinicdb/2"]);
     assert_eq!(bench.names("unseen-etis"), ["etis-larib/7", "etis-larib/8"]);
-    bench.fail("kvasir-seg", "field", 2, &["is there already"]);
-    bench.fail("cvc-300", "field", 74, &["holds no CVC-300"]);
+    bench.fail("kvasir-seg", "field", 2, &["exists already"]);
+    bench.fail("cvc-300", "field", 74, &["contains no CVC-300"]);
 }
 
 #[test]
@@ -116,18 +116,18 @@ fn what_is_wrong_is_named_and_nothing_is_written() {
         "cvc-colondb",
         "colon",
         65,
-        &["7 of 8 samples", "0.png is 9 × 6, its picture 8 × 6", "and 2 more"],
+        &["7 of 8 samples", "0.png has 9 × 6 pixels, but its image has 8 × 6", "and 2 more"],
     );
     std::fs::remove_file(bench.path("colon/masks/2.png")).unwrap();
     std::fs::remove_file(bench.path("colon/images/3.png")).unwrap();
     bench.fail("cvc-colondb", "colon", 74, &["without a mask: 1 (", "images/2.png", "masks/3.png"]);
     bench.fail("cvc-colondb", "nowhere", 74, &["no folder"]);
     std::fs::create_dir(bench.path("empty")).unwrap();
-    bench.fail("cvc-colondb", "empty", 74, &["holds no folder of pictures"]);
+    bench.fail("cvc-colondb", "empty", 74, &["contains no folder of images"]);
     assert!(!bench.path("data").exists());
     std::fs::create_dir_all(bench.path("data/splits")).unwrap();
     std::fs::write(bench.path("data/splits/unseen-colondb.txt"), "mine\n").unwrap();
     bench.sample("good/images/1.png", "good/masks/1.png", 8);
-    bench.fail("cvc-colondb", "good", 2, &["unseen-colondb.txt: there already"]);
+    bench.fail("cvc-colondb", "good", 2, &["unseen-colondb.txt: exists already"]);
     assert!(!bench.path("data/cvc-colondb").exists());
 }

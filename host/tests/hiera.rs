@@ -150,7 +150,7 @@ fn what_does_not_fit_is_listed_before_anything_is_computed() {
         "{shorter}"
     );
     let fewer = load(HieraConfig { stages: [1, 2, 2, 1], global: &[4], ..MINI }, &file);
-    assert!(fewer.contains("not known: image_encoder.trunk.blocks.6."), "{fewer}");
+    assert!(fewer.contains("unknown: image_encoder.trunk.blocks.6."), "{fewer}");
     assert!(!fewer.contains("memory_attention") && !fewer.contains("neck"), "{fewer}");
 
     let whole = std::fs::read(&file).unwrap();

@@ -275,7 +275,7 @@ fn nothing_is_skipped_in_silence() {
     bench.fail("maps --list a", 65, "2 of 2 samples cannot be used: a/1: map");
     assert_eq!(bench.measure("maps").0, Some(2));
     bench.grey("data/a/masks/1.png", 8, |x| 30 * x as u8);
-    bench.fail("maps --list a", 65, "is soft");
+    bench.fail("maps --list a", 65, "is not binary");
     let (code, _, said) = bench.measure("maps --masks maps");
     assert_eq!(code, Some(65), "{said}");
 }

@@ -236,7 +236,7 @@ def disconnected(board):
     # vivid connects again when nobody holds it open any more: a picture that waits until the model is loaded does.
     before = len(board.log())
     board.control(WEBCAM, "Disconnect")
-    board.until_log(["hung up", "pictures again"], before, 60)
+    board.until_log(["hung up", "frames arrive again"], before, 60)
     moves(board, "after hanging up")
 
 
@@ -325,7 +325,7 @@ def reloaded(board, name, additions):
         board.profile("live", LIVE + addition)
         board.machine.must("kill -HUP $(cat /run/polyp.pid)")
         # Another model is loaded and tested beside the one in charge: an emulated CPU takes a while.
-        board.until_log(["the profile was read again and is in force"], before, 180)
+        board.until_log(["the profile was reloaded and is in use"], before, 180)
     moves(board, f"after reloads, {name}")
     return settled(board)
 

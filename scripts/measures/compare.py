@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the field's reference implementation (PyPI pysodmetrics) says of predicted maps: to compare `polyp-host measure` with.
+"""Scores predicted maps with the field's reference implementation (PyPI pysodmetrics), to compare `polyp-host measure` with it.
 
 python3 scripts/measures/compare.py MAPS MASKS          # folders of 8-bit grey PNG, paired by name: JSON on stdout
 python3 scripts/measures/compare.py --fixture FILE      # small made-up maps, with its values beside them

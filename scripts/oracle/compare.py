@@ -3,9 +3,9 @@
 
 python3 scripts/oracle/compare.py BUNDLE SOURCE [--frames 50] [--program target/release/polyp-edge] [--also FILE.onnx]...
 
-SOURCE is anything that `polyp-edge replay` takes: a folder of images, a video, `synthetic`. The frames take the cart's own way
-to the model. Exit code 1 if any byte differs. `--also` is a float or QDQ export of the same network, whose logits are floats: says
-how far it is from the engine, without a bound.
+SOURCE is anything that `polyp-edge replay` takes: a folder of images, a video, `synthetic`. Frames are prepared as on the
+cart. The exit code is 1 if any byte differs. `--also` names a float or QDQ export of the same network, whose logits are floats: its
+difference from the engine is reported, without a limit.
 """
 
 import argparse

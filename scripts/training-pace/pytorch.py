@@ -1,5 +1,5 @@
 """Times training steps of the student's network in PyTorch: EfficientNet-Lite's encoder and the full-scale decoder, as
-`polyp-host pace` builds them from the same configuration. Prints one JSON object with the seconds of each step.
+polyp-host builds them from the same configuration. Prints one JSON object with the seconds of each step.
 
     pytorch.py --config FILE [--steps N] [--batch N] [--side N] [--device NAME] [--channels-last]
 """

@@ -111,7 +111,7 @@ impl Texts {
             return wrong("the profile inherits from itself");
         }
         if self.files.len() >= MOST_PARENTS {
-            return wrong("too many profiles inherit from one another; at most 16 may");
+            return wrong("profiles inherit from one another over more than 16 levels; 16 are allowed");
         }
         if !parent.exists() {
             let what = format!("inherits names {}, which does not exist", parent.display());
@@ -159,7 +159,7 @@ fn read_text(path: &Path) -> Result<String> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(cannot)?;
     if bytes.len() as u64 > LARGEST {
-        return wrong("a board profile may have 1 MiB at most");
+        return wrong("the board profile is larger than 1 MiB, the largest size allowed");
     }
     String::from_utf8(bytes).or_else(|_| wrong("the board profile is not UTF-8 text"))
 }

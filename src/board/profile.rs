@@ -221,13 +221,13 @@ impl Profile {
         if !cores.is_empty() && cores.len() != threads {
             return wrong(
                 "model.cores",
-                format!("has {} cores for {threads} threads: each needs one", cores.len()),
+                format!("names {} cores for {threads} threads: name one core for each thread", cores.len()),
             );
         }
         for (index, core) in cores.iter().enumerate() {
             within("model.cores", *core, 0..=1023)?;
             if cores[..index].contains(core) {
-                return wrong("model.cores", format!("has core {core} twice"));
+                return wrong("model.cores", format!("names core {core} twice"));
             }
         }
         within("pipeline.max_age_ms", self.pipeline.max_age_ms, 20..=1000)?;
@@ -245,7 +245,7 @@ impl Profile {
         let camera = &self.camera;
         within("camera.buffers", camera.buffers, 4..=32)?;
         if camera.formats.is_empty() {
-            return wrong("camera.formats", "is empty: it must have one format at least");
+            return wrong("camera.formats", "is empty: name at least one format");
         }
         if let Err(size) = camera.sizes() {
             return wrong(
@@ -265,7 +265,7 @@ impl Profile {
                     within("field_of_view.rect_px", side, least..=4096)?;
                 }
             }
-            (_, Some(_)) => return wrong("field_of_view.rect_px", "may be set with rule = \"fixed\" only"),
+            (_, Some(_)) => return wrong("field_of_view.rect_px", "may be set only with rule = \"fixed\""),
             (_, None) => {}
         }
         let is_live = camera.device().is_some();
@@ -274,7 +274,7 @@ impl Profile {
             return wrong(
                 "pipeline.lock_step",
                 format!(
-                    "is true, but the profile has {what}, whose picture would stall with inference: set it to false"
+                    "is true, but the profile has {what}, whose picture would wait for inference: set it to false"
                 ),
             );
         }

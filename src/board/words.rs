@@ -11,13 +11,13 @@ pub(super) fn reworded(key: Option<&str>, message: &str) -> String {
         }
     }
     if let Some(rest) = message.strip_prefix("unknown field ") {
-        return unknown("there is no key", rest);
+        return unknown("unknown key", rest);
     }
     if let Some(rest) = message.strip_prefix("unknown variant ") {
-        return unknown(&format!("{value} may not be"), rest);
+        return unknown(&format!("{value} cannot be"), rest);
     }
     match message.strip_prefix("missing field ") {
-        Some(key) => format!("the key {key} is missing, also in the profiles that this one inherits from"),
+        Some(key) => format!("the key {key} is missing, and no profile that this one inherits from has it"),
         None => message.replace('\n', " "),
     }
 }
@@ -32,7 +32,7 @@ fn unknown(what: &str, rest: &str) -> String {
         Some((distance, meant)) if distance <= 1 + wrong.chars().count() / 4 => {
             format!("{what} `{wrong}`; did you mean `{meant}`?")
         }
-        _ => format!("{what} `{wrong}`; known are {}", known.join(", ")),
+        _ => format!("{what} `{wrong}`; possible are {}", known.join(", ")),
     }
 }
 

@@ -43,7 +43,7 @@ impl Folder {
         match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
             Ok(directory) => Ok(Folder { directory, path: path.to_owned() }),
             Err(Errno::NOTDIR) => {
-                Err(Fault::data(format!("{}: it is not a folder; a bundle is one", path.display())))
+                Err(Fault::data(format!("{}: it is not a folder; a bundle must be a folder", path.display())))
             }
             Err(error) => Err(unreadable(path, error)),
         }
@@ -84,7 +84,7 @@ fn walk(
             Some(Entry::File(file)) => visit(&format!("{prefix}{name}"), OpenFile { file, path })?,
             Some(Entry::Folder(_)) if deeper == 0 => {
                 return Err(Fault::data(format!(
-                    "{}: folders lie more than {DEEPEST} deep in each other",
+                    "{}: folders are nested more than {DEEPEST} levels deep",
                     path.display()
                 )));
             }
@@ -116,7 +116,7 @@ fn names(directory: &OwnedFd, path: &Path, entries: &mut usize) -> Result<BTreeS
         }
         *entries += 1;
         if *entries > MOST_ENTRIES {
-            return Err(Fault::data(format!("{}: it holds too many files for a bundle", path.display())));
+            return Err(Fault::data(format!("{}: it contains too many files for a bundle", path.display())));
         }
         names.insert(name.to_owned());
     }
@@ -159,7 +159,7 @@ fn open(directory: &OwnedFd, name: &str, path: &Path) -> Result<Option<Entry>> {
 }
 
 fn not_plain(path: &Path) -> anyhow::Error {
-    Fault::data(format!("{}: it is not a plain file", path.display()))
+    Fault::data(format!("{}: it is not a regular file", path.display()))
 }
 
 fn unreadable(path: &Path, error: impl Into<io::Error>) -> anyhow::Error {
@@ -176,7 +176,7 @@ impl OpenFile {
         let too_large = || {
             let most = largest >> 10;
             Fault::data(format!(
-                "{}: it is larger than {most} KiB, the most that is read",
+                "{}: it is larger than {most} KiB, the largest size allowed",
                 self.path.display()
             ))
         };

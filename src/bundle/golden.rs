@@ -71,7 +71,7 @@ impl GoldenFrames {
             Ok(golden)
         } else {
             Err(Fault::data(format!(
-                "{}: its golden frames have {all} pixels in all, more than {MOST_PIXELS_OF_ALL}",
+                "{}: its golden frames have {all} pixels in total, more than {MOST_PIXELS_OF_ALL}",
                 golden.0.bundle.display()
             )))
         }
@@ -120,7 +120,7 @@ impl GoldenFrames {
     /// Width and height within bounds, as the file's first bytes have them.
     fn size(&self, name: &str) -> Result<(u32, u32)> {
         let (width, height) = png_size(self.bytes(name)?)
-            .ok_or_else(|| self.fault(name, "a golden frame's file must be a PNG picture"))?;
+            .ok_or_else(|| self.fault(name, "a golden frame's file must be a PNG image"))?;
         let sides = 1..=LONGEST_SIDE;
         let pixels = u64::from(width) * u64::from(height);
         if sides.contains(&width) && sides.contains(&height) && pixels <= MOST_PIXELS {
@@ -128,7 +128,7 @@ impl GoldenFrames {
         } else {
             Err(self.fault(
             name,
-            &format!("{width} × {height} pixels are too large for a golden frame; {MOST_PIXELS} pixels are the most"),
+            &format!("a golden frame of {width} × {height} pixels is too large; at most {MOST_PIXELS} pixels are allowed"),
         ))
         }
     }
@@ -147,13 +147,13 @@ impl GoldenFrames {
         };
         match panics::caught(decode) {
             Some(Ok(picture)) => Ok(picture),
-            Some(Err(error)) => Err(self.fault(name, &format!("it is a damaged PNG picture: {error}"))),
-            None => Err(self.fault(name, "it is a damaged PNG picture")),
+            Some(Err(error)) => Err(self.fault(name, &format!("it is a damaged PNG image: {error}"))),
+            None => Err(self.fault(name, "it is a damaged PNG image")),
         }
     }
 
     fn not_of_one_size(&self, pair: &Golden) -> anyhow::Error {
-        self.fault(&pair.mask, "it is not of its frame's size")
+        self.fault(&pair.mask, "its size differs from its frame's size")
     }
 
     fn fault(&self, name: &str, what: &str) -> anyhow::Error {

@@ -129,7 +129,7 @@ impl Bundle {
 fn read_manifest(file: &OpenFile) -> anyhow::Result<Manifest> {
     let shown = file.path().display();
     let text = String::from_utf8(file.read(LARGEST_MANIFEST)?)
-        .map_err(|_| Fault::data(format!("{shown}: it is not text")))?;
+        .map_err(|_| Fault::data(format!("{shown}: it is not UTF-8 text")))?;
     toml::from_str(&text).map_err(|error| {
         let before = error.span().and_then(|span| text.as_bytes().get(..span.start)).unwrap_or_default();
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
@@ -189,7 +189,7 @@ impl<'a> Files<'a> {
             self.kept += bytes.len() as u64;
             if self.kept > golden::LARGEST_OF_ALL {
                 return Err(Fault::data(format!(
-                    "{shown}: the bundle's golden frames take more than {} KiB in all",
+                    "{shown}: the bundle's golden frames take more than {} KiB in total",
                     golden::LARGEST_OF_ALL >> 10
                 )));
             }
@@ -223,21 +223,20 @@ fn check_manifest(manifest: &Manifest) -> Result<(), String> {
         .find(|(_, digest)| digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let problem = match () {
         () if manifest.format_version != FORMAT_VERSION => {
-            format!("format {} is not {FORMAT_VERSION}, which this program reads", manifest.format_version)
+            format!("format version {} is not supported; this program reads version {FORMAT_VERSION}", manifest.format_version)
         }
         () if manifest.files.len() > MOST_FILES => format!("it lists more than {MOST_FILES} files"),
         () if manifest.golden.is_empty() => {
-            "it names no golden frame, and without one nobody can tell whether the model runs as it should; \
-             write the bundle again with polyp-host export"
+            "it names no golden frame, so the model cannot be tested; write the bundle again with polyp-host export"
                 .into()
         }
         () if manifest.golden.len() > golden::MOST_FRAMES => {
             format!("it names {} golden frames, more than {}", manifest.golden.len(), golden::MOST_FRAMES)
         }
         () if outside.is_some() => {
-            format!("the path {:?} leads out of the bundle", outside.unwrap_or(&manifest.name))
+            format!("the path {:?} leads outside the bundle", outside.unwrap_or(&manifest.name))
         }
-        () if no_digest.is_some() => "a digest is not 64 hexadecimal digits".into(),
+        () if no_digest.is_some() => "a digest does not consist of 64 hexadecimal digits".into(),
         () if unlisted.is_some() => {
             format!("{:?} is not among its files", unlisted.unwrap_or(&manifest.name))
         }

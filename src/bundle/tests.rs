@@ -194,14 +194,14 @@ fn golden_frames_are_bounded_before_any_is_decoded() {
     let small = png(8, 8);
     let (most, of_most) = (png_head(2048, 2048, 8, 2), png_head(2048, 2048, 8, 0));
     for (frame, mask, times, part) in [
-        (&png_head(8192, 8192, 8, 2), &png_head(8192, 8192, 8, 0), 30, "8192 × 8192 pixels are too large"),
+        (&png_head(8192, 8192, 8, 2), &png_head(8192, 8192, 8, 0), 30, "8192 × 8192 pixels is too large"),
         (&png_head(2048, 2049, 8, 2), &png_head(2048, 2049, 8, 0), 1, "too large"),
         (&png_head(0, 8, 8, 2), &small, 1, "too large"),
         (&png_head(1, 8193, 8, 2), &small, 1, "too large"),
         (&most, &of_most, 5, "more than 16777216"),
-        (&small, &png(8, 9), 1, "not of its frame's size"),
-        (&b"GIF89a".to_vec(), &small, 1, "must be a PNG picture"),
-        (&small, &vec![], 1, "must be a PNG picture"),
+        (&small, &png(8, 9), 1, "differs from its frame's size"),
+        (&b"GIF89a".to_vec(), &small, 1, "must be a PNG image"),
+        (&small, &vec![], 1, "must be a PNG image"),
     ] {
         let directory = tempfile::tempdir().unwrap();
         write_golden(directory.path(), frame, mask, times);
@@ -290,7 +290,7 @@ fn a_special_file_in_place_of_any_file_is_refused_at_once() {
                     drop(std::os::unix::net::UnixListener::bind(path).unwrap())
                 }
             });
-            assert!(exit == Exit::Data && message.contains("plain file"), "{message}");
+            assert!(exit == Exit::Data && message.contains("regular file"), "{message}");
             assert!(begun.elapsed() < std::time::Duration::from_secs(5));
         }
     }
@@ -336,13 +336,13 @@ fn names_on_several_lines_are_refused() {
 #[test]
 fn manifests_that_make_no_sense_are_refused() {
     for (from, to, part) in [
-        ("format_version = 1", "format_version = 9", "format 9"),
+        ("format_version = 1", "format_version = 9", "format version 9"),
         ("name = \"test\"", "name = test", ":2:"),
         ("rollback_index = 3", "rollback_index = -3", ""),
         ("model = \"model.onnx\"", "model = \"other.onnx\"", "other.onnx"),
-        ("\"model.onnx\" = ", "\"../model.onnx\" = ", "leads out"),
-        ("\"model.onnx\" = ", "\"/etc/passwd\" = ", "leads out"),
-        ("\"model.onnx\" = ", "\"model\\n.onnx\" = ", "leads out"),
+        ("\"model.onnx\" = ", "\"../model.onnx\" = ", "leads outside"),
+        ("\"model.onnx\" = ", "\"/etc/passwd\" = ", "leads outside"),
+        ("\"model.onnx\" = ", "\"model\\n.onnx\" = ", "leads outside"),
         ("\"model.onnx\" = \"", "\"model.onnx\" = \"0", "digest"),
         ("mask = \"golden/b.png\"", "mask = \"golden/c.png\"", "golden/c.png"),
         ("shape = [1, 3, 256, 256]", "shape = [1, 3, 256, 255]", "input"),

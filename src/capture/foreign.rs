@@ -21,7 +21,7 @@ pub struct Foreign {
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = if self.video { "pipe it through" } else { "convert it with" };
-        write!(f, "is {}, which is not read: {how} {}", self.kind, self.command)?;
+        write!(f, "is {}, which is not supported: {how} {}", self.kind, self.command)?;
         if self.video { write!(f, " ({UNTAGGED_HD})") } else { Ok(()) }
     }
 }
@@ -46,11 +46,11 @@ pub fn what(head: &[u8]) -> Option<Foreign> {
     let at = |place: usize, bytes: &[u8]| head.get(place..).is_some_and(|rest| rest.starts_with(bytes));
     match () {
         _ if at(0, b"RIFF") && at(8, b"AVI") => video("an AVI file"),
-        _ if at(0, b"RIFF") && at(8, b"WEBP") => by("a WebP picture", "dwebp FILE -o picture.png"),
+        _ if at(0, b"RIFF") && at(8, b"WEBP") => by("a WebP image", "dwebp FILE -o picture.png"),
         _ if at(4, b"ftyphei") || at(4, b"ftypmif1") || at(4, b"ftypmsf1") => {
-            by("a HEIF picture", "heif-convert FILE picture.png")
+            by("a HEIF image", "heif-convert FILE picture.png")
         }
-        _ if at(4, b"ftypavi") => picture("an AVIF picture"),
+        _ if at(4, b"ftypavi") => picture("an AVIF image"),
         _ if at(4, b"ftyp") || at(4, b"moov") || at(4, b"mdat") => video("an MP4 or QuickTime file"),
         _ if at(0, b"\x1A\x45\xDF\xA3") => video("a Matroska or WebM file"),
         _ if at(0, b"G") && at(188, b"G") && at(376, b"G") => video("an MPEG transport stream"),
@@ -64,14 +64,12 @@ pub fn what(head: &[u8]) -> Option<Foreign> {
         _ if at(0, b"\x06\x0E\x2B\x34") => video("an MXF file"),
         _ if at(128, b"DICM") => by("a DICOM file", "dcm2img FILE picture.png (of DCMTK)"),
         _ if at(0, b"II*\0") || at(0, b"MM\0*") || at(0, b"II+\0") || at(0, b"MM\0+") => {
-            picture("a TIFF picture")
+            picture("a TIFF image")
         }
-        _ if at(0, b"GIF8") => by("a GIF picture", "ffmpeg -i FILE picture-%04d.png"),
-        _ if at(0, b"BM") && at(6, b"\0\0\0\0") => picture("a BMP picture"),
-        _ if at(0, b"\0\0\0\x0CjP  \r\n") || at(0, b"\xFF\x4F\xFF\x51") => picture("a JPEG 2000 picture"),
-        _ if at(0, b"\xFF\x0A") || at(0, b"\0\0\0\x0CJXL ") => {
-            by("a JPEG XL picture", "djxl FILE picture.png")
-        }
+        _ if at(0, b"GIF8") => by("a GIF image", "ffmpeg -i FILE picture-%04d.png"),
+        _ if at(0, b"BM") && at(6, b"\0\0\0\0") => picture("a BMP image"),
+        _ if at(0, b"\0\0\0\x0CjP  \r\n") || at(0, b"\xFF\x4F\xFF\x51") => picture("a JPEG 2000 image"),
+        _ if at(0, b"\xFF\x0A") || at(0, b"\0\0\0\x0CJXL ") => by("a JPEG XL image", "djxl FILE picture.png"),
         _ if at(0, b"%PDF-") => by("a PDF document", "pdfimages -png FILE picture"),
         _ if at(0, b"PK\x03\x04") => by("a ZIP archive", "unzip FILE -d pictures"),
         _ if at(0, b"\x1F\x8B") => by("compressed by gzip", "gunzip FILE"),

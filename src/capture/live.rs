@@ -82,7 +82,7 @@ impl fmt::Display for Why {
             Why::NoCable => "no cable at the input",
             Why::NoSignal => "no signal",
             Why::NoSync => "no lock, or signal out of range",
-            Why::Stalled => "camera gives no pictures",
+            Why::Stalled => "no picture from the camera",
             Why::Failing => "camera failing",
         })
     }

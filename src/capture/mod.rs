@@ -52,7 +52,7 @@ pub fn open(source: &str) -> Result<Box<dyn Source>> {
 fn synthetic(source: &str, settings: &str) -> Result<synthetic::Synthetic> {
     let wrong = |setting: &str| {
         Fault::usage(format!(
-            "{source}: `{setting}` is not a setting or not a possible value; write, for example, synthetic:seed=18,size=640x480,fps=25,frames=300"
+            "{source}: `{setting}` is an unknown setting or has an invalid value; write, for example, synthetic:seed=18,size=640x480,fps=25,frames=300"
         ))
     };
     let (mut seed, mut size, mut fps, mut frames) = (synthetic::DEMO_SEED, (640, 480), synthetic::FPS, None);

@@ -24,7 +24,7 @@ pub fn decode(bytes: &[u8], most_pixels: usize, frame: &mut Frame) -> Result<(),
         check_size(size[0], size[1], most_pixels).map_err(|refused| refused.to_string())?;
     }
     panics::caught(|| samples(bytes, most_pixels))
-        .unwrap_or(Err("is a damaged PNG picture: its decoder failed".into()))?
+        .unwrap_or(Err("is a damaged PNG image: its decoder failed".into()))?
         .put(frame)
 }
 
@@ -32,16 +32,14 @@ pub fn decode(bytes: &[u8], most_pixels: usize, frame: &mut Frame) -> Result<(),
 fn damaged(error: DecodingError) -> String {
     let words = error.to_string();
     let what = match error {
-        DecodingError::IoError(_) => "it ends inside the picture",
-        DecodingError::LimitsExceeded => "it asks for more memory than a picture needs",
-        _ if words.contains("CRC") => "a checksum does not fit its bytes",
+        DecodingError::IoError(_) => "the data ends inside the image",
+        DecodingError::LimitsExceeded => "it needs more memory than an image may use",
+        _ if words.contains("CRC") => "a checksum does not match",
         _ if words.contains("deflate") || words.contains("IDAT") => "its compressed data is damaged",
-        _ if words.contains("depth") || words.contains("color") => {
-            "its pixels are of a kind that PNG does not have"
-        }
-        _ => "its parts do not fit together",
+        _ if words.contains("depth") || words.contains("color") => "PNG has no pixels of its type",
+        _ => "its chunks do not fit together",
     };
-    format!("is a damaged PNG picture: {what}")
+    format!("is a damaged PNG image: {what}")
 }
 
 /// A picture as the file has it.
@@ -68,7 +66,7 @@ fn samples(bytes: &[u8], most_pixels: usize) -> Result<Samples, String> {
     check_size(width, height, most_pixels).map_err(|refused| refused.to_string())?;
     if let Some(animation) = info.animation_control.filter(|animation| animation.num_frames > 1) {
         return Err(format!(
-            "is an animated PNG of {} pictures, which is not read; write each as an image of its own: \
+            "is an animated PNG of {} frames, which is not supported; write each frame to a file of its own: \
              ffmpeg -i FILE picture-%04d.png",
             animation.num_frames
         ));
@@ -90,7 +88,7 @@ fn samples(bytes: &[u8], most_pixels: usize) -> Result<Samples, String> {
         significant: info.sbit.as_deref().and_then(|bits| bits.iter().copied().max()),
         orientation: info.exif_metadata.as_deref().and_then(exif::orientation).unwrap_or(0),
     };
-    let size = reader.output_buffer_size().ok_or("is a PNG picture that is too large")?;
+    let size = reader.output_buffer_size().ok_or("is a PNG image that is too large")?;
     samples.bytes.try_reserve_exact(size).map_err(|_| Refused::Memory(width, height).to_string())?;
     samples.bytes.resize(size, 0);
     samples.row_bytes = reader.next_frame(&mut samples.bytes).map_err(damaged)?.line_size;
@@ -108,7 +106,7 @@ impl Samples {
                 (ColorType::Rgb, 8) => {
                     let (Some(out), Some(row)) = (out.get_mut(..3 * self.width), row.get(..3 * self.width))
                     else {
-                        return Err("is a damaged PNG picture".into());
+                        return Err("is a damaged PNG image".into());
                     };
                     out.copy_from_slice(row);
                 }
@@ -117,7 +115,7 @@ impl Samples {
                         let index = self.sample(row, x) as usize;
                         let Some(colour) = self.palette.get(3 * index..3 * index + 3) else {
                             return Err(format!(
-                                "is a damaged PNG picture: its palette has {} colours and a pixel asks for number {}",
+                                "is a damaged PNG image: its palette has {} colours, but a pixel has colour number {}",
                                 self.palette.len() / 3,
                                 index + 1
                             ));
@@ -182,8 +180,8 @@ impl Samples {
         match self.significant.map(u32::from).filter(|bits| (8..16).contains(bits)) {
             Some(bits) if most < 1 << bits => Ok((1 << bits) - 1),
             None if most > 0 && most < 4096 && !spread => Err(format!(
-                "is a PNG picture of 16 bits that is all but black: its greatest value is {most} of 65535, as in a picture of \
-                 {} bits that was not brought to 16; multiply its values by {}, or add an sBIT chunk",
+                "is a PNG image of 16 bits that is almost black: its largest value is {most} of 65535, as in an image of {} \
+                 bits that was not scaled to 16; multiply its values by {}, or add an sBIT chunk",
                 if most < 1024 { 10 } else { 12 },
                 if most < 1024 { 64 } else { 16 },
             )),

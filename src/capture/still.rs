@@ -23,7 +23,7 @@ pub fn decode(name: &str, bytes: &[u8], most_pixels: usize, frame: &mut Frame) -
         _ if bytes.is_empty() => Err("is empty".into()),
         _ => Err(match super::foreign::what(bytes) {
             Some(what) => what.to_string(),
-            None => "is neither a PNG nor a JPEG picture".into(),
+            None => "is neither a PNG nor a JPEG image".into(),
         }),
     };
     outcome.map_err(|what| Fault::data(format!("{name} {what}")))

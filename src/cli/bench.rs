@@ -13,19 +13,19 @@ pub struct Arguments {
     /// The bundle's folder.
     #[arg(long, value_name = "BUNDLE")]
     model: PathBuf,
-    /// Threads that share the rows of each op.
+    /// Number of threads.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: u16,
-    /// The threads' cores, one each, as in `1,2`; the system chooses if left out.
+    /// Cores to run on, one for each thread, as in `1,2`; the system chooses if not given.
     #[arg(long, value_delimiter = ',', value_name = "CORES")]
     cores: Vec<usize>,
-    /// The kernel set; the best that this machine has if left out.
+    /// Kernel set; the best that this machine supports if not given.
     #[arg(long, value_name = "NAME")]
     kernels: Option<String>,
-    /// Timed runs.
+    /// Number of timed runs.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
-    /// JSON on standard output.
+    /// Print JSON on standard output.
     #[arg(long)]
     json: bool,
 }
@@ -66,7 +66,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let threads = usize::from(arguments.threads);
     let cores = arguments.cores.clone();
     if !cores.is_empty() && cores.len() != threads {
-        return Err(Fault::usage(format!("--cores names {} cores for {threads} threads", cores.len())));
+        return Err(Fault::usage(format!(
+            "--cores names {} cores for {threads} threads; name one core for each thread",
+            cores.len()
+        )));
     }
     let options = Options { threads, cores, kernels: arguments.kernels.clone(), ..Options::default() };
     let mut engine = Engine::load(&bundle, &options)?;
@@ -137,7 +140,7 @@ fn print_report(report: &BenchReport) -> anyhow::Result<()> {
     say!("load      {:9.2} ms", report.load_ms);
     say!("first run {:9.2} ms", report.first_ms);
     say!(
-        "run       {:9.2} ms   (median of {}; least {:.2}, 95 % within {:.2}, most {:.2})",
+        "run       {:9.2} ms   (median of {}; minimum {:.2}, 95th percentile {:.2}, maximum {:.2})",
         report.median_ms,
         report.runs,
         report.min_ms,

@@ -14,13 +14,13 @@ use crate::segment::Segmenter;
 use crate::track::Rule;
 
 /// Checks a board profile and the bundle that it names: every value and range, every file's digest, that the model
-/// loads, and that its golden frames come out to the pixel. Needs no camera and no monitor.
+/// loads, and that the masks of its golden frames are exact to the pixel. Needs neither camera nor monitor.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The board's profile.
     #[arg(long, value_name = "FILE")]
     board: PathBuf,
-    /// JSON on standard output.
+    /// Print JSON on standard output.
     #[arg(long)]
     json: bool,
 }
@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 display.connector.as_deref().unwrap_or("the first monitor"),
                 display.card.as_ref().map_or("the first card".into(), |card| card.display().to_string())
             ),
-            DisplayKind::Images => format!("pictures in {}", display.folder.display()),
+            DisplayKind::Images => format!("images in {}", display.folder.display()),
             DisplayKind::Y4m => "video on standard output".into(),
             DisplayKind::Null => "none".into(),
         },
@@ -89,18 +89,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         say!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
-    say!("profile  {}: sound", report.board);
+    say!("profile  {}: valid", report.board);
     say!("camera   {}", report.camera);
     say!("display  {}", report.display);
     say!("model    {} {} ({}), kernels {}", report.model, report.model_version, report.bundle, kernels);
-    say!("golden   {} frames as they must be, {:.1} ms each", report.golden_frames, report.golden_frame_ms);
-    match report.gate_delay_ms {
-        Some(delay) => say!(
-            "gate     shown when seen in {} of {} frames: {delay:.0} ms later than seen first, at {rate} a second",
-            gate.appear,
-            gate.window
-        ),
-        None => say!("gate     shown when seen in {} of {} frames", gate.appear, gate.window),
-    }
+    say!("golden   all {} masks are exact, {:.1} ms each", report.golden_frames, report.golden_frame_ms);
+    let added = report.gate_delay_ms.map(|ms| format!("; adds {ms:.0} ms at {rate} frames a second"));
+    let added = added.unwrap_or_default();
+    say!("gate     a region is shown once found in {} of {} frames{added}", gate.appear, gate.window);
     Ok(())
 }

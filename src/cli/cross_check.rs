@@ -7,26 +7,27 @@ use crate::engine::float::FloatTwin;
 use crate::engine::{Engine, Options};
 use crate::fault::{Exit, Fault};
 
-/// Runs a bundle's model by the int8 engine and in float by tract's own ops, and says how far apart they are.
+/// Compares the int8 engine with tract's own float ops on a bundle's model.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The bundle's folder.
     #[arg(long, value_name = "BUNDLE")]
     model: Option<PathBuf>,
-    /// A source of frames, as `replay` takes it [default: synthetic:seed=7,size=640x480]. The bundle's folder may stand
-    /// before it in place of --model BUNDLE.
+    /// Source of frames, as for `replay` [default: synthetic:seed=7,size=640x480]. The bundle's folder may be given before
+    /// it instead of --model BUNDLE.
     #[arg(value_name = "SOURCE", num_args = 0..=2, required_unless_present = "model")]
     words: Vec<String>,
-    /// The most frames that are compared.
+    /// The largest number of frames to compare.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     frames: u16,
-    /// The mean difference of logits, in the output's steps, from which on the exit code is 1.
+    /// Limit for the mean difference of logits, in quantisation steps of the output. The exit code is 1 unless the
+    /// difference is below it.
     #[arg(long, default_value_t = 2.0, value_name = "STEPS")]
     limit: f64,
-    /// The kernel set; the best that this machine has if left out.
+    /// Kernel set; the best that this machine supports if not given.
     #[arg(long, value_name = "NAME")]
     kernels: Option<String>,
-    /// JSON on standard output.
+    /// Print JSON on standard output.
     #[arg(long)]
     json: bool,
 }
@@ -59,9 +60,9 @@ impl Arguments {
             (Some(bundle), [source]) => Ok((bundle.clone(), source)),
             (None, [bundle]) => Ok((bundle.into(), SOURCE)),
             (None, [bundle, source]) => Ok((bundle.into(), source)),
-            (None, _) => Err(Fault::usage("no bundle is named: give --model BUNDLE")),
+            (None, _) => Err(Fault::usage("no bundle given; use --model BUNDLE")),
             (Some(_), [_, other, ..]) => Err(Fault::usage(format!(
-                "{other} is one argument too many: with --model BUNDLE only a source is left to be named"
+                "unexpected argument {other}: with --model BUNDLE, give at most a source"
             ))),
         }
     }
@@ -99,7 +100,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Ok(())
     })?;
     if frames == 0 {
-        return Err(Fault::data(format!("{source} holds no frames")));
+        return Err(Fault::data(format!("{source} contains no frames")));
     }
     let count = (u64::from(frames) * logits[0].len() as u64) as f64;
     let report = CrossCheckReport {

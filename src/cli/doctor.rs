@@ -29,14 +29,14 @@ const DRAWING_PROGRAMS: [(&str, &str); 7] = [
     ("polyp-edge", "end the other polyp-edge: sudo systemctl stop polyp-edge"),
 ];
 
-/// Looks for what would keep the program from running as it should: permissions, who holds the camera or the monitor, a
-/// profile or bundle that is wrong, heat. Changes nothing. Exit 1 if something must be mended.
+/// Looks for problems on this machine: missing permissions, programs that use the camera or the monitor, a wrong profile
+/// or bundle, heat. Changes nothing. The exit code is 1 if something must be fixed.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Check for this board's profile too.
+    /// Also check this board's profile, its bundle, camera and monitor.
     #[arg(long, value_name = "FILE")]
     board: Option<PathBuf>,
-    /// JSON on standard output.
+    /// Print JSON on standard output.
     #[arg(long)]
     json: bool,
 }
@@ -86,7 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let board = arguments.board.as_ref().map(|path| Board::load(path));
     let board = match board {
         Some(Ok(board)) => {
-            findings.good(format!("profile {}: sound", board.profile.name));
+            findings.good(format!("profile {}: valid", board.profile.name));
             Some(board)
         }
         Some(Err(error)) => {
@@ -134,14 +134,14 @@ fn tell(arguments: &Arguments, findings: Vec<Finding>) -> Result<()> {
     }
     match bad {
         0 => Ok(()),
-        1 => Err(Fault::new(Exit::Assertion, "one thing must be mended")),
-        _ => Err(Fault::new(Exit::Assertion, format!("{bad} things must be mended"))),
+        1 => Err(Fault::new(Exit::Assertion, "one problem must be fixed")),
+        _ => Err(Fault::new(Exit::Assertion, format!("{bad} problems must be fixed"))),
     }
 }
 
 fn bundle(board: &Board, findings: &mut Findings) {
     match Bundle::open(&board.bundle()) {
-        Ok(bundle) => findings.good(format!("bundle {}: every file as listed", bundle.manifest.name)),
+        Ok(bundle) => findings.good(format!("bundle {}: all files match the manifest", bundle.manifest.name)),
         Err(error) => {
             findings.bad(format!("{error:#}"), "copy the bundle again, or name another one in the profile")
         }
@@ -158,15 +158,15 @@ fn writable(name: &str, folder: &Path, findings: &mut Findings) {
     let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
     if access(there, Access::WRITE_OK).is_err() {
         let mend = format!("sudo install -d -o \"$USER\" {}", folder.display());
-        findings.advice(format!("{name} {} cannot be written to", folder.display()), mend);
+        findings.advice(format!("{name} {} is not writable", folder.display()), mend);
     }
 }
 
 fn cameras(cameras: &[CameraFacts], wanted: Option<&str>, findings: &mut Findings) {
     if let Some(wanted) = wanted.filter(|wanted| !Path::new(wanted).exists()) {
         findings.bad(
-            format!("the profile's camera {wanted} is not there"),
-            "plug it in, or name one of those that `polyp-edge probe` lists",
+            format!("the profile's camera {wanted} does not exist"),
+            "plug it in, or name one of the cameras that `polyp-edge probe` lists",
         );
     }
     let cameras: Vec<_> = cameras
@@ -174,8 +174,10 @@ fn cameras(cameras: &[CameraFacts], wanted: Option<&str>, findings: &mut Finding
         .filter(|camera| camera.kind == DeviceRole::Capture || camera.error.is_some())
         .collect();
     if cameras.is_empty() {
-        findings
-            .bad("no camera", "plug one in; if it is, `dmesg | tail` says why the kernel does not take it");
+        findings.bad(
+            "no camera",
+            "plug one in; if one is plugged in, `dmesg | tail` says why the kernel does not recognise it",
+        );
     }
     for camera in cameras {
         let path = camera.path.display();
@@ -192,8 +194,10 @@ fn cameras(cameras: &[CameraFacts], wanted: Option<&str>, findings: &mut Finding
             findings.bad(format!("{path}: {error}"), "unplug it and plug it in again");
         } else if !holders.is_empty() {
             let holders = holders.join(", ");
-            findings
-                .advice(format!("{path} ({}) is open in {holders}", camera.card), "end what streams from it");
+            findings.advice(
+                format!("{path} ({}) is in use by {holders}", camera.card),
+                "stop the program that uses it",
+            );
         } else {
             findings.good(format!("camera {path}: {}", camera.card));
         }
@@ -201,13 +205,15 @@ fn cameras(cameras: &[CameraFacts], wanted: Option<&str>, findings: &mut Finding
         if let Some(input) = input {
             findings.advice(
                 format!("{path}, {}: {}", input.name, input.status),
-                "look at the cable and at the endoscopy processor's output",
+                "check the cable and the endoscopy processor's output",
             );
         }
         if wanted == camera.path.to_str() && !camera.stable_names.is_empty() {
             let stable = camera.stable_names.first().map_or(String::new(), |name| name.display().to_string());
-            findings
-                .advice(format!("{path} may be another number after a restart"), format!("name it {stable}"));
+            findings.advice(
+                format!("{path} may get another number after a restart"),
+                format!("name it {stable} in the profile"),
+            );
         }
     }
 }
@@ -222,7 +228,7 @@ fn monitors(cards: &[CardFacts], card: Option<&Path>, connector: Option<&str>, f
     if cards.is_empty() {
         findings.bad(
             card.map_or("no display: there is no /dev/dri/card* with connectors".to_owned(), |card| {
-                format!("the profile's card {} is not there", card.display())
+                format!("the profile's card {} does not exist", card.display())
             }),
             "load the driver: on a Raspberry Pi dtoverlay=vc4-kms-v3d in config.txt, on a Jetson \
              nvidia-drm.modeset=1 on the kernel's command line",
@@ -239,24 +245,26 @@ fn monitors(cards: &[CardFacts], card: Option<&Path>, connector: Option<&str>, f
         }
         if !facts.is_atomic {
             findings.bad(
-                format!("{path} ({}) has no atomic mode setting", facts.driver),
+                format!("{path} ({}) does not support atomic mode setting", facts.driver),
                 "use the vendor's KMS driver (vc4-kms-v3d; nvidia-drm.modeset=1)",
             );
         }
         for holder in kms::holders(&facts.path) {
             let known = DRAWING_PROGRAMS.iter().find(|(name, _)| holder.name.starts_with(name));
-            let what = format!("{path} is held by {} (process {})", holder.name, holder.pid);
+            let what = format!("{path} is in use by {} (process {})", holder.name, holder.pid);
             match known {
                 Some((_, mend)) => findings.bad(what, *mend),
-                None => findings.advice(what, "if it draws on the monitor, end it"),
+                None => findings.advice(what, "stop it if it draws on the monitor"),
             }
         }
         let of_name = facts.connectors.iter().find(|one| Some(one.name.as_str()) == connector);
         match (connector, of_name) {
             (Some(name), None) => {
                 let names: Vec<_> = facts.connectors.iter().map(|one| one.name.as_str()).collect();
-                findings
-                    .bad(format!("{path} has no connector {name}"), format!("it has {}", names.join(", ")));
+                findings.bad(
+                    format!("{path} has no connector {name}"),
+                    format!("name one of its connectors in the profile: {}", names.join(", ")),
+                );
             }
             (Some(name), Some(facts)) if facts.status != Status::Connected => {
                 findings.advice(format!("no monitor at {name}"), "plug one in; the program waits for it");
@@ -274,35 +282,41 @@ fn machine(machine: &Machine, board: Option<&Board>, findings: &mut Findings) {
     if let Some(hottest) = hottest {
         let what = format!("{}: {:.0} °C", hottest.zone, hottest.celsius);
         if hottest.celsius >= HOT_C {
-            findings.advice(what, "the board slows itself down: see to its fan and the cart's vents")
+            findings.advice(
+                what,
+                "the board lowers its clock at about this temperature: check its fan and the cart's vents",
+            )
         } else {
             findings.good(what)
         }
     }
     if let Some(governor) = machine.governor.as_deref().filter(|&governor| governor != "performance") {
         findings.advice(
-            format!("the CPU's governor is {governor}: frames after a pause are late"),
+            format!("the CPU's governor is {governor}: the first frames after a pause come late"),
             "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
         );
     }
     if machine.kernel_sets.first() == Some(&"scalar") {
-        findings.advice("this CPU has no vector kernels", "any 64-bit ARM, or x86 with AVX2, has");
+        findings.advice("this CPU has no vector kernels", "use a 64-bit ARM CPU, or an x86 CPU with AVX2");
     }
     if let Some(available) = machine.memory_available_mb.filter(|&available| available < 128) {
-        findings.advice(format!("{available} MB of memory are free"), "128 MB should be");
+        findings.advice(
+            format!("only {available} MB of memory are free"),
+            "end other programs until 128 MB are free",
+        );
     }
     let Some(board) = board else { return };
     let priority = u64::from(board.profile.pipeline.realtime_priority);
     let limit = getrlimit(Resource::Rtprio).current.unwrap_or(u64::MAX);
     if priority > limit && !rustix::process::geteuid().is_root() {
         findings.advice(
-            format!("pipeline.realtime_priority is {priority}, this user may have {limit}"),
-            "LimitRTPRIO= in the systemd unit, or a line in /etc/security/limits.d",
+            format!("pipeline.realtime_priority is {priority}, but this user's limit is {limit}"),
+            "set LimitRTPRIO= in the systemd unit, or rtprio in /etc/security/limits.d",
         );
     }
     if let Some(core) = board.profile.model.cores.iter().find(|&&core| core >= machine.cores) {
         findings.bad(
-            format!("model.cores names core {core}, the machine has {}", machine.cores),
+            format!("model.cores names core {core}, but the machine has {} cores", machine.cores),
             "correct the profile",
         );
     }

@@ -30,7 +30,7 @@ use crate::logging;
 /// How long the program waits at its end for whoever reads its log.
 const LAST_LINES_WITHIN: Duration = Duration::from_millis(100);
 
-/// Outlines polyps on an endoscope's picture. Not a medical device.
+/// Outlines polyps in the picture of an endoscope. Not a medical device.
 #[derive(Parser)]
 #[command(name = "polyp-edge", version)]
 struct Arguments {

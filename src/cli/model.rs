@@ -11,7 +11,7 @@ use crate::files::{Claim, Input, OutputFolder, signals};
 const INPUTS: &str = "inputs.bin";
 const LOGITS: &str = "logits.bin";
 
-/// Says what each node of a bundle's model is and which kernel runs it.
+/// Lists the nodes of a bundle's model with the kernel that runs each of them.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The bundle's folder.
@@ -19,7 +19,7 @@ pub struct Arguments {
     model: Option<PathBuf>,
     /// The same as --model BUNDLE.
     bundle: Option<PathBuf>,
-    /// JSON on standard output.
+    /// Print JSON on standard output.
     #[arg(long)]
     json: bool,
     /// Let tract run nodes that have no int8 op.
@@ -28,16 +28,16 @@ pub struct Arguments {
     /// Run the model on this source's frames, and write its inputs and logits as raw bytes.
     #[arg(long, value_name = "SOURCE", requires = "out", hide = true)]
     dump: Option<String>,
-    /// The kernel set; the best that this machine has if left out.
+    /// Kernel set; the best that this machine supports if not given.
     #[arg(long, value_name = "NAME")]
     kernels: Option<String>,
-    /// The folder that `inputs.bin`, `[N, H, W, 3] u8`, and `logits.bin`, `[N, H, W] u8`, are written to.
+    /// Folder to write `inputs.bin`, `[N, H, W, 3] u8`, and `logits.bin`, `[N, H, W] u8`, to.
     #[arg(long, value_name = "DIR", hide = true)]
     out: Option<PathBuf>,
     /// Replace files in that folder that this program did not write.
     #[arg(long, hide = true)]
     force: bool,
-    /// The most frames that are dumped.
+    /// The largest number of frames to dump.
     #[arg(long, default_value_t = 50, hide = true)]
     frames: usize,
 }
@@ -60,7 +60,7 @@ struct ModelReport<'a> {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     signals::end_cleanly()?;
     let path = arguments.model.as_ref().or(arguments.bundle.as_ref());
-    let path = path.ok_or_else(|| Fault::usage("no bundle is named: give --model BUNDLE"))?;
+    let path = path.ok_or_else(|| Fault::usage("no bundle given; use --model BUNDLE"))?;
     let bundle = Bundle::open(path)?;
     let Arguments { allow_fallback, kernels, .. } = arguments;
     let options = Options { allow_fallback: *allow_fallback, kernels: kernels.clone(), ..Options::default() };
@@ -138,7 +138,7 @@ fn print_table(report: &ModelReport<'_>) -> anyhow::Result<()> {
     if let Some(MemoryUse { arena, scratch }) = report.memory {
         let [arena, scratch] = [arena, scratch].map(|bytes| bytes as f64 / 1024.0);
         say!(
-            "{arena:.0} KiB hold all tensors of a frame, {scratch:.0} KiB are worked in; the weights come on top"
+            "memory: {arena:.0} KiB for the tensors of a frame, {scratch:.0} KiB of scratch space, and the weights"
         );
     }
     Ok(())

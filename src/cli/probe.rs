@@ -6,10 +6,11 @@ use crate::capture::v4l2::{self, CameraFacts};
 use crate::display::kms::{self, CardFacts};
 use crate::health::{self, Machine};
 
-/// Lists cameras with their formats, monitors and planes, CPU features and temperatures. Disturbs nobody who uses them.
+/// Lists cameras with their formats, monitors and planes, CPU features and temperatures. Does not
+/// disturb programs that use them.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// JSON on standard output.
+    /// Print JSON on standard output.
     #[arg(long)]
     json: bool,
 }

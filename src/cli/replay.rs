@@ -23,14 +23,14 @@ use crate::latency::{self, Latencies, Stage, StageReport};
 use crate::overlay::{Layer, Painter, Style};
 use crate::segment::Segmenter;
 
-/// Runs a model over recorded frames and writes a PNG for each.
+/// Runs a model over recorded frames and writes a PNG file for each.
 ///
-/// Each frame stands for itself: no temporal gate, and the field of view is looked for anew. Pictures are named like
-/// their frames (an image's name without its ending, else frame-000123). With one of --masks and --overlay, or neither
-/// (overlay), they lie in DIR; with both, in DIR/masks and DIR/overlay. DIR may not be a folder that is read. Pictures of an
-/// earlier run in DIR are removed first, unless they were changed since.
+/// Each frame is treated by itself: there is no temporal gate, and the field of view is found anew. Files are named after
+/// their frames (an image's name without its extension, else frame-000123). With --masks or --overlay, or neither (as
+/// --overlay), they are written to DIR; with both, to DIR/masks and DIR/overlay. DIR must not be a folder that is read. Files
+/// of an earlier run in DIR are removed first, unless they were changed since.
 ///
-/// A frame that is damaged is named and left out, and the exit code is 65 at the end.
+/// A damaged frame is named and left out; the exit code is then 65.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// A folder of images, an image, an MJPEG or Y4M file, `-` for video on standard input, or `synthetic[:seed=7,…]`.
@@ -38,28 +38,28 @@ pub struct Arguments {
     /// The bundle's folder.
     #[arg(long, value_name = "BUNDLE")]
     model: PathBuf,
-    /// Where pictures go; made, for its owner alone, if need be.
+    /// Folder to write to; created if it does not exist, readable only by its owner.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Masks: 0 and 255, at the frame's size.
+    /// Write masks: 0 and 255, at the frame's size.
     #[arg(long)]
     masks: bool,
-    /// Frames with outlines.
+    /// Write frames with outlines.
     #[arg(long)]
     overlay: bool,
-    /// Replace pictures in DIR that this program did not write.
+    /// Replace files in DIR that this program did not write.
     #[arg(long)]
     force: bool,
     /// Stop at the first damaged frame.
     #[arg(long)]
     strict: bool,
-    /// The summary as JSON on standard output.
+    /// Print the summary as JSON on standard output.
     #[arg(long)]
     json: bool,
-    /// How readily polyps are marked, as far as the bundle has it.
+    /// How readily polyps are marked; bundles without this point are refused.
     #[arg(long, value_enum, default_value_t)]
     sensitivity: Sensitivity,
-    /// Threads that share the rows of each op.
+    /// Number of threads.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: u16,
 }
@@ -99,7 +99,9 @@ impl Damaged {
         }
         match self.count {
             ..=MOST_LOGGED => log::warn!("{name} is left out: {error}"),
-            count if count == MOST_LOGGED + 1 => log::warn!("further damaged frames are only counted"),
+            count if count == MOST_LOGGED + 1 => {
+                log::warn!("further damaged frames are counted but not named")
+            }
             _ => {}
         }
     }
@@ -171,7 +173,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     if frames == 0 && damaged.count == 0 {
-        return Err(Fault::data(format!("{} holds no frames", arguments.source.display())));
+        return Err(Fault::data(format!("{} contains no frames", arguments.source.display())));
     }
     let summary = Summary {
         schema: 1,
@@ -191,7 +193,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             count => format!("; {count} damaged frames left out"),
         };
         say!(
-            "{frames} frames, {with_regions} with regions ({all_regions} in all){left_out}; pictures in {}",
+            "{frames} frames, {with_regions} with regions ({all_regions} in all){left_out}; images in {}",
             arguments.out.display()
         );
         super::output::print(format_args!("{}", latency::table(&summary.latency)))?;

@@ -44,7 +44,7 @@ impl Sink for Images {
     }
 
     fn describe(&self) -> String {
-        format!("pictures in {}", self.folder.path().display())
+        format!("images in {}", self.folder.path().display())
     }
 }
 

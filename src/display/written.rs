@@ -91,7 +91,7 @@ impl Written {
         }
         match self.blanks.is_empty() && self.moved.elapsed() > STUCK_AFTER {
             true if self.dark.is_some() => {}
-            true => self.dark = Some(format!("{}: no picture has been taken for a second", self.line)),
+            true => self.dark = Some(format!("{}: nothing could be written for a second", self.line)),
             false => self.dark.clone_from(&lock(&self.told).dark),
         }
         Ok(())
@@ -99,7 +99,7 @@ impl Written {
 
     fn broken(&self) -> anyhow::Error {
         let error = lock(&self.told).error.take();
-        error.unwrap_or_else(|| Fault::io(format!("{}: the thread that writes them has ended", self.line)))
+        error.unwrap_or_else(|| Fault::io(format!("{}: the writing thread has ended", self.line)))
     }
 }
 
@@ -249,7 +249,7 @@ mod tests {
             assert!(begun.elapsed() < Duration::from_secs(20), "nobody is told");
             sink.tend(&mut |_, _| ()).unwrap();
         }
-        assert_eq!(sink.dark(), Some("slow: no picture has been taken for a second"));
+        assert_eq!(sink.dark(), Some("slow: nothing could be written for a second"));
         open(&gate);
         assert!(sink.finish(Duration::from_secs(20)).unwrap());
         assert_eq!(show(&mut sink, 9), Shown::Yes);

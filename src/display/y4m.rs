@@ -56,7 +56,7 @@ impl<W: Write + Send> Sink for Y4m<W> {
         };
         if (width, height) != (*first_width, *first_height) {
             self.dark.get_or_insert_with(|| {
-                format!("a picture of {width}×{height} is no part of a video of {first_width}×{first_height}")
+                format!("a frame of {width}×{height} pixels does not fit into a video of {first_width}×{first_height}")
             });
             return Ok(Shown::Skipped);
         }

@@ -65,7 +65,7 @@ struct Rewrite {
 
 /// The QDQ form of a checked model.
 fn rewrite(mut model: ModelProto) -> Result<ModelProto> {
-    let graph = model.graph.as_mut().context("there is no graph in it")?;
+    let graph = model.graph.as_mut().context("it contains no graph")?;
     let constants = graph.initializer.iter().map(|constant| (constant.name.clone(), constant.clone()));
     let mut rewrite =
         Rewrite { constants: constants.collect(), steps: HashMap::new(), nodes: vec![], added: vec![] };
@@ -107,7 +107,11 @@ impl Rewrite {
             "QLinearGlobalAveragePool" => ("GlobalAveragePool", vec![(0, steps(1)?)], steps(3)?),
             "QLinearSigmoid" => ("Sigmoid", vec![(0, steps(1)?)], steps(3)?),
             op @ ("MaxPool" | "Resize") => {
-                let known = self.steps.get(&at(0)?).cloned().context("nothing says what its input means")?;
+                let known = self
+                    .steps
+                    .get(&at(0)?)
+                    .cloned()
+                    .context("the scale and zero point of its input are not known")?;
                 (op, vec![(0, known.clone())], known)
             }
             "Identity" | "Constant" => {

@@ -59,7 +59,7 @@ fn kind(node: &NodeProto, opset: i64) -> TractResult<OpKind> {
 }
 
 fn resize(node: &NodeProto, opset: i64) -> TractResult<OpKind> {
-    ensure!(opset >= 11, "operator set {opset} is not supported; 11 is the least");
+    ensure!(opset >= 11, "operator set {opset} is not supported; it must be 11 or higher");
     absent(node, "antialias", 0)?;
     absent(node, "exclude_outside", 0)?;
     ensure!(node.get_attr_opt_vec::<i64>("axes")?.is_none(), "axes are not supported");
@@ -167,7 +167,7 @@ impl TypedOp for Marker {
 /// An ONNX file whose sizes and names make sense.
 pub fn checked(bytes: &[u8]) -> anyhow::Result<ModelProto> {
     wire::check(bytes)?;
-    let model = ModelProto::decode(bytes).map_err(|_| Fault::data("it is not ONNX, or damaged"))?;
+    let model = ModelProto::decode(bytes).map_err(|_| Fault::data("it is not ONNX, or it is damaged"))?;
     proto::check(&model).map_err(|error| Fault::data(format!("{error:#}")))?;
     Ok(model)
 }
@@ -189,7 +189,7 @@ pub fn typed_model(bytes: &[u8], allow_fallback: bool) -> anyhow::Result<TypedMo
     let mut nodes = model.graph.iter().flat_map(|graph| &graph.node);
     if let Some(node) = nodes.find(|node| !known(node)) {
         return Err(Fault::data(format!(
-            "{} is no op that polyp-edge has in int8; {}",
+            "polyp-edge has no int8 op for {}; {}",
             proto::describe(node),
             proto::WHAT_IS_READ
         )));

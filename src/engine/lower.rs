@@ -98,7 +98,10 @@ impl Lowering<'_> {
         };
         // Nodes may share constants: the file's size bounds neither.
         self.weights = self.weights.saturating_add(operands.packed_weights()?);
-        ensure!(self.weights <= MOST_WEIGHTS, "up to here, all nodes have more than {MOST_WEIGHTS} weights");
+        ensure!(
+            self.weights <= MOST_WEIGHTS,
+            "the nodes up to this one have more than {MOST_WEIGHTS} weights in total"
+        );
         let op = match operands.passing(self.kernels)? {
             Some(op) => {
                 if let Some(&quantisation) = self.quantisations.get(&source(0)?) {
@@ -115,7 +118,7 @@ impl Lowering<'_> {
         self.bytes += op.output_shape().iter().product::<usize>() as u64;
         ensure!(
             self.bytes <= MOST_BYTES,
-            "up to here, all nodes' results are too large: more than {MOST_BYTES} bytes"
+            "the results of the nodes up to this one are too large: more than {MOST_BYTES} bytes in total"
         );
         let mut inputs = vec![];
         for position in operands.tensors() {

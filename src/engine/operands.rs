@@ -206,7 +206,7 @@ impl Operands<'_> {
             OpKind::GlobalAverage => {
                 let (from, output) = (self.quantisation(1)?, self.quantisation(3)?);
                 let input = input()?;
-                ensure!(input[0] * input[1] <= 1 << 22, "{input:?} are too many values for a sum");
+                ensure!(input[0] * input[1] <= 1 << 22, "{input:?} has too many values for a sum");
                 let op = GlobalAverage {
                     input,
                     input_zero_point: from.zero_point,
@@ -254,7 +254,9 @@ impl Operands<'_> {
     }
 
     fn convolution(&self) -> Result<(Convolution, Quantisation)> {
-        let OpKind::Convolution { window, groups } = &self.quantised.kind else { bail!("no convolution") };
+        let OpKind::Convolution { window, groups } = &self.quantised.kind else {
+            bail!("it is not a convolution")
+        };
         let (from, to) = (self.quantisation(1)?, self.quantisation(6)?);
         let ([height, width], [outputs, inputs]) = self.kernel()?;
         let input = self.shape(0)?;

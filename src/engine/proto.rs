@@ -27,7 +27,7 @@ pub const WHAT_IS_READ: &str = "polyp-edge reads int8 models in QOperator form (
 
 /// That the model can be handed to the importer.
 pub fn check(model: &ModelProto) -> Result<()> {
-    let graph = model.graph.as_ref().ok_or_else(|| anyhow::anyhow!("there is no graph in it"))?;
+    let graph = model.graph.as_ref().ok_or_else(|| anyhow::anyhow!("it contains no graph"))?;
     ensure!(model.functions.is_empty(), "it defines functions of its own");
     ensure!(graph.sparse_initializer.is_empty(), "it has sparse constants");
     ensure!(graph.node.len() <= MOST_NODES, "{} nodes are too many", graph.node.len());
@@ -124,9 +124,9 @@ fn check_constant(tensor: &TensorProto) -> Result<()> {
     let name = &tensor.name;
     ensure!(
         tensor.external_data.is_empty() && tensor.data_location() == pb::tensor_proto::DataLocation::Default,
-        "the constant {name:?} lies in another file"
+        "the constant {name:?} is stored in another file"
     );
-    ensure!(tensor.segment.is_none(), "the constant {name:?} comes in segments");
+    ensure!(tensor.segment.is_none(), "the constant {name:?} is stored in segments");
     let values = tensor.dims.iter().try_fold(1usize, |values, &dim| {
         let dim = usize::try_from(dim).ok().filter(|&dim| dim <= MOST_VALUES)?;
         values.checked_mul(dim).filter(|&values| values <= MOST_VALUES)

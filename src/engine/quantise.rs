@@ -160,7 +160,7 @@ fn ratio(ratio: f32) -> anyhow::Result<f32> {
     if (6.1e-5..16_384.0).contains(&ratio) {
         Ok(ratio)
     } else {
-        Err(Fault::data(format!("the scales of input and output are {ratio:e} apart")))
+        Err(Fault::data(format!("the scales of input and output differ by a factor of {ratio:e}")))
     }
 }
 
@@ -170,7 +170,7 @@ pub fn average_factor(input: f32, output: f32, pixels: usize) -> anyhow::Result<
     if (2f32.powi(-32)..256.0).contains(&factor) {
         Ok(factor)
     } else {
-        Err(Fault::data(format!("the scales of input and output are {factor:e} apart")))
+        Err(Fault::data(format!("the scales of input and output differ by a factor of {factor:e}")))
     }
 }
 

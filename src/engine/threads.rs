@@ -75,7 +75,7 @@ impl Pool {
             };
             let worker = std::thread::Builder::new().name(format!("engine-{number}")).spawn(work);
             let worker = worker
-                .map_err(|error| Fault::new(Exit::Device, format!("a thread cannot start: {error}")))?;
+                .map_err(|error| Fault::new(Exit::Device, format!("cannot start a thread: {error}")))?;
             let thread = worker.thread().clone();
             pool.workers.push((worker, thread));
         }
@@ -264,7 +264,7 @@ impl std::fmt::Debug for Pool {
 /// Keeps the calling thread to a core; if that cannot be, says so and leaves it as it is.
 pub(super) fn pin(core: usize) {
     if let Err(why) = try_pin(core) {
-        log::warn!("inference is not kept to core {core}: {why}; it runs on whichever core is free");
+        log::warn!("inference cannot be bound to core {core}: {why}; it runs on any free core");
     }
 }
 

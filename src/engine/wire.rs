@@ -44,13 +44,13 @@ impl Message {
 
 /// That reading the file takes memory within bounds.
 pub fn check(bytes: &[u8]) -> Result<()> {
-    ensure!(bytes.len() <= LARGEST, "{} bytes are too many for a model; {LARGEST} are the most", bytes.len());
+    ensure!(bytes.len() <= LARGEST, "the model has {} bytes; at most {LARGEST} are allowed", bytes.len());
     let mut left = MOST_FIELDS;
     count(bytes, Message::Model, &mut left)
 }
 
 fn count(mut bytes: &[u8], message: Message, left: &mut usize) -> Result<()> {
-    const DAMAGED: &str = "it is not ONNX, or damaged";
+    const DAMAGED: &str = "it is not ONNX, or it is damaged";
     while !bytes.is_empty() {
         let key = varint(&mut bytes).context(DAMAGED)?;
         let skipped = match key & 7 {
@@ -71,7 +71,7 @@ fn count(mut bytes: &[u8], message: Message, left: &mut usize) -> Result<()> {
                 };
                 *left = left
                     .checked_sub(fields)
-                    .with_context(|| format!("it has more than {MOST_FIELDS} parts"))?;
+                    .with_context(|| format!("it has more than {MOST_FIELDS} fields"))?;
                 if let Content::Message(message) = message.content(key >> 3) {
                     count(content, message, left)?;
                 }

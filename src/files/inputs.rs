@@ -111,7 +111,7 @@ impl Forbidden {
     pub(super) fn check(&self, folder: &Path, at: Option<Identity>, above: &[Identity]) -> Result<()> {
         let refuse = |what: &str, input: &Path| {
             Err(Fault::usage(format!(
-                "{} is {what} {}, which is read: nothing was written; name another folder for what is written",
+                "{} is {what} {}, which is read: nothing was written; name another output folder",
                 folder.display(),
                 input.display()
             )))

@@ -70,7 +70,7 @@ pub fn write_readable(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) 
 fn write_with_mode(path: &Path, mode: Mode, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let folder = folder_of(path);
     let write = || -> Result<()> {
-        let name = path.file_name().ok_or_else(|| anyhow::anyhow!("it does not end in a file's name"))?;
+        let name = path.file_name().ok_or_else(|| anyhow::anyhow!("it does not end with a file name"))?;
         let folder = open_folder(folder)?;
         sweep_once(&folder);
         let mut file = Temporary::create(&Arc::new(folder), mode)?;
@@ -84,7 +84,7 @@ fn write_with_mode(path: &Path, mode: Mode, write: impl FnOnce(&mut File) -> Res
 /// Makes a folder and those above it, each its owner's alone (0700); an error (exit 74) names it.
 pub fn make_folder(folder: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| Fault::io(format!("cannot make the folder {}: {error}", folder.display())))
+    made.map_err(|error| Fault::io(format!("cannot create the folder {}: {error}", folder.display())))
 }
 
 /// That files can be made in a folder. Leaves nothing behind, and removes what a killed run has left.

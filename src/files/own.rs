@@ -28,7 +28,7 @@ pub fn write_own(path: &Path, force: bool, write: impl FnOnce(&mut File) -> Resu
     let folder = folder_of(path);
     make_folder(folder)?;
     let cannot = |error: anyhow::Error| Fault::io(format!("cannot write {}: {error:#}", path.display()));
-    let name = path.file_name().ok_or_else(|| cannot(anyhow::anyhow!("it does not end in a file's name")))?;
+    let name = path.file_name().ok_or_else(|| cannot(anyhow::anyhow!("it does not end with a file name")))?;
     let opened = Arc::new(open_folder(folder).map_err(|error| cannot(error.into()))?);
     sweep_once(&opened);
     let whole = || -> Result<(Temporary, Mark)> {

@@ -127,7 +127,10 @@ pub(super) fn sweep(folder: &OwnedFd) {
         let name = entry.file_name();
         if name.to_bytes().starts_with(PREFIX.as_bytes()) && is_abandoned(folder, name) {
             let _ = rustix::fs::unlinkat(folder, name, AtFlags::empty());
-            log::info!("removed {}, which a killed run left", OsStr::from_bytes(name.to_bytes()).display());
+            log::info!(
+                "removed {}, which an interrupted run left behind",
+                OsStr::from_bytes(name.to_bytes()).display()
+            );
         }
     }
 }

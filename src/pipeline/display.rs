@@ -131,7 +131,7 @@ impl<'a> Display<'a> {
     fn follow_orders(&mut self) {
         let next: Box<dyn Sink> = match self.boxes.sink.try_take() {
             Some(SinkOrder::Take(sink)) => sink,
-            Some(SinkOrder::Release) => Box::new(Dark::new("the display is being opened anew")),
+            Some(SinkOrder::Release) => Box::new(Dark::new("the display is being reopened")),
             None => return,
         };
         let old = std::mem::replace(&mut self.sink, next);
@@ -161,7 +161,7 @@ impl<'a> Display<'a> {
         }
         self.follow_assistance();
         if let Some(feed) = self.boxes.feed.try_take() {
-            log::info!("pictures: {feed}");
+            log::info!("source: {feed}");
             self.feed = feed;
         }
         let dark = self.sink.dark();
@@ -429,7 +429,7 @@ impl<'a> Display<'a> {
             }
             stopped = stopped.or_else(|| told_at(self.boxes));
             if self.boxes.is_hurried() || stopped.is_some_and(|at| at.elapsed() >= LAST_PICTURES) {
-                log::warn!("the display did not take the last pictures in time");
+                log::warn!("the display did not take the last frames in time");
                 break;
             }
         }

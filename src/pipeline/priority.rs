@@ -36,7 +36,7 @@ pub(super) fn set(priority: u8) {
         let thread = thread::current();
         let name = thread.name().unwrap_or("main");
         log::warn!(
-            "the thread \"{name}\" does not get real-time priority {priority}: {error:?}; grant CAP_SYS_NICE or raise \
+            "cannot give the thread \"{name}\" real-time priority {priority}: {error:?}; grant CAP_SYS_NICE or raise \
              the limit on rtprio"
         );
     }

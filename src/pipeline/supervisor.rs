@@ -293,11 +293,11 @@ impl<S: Network + Send + 'static> Pipeline<S> {
         self.hanging_is_said = false;
         if let Some(worker) = self.worker.take() {
             if worker.thread.is_finished() {
-                log::error!("the inference thread has ended unexpectedly: another takes its place");
+                log::error!("the inference thread has ended unexpectedly: it is replaced");
                 self.lost_threads += 1;
             } else {
                 log::error!(
-                    "inference has not answered for {:.0} s: another thread takes its place",
+                    "inference has not answered for {:.0} s: its thread is replaced",
                     worker.progress.silent_for().as_secs_f64()
                 );
                 self.hanging.push(worker);
@@ -305,14 +305,14 @@ impl<S: Network + Send + 'static> Pipeline<S> {
         }
         match Worker::start(&self.boxes, &self.segmenters) {
             Ok(worker) => self.worker = Some(worker),
-            Err(error) => log::error!("no other inference thread can be started: {error}"),
+            Err(error) => log::error!("cannot start another inference thread: {error}"),
         }
         if let Some(load) = self.load.clone()
             && self.boxes.assistance.get() != Assistance::Lost
         {
             self.boxes.assistance.set(Assistance::Loading);
             if let Err(error) = self.load(load) {
-                log::error!("the model cannot be loaded again: {error:#}");
+                log::error!("cannot load the model again: {error:#}");
             }
         }
     }
@@ -328,7 +328,9 @@ impl<S: Network + Send + 'static> Pipeline<S> {
         for capture in &mut self.former {
             if !capture.is_said && capture.told.is_some_and(|told| told.elapsed() > CAPTURE_HANGS_AFTER) {
                 capture.is_said = true;
-                log::error!("the thread of a former source does not end: its device or file does not answer");
+                log::error!(
+                    "the thread of an earlier source does not end: its device or file does not answer"
+                );
             }
         }
     }
@@ -381,7 +383,7 @@ impl<S: Network + Send + 'static> Pipeline<S> {
         }
         if !self.former.is_empty() {
             log::warn!(
-                "the capture thread does not end and is left behind: its device or file does not answer"
+                "the capture thread does not end and is abandoned: its device or file does not answer"
             );
         }
         if let Some(worker) = self.worker.take() {
@@ -441,7 +443,7 @@ pub fn run<S: Network + Send + 'static>(
 fn close(left: Left) {
     // If there can be no thread, the closure is dropped here, and the device with it.
     if let Err(error) = thread::Builder::new().name("closer".into()).spawn(move || drop(left)) {
-        log::warn!("a display is closed by the supervising thread, for no other can be started: {error}");
+        log::warn!("cannot start a thread that closes a display, so it is closed at once: {error}");
     }
 }
 
@@ -457,7 +459,7 @@ fn no_thread(error: std::io::Error) -> anyhow::Error {
 fn joined<T>(thread: JoinHandle<T>, name: &str, goes_on: impl Fn() -> bool) -> Option<Result<T, ()>> {
     while !thread.is_finished() {
         if !goes_on() {
-            log::warn!("the {name} thread does not end and is left behind");
+            log::warn!("the {name} thread does not end and is abandoned");
             return None;
         }
         thread::sleep(LOOK_EVERY);

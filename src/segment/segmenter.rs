@@ -195,7 +195,7 @@ impl<N: Network> Segmenter<N> {
             Ok(())
         } else {
             Err(Fault::data(format!(
-                "the self-test failed: {wrong} of {} pixels of {} are not as the bundle says",
+                "the self-test failed: {wrong} of {} pixels of {} differ from the bundle's mask",
                 golden.mask.len(),
                 golden.name
             )))

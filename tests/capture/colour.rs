@@ -132,8 +132,8 @@ fn what_is_not_read_is_refused_before_the_first_picture() {
         ("W8193 H48 F25:1", "8192"),
         ("W64 H99999999999999999999999 F25:1", "8192"),
         ("W0 H48 F25:1", "no pixels"),
-        ("W64 F25:1", "no height"),
-        ("W64 H4x8 F25:1", "no height"),
+        ("W64 F25:1", "width or height is missing"),
+        ("W64 H4x8 F25:1", "width or height is missing"),
         ("W64 H48 F25", "F25"),
     ] {
         let error = open(format!("YUV4MPEG2 {header}\n").into_bytes()).err().expect(header);

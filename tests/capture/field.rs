@@ -46,5 +46,5 @@ fn field_cases_are_read_or_refused_as_they_should_be() {
     }
     let refused = capture::open(&folder.join("12_capture_720.avi").to_string_lossy());
     let message = format!("{:#}", refused.err().unwrap());
-    assert!(message.contains("an AVI file, which is not read: pipe it through ffmpeg"), "{message}");
+    assert!(message.contains("an AVI file, which is not supported: pipe it through ffmpeg"), "{message}");
 }

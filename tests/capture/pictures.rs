@@ -287,8 +287,8 @@ fn what_is_not_as_asked_is_taken_if_it_can_be_used_and_else_named() {
         (|format| format.field = 4, None),
         (|format| format.field = 7, Some("separate fields")),
         (|format| format.plane[0].stride = 3, Some("rows of 3 bytes")),
-        (|format| format.plane[0].size = 5, Some("5 bytes for 16×8")),
-        (|format| format.planes = 9, Some("in 9 pieces")),
+        (|format| format.plane[0].size = 5, Some("buffer of 5 bytes is too small for 16×8")),
+        (|format| format.planes = 9, Some("in 9 memory planes")),
         (|format| format.width = 32, Some("asked for 16×8 YUYV, the driver gives 32×8 YUYV")),
         (|format| format.fourcc = FourCc::new(b"GREY"), Some("the driver gives 16×8 GREY")),
     ];

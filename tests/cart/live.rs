@@ -48,9 +48,9 @@ fn a_machine_can_be_probed_and_says_what_is_missing() {
     let output = PROGRAM.run(folder.path(), &["doctor", "--board", "boards/test.toml"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("ok   profile test: sound") && text.contains("ok   bundle"), "{text}");
+    assert!(text.contains("ok   profile test: valid") && text.contains("ok   bundle"), "{text}");
     assert!(
-        text.contains("BAD  the profile's camera /dev/no-such-camera is not there\n     → plug it in"),
+        text.contains("BAD  the profile's camera /dev/no-such-camera does not exist\n     → plug it in"),
         "{text}"
     );
 }
@@ -119,7 +119,7 @@ fn a_profile_is_reloaded_or_refused_and_the_end_comes_when_it_is_asked_for() {
     put_board(at, &format!("{camera}[overlay]\ntint_percent = 10.0\n"));
     said.lock().unwrap().clear();
     send(Signal::HUP);
-    wait_for(&said, "the profile was read again and is in force");
+    wait_for(&said, "the profile was reloaded and is in use");
     // Some frames more, with the new profile.
     std::thread::sleep(Duration::from_millis(300));
     assert!(!said.lock().unwrap().contains("assist"), "assistance went on: {}", said.lock().unwrap());

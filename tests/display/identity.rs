@@ -256,7 +256,7 @@ fn the_camera_s_memory_is_scaled_by_the_hardware_where_it_can() {
     let lease = lent(shape, 0, 3);
     rig.show(&lease, 0);
     let (shown, placement) = rig.show(&lease, 4);
-    assert!(rig.kms.describe().contains("straight from the camera's memory"), "{}", rig.kms.describe());
+    assert!(rig.kms.describe().contains("directly from the camera's memory"), "{}", rig.kms.describe());
     let small = bgr(&lease.view());
     let doubled: Vec<_> = (0..128 * 96).map(|index| small[index / 128 / 2 * 64 + index % 128 / 2]).collect();
     assert_eq!(placement.target.width, 128);

@@ -27,7 +27,7 @@ fn pictures_reach_the_monitor_and_are_reported_once() {
     let told = rig.kms.describe();
     assert_eq!(
         told,
-        "HDMI-A-1 on card9 (fake): 64×48 at 60.00 Hz, video straight from the camera's memory, overlay on a plane of its own"
+        "HDMI-A-1 on card9 (fake): 64×48 at 60.00 Hz, video directly from the camera's memory, overlay on a plane of its own"
     );
 }
 
@@ -143,7 +143,7 @@ fn another_master_comes_and_goes() {
     rig.frames(5);
     rig.gpu.take_master();
     assert_eq!(rig.frame().unwrap().0, Shown::Skipped);
-    assert_eq!(rig.kms.dark(), Some("another program has taken card9"));
+    assert_eq!(rig.kms.dark(), Some("another program has taken over card9"));
     for _ in 0..100 {
         assert_eq!(rig.frame().unwrap().0, Shown::Skipped);
     }
@@ -162,9 +162,9 @@ fn what_cannot_be_opened_says_so() {
         line(&Rig::try_new(&gpu, wanted).err().unwrap())
     };
     let told = with(Abilities { atomic: false, ..Abilities::all() }, &Wanted::default(), &|_| ());
-    assert!(told.starts_with("/dev/dri/card9 (fake) has no atomic mode setting"), "{told}");
+    assert!(told.starts_with("/dev/dri/card9 (fake) does not support atomic mode setting"), "{told}");
     let told = with(Abilities::all(), &Wanted::default(), &|gpu| gpu.take_master());
-    assert!(told.starts_with("not DRM master on /dev/dri/card9"), "{told}");
+    assert!(told.starts_with("cannot become DRM master on /dev/dri/card9"), "{told}");
     let wanted = Wanted { connector: Some("DP-3".into()), ..Wanted::default() };
     let told = with(Abilities::all(), &wanted, &|_| ());
     assert_eq!(told, "no connector DP-3 on /dev/dri/card9: it has HDMI-A-1, HDMI-A-2");
@@ -233,7 +233,11 @@ fn a_road_that_fails_on_the_way_is_left_for_the_other() {
     // And then all anew, after half a second of darkness.
     rig.gpu.fail("commit", 0, libc::EINVAL, 1);
     assert_eq!(rig.frame().unwrap().0, Shown::Skipped);
-    assert!(rig.kms.dark().unwrap().starts_with("HDMI-A-1 on card9 shows nothing"), "{:?}", rig.kms.dark());
+    assert!(
+        rig.kms.dark().unwrap().starts_with("HDMI-A-1 on card9 cannot show a frame"),
+        "{:?}",
+        rig.kms.dark()
+    );
     rig.gpu.advance(LOOK);
     rig.frames(5);
     assert_eq!(rig.gpu.plane_format(true), Some(FourCc::ARGB8888));

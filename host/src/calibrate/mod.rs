@@ -184,7 +184,7 @@ fn held_back_frames(request: &Request, side: usize) -> Result<(Vec<HeldBack>, Ve
     let (polyps, negatives) = (gather(&request.lists)?, gather(&request.negatives)?);
     if polyps.is_empty() || negatives.is_empty() {
         return Err(Fault::data(
-            "no frame is held back of one of the lists; name longer ones or use --whole-lists",
+            "no frame of one of the lists is held back; name longer lists or use --whole-lists",
         ));
     }
     let prepare = |label: &str, samples: &[Sample]| {
@@ -276,7 +276,7 @@ fn decide(trials: &[Trial], wishes: Wishes) -> Result<Trial> {
     let decision = decision::choose(trials, wishes).ok_or_else(|| Fault::usage("no decision rule to try"))?;
     if decision.negative_share > wishes.negative_share {
         log::warn!(
-            "no decision rule keeps false alarms to {} of held-back negatives; the least is {:.3}",
+            "no decision rule limits false alarms to a share of {} of the held-back negatives; the lowest share is {:.3}",
             wishes.negative_share,
             decision.negative_share
         );

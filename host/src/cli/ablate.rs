@@ -11,26 +11,27 @@ use crate::experiments::ablate::{Plan, ablate, markdown};
 use crate::run::config::TrainConfig;
 use crate::score::maps::score_run;
 
-/// Trains the configured network whole and with each part taken away — prompt layers, full-scale skips, channel attention
-/// — with several seeds each, and writes a table of means and deviations (ablation.md, ablation.csv). Goes on where it
-/// was cut off.
+/// Trains the configured network complete and without each of its parts (prompt layers, full-scale skips, channel
+/// attention), with several seeds each, and writes a table of means and deviations (ablation.md, ablation.csv). A run
+/// that was interrupted is continued.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The experiment's folder: a run for each variant and seed, and the table.
+    /// Folder for the experiment: a run for each variant and seed, and the table.
     #[arg(long)]
     out: PathBuf,
-    /// Training configuration (TOML) over finetune's defaults.
+    /// Training configuration (TOML); keys that it leaves out have finetune's defaults.
     #[arg(long)]
     config: Option<PathBuf>,
+    /// Number of seeds for each variant.
     #[arg(long, default_value_t = 3)]
     seeds: u64,
-    /// Every combination of parts, instead of everything and everything but one.
+    /// Train every combination of parts, instead of the complete network and those without one part.
     #[arg(long)]
     factorial: bool,
-    /// Where to compute: cpu, cuda[:N], vulkan[:N].
+    /// Device to train on: cpu, cuda[:N] or vulkan[:N].
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Epochs of each run, if not the configuration's.
+    /// Epochs of each run; the configuration's if not given.
     #[arg(long)]
     epochs: Option<u64>,
     /// Steps between checkpoints within an epoch.

@@ -20,7 +20,7 @@ pub struct Arguments {
     /// Lists of frames without polyps.
     #[arg(long = "negatives", default_value = "negative-train")]
     negatives: Vec<PathBuf>,
-    /// The lists hold held-back frames only: use all of them, not just the part that training holds back.
+    /// Use all frames of the lists instead of the part that training holds back: the lists contain held-back frames only.
     #[arg(long)]
     whole_lists: bool,
     /// Lists of frames that training never saw, with polyps and without: all of them help to choose decision rules.
@@ -29,7 +29,7 @@ pub struct Arguments {
     /// Data sets whose masks machines made: of their frames only counts whether anything is found.
     #[arg(long = "machine-masks", value_name = "SET")]
     machine_masks: Vec<String>,
-    /// The calibration's folder.
+    /// Folder to write the calibration to.
     #[arg(long)]
     out: PathBuf,
     /// Frames for ranges and bias correction, a quarter of them without polyps.
@@ -37,16 +37,16 @@ pub struct Arguments {
     frames: usize,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// min-max, squared-error, entropy or percentile-SHARE; all are tried if none is named.
+    /// Observer: min-max, squared-error, entropy or percentile-SHARE; all are tried if not given.
     #[arg(long, conflicts_with = "ranges")]
     observer: Option<String>,
-    /// Take these ranges, which quantisation-aware training ended with, and choose decision rules only.
+    /// Use these ranges, which training for int8 wrote, and choose decision rules only.
     #[arg(long, value_name = "FILE")]
     ranges: Option<PathBuf>,
-    /// Calibration frames with polyps on which each node is quantised by itself to see what it costs; 0 for none.
+    /// Number of calibration frames with polyps on which the cost of quantising each node alone is measured; 0 for none.
     #[arg(long, default_value_t = 16)]
     sensitivity_frames: usize,
-    /// At most this share of held-back polyp-free frames may show a region, and of the seconds of video made of them.
+    /// The largest share of held-back polyp-free frames, and of the one-second videos made of them, that may show a region.
     #[arg(long, default_value_t = 0.12)]
     negative_share: f64,
     /// The same for the bundle's sensitivity `quiet`; a quarter of --negative-share if not given.
@@ -55,11 +55,11 @@ pub struct Arguments {
     /// The same for its sensitivity `watchful`; three times --negative-share if not given.
     #[arg(long)]
     watchful_share: Option<f64>,
-    /// Frames with polyps that are made into a second of video each, to choose the temporal gate; and at most twice as many
-    /// without.
+    /// Number of frames with polyps, and at most twice as many without, of each of which a one-second video is made to choose
+    /// the temporal gate.
     #[arg(long, default_value_t = 64)]
     gate_frames: usize,
-    /// Take this threshold instead of trying several.
+    /// Use this threshold instead of trying several.
     #[arg(long)]
     threshold: Option<f32>,
     #[arg(long)]

@@ -12,15 +12,15 @@ use crate::net::encoder::{Encoder, is_encoders};
 use crate::net::segmenter::{self, Segmenter};
 use crate::run::config::TrainConfig;
 
-/// Counts parameters, multiply-adds and the memory of a training step, with everything kept for the backward pass and
-/// with only every few links of the encoder kept.
+/// Counts parameters, multiply-adds and memory of a training step, with all activations kept for the backward pass and
+/// with checkpoints at every few links of the encoder.
 ///
-/// An estimate: values that autodiff keeps, four bytes each, for the batch; what backends hold in pools comes on top.
-/// Multiply-adds of a step count the forward pass, twice that for the backward pass of what learns or lies over it
-/// (weights of a frozen encoder get no gradient), and what is computed again.
+/// Memory is an estimate: the values that automatic differentiation keeps, four bytes each, for the batch; memory pools of
+/// backends come in addition. Multiply-adds of a step are those of the forward pass, twice those of the layers through
+/// which gradients pass, and those of what is computed again (weights of a frozen encoder get no gradient).
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Training configuration (TOML) over finetune's defaults.
+    /// Training configuration (TOML); keys that it leaves out have finetune's defaults.
     #[arg(long)]
     config: Option<PathBuf>,
     #[arg(long)]
@@ -67,7 +67,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         return Ok(());
     }
     println!(
-        "{} at {} px, batch {}: {:.1} M parameters frozen, {:.2} M learned, {:.1} G multiply-adds a picture forward",
+        "{} at {} px, batch {}: {:.1} M parameters frozen, {:.2} M learned, {:.1} G multiply-adds for an image forward",
         report.encoder,
         report.input_side,
         report.batch,

@@ -8,16 +8,16 @@ use crate::device::{self, Choice};
 use crate::experiments::device::layers::LAYERS;
 use crate::experiments::device::{Row, compare};
 
-/// Says which devices training can compute on; with --compare, whether one computes what the CPU does.
+/// Lists the devices that training can use; with --compare, checks whether a device computes the same as the CPU.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// One device: cpu, cuda, cuda:N, vulkan or vulkan:N. All are listed if not given.
+    /// Device: cpu, cuda, cuda:N, vulkan or vulkan:N; all are listed if not given.
     #[arg(long, value_parser = device::parse)]
     device: Option<Choice>,
-    /// Run every kind of layer that training uses on the device and on the CPU, forward and backward.
+    /// Compare every kind of layer that training uses, forward and backward, with the CPU.
     #[arg(long, requires = "device")]
     compare: bool,
-    /// Only layers with this in their names.
+    /// Compare only layers with this text in their names.
     #[arg(long, value_name = "TEXT", requires = "compare")]
     only: Option<String>,
     /// One JSON object instead of a table.
@@ -63,7 +63,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             if arguments.json {
                 println!("{}", serde_json::json!({ "schema": 1, "device": choice.to_string() }))
             } else {
-                println!("{choice} computes")
+                println!("{choice} can be used")
             }
             Ok(())
         }
@@ -115,14 +115,21 @@ fn compare_layers(choice: Choice, arguments: &Arguments) -> Result<()> {
         rows.push(row);
     }
     if rows.is_empty() {
-        return Err(Fault::usage(format!("no layer has \"{only}\" in its name")));
+        return Err(Fault::usage(format!(
+            "no layer has \"{only}\" in its name; leave out --only to see all names"
+        )));
     }
     let wrong: Vec<&str> = rows.iter().filter(|row| !row.passed).map(|row| row.layer).collect();
     let outcome = match wrong.as_slice() {
         [] => Ok(()),
         _ => Err(Fault::new(
             Exit::Assertion,
-            format!("{choice} computes {} of {} layers wrong: {}", wrong.len(), rows.len(), wrong.join("; ")),
+            format!(
+                "{choice} computes {} of {} layers wrongly: {}",
+                wrong.len(),
+                rows.len(),
+                wrong.join("; ")
+            ),
         )),
     };
     if arguments.json {

@@ -20,39 +20,39 @@ use crate::score::lists::{Scorer, measure_list, score_list};
 use crate::score::maps::score_run;
 use crate::{device, files};
 
-/// Scores a bundle on lists of images, as the cart runs it, or a teacher by the field's measures.
+/// Scores a bundle on lists of images as the cart runs it, or a teacher by the field's measures.
 ///
-/// Dice and IoU are means over a list's images of the mask that the cart makes at the image's own size; the "at half"
-/// figures leave out the rules for size and peak and take a probability of 0.5. Where truth and mask are both empty,
-/// both are 1.
+/// Dice and IoU are means over a list's images, of the masks that the cart makes at the image's own size. The "at half"
+/// figures use a probability of 0.5 and no rules for size and peak. Where truth and mask are both empty, Dice and IoU are
+/// 1.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The bundle's folder.
     #[arg(long, required_unless_present = "run")]
     model: Option<PathBuf>,
-    /// Instead of a bundle, a run's folder that finetune made.
+    /// Score the run in this folder, made by finetune, instead of a bundle.
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["model", "float", "csv", "threads"])]
     run: Option<PathBuf>,
-    /// With --run: where to compute: cpu, cuda[:N], vulkan[:N].
+    /// With --run: device to use: cpu, cuda[:N] or vulkan[:N].
     #[arg(long, default_value = "cpu", conflicts_with = "model")]
     device: String,
     /// Also write each probability map, FOLDER/dataset/stem.png, for `measure`.
     #[arg(long, value_name = "FOLDER")]
     maps: Option<PathBuf>,
-    /// Also write the mask that the cart would show of each picture, FOLDER/dataset/stem.png.
+    /// Also write the mask that the cart would show for each image, FOLDER/dataset/stem.png.
     #[arg(long, value_name = "FOLDER", conflicts_with = "run")]
     masks: Option<PathBuf>,
     /// Also draw the worst frames of each list, FOLDER/list-01.png and so on: the frame, and beside it the truth's edge in
     /// green and the cart's in red.
     #[arg(long, value_name = "FOLDER", conflicts_with = "run")]
     failures: Option<PathBuf>,
-    /// With --failures: frames of each list.
+    /// With --failures: number of frames of each list.
     #[arg(long, default_value_t = 12)]
     worst: usize,
     /// A list file, or the name of one in splits/ of the data folder. Repeat for more.
     #[arg(long = "list", required = true)]
     lists: Vec<PathBuf>,
-    /// The same network in float, to compare with.
+    /// The same network in float (ONNX), scored for comparison.
     #[arg(long = "f32", value_name = "FILE")]
     float: Option<PathBuf>,
     #[arg(long)]

@@ -11,7 +11,7 @@ pub struct Arguments {
     /// The float graph that training exported.
     #[arg(long)]
     graph: PathBuf,
-    /// What `calibrate` wrote for this graph.
+    /// The folder that `calibrate` wrote for this graph.
     #[arg(long)]
     calibration: PathBuf,
     /// The bundle's folder; an earlier bundle there is replaced.
@@ -30,33 +30,33 @@ pub struct Arguments {
     /// Also write the int8 network in QDQ form, with the bundle's scales, for onnxruntime, OpenVINO and others.
     #[arg(long, value_name = "FILE")]
     qdq: Option<PathBuf>,
-    /// Also write it in QDQ form with symmetric s8 activations, for TensorRT.
+    /// Also write the int8 network in QDQ form with symmetric s8 activations, for TensorRT.
     #[arg(long, value_name = "FILE")]
     qdq_symmetric: Option<PathBuf>,
-    /// A region is shown once it was seen in APPEAR of the last WINDOW frames; as the calibration chose if not given.
+    /// Temporal gate: a region is shown once it was found in APPEAR of the last WINDOW frames; the calibration's if not given.
     #[arg(long, requires = "window")]
     appear: Option<u32>,
     #[arg(long, requires = "appear")]
     window: Option<u32>,
-    /// Lists that training saw, for the manifest.
+    /// Lists that the network was trained on, for the manifest.
     #[arg(long = "trained-on", default_values = ["train", "negative-train"])]
     trained_on: Vec<PathBuf>,
-    /// Seeds of the training, for the manifest; those of the runs if not given.
+    /// Seeds of the training, for the manifest; the runs' if not given.
     #[arg(long = "seed")]
     seeds: Vec<u64>,
-    /// Runs that led to this network, first to last: their epochs, seeds and hours go into the model card.
+    /// Runs that produced this network, in order: their epochs, seeds and hours are written to the model card. Repeat for more.
     #[arg(long = "run", value_name = "FOLDER")]
     runs: Vec<PathBuf>,
-    /// What the runs were computed on, for the model card.
+    /// Hardware that the runs used, for the model card.
     #[arg(long, value_name = "TEXT")]
     hardware: Option<String>,
-    /// How many of the worst rendered frames are drawn for the model card.
+    /// Number of the worst rendered frames that are drawn for the model card.
     #[arg(long, default_value_t = 3)]
     failures: usize,
-    /// The commit of the programs, for the manifest; asked of git if not given.
+    /// Commit of the programs, for the manifest; git's current commit if not given.
     #[arg(long)]
     commit: Option<String>,
-    /// Lists whose scores go into manifest and model card, in int8 and float.
+    /// Lists whose scores, in int8 and float, are written to manifest and model card. Repeat for more.
     #[arg(long = "evaluate", value_name = "LIST")]
     lists: Vec<PathBuf>,
     /// A paragraph for the model card. Repeat for more.

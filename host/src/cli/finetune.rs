@@ -10,12 +10,12 @@ use crate::run::config::TrainConfig;
 use crate::score::maps::score_run;
 
 /// Trains a teacher: SAM 2's encoder, frozen, with learnable prompt layers and a full-scale decoder, or another encoder
-/// that the configuration names. When it is done, the best epoch is scored on the configured lists.
+/// that the configuration names. At the end, the best epoch is scored on the configured lists.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     training: Training,
-    /// Write the configuration that would be used, and train nothing.
+    /// Print the configuration that would be used, and train nothing.
     #[arg(long)]
     show_config: bool,
 }

@@ -13,8 +13,8 @@ use serde::Serialize;
 use crate::model::cart::cart_engine;
 use crate::score::steadiness::{Observer, Steadiness};
 
-/// Runs a bundle over videos as the cart does and counts the regions that come or go a second, as the network finds them
-/// and as the temporal gate shows them, and how long the gate holds a region back.
+/// Runs a bundle over videos as the cart does, and counts how many regions appear or disappear a second, before and after
+/// the temporal gate, and how long the gate delays a region.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Folders of images in order, MJPEG or Y4M files.
@@ -23,10 +23,10 @@ pub struct Arguments {
     /// The bundle's folder.
     #[arg(long)]
     model: PathBuf,
-    /// Frames a second that the videos were taken with.
+    /// Frame rate of the videos in frames a second.
     #[arg(long, default_value_t = 25.0)]
     fps: f64,
-    /// Another gate than the bundle's: shown once seen in APPEAR of the last WINDOW frames.
+    /// Use this gate instead of the bundle's: a region is shown once it was found in APPEAR of the last WINDOW frames.
     #[arg(long, requires = "window")]
     appear: Option<u32>,
     #[arg(long, requires = "appear")]

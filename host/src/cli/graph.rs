@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::graph::{Graph, Op, shapes};
 
-/// Shows the nodes of a float graph with shapes and multiply-adds.
+/// Lists the nodes of a float graph with shapes and multiply-adds.
 #[derive(clap::Args)]
 pub struct Arguments {
     file: PathBuf,

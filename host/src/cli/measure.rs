@@ -17,10 +17,10 @@ use crate::score::maps::MapReport;
 
 /// Scores a folder of predicted maps by the field's six measures.
 ///
-/// A map is a grey PNG of 8 or 16 bits, the brighter the likelier a polyp, named like its sample, dataset/stem.png or
-/// stem.png. One of another size than its mask is resized bilinearly. Mean Dice and IoU, weighted F, S, E and MAE are
-/// those of pysodmetrics: of the map stretched to 0…1, Dice and IoU being 0 wherever the mask is empty. Dice and IoU at 0.5
-/// are of the map as it is, and 1 where mask and map are both empty.
+/// A map is a grey PNG of 8 or 16 bits, brighter where a polyp is more likely, named like its sample: dataset/stem.png or
+/// stem.png. A map that differs in size from its mask is resized bilinearly. Mean Dice and IoU, weighted F, S, E and MAE
+/// are those of pysodmetrics, computed on the map stretched to 0…1; there, Dice and IoU are 0 where the mask is empty. Dice
+/// and IoU at 0.5 are computed on the map as it is, and are 1 where mask and map are both empty.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The folder of maps.
@@ -28,7 +28,7 @@ pub struct Arguments {
     /// A list file, or the name of one in splits/ of the data folder. Repeat for more.
     #[arg(long = "list", required_unless_present = "masks", conflicts_with = "masks")]
     lists: Vec<PathBuf>,
-    /// Instead of lists: a folder of masks, PNG or JPEG, named like the maps.
+    /// A folder of masks (PNG or JPEG), named like the maps, instead of lists.
     #[arg(long, value_name = "FOLDER")]
     masks: Option<PathBuf>,
     #[arg(long)]
@@ -75,7 +75,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     }
     if resized > 0 {
-        log::warn!("{resized} maps are of another size than their masks and were resized bilinearly");
+        log::warn!("{resized} maps differ in size from their masks and were resized bilinearly");
     }
     if let Some(path) = &arguments.json {
         files::write_whole(path, &serde_json::to_vec(&report)?)?;
@@ -105,14 +105,14 @@ fn group_of_folder(masks: &Path, maps: &Path) -> anyhow::Result<Group> {
         let stem = stem_of(&mask);
         if let Some(other) = by_stem.insert(stem, mask.clone()) {
             return Err(Fault::data(format!(
-                "{} and {} are masks of one map; keep one",
+                "{} and {} are masks of the same map; keep one of them",
                 other.display(),
                 mask.display()
             )));
         }
     }
     if by_stem.is_empty() {
-        return Err(Fault::data(format!("{} holds no mask", masks.display())));
+        return Err(Fault::data(format!("{} contains no mask", masks.display())));
     }
     let without: Vec<String> =
         files_in(maps)?.iter().map(|map| stem_of(map)).filter(|stem| !by_stem.contains_key(stem)).collect();

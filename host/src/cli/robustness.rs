@@ -16,16 +16,16 @@ use crate::parallel::default_threads;
 use crate::score::robustness::{Disturbed, disturbed_scores};
 use crate::{files, plot};
 
-/// Scores a bundle on a list's images, as they are and disturbed: noise, blur, JPEG, interlacing, colour, glare, under-
+/// Scores a bundle on a list's images, undisturbed and disturbed by noise, blur, JPEG, interlacing, colour, glare, under-
 /// and over-exposure, each in five severities.
 ///
-/// Dice is the mean over the images of the mask that the cart shows. What each severity is stands in data/disturb.rs.
+/// Dice is the mean over the images, of the mask that the cart shows. data/disturb.rs defines each severity.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The bundle's folder.
     #[arg(long)]
     model: PathBuf,
-    /// A list file, or the name of one in splits/ of the data folder. Repeat for more; all count as one.
+    /// A list file, or the name of one in splits/ of the data folder. Repeat for more; all are scored as one list.
     #[arg(long = "list", required = true)]
     lists: Vec<PathBuf>,
     /// Also write robustness.csv and robustness.png here.

@@ -11,32 +11,32 @@ use crate::experiments::search::{Grid, Plan, markdown, search};
 use crate::parallel::default_threads;
 use crate::run::config::TrainConfig;
 
-/// Trains the student in every shape of a grid (input size, encoder and decoder width, attention, output stride) alike,
-/// and sets what each finds on held-back frames, in int8, against the time that it takes: a table (search.md,
-/// search.csv) and a plot (search.png). Goes on where it was cut off.
+/// Trains the student in the same way in every shape of a grid (input size, encoder and decoder width, attention, output
+/// stride), and compares int8 Dice on held-back frames with inference time in a table (search.md, search.csv) and a plot
+/// (search.png). A search that was interrupted is continued.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The search's folder: a run for each shape, and the results.
+    /// Folder for the search: a run for each shape, and the results.
     #[arg(long)]
     out: PathBuf,
     /// The grid (TOML): input_sides, branch_channels, attention; optional: widths, output_strides, one_at_a_time.
     #[arg(long)]
     grid: PathBuf,
-    /// Training configuration (TOML) over distill's defaults.
+    /// Training configuration (TOML); keys that it leaves out have distill's defaults.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Epochs of each run, if not the configuration's.
+    /// Epochs of each run; the configuration's if not given.
     #[arg(long)]
     epochs: Option<u64>,
     /// A program that predicts a bundle's time on a Cortex-A76, such as scripts/predict-arm.
     #[arg(long, value_name = "PROGRAM")]
     predict: Option<PathBuf>,
-    /// Where to train: cpu, cuda[:N], vulkan[:N].
+    /// Device to train on: cpu, cuda[:N] or vulkan[:N].
     #[arg(long, default_value = "cpu")]
     device: String,
     #[arg(long)]
     threads: Option<usize>,
-    /// Rounds in which all shapes take turns to be timed.
+    /// Rounds of timing; in each, all shapes are timed in turn.
     #[arg(long, default_value_t = 60)]
     rounds: usize,
 }

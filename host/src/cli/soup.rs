@@ -12,11 +12,11 @@ use crate::files;
 use crate::parallel::default_threads;
 use crate::run::GRAPH;
 
-/// Makes the mean of networks that were trained on from the same weights ("model soup"). Which go in is chosen greedily by
-/// Dice on what training holds back, as it is and disturbed in eight ways.
+/// Averages networks that were trained further from the same weights ("model soup"). Networks are added greedily by Dice
+/// on held-back frames, undisturbed and disturbed in eight ways.
 ///
-/// Writes graph.safetensors, to be calibrated, trained for int8 or taken as a teacher, and soup.csv, which says what each
-/// network is worth by itself and with what was in already.
+/// Writes graph.safetensors, which can be calibrated, trained for int8 or used as a teacher, and soup.csv, with the scores
+/// of each network alone and of the mean with it.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// A network's graph.safetensors, or the folder of its run. Repeat for more.
@@ -25,13 +25,13 @@ pub struct Arguments {
     /// The folder to write to.
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
-    /// Height and width in pixels of what the mean sees; the first network's if not given.
+    /// Height and width in pixels of the mean's input; the first network's if not given.
     #[arg(long, value_name = "PX")]
     input_side: Option<usize>,
-    /// Lists of frames with polyps to choose by.
+    /// Lists of frames with polyps that networks are chosen by.
     #[arg(long = "list", default_value = "train")]
     lists: Vec<PathBuf>,
-    /// The lists hold held-back frames only: use all of them, not just the part that training holds back.
+    /// Use all frames of the lists instead of the part that training holds back: the lists contain held-back frames only.
     #[arg(long)]
     whole_lists: bool,
     #[arg(long)]
@@ -50,7 +50,9 @@ pub fn run(arguments: Arguments) -> Result<()> {
     crate::experiments::average::mean(&members.iter().collect::<Vec<_>>(), side)?;
     let samples = held_back(&arguments.lists, &data_folder()?, arguments.whole_lists)?;
     if samples.is_empty() {
-        return Err(Fault::data("no frame is held back of the lists; name longer ones or use --whole-lists"));
+        return Err(Fault::data(
+            "no frame of the lists is held back; name longer lists or use --whole-lists",
+        ));
     }
     let threads = arguments.threads.unwrap_or_else(default_threads).max(1);
     let (graph, rows) = choose(&members, side, |graph, label| judge(graph, label, &samples, threads))?;

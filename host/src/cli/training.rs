@@ -14,26 +14,28 @@ use crate::train::trainer::{Run, train};
 
 #[derive(clap::Args)]
 pub struct Training {
-    /// The run's folder: checkpoints, curve, held-back lists.
+    /// Folder of the run: checkpoints, curve, held-back lists.
     #[arg(long)]
     pub out: PathBuf,
-    /// Training configuration (TOML); what it leaves out keeps its default.
+    /// Training configuration (TOML); keys that it leaves out keep their defaults.
     #[arg(long)]
     pub config: Option<PathBuf>,
-    /// Go on from the folder's checkpoint, with the folder's configuration unless --config is given.
+    /// Continue from the folder's checkpoint, with the folder's configuration unless --config is given.
     #[arg(long)]
     pub resume: bool,
+    /// Number of epochs; the configuration's if not given.
     #[arg(long)]
     pub epochs: Option<u64>,
+    /// Seed; the configuration's if not given.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Stop after so many steps in all, leaving a checkpoint.
+    /// Stop after this many steps of the whole run, and write a checkpoint.
     #[arg(long)]
     pub stop_after: Option<u64>,
     /// Steps between checkpoints within an epoch.
     #[arg(long, default_value_t = 50)]
     pub checkpoint_every: u64,
-    /// Where to compute: cpu, cuda or vulkan; a number picks one of several GPUs, as in cuda:1.
+    /// Device to train on: cpu, cuda or vulkan; a number selects one of several GPUs, as in cuda:1.
     #[arg(long, default_value = "cpu")]
     pub device: String,
 }
@@ -65,13 +67,13 @@ impl Training {
         let points = train(&Run { folder, data, config, device, resume, stop_after, checkpoint_every })?;
         match points.last() {
             Some(point) => println!(
-                "{} epochs: loss {:.4}, held-back Dice {:.4}, polyp-free frames lit {:.3}",
+                "{} epochs: loss {:.4}, held-back Dice {:.4}, false alarms {:.3}",
                 point.epoch + 1,
                 point.loss,
                 point.held_back_dice,
                 point.held_back_false,
             ),
-            None => println!("no epoch finished yet; go on with --resume"),
+            None => println!("no epoch has finished yet; continue with --resume"),
         }
         Ok(points)
     }

@@ -140,9 +140,12 @@ mod tests {
         let error = load(&samples, 32, true).err().unwrap();
         let said = error.to_string();
         assert!(said.starts_with("4 of 5 samples cannot be used: "), "{said}");
-        for what in
-            ["narrow.png is 60 × 64", "soft.png is soft: 100.0 %", "broken.png is neither", "none.png"]
-        {
+        for what in [
+            "narrow.png has 60 × 64 pixels",
+            "soft.png is not binary: 100.0 %",
+            "broken.png is neither",
+            "none.png",
+        ] {
             assert!(said.contains(what), "{what}: {said}");
         }
         assert_eq!(exit_of(&error), Exit::Data);

@@ -12,5 +12,5 @@ pub(crate) fn decode(path: &Path) -> anyhow::Result<image::DynamicImage> {
 }
 
 pub(super) fn undecodable(path: &Path, error: &image::ImageError) -> anyhow::Error {
-    Fault::data(format!("{} does not decode: {error}", path.display()))
+    Fault::data(format!("cannot decode {}: {error}", path.display()))
 }

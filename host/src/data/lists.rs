@@ -47,7 +47,7 @@ pub fn read_list(list: &Path, data: &Path) -> anyhow::Result<Vec<Sample>> {
     let candidates = [list.to_path_buf(), split.clone(), split.with_extension("txt")];
     let path = candidates.iter().find(|path| path.is_file()).ok_or_else(|| {
         Fault::io(format!(
-            "no list {}, neither here nor in {}",
+            "no list {}, neither in the working directory nor in {}",
             list.display(),
             data.join("splits").display()
         ))
@@ -59,7 +59,7 @@ pub fn read_list(list: &Path, data: &Path) -> anyhow::Result<Vec<Sample>> {
     let mut seen = HashMap::new();
     let samples = lines.into_iter().map(|(number, name)| {
         let sample = match seen.insert(name, number) {
-            Some(before) => Err(Fault::data(format!("{name} again, as on line {before}"))),
+            Some(before) => Err(Fault::data(format!("{name} is listed twice, first on line {before}"))),
             None => sample(name, data),
         };
         sample.map_err(|error| error.context(format!("line {number}")))
@@ -86,7 +86,7 @@ pub fn sample(name: &str, data: &Path) -> anyhow::Result<Sample> {
     let image = image
         .into_iter()
         .find(|path| path.is_file())
-        .ok_or_else(|| Fault::io(format!("no picture {stem}.jpg in {}", images.display())))?;
+        .ok_or_else(|| Fault::io(format!("no image {stem}.jpg in {}", images.display())))?;
     let masks = folder.join("masks");
     let mask = masks.is_dir().then(|| masks.join(format!("{stem}.png")));
     match &mask {
@@ -130,7 +130,7 @@ impl Sample {
         let mask = Mask::read(path)?;
         if (mask.width_px, mask.height_px) != (width_px, height_px) {
             return Err(Fault::data(format!(
-                "mask {} is {} × {}, its picture {width_px} × {height_px}",
+                "mask {} has {} × {} pixels, but its image has {width_px} × {height_px}",
                 path.display(),
                 mask.width_px,
                 mask.height_px
@@ -196,11 +196,14 @@ mod tests {
         let error = read("a/one\na/two\nnegative/none\na/three\n").unwrap_err();
         let said = format!("{error:#}");
         assert!(said.contains("bad.txt: 2 of 4 samples"), "{said}");
-        assert!(said.contains("line 2: no mask") && said.contains("line 4: no picture three.jpg"), "{said}");
+        assert!(said.contains("line 2: no mask") && said.contains("line 4: no image three.jpg"), "{said}");
         assert_eq!(exit_of(&error), Exit::Io);
         let error = read("a/one\n\nnegative/none\na/one\nb\n").unwrap_err();
         let said = format!("{error:#}");
-        assert!(said.contains("2 of 4") && said.contains("line 4: a/one again, as on line 1"), "{said}");
+        assert!(
+            said.contains("2 of 4") && said.contains("line 4: a/one is listed twice, first on line 1"),
+            "{said}"
+        );
         assert_eq!(exit_of(&error), Exit::Data);
         assert_eq!(exit_of(&read("# nothing\n\n").unwrap_err()), Exit::Data);
         assert_eq!(exit_of(&read("").unwrap_err()), Exit::Data);

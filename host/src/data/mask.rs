@@ -35,14 +35,14 @@ impl Mask {
         let share = between as f64 / pixels.len().max(1) as f64;
         if share > LARGEST_SHARE_BETWEEN {
             return Err(Fault::data(format!(
-                "mask {} is soft: {:.1} % of it is neither black nor white",
+                "mask {} is not binary: {:.1} % of its pixels are neither black nor white",
                 path.display(),
                 100.0 * share
             )));
         }
         match pixels.iter().copied().max() {
             Some(brightest @ 1..128) => Err(Fault::data(format!(
-                "mask {} is nowhere brighter than {brightest}; a polyp is 255",
+                "mask {} has no pixel brighter than {brightest}; polyp pixels must be 255",
                 path.display()
             ))),
             _ => {
@@ -81,12 +81,12 @@ mod tests {
 
     #[test]
     fn soft_masks_and_faint_ones_are_refused_by_name() {
-        for (value, what) in [(100, "100.0 % of it"), (1, "nowhere brighter than 1")] {
+        for (value, what) in [(100, "100.0 % of its pixels"), (1, "no pixel brighter than 1")] {
             let error = read(|_, _| value).unwrap_err();
             assert!(error.to_string().contains(what) && error.to_string().contains("mask.png"), "{error}");
             assert_eq!(exit_of(&error), Exit::Data);
         }
         let ramp = read(|x, _| (x * 6) as u8).unwrap_err();
-        assert!(ramp.to_string().contains("is soft"), "{ramp}");
+        assert!(ramp.to_string().contains("is not binary"), "{ramp}");
     }
 }

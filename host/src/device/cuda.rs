@@ -81,7 +81,7 @@ impl Machine {
                                       it; install the driver until nvidia-smi lists the GPU"
                 .to_owned(),
             NoDriver::Refuses(call, 100) => {
-                format!("NVIDIA's driver is here but finds no GPU ({call}: error 100); see what nvidia-smi says")
+                format!("NVIDIA's driver is installed but finds no GPU ({call}: error 100); see what nvidia-smi says")
             }
             NoDriver::Refuses(call, code) => {
                 format!("NVIDIA's driver does not start ({call}: error {code}); see what nvidia-smi says")
@@ -92,19 +92,19 @@ impl Machine {
         })?;
         if nvrtc > driver.version {
             return Err(format!(
-                "NVRTC {nvrtc} compiles for newer drivers than this one, which serves CUDA {0}; install CUDA {0}'s NVRTC and headers, \
+                "NVRTC {nvrtc} needs a newer driver than this one, which supports CUDA {0}; install CUDA {0}'s NVRTC and headers, \
                  or a newer driver",
                 driver.version
             ));
         }
         let toolkit = self.toolkit.ok_or_else(|| {
             format!(
-                "there are no CUDA headers; {PIP}, and set CUDA_PATH to its nvidia/cu13, which holds include"
+                "there are no CUDA headers; {PIP}, and set CUDA_PATH to its nvidia/cu13, which contains include"
             )
         })?;
         if let Some((header, package)) = toolkit.missing.first() {
             return Err(format!(
-                "{} holds no include/{header}; pip install {package}, or set CUDA_PATH to a folder whose include has it",
+                "{} contains no include/{header}; pip install {package}, or set CUDA_PATH to a folder that contains it",
                 toolkit.folder.display()
             ));
         }

@@ -40,7 +40,8 @@ impl fmt::Display for Choice {
 
 /// Reads `cpu`, `cuda[:N]` or `vulkan[:N]`; N is 0 if not given. Anything else is exit code 2.
 pub fn parse(text: &str) -> Result<Choice> {
-    let wrong = || Fault::usage(format!("no device \"{text}\"; take cpu, cuda, cuda:N, vulkan or vulkan:N"));
+    let wrong =
+        || Fault::usage(format!("unknown device \"{text}\"; use cpu, cuda, cuda:N, vulkan or vulkan:N"));
     let (kind, ordinal) = match text.split_once(':') {
         Some((kind, ordinal)) => (kind, Some(ordinal.parse::<u16>().map_err(|_| wrong())?)),
         None => (text, None),

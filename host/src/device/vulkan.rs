@@ -10,7 +10,7 @@ pub const BUILT: bool = cfg!(feature = "vulkan");
 
 const NO_LOADER: &str =
     "libvulkan.so.1 cannot be loaded; install it (Debian: libvulkan1) and the GPU's Vulkan driver";
-const NO_ADAPTER: &str = "Vulkan's loader is here but finds no adapter; install the GPU's Vulkan driver (Debian: mesa-vulkan-drivers, \
+const NO_ADAPTER: &str = "Vulkan's loader is installed but finds no adapter; install the GPU's Vulkan driver (Debian: mesa-vulkan-drivers, \
                           or NVIDIA's own) and see what vulkaninfo says";
 
 /// The adapters' names, or what is missing.

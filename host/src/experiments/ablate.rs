@@ -156,7 +156,7 @@ pub fn ablate(
     let kept = plan.folder.join("base.toml");
     match kept.exists() {
         true if files::read_text(&kept)? != base => {
-            let why = format!("{} holds another experiment; name another folder", plan.folder.display());
+            let why = format!("{} contains another experiment; name another folder", plan.folder.display());
             return Err(Fault::usage(why));
         }
         true => {}

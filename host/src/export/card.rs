@@ -35,8 +35,9 @@ pub fn render(manifest: &Manifest, remarks: &[String], failures: Option<&str>) -
     let decision = manifest.decision;
     let _ = writeln!(
         card,
-        "A pixel counts as polyp from a probability of {}. A region is dropped if it is smaller than {} of the field of \
-         view or if it nowhere reaches {}. It is shown once it was seen in {} of the last {} frames.\n",
+        "A pixel counts as polyp if its probability is at least {}. A region is dropped if it is smaller than a share of {} of \
+         the field of view, or if its probability reaches {} nowhere. It is shown once it was found in {} of the last {} \
+         frames.\n",
         decision.threshold,
         decision.min_region_share,
         decision.min_peak,
@@ -62,37 +63,38 @@ pub fn render(manifest: &Manifest, remarks: &[String], failures: Option<&str>) -
     let seeds: Vec<String> = provenance.seeds.iter().map(u64::to_string).collect();
     let _ = writeln!(
         card,
-        "\nNo picture of these sets is part of this bundle; its golden frames are rendered. Seeds: {}. Commit: {}.\n",
+        "\nNo image of these sets is part of this bundle; its golden frames are rendered. Seeds: {}. Commit: {}.\n",
         if seeds.is_empty() { "none".into() } else { seeds.join(", ") },
         provenance.commit
     );
     card.push_str("## Scores\n\n");
     card.push_str(&scores(manifest));
     card.push_str(
-        "\nDice and IoU are means over the images of a list, of the mask that the cart's engine makes at the image's own \
-         size. An image without a polyp on which nothing is marked counts 1. `at half` leaves out the rules for size and \
-         peak and takes a probability of 0.5; `field's mDice` is the mean over 256 thresholds of maps stretched to 0…1, as papers \
-         print it. `dice of polyps` leaves polyp-free frames out; `missed` is the share of the frames with a polyp of which nothing was \
-         found, `false alarms` that of polyp-free frames with any region. Small polyps take under 2 % of the picture, large ones \
-         over 10 %.\n\n",
+        "\nDice and IoU are means over the images of a list, of the masks that the cart's engine makes at the image's own \
+         size. An image without a polyp on which nothing is marked counts as 1. `at half` uses a probability of 0.5 and no rules \
+         for size and peak; `field's mDice` is the mean over 256 thresholds of maps stretched to 0…1, as papers print it. \
+         `dice of polyps` leaves out polyp-free frames; `missed` is the share of frames with a polyp in which none of it was \
+         found; `false alarms` is the share of polyp-free frames with any region. Small polyps cover less than 2 % of the image, \
+         large ones more than 10 %.\n\n",
     );
     if let Some(failures) = failures {
         let _ = writeln!(
             card,
-            "## Failures\n\nThe worst of a rendered patient's frames, Dice lowest first: the frame, and beside it the true edge in \
-             green and this model's in red. `polyp-host evaluate --failures FOLDER` draws the worst real ones of a list; those are \
-             research data and not part of this bundle.\n\n![The worst rendered frames]({failures})\n"
+            "## Failures\n\nThe worst frames of a rendered patient, lowest Dice first: the frame, and beside it the true edge in \
+             green and this model's in red. `polyp-host evaluate --failures FOLDER` draws the worst real frames of a list; those \
+             are research data and not part of this bundle.\n\n![The worst rendered frames]({failures})\n"
         );
     }
     card.push_str(
         "## Limits\n\n\
          - Trained on still images that were chosen because they show a polyp well; flat, small or partly hidden polyps, \
          blur, residue and inflammation are rarer there than in an examination.\n\
-         - Few hospitals, few makers of endoscopes, mostly adults, mostly white light. Other hospitals' pictures score \
-         lower; the lists named `unseen` show by how much.\n\
-         - Frames of the same videos lie in ClinicDB's training and test lists, so that figure flatters.\n\
-         - Polyp-free frames of one source only: expect more false alarms on others, as the lists with polyp-free frames of other hospitals show.\n\
-         - A missed polyp is not told from a frame without one.\n",
+         - The data comes from few hospitals and few makers of endoscopes, mostly from adults and under white light. Frames of \
+         other hospitals score lower; the lists named `unseen` show by how much.\n\
+         - ClinicDB's training and test lists contain frames of the same videos, so its score is too high.\n\
+         - Polyp-free frames for training come from one source only: expect more false alarms on others, as the lists with polyp-free \
+         frames of other hospitals show.\n\
+         - A missed polyp cannot be distinguished from a frame without a polyp.\n",
     );
     card
 }

@@ -143,7 +143,7 @@ pub fn export(request: &Request) -> anyhow::Result<Description> {
 /// For the card: where the scales come from, and what the decision rules came to on held-back frames.
 fn how_quantised(recipe: &Recipe) -> String {
     let how = match recipe.observer.as_str() {
-        TRAINED => "Trained for int8, its ranges with it".to_owned(),
+        TRAINED => "Trained for int8, with its ranges".to_owned(),
         observer => format!(
             "Quantised after training on {} held-back frames of the training lists ({observer}{}{})",
             recipe.calibration_frames,
@@ -152,9 +152,9 @@ fn how_quantised(recipe: &Recipe) -> String {
         ),
     };
     format!(
-        "{how}; decision rules chosen on {} held-back frames with polyps, a disturbed copy of each, and {} without: Dice {:.3}, \
-         nothing found on {:.1} % of the former, regions on {:.1} % of the latter and on {:.1} % of {} polyp-free parts of frames \
-         with polyps.",
+        "{how}; decision rules chosen on {} held-back frames with polyps, a disturbed copy of each, and {} without: Dice is {:.3}; \
+         nothing was found on {:.1} % of the frames with polyps; regions were found on {:.1} % of the frames without polyps, and \
+         on {:.1} % of {} polyp-free parts of frames with polyps.",
         recipe.held_back_polyp_frames,
         recipe.held_back_negative_frames,
         recipe.held_back_dice,
@@ -169,9 +169,9 @@ fn how_quantised(recipe: &Recipe) -> String {
 fn how_gated(recipe: &Recipe, gate: Gate) -> Option<String> {
     recipe.gate.filter(|trial| trial.gate() == gate).map(|trial| {
         format!(
-            "The gate was chosen on seconds of video made of held-back frames, by a camera that drifts, and light and sharpness that \
-             change: anything shown in {:.1} % of polyp-free frames' seconds and in {:.1} % of polyp-free parts'; {:.1} % of the polyps \
-             found were never shown, the others {:.1} frames after they were found.",
+            "The gate was chosen on one-second videos made from held-back frames with a drifting camera and changing light and \
+             sharpness. Regions were shown in {:.1} % of the videos of polyp-free frames and in {:.1} % of those of polyp-free parts; \
+             {:.1} % of the polyps found were never shown, the others {:.1} frames after they were found.",
             100.0 * trial.negative_share,
             100.0 * trial.cut_out_share,
             100.0 * trial.withheld_share,
@@ -249,7 +249,7 @@ fn runs(request: &Request) -> anyhow::Result<Runs> {
         let config = TrainConfig::load(&folder.join("config.toml"), &TrainConfig::default())?;
         let points = curve::read(folder)?;
         let last = points.last().ok_or_else(|| {
-            Fault::usage(format!("{} holds no run with a finished epoch", folder.display()))
+            Fault::usage(format!("{} contains no run with a finished epoch", folder.display()))
         })?;
         let hours = points.iter().map(|point| point.seconds).sum::<f64>() / 3600.0;
         let name = folder.file_name().unwrap_or_default().to_string_lossy();

@@ -120,7 +120,7 @@ impl Graph {
             let Op::Conv { weight, bias, .. } = &node.op else { continue };
             if !weight.data.iter().chain(bias).all(|value| value.is_finite()) {
                 return Err(Fault::data(format!(
-                    "graph node {}: a weight or bias is not finite; train again or pick an earlier checkpoint",
+                    "graph node {}: a weight or bias is not finite; train again or use an earlier checkpoint",
                     node.name
                 )));
             }

@@ -92,7 +92,8 @@ pub fn save(path: &Path, sets: &[(&str, &Parameters)], notes: BTreeMap<String, S
 /// What [`save`] wrote: sets by name, and the notes.
 pub fn load(path: &Path) -> Result<(BTreeMap<String, Parameters>, BTreeMap<String, String>)> {
     let bytes = files::read(path)?;
-    let damaged = |why: String| Fault::data(format!("{} is not a whole checkpoint: {why}", path.display()));
+    let damaged =
+        |why: String| Fault::data(format!("{} is not a complete checkpoint: {why}", path.display()));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
     let notes = header.metadata().clone().unwrap_or_default().into_iter().collect();
     let mut sets: BTreeMap<String, Parameters> = BTreeMap::new();

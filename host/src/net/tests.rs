@@ -193,7 +193,7 @@ fn a_narrowed_encoder_keeps_what_weighs() {
     assert!(Segmenter::new(&published).unwrap().published().is_none());
     let refused = |width: f32, kind| EncoderKind::build(kind, width, &Prompts::none()).unwrap_err();
     assert!(refused(0.1, EncoderKind::EfficientnetLite0).contains("[0.25, 1]"));
-    assert!(refused(0.5, EncoderKind::HieraTiny).contains("efficientnet-lite alone"));
+    assert!(refused(0.5, EncoderKind::HieraTiny).contains("encoders other than efficientnet-lite"));
 }
 
 /// Channels, depth and parameters of the published checkpoints, without their last convolution and classifier.

@@ -41,7 +41,7 @@ impl FromStr for Observer {
             ("entropy", _) => Ok(Observer::Entropy),
             (_, Some(share)) if (0.0..0.5).contains(&share) => Ok(Observer::Percentile(share)),
             _ => Err(Fault::usage(format!(
-                "no observer {text}: min-max, squared-error, entropy or percentile-SHARE with a share below 0.5"
+                "unknown observer {text}; use min-max, squared-error, entropy or percentile-SHARE with a share below 0.5"
             ))),
         }
     }

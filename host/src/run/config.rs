@@ -117,7 +117,7 @@ impl Mix {
         [
             (self.shares.is_empty() || sum > 0.0, "mix.shares must add up to more than 0"),
             (self.shares.values().all(|share| *share >= 0.0), "mix.shares must not be below 0"),
-            (self.pictures_per_epoch >= batch, "mix.pictures_per_epoch must be a batch at least"),
+            (self.pictures_per_epoch >= batch, "mix.pictures_per_epoch must be at least the batch size"),
             (self.hard_negatives >= 1.0, "mix.hard_negatives must be at least 1"),
             (self.machine_mask_weight >= 0.0, "mix.machine_mask_weight must not be below 0"),
         ]
@@ -347,13 +347,13 @@ impl TrainConfig {
             (self.epochs > 0, "epochs must be at least 1"),
             (self.batch > 1, "batch must be at least 2: batch norm needs several pictures"),
             (self.accumulate > 0, "accumulate must be at least 1"),
-            (!self.scales.is_empty(), "scales must hold at least one share"),
+            (!self.scales.is_empty(), "scales must contain at least one value"),
             (self.scales.iter().all(|s| (0.25..=4.0).contains(s)), "scales must lie in [0.25, 4]"),
             ((0.25..=1.0).contains(&self.grow_from), "grow_from must lie in [0.25, 1]"),
             (self.grow_until > 0.0 && self.grow_until <= 1.0, "grow_until must lie in (0, 1]"),
             (!self.lists.is_empty(), "lists must name at least one list"),
             (self.depth_weights.iter().all(|w| *w >= 0.0), "depth_weights must not be below 0"),
-            (o.rate > 0.0 && o.encoder_rate > 0.0, "rates must be over 0"),
+            (o.rate > 0.0 && o.encoder_rate > 0.0, "rates must be above 0"),
             ((0.0..1.0).contains(&o.warm_up), "warm_up must lie in [0, 1)"),
             ((0.0..=1.0).contains(&o.least_rate), "least_rate must lie in [0, 1]"),
             ((0.0..1.0).contains(&o.average_decay), "average_decay must lie in [0, 1)"),
@@ -362,7 +362,7 @@ impl TrainConfig {
                 "network.encoder.frozen_links needs an encoder that is not frozen, and checkpoint_links = 0",
             ),
             (e.frozen_links < links, "network.encoder.frozen_links must leave one link to train"),
-            (o.clip_norm > 0.0, "clip_norm must be over 0"),
+            (o.clip_norm > 0.0, "clip_norm must be above 0"),
         ];
         let distillation = self.distillation.clone().unwrap_or_default();
         let d = &distillation;
@@ -373,12 +373,12 @@ impl TrainConfig {
             (weights.iter().all(|w| *w >= 0.0), "distillation's weights must not be below 0"),
             (
                 d.truth + d.soft + d.logits > 0.0,
-                "one of distillation's truth, soft and logits must be over 0",
+                "one of distillation's truth, soft and logits must be above 0",
             ),
-            (d.temperature > 0.0, "distillation.temperature must be over 0"),
+            (d.temperature > 0.0, "distillation.temperature must be above 0"),
             (
                 self.unlabelled_lists.is_empty() || taught && d.soft + d.logits > 0.0,
-                "unlabelled_lists need distillation with soft or logits over 0",
+                "unlabelled_lists need distillation with soft or logits above 0",
             ),
             (
                 d.features == 0.0 || self.quantised.is_none(),
@@ -393,7 +393,7 @@ impl TrainConfig {
         if self.depth_weights.len() == depths {
             Ok(())
         } else {
-            Err(format!("depth_weights needs {depths} weights, one a decoder level"))
+            Err(format!("depth_weights needs {depths} weights, one for each decoder level"))
         }
     }
 

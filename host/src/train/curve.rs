@@ -99,7 +99,7 @@ fn draw(root: &plot::Area, points: &[Point]) -> plot::Drawn {
         .legend(legend(green));
     chart
         .draw_secondary_series(LineSeries::new(line(|p| p.held_back_false), red.stroke_width(2)))?
-        .label("polyp-free frames lit")
+        .label("false alarms")
         .legend(legend(red));
     chart
         .configure_series_labels()

@@ -89,7 +89,7 @@ impl Teachers {
 
     fn views(&self, samples: &[Cached]) -> Result<Vec<TeacherView>> {
         let bar = ProgressBar::new(samples.len() as u64);
-        bar.set_style(ProgressStyle::with_template("teachers look {bar:30} {pos}/{len}, {eta} left")?);
+        bar.set_style(ProgressStyle::with_template("teachers predict {bar:30} {pos}/{len}, {eta} left")?);
         let low = self.all.iter().map(Teacher::low).max().unwrap_or(1);
         let mut views = Vec::with_capacity(samples.len());
         for samples in samples.chunks(AT_ONCE) {
@@ -131,7 +131,7 @@ impl Teachers {
         let Seen { levels: theirs, .. } = first.see(&batch.pixels, batch.size, batch.side)?;
         if levels.len() != theirs.len() {
             let why = match theirs.len() {
-                0 => "the teacher is a float graph, whose decoder cannot be looked into".to_owned(),
+                0 => "the teacher is a float graph, which gives no decoder levels".to_owned(),
                 count => format!("the teacher's decoder has {count} levels, not {}", levels.len()),
             };
             return Err(Fault::configuration(format!("distillation.features: {why}")));
@@ -184,7 +184,7 @@ fn write(path: &Path, key: &str, views: &[TeacherView]) -> Result<()> {
 /// `None` if the file is of other teachers or pictures.
 fn read(path: &Path, key: &str) -> Result<Option<Vec<TeacherView>>> {
     let bytes = files::read(path)?;
-    let damaged = || Fault::data(format!("{} is not whole; delete it", path.display()));
+    let damaged = || Fault::data(format!("{} is incomplete; delete it", path.display()));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|_| damaged())?;
     if header.metadata().as_ref().and_then(|notes| notes.get("key")).is_none_or(|of_file| of_file != key) {
         return Ok(None);

@@ -34,14 +34,16 @@ impl Groups {
         }
         let sets: Vec<&str> = samples.iter().map(Cached::set).collect();
         if let Some(other) = sets.iter().find(|set| !mix.shares.contains_key(**set)) {
-            return Err(format!("mix.shares has no share for {other}; 0 leaves it out"));
+            return Err(format!(
+                "mix.shares has no share for {other}; set it to 0 to leave that data set out"
+            ));
         }
         let total: f32 = mix.shares.values().sum();
         let mut groups = Vec::new();
         for (set, share) in &mix.shares {
             let numbers: Vec<usize> = (0..samples.len()).filter(|i| sets[*i] == set).collect();
             if numbers.is_empty() {
-                return Err(format!("mix.shares names {set}, of which there is no picture to learn from"));
+                return Err(format!("mix.shares names {set}, but no training image is from that data set"));
             }
             let count = (share / total * mix.pictures_per_epoch as f32).round() as usize;
             let free = |i: &usize| samples[*i].labelled && samples[*i].mask.iter().all(|share| *share == 0);

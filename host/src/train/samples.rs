@@ -34,7 +34,7 @@ impl Samples {
             files::write_whole(&folder.join(format!("{name}.txt")), text.as_bytes())?;
         }
         log::info!(
-            "{} frames with polyps and {} without to learn from; {} and {} held back, {} more to choose by",
+            "{} frames with polyps and {} without to train on; {} and {} held back, {} more to choose the best epoch by",
             train.len(),
             negatives.len(),
             held.len(),

@@ -20,7 +20,7 @@ const DC_BITS: u32 = 11;
 /// Twice what a mean can be in a picture of eight bits.
 const MEAN_LIMIT: i32 = 2048;
 
-const LEFT_OVER: &str = "its compressed data goes on after its pixels";
+const LEFT_OVER: &str = "its compressed data continues after its last pixel";
 const OUT_OF_ORDER: &str = "a restart marker is missing";
 const INCOMPLETE: &str = "its later scans are missing";
 
@@ -108,7 +108,7 @@ pub fn check(bytes: &[u8], scratch: &mut Scratch) -> Result<Found, Refused> {
         _ if parts.components.is_empty() => Err("it has no pixels".into()),
         None => Ok(Found { parts, interleaved }),
         Some(_) if parts.progressive => Err(INCOMPLETE.into()),
-        Some(_) => Err("a colour is missing".into()),
+        Some(_) => Err("a colour component is missing".into()),
     }
 }
 

@@ -51,15 +51,15 @@ impl Parts {
     pub fn segment(&mut self, code: u8, content: &[u8]) -> Result<(), Refused> {
         match code {
             0xC0..=0xC2 => self.start(code, content),
-            0xC3 | 0xC5..=0xC7 => Err(Refused::NotRead("it is compressed without loss or in layers")),
-            0xC9..=0xCB | 0xCD..=0xCF => Err(Refused::NotRead("it is compressed arithmetically")),
+            0xC3 | 0xC5..=0xC7 => Err(Refused::NotRead("its compression is lossless or hierarchical")),
+            0xC9..=0xCB | 0xCD..=0xCF => Err(Refused::NotRead("its compression is arithmetic")),
             0xC4 => Ok(self.tables(content).ok_or("its Huffman tables are invalid")?),
             0xDB => Ok(self.quantisers(content).ok_or("its quantisation tables are invalid")?),
             0xDD => {
                 self.restart = word(content, 0).ok_or(BROKEN)?;
                 Ok(())
             }
-            0xDC => Err(Refused::NotRead("its height comes after its pixels")),
+            0xDC => Err(Refused::NotRead("its header leaves the height open")),
             0xE1 => {
                 if let Some(upright) = content.strip_prefix(b"Exif\0\0").and_then(exif::orientation) {
                     self.orientation = upright;
@@ -83,7 +83,7 @@ impl Parts {
             _ => return Err(HEADER.into()),
         }
         if self.height == 0 {
-            return Err(Refused::NotRead("its height comes after its pixels"));
+            return Err(Refused::NotRead("its header leaves the height open"));
         }
         if !sides.contains(&self.width) || !sides.contains(&self.height) {
             return Err(Refused::Size(self.width, self.height));

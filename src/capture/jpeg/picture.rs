@@ -78,7 +78,7 @@ fn suitable(parts: &Parts, interleaved: bool) -> Result<Decode, Refused> {
         3 if (interleaved || parts.progressive) && finest(0) && powers && whole => Ok(zune),
         3 if whole => Ok(jpeg_decoder),
         4 if (interleaved || parts.progressive) && finest(0) && finest(3) && powers && whole => Ok(zune),
-        3 => Err(Refused::NotRead("its colours are sampled at odd rates")),
+        3 => Err(Refused::NotRead("its chroma subsampling is unusual")),
         _ => Err(Refused::NotRead("it is neither in colour nor grey")),
     }
 }

@@ -27,21 +27,21 @@ pub enum Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refused::Damaged(what) => write!(f, "is a damaged JPEG picture: {what}"),
-            Refused::Decoder(what) => write!(f, "is a damaged JPEG picture: {what}"),
-            Refused::NotRead(why) => write!(f, "is a JPEG picture of a kind that is not read: {why}"),
+            Refused::Damaged(what) => write!(f, "is a damaged JPEG image: {what}"),
+            Refused::Decoder(what) => write!(f, "is a damaged JPEG image: {what}"),
+            Refused::NotRead(why) => write!(f, "is a JPEG image of a kind that is not supported: {why}"),
             Refused::Size(width, height) => {
-                write!(f, "is a picture of {width} × {height} pixels; sides must be 1 to {MAX_SIDE_PX}")
+                write!(f, "is an image of {width} × {height} pixels; each side must have 1 to {MAX_SIDE_PX}")
             }
             Refused::OtherSize((width, height), (wanted_width, wanted_height)) => write!(
                 f,
-                "is a picture of {width} × {height} pixels instead of {wanted_width} × {wanted_height}"
+                "is an image of {width} × {height} pixels instead of {wanted_width} × {wanted_height}"
             ),
             Refused::Pixels((width, height), most) => {
-                write!(f, "is a picture of {width} × {height} pixels; at most {most} pixels are read")
+                write!(f, "is an image of {width} × {height} pixels; at most {most} pixels are allowed")
             }
             Refused::Memory(width, height) => {
-                write!(f, "is a picture of {width} × {height} pixels, for which there is not enough memory")
+                write!(f, "is an image of {width} × {height} pixels, for which there is not enough memory")
             }
         }
     }

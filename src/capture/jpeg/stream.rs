@@ -14,9 +14,9 @@ const SOI: u8 = 0xD8;
 const EOI: u8 = 0xD9;
 const SOS: u8 = 0xDA;
 
-const NO_MARKER: &str = "there is no JPEG marker where one must be";
-const INSIDE: &str = "another picture starts inside it";
-pub const ENDS_INSIDE: &str = "the stream ends inside the picture";
+const NO_MARKER: &str = "a JPEG marker is missing";
+const INSIDE: &str = "another image starts inside it";
+pub const ENDS_INSIDE: &str = "the stream ends inside the image";
 
 /// Walks one picture, as far as its bytes are there.
 struct Walker {
@@ -49,7 +49,7 @@ impl Walker {
     fn advance(&mut self, bytes: &[u8]) -> Step {
         loop {
             if self.at - self.start > MAX_BYTES {
-                return Step::Broken("it has more than 64 MiB", self.at);
+                return Step::Broken("it is larger than 64 MiB", self.at);
             }
             if self.scanning {
                 let rest = bytes.get(self.at..).unwrap_or_default();
@@ -92,7 +92,7 @@ impl Walker {
                     let Some(&[high, low]) = bytes.get(self.at + 2..self.at + 4) else { return Step::More };
                     let length = usize::from(u16::from_be_bytes([high, low]));
                     if length < 2 {
-                        return Step::Broken("it has a segment without length", self.at + 2);
+                        return Step::Broken("it has a segment without a length", self.at + 2);
                     }
                     self.segment = self.at;
                     self.at += 2 + length;
@@ -106,7 +106,7 @@ impl Walker {
 /// The picture that `bytes` begin with, SOI to EOI.
 pub fn first(bytes: &[u8]) -> std::result::Result<&[u8], &'static str> {
     match Walker::new(0).advance(bytes) {
-        Step::More => Err("it ends inside the picture"),
+        Step::More => Err("the data ends inside the image"),
         Step::Whole(end) => bytes.get(..end).ok_or(NO_MARKER),
         Step::Open(_) => Err(INSIDE),
         Step::Broken(what, _) => Err(what),
@@ -211,7 +211,7 @@ impl<R: Read> Splitter<R> {
             from = self.window.len().saturating_sub(2);
             if from > most {
                 let size = if self.damaged { "64 MiB" } else { "a megabyte" };
-                return Err(Error::new(ErrorKind::InvalidData, format!("no JPEG picture in {size} of data")));
+                return Err(Error::new(ErrorKind::InvalidData, format!("no JPEG image in {size} of data")));
             }
             if !self.load()? {
                 // A stream that was cut right after an SOI.

@@ -39,14 +39,14 @@ impl Folder {
             }
         }
         if images.is_empty() {
-            return Err(Fault::data(format!("the folder {shown} holds no PNG or JPEG image")));
+            return Err(Fault::data(format!("the folder {shown} contains no PNG or JPEG image")));
         }
         images.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()).then_with(|| a.cmp(b)));
         let mut stems = HashMap::new();
         for image in &images {
             if let Some(other) = stems.insert(image.file_stem(), image) {
                 return Err(Fault::data(format!(
-                    "{} and {} would give results of one name: rename one",
+                    "{} and {} would give results of the same name: rename one of them",
                     other.display(),
                     image.display()
                 )));
@@ -99,7 +99,7 @@ pub fn read_image(path: &Path, frame: &mut Frame) -> Result<()> {
     let length = std::fs::metadata(path).map_err(unreadable)?.len();
     if length > MAX_PICTURE_BYTES as u64 {
         return Err(Fault::data(format!(
-            "{name} has {length} bytes; a picture has at most {MAX_PICTURE_BYTES}"
+            "{name} has {length} bytes; an image file may have at most {MAX_PICTURE_BYTES} bytes"
         )));
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;

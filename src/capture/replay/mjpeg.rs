@@ -46,7 +46,7 @@ impl Mjpeg {
         if let Some(splitter) = self.splitter.take()
             && splitter.skipped() > 0
         {
-            log::info!("{}: {} bytes were passed over that are no picture", self.stream, splitter.skipped());
+            log::info!("{}: {} bytes that belong to no image were skipped", self.stream, splitter.skipped());
         }
     }
 }
@@ -60,7 +60,7 @@ impl Source for Mjpeg {
             Ok(Next::Picture) => jpeg::decode(&mut self.picture, takes, &mut self.scratch, frame).map(drop),
             Ok(Next::Damaged(what)) => Err(Refused::Damaged(what)),
             Ok(Next::End) => {
-                let error = Fault::data(format!("{stream} holds no picture"));
+                let error = Fault::data(format!("{stream} contains no JPEG image"));
                 self.end();
                 return if number == 0 { Err(error) } else { Ok(false) };
             }

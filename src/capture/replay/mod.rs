@@ -128,7 +128,7 @@ fn kind(head: &[u8]) -> Container {
         _ if head.starts_with(b"YUV4MPEG2") => Container::Y4m,
         _ if head.starts_with(jpeg::START) => Container::Jpeg,
         _ if head.starts_with(png::START) => {
-            Container::Other("is a PNG image, not video: give its file or a folder of images".into())
+            Container::Other("is a PNG image, not video: name its file or a folder of images".into())
         }
         _ => Container::Unknown,
     }

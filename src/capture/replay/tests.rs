@@ -97,7 +97,7 @@ fn folders_that_give_nothing_say_so() {
     let folder = tempfile::tempdir().unwrap();
     let (exit, message) = fault(open(folder.path()));
     assert_eq!(exit, Exit::Data);
-    assert!(message.contains("holds no PNG or JPEG"), "{message}");
+    assert!(message.contains("contains no PNG or JPEG"), "{message}");
 
     let (exit, message) = fault(open(&folder.path().join("nowhere")));
     assert_eq!(exit, Exit::Io);
@@ -203,12 +203,12 @@ fn the_message_about_a_large_picture_says_its_size_and_the_limit() {
     wide_jpeg[start + 7..start + 9].copy_from_slice(&9000u16.to_be_bytes());
     for bytes in [wide, wide_jpeg] {
         let message = fault(picture_of("wide", &bytes, &mut frame)).1;
-        assert_eq!(message, "wide is a picture of 9000 × 16 pixels; sides must be 1 to 8192");
+        assert_eq!(message, "wide is an image of 9000 × 16 pixels; each side must have 1 to 8192");
     }
     for bytes in [png(16, 16, 1), jpeg(16, 16, 1)] {
         still::decode("small", &bytes, 256, &mut frame).unwrap();
         let message = fault(still::decode("small", &bytes, 255, &mut frame)).1;
-        assert_eq!(message, "small is a picture of 16 × 16 pixels; at most 255 pixels are read");
+        assert_eq!(message, "small is an image of 16 × 16 pixels; at most 255 pixels are allowed");
     }
 }
 
@@ -354,7 +354,7 @@ fn a_palette_that_is_shorter_than_its_pixels_ask_for_is_refused() {
     }
     let bytes = raw_png(4, 1, ::png::ColorType::Indexed, 8, &[1, 2, 3, 4, 5, 6], &[0, 1, 200, 0]);
     let message = fault(read(&bytes)).1;
-    assert!(message.ends_with("its palette has 2 colours and a pixel asks for number 201"), "{message}");
+    assert!(message.ends_with("its palette has 2 colours, but a pixel has colour number 201"), "{message}");
 }
 
 #[test]
@@ -388,7 +388,7 @@ fn an_animated_png_is_refused_with_what_to_do() {
         with_chunk(&png(8, 8, 1), b"acTL", &counts)
     };
     let message = fault(picture_of("x.png", &animated(3), &mut Frame::black(1, 1))).1;
-    assert!(message.contains("an animated PNG of 3 pictures") && message.contains("ffmpeg -i"), "{message}");
+    assert!(message.contains("an animated PNG of 3 frames") && message.contains("ffmpeg -i"), "{message}");
     picture_of("x.png", &animated(1), &mut Frame::black(1, 1)).unwrap();
 }
 
@@ -402,20 +402,20 @@ fn what_a_file_is_shows_in_its_content() {
         ("video.avi", b"RIFF\x10\0\0\0AVI LIST....".as_slice(), "AVI"),
         ("video.mp4", b"\0\0\0\x20ftypisom........", "MP4"),
         ("video.mkv", b"\x1A\x45\xDF\xA3............", "Matroska"),
-        ("video.ts", &transport, "an MPEG transport stream, which is not read: pipe it through ffmpeg"),
+        ("video.ts", &transport, "an MPEG transport stream, which is not supported: pipe it through ffmpeg"),
         ("video.h264", b"\0\0\0\x01\x67\x64\0\x28....", "H.264"),
-        ("image.dcm", &medical, "a DICOM file, which is not read: convert it with dcm2img"),
+        ("image.dcm", &medical, "a DICOM file, which is not supported: convert it with dcm2img"),
         (
             "image.webp",
             b"RIFF\x10\0\0\0WEBPVP8 ....",
-            "a WebP picture, which is not read: convert it with dwebp",
+            "a WebP image, which is not supported: convert it with dwebp",
         ),
         (
             "image.tiff",
             b"II*\0\x08\0\0\0............",
-            "a TIFF picture, which is not read: convert it with ffmpeg",
+            "a TIFF image, which is not supported: convert it with ffmpeg",
         ),
-        ("image.heic", b"\0\0\0\x20ftypheic........", "a HEIF picture"),
+        ("image.heic", b"\0\0\0\x20ftypheic........", "a HEIF image"),
         ("text.jpg", b"this is no picture at all", "neither"),
         ("nothing.y4m", b"", "empty"),
     ] {

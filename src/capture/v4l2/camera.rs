@@ -177,7 +177,7 @@ impl<S: System> V4l2<S> {
             if let (Some(signal), Some(granted)) = (signal, granted)
                 && !signal.same(granted)
             {
-                let detail = format!("{}: {signal} instead of {granted}", name.display());
+                let detail = format!("{}: the signal changed to {signal} from {granted}", name.display());
                 return Err(Trouble::new(Why::NoSync, Remedy::Renegotiate, detail));
             }
         }
@@ -222,7 +222,7 @@ impl<S: System> V4l2<S> {
         match drained.picture {
             Some(picture) => Ok(self.deliver(picture, now, frame)),
             None if drained.passed == 0 && ready.error => {
-                let detail = format!("{}: poll: the stream is in error", name.display());
+                let detail = format!("{}: poll: the driver reports an error of the stream", name.display());
                 Err(Trouble::new(Why::Failing, Remedy::Restart, detail))
             }
             None => {
@@ -244,7 +244,7 @@ impl<S: System> V4l2<S> {
             // What fails here fails again when buffers are next reclaimed.
             let _ = queue.release(&session.kernel, Some(picture));
             if let Err(words) = decoded {
-                log::debug!("{}: picture {}: {words}", session.name.display(), picture.number);
+                log::debug!("{}: frame {}: {words}", session.name.display(), picture.number);
                 self.counts.damaged += 1;
                 *damaged = true;
                 return None;
@@ -259,7 +259,7 @@ impl<S: System> V4l2<S> {
         (self.attempts, self.restarted) = (0, false);
         self.counts.pictures += 1;
         if let Some(absence) = self.absence.take() {
-            log::info!("{}: pictures again after: {}", session.name.display(), absence.why);
+            log::info!("{}: frames arrive again after: {}", session.name.display(), absence.why);
         }
         Some(event)
     }
@@ -274,7 +274,7 @@ impl<S: System> V4l2<S> {
                 self.restarted = true;
                 match stream.queue.restart(&stream.session.kernel) {
                     Ok(()) => {
-                        log::warn!("{}: the stream was started anew", trouble.detail);
+                        log::warn!("{}: the stream was restarted", trouble.detail);
                         self.order.restart();
                         self.counts.restarts += 1;
                         // A stream that goes on at once was not away.
@@ -350,7 +350,7 @@ impl<K: Kernel> Stream<K> {
     fn stalled(&self) -> Trouble {
         let seconds = STALLED_AFTER.as_secs_f32();
         let (why, what) =
-            if self.damaged { (Why::Failing, "only damaged pictures") } else { (Why::Stalled, "no picture") };
+            if self.damaged { (Why::Failing, "only damaged frames") } else { (Why::Stalled, "no frame") };
         let detail = format!("{}: {what} for {seconds} s", self.session.name.display());
         Trouble::new(why, Remedy::Restart, detail)
     }

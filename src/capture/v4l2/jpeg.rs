@@ -18,7 +18,7 @@ impl Pictures {
     /// Errors: what is damaged, in words.
     pub fn decode(&mut self, bytes: &[u8], size: (usize, usize), frame: &mut Frame) -> Result<(), String> {
         if !bytes.starts_with(jpeg::START) {
-            return Err("does not start as a JPEG picture".into());
+            return Err("does not start like a JPEG image".into());
         }
         let whole = stream::first(bytes)?;
         self.picture.clear();

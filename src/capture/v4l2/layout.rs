@@ -25,14 +25,17 @@ impl Layout {
     pub fn new(granted: &Format, colour: Colour) -> Result<Layout, String> {
         let fourcc = granted.fourcc;
         let format =
-            pixel_format(fourcc).ok_or_else(|| format!("{fourcc} is no format for pictures here"))?;
+            pixel_format(fourcc).ok_or_else(|| format!("the pixel format {fourcc} is not supported"))?;
         let (width, height) = (granted.width, granted.height);
         if !(1..=MAX_SIDE_PX).contains(&width) || !(1..=MAX_SIDE_PX).contains(&height) {
-            return Err(format!("{width}×{height} is no size for a picture"));
+            return Err(format!("the frame size {width}×{height} is not supported"));
         }
         let memories = if fourcc == FourCc::new(b"NM12") { 2 } else { 1 };
         if granted.planes != memories as u32 {
-            return Err(format!("{fourcc} in {} pieces of memory instead of {memories}", granted.planes));
+            return Err(format!(
+                "the driver gives {fourcc} in {} memory planes instead of {memories}",
+                granted.planes
+            ));
         }
         let size = |index: usize| granted.plane.get(index).map_or(0, |plane| plane.size as usize);
         let (width, height) = (width as usize, height as usize);
@@ -49,12 +52,17 @@ impl Layout {
                 strides[1] = strides[0];
             }
             if let Some(short) = strides.iter().find(|&&stride| stride < row) {
-                return Err(format!("rows of {short} bytes for {width} pixels of {fourcc}"));
+                return Err(format!(
+                    "the driver's rows of {short} bytes are too short for {width} pixels of {fourcc}"
+                ));
             }
         }
         let layout = Layout { format, colour, width, height, strides, memories };
         match (0..memories).find(|&index| size(index) < layout.least(index)) {
-            Some(index) => Err(format!("{} bytes for {width}×{height} of {fourcc}", size(index))),
+            Some(index) => Err(format!(
+                "the driver's buffer of {} bytes is too small for {width}×{height} pixels of {fourcc}",
+                size(index)
+            )),
             None => Ok(layout),
         }
     }
@@ -141,13 +149,13 @@ mod tests {
             (b"YUYV", (8, 6), &[(15, 96)][..], "rows of 15 bytes"),
             (b"YUYV", (7, 6), &[(16, 96)], "cannot have 7×6"),
             (b"NV12", (8, 5), &[(8, 96)], "cannot have 8×5"),
-            (b"YUYV", (8, 6), &[(16, 95)], "95 bytes for 8×6"),
-            (b"NM12", (8, 6), &[(8, 72)], "in 1 pieces"),
+            (b"YUYV", (8, 6), &[(16, 95)], "buffer of 95 bytes is too small for 8×6"),
+            (b"NM12", (8, 6), &[(8, 72)], "in 1 memory planes"),
             (b"NM12", (8, 6), &[(8, 48), (8, 23)], "23 bytes"),
-            (b"YUYV", (8, 6), &[(16, 96), (16, 96)], "in 2 pieces"),
+            (b"YUYV", (8, 6), &[(16, 96), (16, 96)], "in 2 memory planes"),
             (b"GREY", (8, 6), &[(8, 48)], "GREY"),
-            (b"YUYV", (0, 6), &[(8, 48)], "no size"),
-            (b"YUYV", (u32::MAX - 1, u32::MAX), &[(u32::MAX, u32::MAX)], "no size"),
+            (b"YUYV", (0, 6), &[(8, 48)], "0×6 is not supported"),
+            (b"YUYV", (u32::MAX - 1, u32::MAX), &[(u32::MAX, u32::MAX)], "the frame size"),
             (b"MJPG", (8, 6), &[(0, 0)], "0 bytes"),
         ] {
             let error = layout(name, size, planes).unwrap_err();

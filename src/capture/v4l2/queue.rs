@@ -119,7 +119,9 @@ where
             other => other?,
         };
         if granted < MIN_BUFFERS {
-            return Err(Broken::Driver(format!("VIDIOC_REQBUFS: {granted} buffers for {count}")));
+            return Err(Broken::Driver(format!(
+                "VIDIOC_REQBUFS: the driver granted {granted} buffers of {count}"
+            )));
         }
         let id = QUEUES.fetch_add(1, Ordering::Relaxed);
         for index in 0..granted.min(MAX_BUFFERS) {
@@ -141,7 +143,7 @@ where
         self.turn_off(kernel)?;
         self.reclaim(kernel)?;
         if self.queued() == 0 {
-            return Err(Broken::Driver("all buffers are lent".into()));
+            return Err(Broken::Driver("all buffers are in use".into()));
         }
         self.turn_on(kernel)
     }
@@ -318,7 +320,7 @@ fn map<K: Kernel>(
     let memories = ask("VIDIOC_QUERYBUF", || kernel.buffer(buffers, id.index))?;
     if memories.planes != layout.memories as u32 {
         return Err(Broken::Driver(format!(
-            "VIDIOC_QUERYBUF: {} pieces of memory instead of {}",
+            "VIDIOC_QUERYBUF: {} memory planes instead of {}",
             memories.planes, layout.memories
         )));
     }

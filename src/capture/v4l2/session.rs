@@ -58,8 +58,10 @@ impl Trouble {
             _ => Why::Failing,
         };
         let hint = match (refused.call, refused.errno) {
-            ("VIDIOC_STREAMON", Errno::NOSPC) => ": the USB bus has no room for this size and rate",
-            ("VIDIOC_REQBUFS", Errno::INVAL) => ": no memory-mapped buffers",
+            ("VIDIOC_STREAMON", Errno::NOSPC) => {
+                ": the USB bus has too little bandwidth for this size and rate"
+            }
+            ("VIDIOC_REQBUFS", Errno::INVAL) => ": the driver has no memory-mapped buffers",
             _ => "",
         };
         Trouble::new(why, Remedy::Reopen, format!("{}: {refused}{hint}", name.display()))
@@ -136,7 +138,7 @@ pub(crate) fn open<S: System>(
             Err(trouble) => first = first.or(Some(trouble)),
         }
     }
-    let none = || Trouble::new(Why::NoDevice, Remedy::Reopen, "no video device captures pictures".into());
+    let none = || Trouble::new(Why::NoDevice, Remedy::Reopen, "no video capture device found".into());
     Err(first.unwrap_or_else(none))
 }
 
@@ -157,10 +159,10 @@ fn open_named<S: System>(
     let buffers = match capabilities.flags {
         flags if flags & V4L2_CAP_VIDEO_CAPTURE_MPLANE != 0 => BufferType::Multi,
         flags if flags & V4L2_CAP_VIDEO_CAPTURE != 0 => BufferType::Single,
-        _ => return Err(unsuitable("does not capture pictures")),
+        _ => return Err(unsuitable("is not a video capture device")),
     };
     if capabilities.flags & V4L2_CAP_STREAMING == 0 {
-        return Err(unsuitable("does not stream"));
+        return Err(unsuitable("does not support streaming"));
     }
     let mut session =
         Session { kernel, name: name.into(), capabilities, buffers, input: None, mapped: Arc::default() };
@@ -179,7 +181,8 @@ pub fn examine<S: System>(system: &mut S, wanted: &Wanted) -> Result<(), Trouble
     let sizes = if timings.is_some() { Vec::new() } else { wanted.sizes.clone() };
     match choose(&Wanted { sizes, ..wanted.clone() }, &offers) {
         Some(_) => Ok(()),
-        None => Err(session.unsuitable(format!("nothing that is asked for; it has {}", summary(&offered)))),
+        None => Err(session
+            .unsuitable(format!("has none of the wanted formats and sizes; it has {}", summary(&offered)))),
     }
 }
 
@@ -363,7 +366,7 @@ impl<K: Kernel> Session<K> {
         let by_source = Wanted { sizes: Vec::new(), ..wanted.clone() };
         let wanted = if timings.is_some() { &by_source } else { wanted };
         let choice = choose(wanted, &offers).ok_or_else(|| {
-            self.unsuitable(format!("nothing that is asked for; it has {}", summary(&offered)))
+            self.unsuitable(format!("has none of the wanted formats and sizes; it has {}", summary(&offered)))
         })?;
         let format = self.set_format(&choice)?;
         let named = || format!("{}×{} {}", format.width, format.height, format.fourcc);
@@ -387,7 +390,7 @@ impl<K: Kernel> Session<K> {
         let words = self.words(&choice, &format, &layout, rate_hz, interlaced);
         if unknown {
             log::warn!(
-                "{}: unknown colours (space {}, encoding {}, range {}) are read as {:?} {:?}",
+                "{}: the colour description (space {}, encoding {}, range {}) is unknown; frames are read as {:?} {:?}",
                 self.name.display(),
                 format.colorspace,
                 format.encoding,

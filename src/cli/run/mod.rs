@@ -47,16 +47,16 @@ const REOPEN_EVERY: Duration = Duration::from_secs(1);
 const MOST_RESTARTS: u32 = 3;
 const CALM: Duration = Duration::from_secs(60);
 
-/// Runs the program as a cart does: camera to display, with what the model finds.
+/// Runs the program as on a cart: from the camera to the display, with outlines of what the model finds.
 ///
-/// Ends with the source, after the profile's or the given number of frames or seconds, or on a signal. The latency of each
-/// stage goes to latency.txt and latency.json in the display's folder, and, where the source knows its polyps (the rendered
-/// endoscope does), the score to score.json. If the model cannot be used, the picture goes on without it; the run then ends
-/// with the exit code of what was wrong.
+/// Ends with the source, after the number of frames or seconds given here or in the profile, or on a signal. The latency of
+/// each stage is written to latency.txt and latency.json in the display's folder. If the source knows its polyps, as the
+/// rendered endoscope does, the score is written to score.json. If the model cannot be used, the picture is shown without
+/// it, and the run ends with the exit code of that problem.
 ///
-/// SIGTERM, SIGINT and SIGQUIT end the run in under a second, with the console as it was; a second one ends it at once. SIGHUP
-/// reads the profile again: everything that differs is opened and tested beside the running profile, and is then taken over
-/// in one step, or refused with a line in the log.
+/// SIGTERM, SIGINT and SIGQUIT end the run in under a second and restore the console; a second one ends it at once. SIGHUP
+/// reloads the profile: everything that differs is opened and tested while the old profile stays in use, and is then taken
+/// over in one step, or refused with a line in the log.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The board's profile.
@@ -181,7 +181,7 @@ impl Run {
             Event::DisplayLost => {
                 return Err(Fault::new(
                     Exit::Assertion,
-                    "the display thread panicked, and there can be no more pictures; the log says where",
+                    "the display thread panicked, so nothing more can be shown; the log says where",
                 ));
             }
             Event::CaptureLost => self.restart_feed()?,
@@ -213,7 +213,7 @@ impl Run {
             Ok(sink) => self.pipeline.set_sink(sink),
             // A display that was there comes back.
             Err(error) if self.has_feed => {
-                log::warn!("{}: it is tried again", one_line(&error));
+                log::warn!("{}: the display will be opened again", one_line(&error));
                 self.reopen_at = Some(Instant::now() + REOPEN_EVERY);
             }
             Err(error) => return Err(error),
@@ -229,7 +229,7 @@ impl Run {
         if self.board.profile.display.kind != DisplayKind::Kms {
             return Err(error);
         }
-        log::error!("{}: the display is opened anew", one_line(&error));
+        log::error!("{}: the display will be opened again", one_line(&error));
         self.reopen_at = Some(Instant::now() + REOPEN_EVERY);
         Ok(())
     }
@@ -244,7 +244,7 @@ impl Run {
         *count += 1;
         match prepare::feed(&self.board.profile)? {
             Feed::Live(camera) if *count <= MOST_RESTARTS => {
-                log::error!("the capture thread panicked: another takes its place");
+                log::error!("the capture thread panicked: it is replaced");
                 self.pipeline.set_feed(Feed::Live(camera))
             }
             _ => Err(lost()),
@@ -286,7 +286,7 @@ impl Run {
         if ready.exchanges_sink {
             self.pipeline.release_sink();
         }
-        log::info!("{}: the profile was read again and is in force", self.path.display());
+        log::info!("{}: the profile was reloaded and is in use", self.path.display());
         self.board = ready.board;
         Ok(())
     }

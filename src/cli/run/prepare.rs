@@ -49,7 +49,7 @@ impl<T: Send + 'static> Opening<T> {
             Ok(outcome) => Some(outcome),
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Disconnected) => {
-                Some(Err(Fault::io("the thread that opens panicked; the log says where")))
+                Some(Err(Fault::io("the thread that opens files and devices panicked; the log says where")))
             }
         }
     }
@@ -209,7 +209,7 @@ pub(super) fn claim(
         (Err(error), kind)
             if kind == DisplayKind::Kms || kind != DisplayKind::Images && exit_of(&error) == Exit::Io =>
         {
-            log::warn!("there will be no reports: {}", one_line(&error));
+            log::warn!("no reports will be written: {}", one_line(&error));
             Ok(None)
         }
         (claimed, _) => claimed.map(Some),
@@ -258,7 +258,7 @@ pub(super) fn sink(profile: &Profile, output: Option<OutputFolder>) -> Result<Bo
     Ok(match display.kind {
         DisplayKind::Kms => Box::new(kms::open(&monitor(profile)?)?),
         DisplayKind::Images => {
-            let folder = output.ok_or_else(|| Fault::io("the folder for pictures is not open"))?;
+            let folder = output.ok_or_else(|| Fault::io("the folder for images is not open"))?;
             Box::new(Written::new(Images::new(folder, display.every_frames))?)
         }
         DisplayKind::Y4m => {

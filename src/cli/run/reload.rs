@@ -89,7 +89,7 @@ impl Reload {
             }
             None if preparing.takes() > HANGS_AFTER => {
                 log::error!(
-                    "the profile stays as it was: a file or device that the new one names has not answered for {} s",
+                    "the profile stays as it was: a file or device that the new profile names has not answered for {} s",
                     HANGS_AFTER.as_secs()
                 );
                 self.preparing = None;

@@ -75,7 +75,7 @@ impl Ending {
             return Ok(());
         }
         if !is_told {
-            log::warn!("the last state is not written: the disk of pipeline.state_file does not answer");
+            log::warn!("the last state was not written: the disk of pipeline.state_file does not answer");
         }
         let (lost, lost_threads, damaged) = (outcome.lost.take(), outcome.lost_threads, outcome.damaged);
         let kind = board.profile.display.kind;
@@ -133,7 +133,7 @@ fn within(
         signals.nothing_to_restore();
         if asked.is_some_and(|asked| asked.elapsed() >= ENDS_WITHIN) {
             return Err(Fault::io(
-                "the report is not written in time: standard output is not read, or the disk of display.folder does not \
+                "the report was not written in time: standard output is not read, or the disk of display.folder does not \
                  answer",
             ));
         }
@@ -177,17 +177,17 @@ fn report(
     }
     if let Some(counts) = &report.camera {
         text += &format!(
-            "camera: {} pictures, {} stale, {} damaged, {} missed, {} restarts\n",
+            "camera: {} frames, {} stale, {} damaged, {} missed, {} restarts\n",
             counts.pictures, counts.stale, counts.damaged, counts.missed, counts.restarts
         );
     }
     if report.lock_step {
-        text += "lock step: each frame waited for its result; delays are not those of a cart\n";
+        text += "lock step: each frame waited for its result, so delays are not those of a cart\n";
     }
     text += &latency::table(&report.stages);
     let written = match output {
         Some(folder) => write_reports(folder, &report, score.as_ref(), &mut text),
-        None => Err(Fault::io("there are no reports: display.folder could not be had; the log says why")),
+        None => Err(Fault::io("no reports were written: display.folder cannot be used; the log says why")),
     };
     if let (Ok(()), Some(folder)) = (&written, output) {
         text += &format!("reports in {}\n", folder.path().display());
@@ -214,7 +214,7 @@ fn write_reports(
         let tally = &score.tally;
         let rate = score.hit_rate.map_or("–".into(), |rate| format!("{:.1} %", 100.0 * rate));
         *text += &format!(
-            "rendered polyps: {} of {} hit ({rate}); {} false regions, {:.3} a frame\n",
+            "rendered polyps: {} of {} found ({rate}); {} false regions, {:.3} a frame\n",
             tally.hits, tally.polyps, tally.false_regions, score.false_regions_per_frame
         );
     }

@@ -166,7 +166,7 @@ impl Shared {
                 match &written {
                     Err(error) if !has_failed => {
                         let path = target.path.as_deref().unwrap_or(Path::new(""));
-                        log::warn!("the state file {} is not written: {}", path.display(), one_line(error));
+                        log::warn!("cannot write the state file {}: {}", path.display(), one_line(error));
                     }
                     Ok(()) if has_failed => log::info!("the state file is written again"),
                     _ => {}

@@ -103,13 +103,13 @@ fn canvas<G: Gpu>(
 /// Handles are closed as soon as there is a framebuffer: those left open hold memory after the mode has changed.
 fn close(gpu: &mut impl Gpu, handle: u32) {
     if let Err(error) = gpu.close_handle(handle) {
-        log::debug!("buffer handle {handle} does not close: {error}");
+        log::debug!("cannot close buffer handle {handle}: {error}");
     }
 }
 
 fn remove(gpu: &mut impl Gpu, framebuffer: u32) {
     if let Err(error) = gpu.remove_framebuffer(framebuffer) {
-        log::debug!("framebuffer {framebuffer} is not removed: {error}");
+        log::debug!("cannot remove framebuffer {framebuffer}: {error}");
     }
 }
 

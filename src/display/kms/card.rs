@@ -75,7 +75,7 @@ impl Card {
         match choose::card(&candidates, connector) {
             Some(index) if index < cards.len() => Ok(cards.swap_remove(index)),
             _ if !failures.is_empty() => Err(fault(failures.join("; "))),
-            _ => Err(fault("no graphics card with a connector under /dev/dri: is its driver loaded?".into())),
+            _ => Err(fault("no graphics card with a connector under /dev/dri; load the driver".into())),
         }
     }
 

@@ -45,7 +45,7 @@ impl Brush {
             Some(view) => {
                 ensure!(
                     (view.width_px(), view.height_px()) == placement.frame,
-                    "a picture of {}×{} is placed as one of {:?}",
+                    "a frame of {}×{} pixels has the placement of one of {:?}",
                     view.width_px(),
                     view.height_px(),
                     placement.frame

@@ -133,7 +133,11 @@ fn fault(message: String) -> anyhow::Error {
 fn check_atomic(gpu: &mut impl Gpu) -> Result<()> {
     let outcome = gpu.enable_atomic();
     outcome.map_err(|error| {
-        fault(format!("{} ({}) has no atomic mode setting: {error}", gpu.path().display(), gpu.driver()))
+        fault(format!(
+            "{} ({}) does not support atomic mode setting: {error}",
+            gpu.path().display(),
+            gpu.driver()
+        ))
     })
 }
 
@@ -156,7 +160,7 @@ fn check_name(gpu: &mut impl Gpu, wanted: Option<&str>) -> Result<()> {
 }
 
 fn broken(gpu: &impl Gpu, error: &dyn Display) -> anyhow::Error {
-    fault(format!("{} ({}) fails: {error}", gpu.path().display(), gpu.driver()))
+    fault(format!("{} ({}) reports an error: {error}", gpu.path().display(), gpu.driver()))
 }
 
 impl<G: Gpu> Kms<G> {
@@ -248,7 +252,9 @@ impl<G: Gpu> Kms<G> {
             if !self.saved.iter().any(|saved| saved.crtc == outlet.crtc.id) {
                 match self.gpu.save(outlet.crtc.id) {
                     Ok(saved) => self.saved.push(saved),
-                    Err(error) => log::info!("what the monitor showed before will not come back: {error}"),
+                    Err(error) => {
+                        log::info!("what the monitor showed before will not be restored at the end: {error}")
+                    }
                 }
             }
             self.monitor = Some(Monitor { connector, outlet });
@@ -277,7 +283,7 @@ impl<G: Gpu> Kms<G> {
             if let Some(monitor) = &self.monitor
                 && let Err(error) = surface.darken(&mut self.gpu, &monitor.outlet)
             {
-                log::debug!("{} does not go dark: {error}", monitor.connector.name);
+                log::debug!("cannot switch off {}: {error}", monitor.connector.name);
             }
             surface.destroy(&mut self.gpu);
         }
@@ -299,7 +305,7 @@ impl<G: Gpu> Kms<G> {
         let is_hopeless = self.tries >= MANY_TRIES;
         if self.tries == MANY_TRIES {
             log::error!(
-                "{reason}, {} times in a row; from here on it is tried every {} seconds",
+                "{reason} ({} times in a row); from now on, it is tried every {} seconds",
                 self.tries,
                 LOOK_RARELY.as_secs()
             );
@@ -310,7 +316,7 @@ impl<G: Gpu> Kms<G> {
 
     fn darken(&mut self, reason: String) {
         if self.said != reason {
-            log::warn!("nobody sees anything: {reason}");
+            log::warn!("nothing is shown: {reason}");
             self.said.clone_from(&reason);
         }
         self.dark = Some(reason);
@@ -344,11 +350,11 @@ impl<G: Gpu> Kms<G> {
             Err(error) => match Failure::of(&error) {
                 Failure::Busy => Ok(false),
                 Failure::Refused => {
-                    log::warn!("{} does not take {mode}: {error}", monitor.connector.name);
+                    log::warn!("{} refuses the mode {mode}: {error}", monitor.connector.name);
                     self.refused.push(mode);
                     self.choose_mode();
                     if self.mode.is_none() {
-                        self.trouble("takes none of the monitor's modes", &error);
+                        self.trouble("refuses all of the monitor's modes", &error);
                     }
                     Ok(false)
                 }
@@ -363,10 +369,10 @@ impl<G: Gpu> Kms<G> {
             Failure::Gone => return Err(broken(&self.gpu, error)),
             Failure::Denied => {
                 self.is_master = false;
-                self.darken(format!("another program has taken {}", name(self.gpu.path())));
+                self.darken(format!("another program has taken over {}", name(self.gpu.path())));
                 self.next_look = self.gpu.now() + LOOK_EVERY;
             }
-            Failure::Refused | Failure::Trouble => self.trouble("shows nothing", error),
+            Failure::Refused | Failure::Trouble => self.trouble("cannot show a frame", error),
         }
         Ok(Shown::Skipped)
     }
@@ -382,7 +388,9 @@ fn not_master(path: &Path, error: &CallError) -> anyhow::Error {
         holders(path).iter().map(|holder| format!("{} (process {})", holder.name, holder.pid)).collect();
     let path = path.display();
     if holders.is_empty() {
-        fault(format!("not DRM master on {path}: {error}; stop the program that is, or run as root"))
+        fault(format!(
+            "cannot become DRM master on {path}: {error}; stop the program that is DRM master, or run as root"
+        ))
     } else {
         fault(format!("{path} is in use by {}: {error}; stop it", holders.join(", ")))
     }

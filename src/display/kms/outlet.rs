@@ -36,7 +36,7 @@ impl Outlet {
         let crtc = *crtcs.get(index).ok_or_else(|| lacks("CRTC"))?;
 
         let primary = choose::plane(&planes, index, PlaneKind::Primary, FourCc::XRGB8888, &[]);
-        let primary = primary.ok_or_else(|| lacks("plane of XR24"))?;
+        let primary = primary.ok_or_else(|| lacks("primary plane with the format XR24"))?;
         let primary = PlaneControls::new(gpu, primary.id, &primary.formats)?;
         let mut taken = vec![primary.id];
         let mut overlay = None;

@@ -80,7 +80,7 @@ impl<G: Gpu> Sink for Kms<G> {
             let socket = self.wanted.connector.as_deref().unwrap_or("any connector");
             return format!("{socket} on {card}: no monitor");
         };
-        let composed = self.surface.as_ref().map_or("not lit yet", Surface::composed);
+        let composed = self.surface.as_ref().map_or("not switched on yet", Surface::composed);
         format!("{} on {card}: {mode}, {composed}", monitor.connector.name)
     }
 }
@@ -91,11 +91,11 @@ impl<G: Gpu> Drop for Kms<G> {
             if let (Some(surface), Some(monitor)) = (&mut self.surface, &self.monitor)
                 && let Err(error) = surface.clear(&mut self.gpu, &monitor.outlet)
             {
-                log::debug!("the overlay does not go: {error}");
+                log::debug!("cannot remove the overlay: {error}");
             }
             for saved in &self.saved {
                 if let Err(error) = self.gpu.restore(saved) {
-                    log::info!("what the monitor showed before does not come back: {error}");
+                    log::info!("cannot restore what the monitor showed before: {error}");
                 }
             }
         }

@@ -100,11 +100,11 @@ impl<M> Surface<M> {
         if composition != Composition::Blend && outlet.overlay.is_some() {
             match surface.open_planes(gpu, outlet) {
                 Ok(()) => return Ok(surface),
-                Err(error) => log::info!("no plane for the overlay: {error}"),
+                Err(error) => log::info!("the driver refuses a plane for the overlay: {error}"),
             }
         }
         if composition == Composition::Planes {
-            log::warn!("the overlay has no plane of its own: it is blended");
+            log::warn!("no plane for the overlay can be used: it is blended into the picture");
         }
         match surface.test(gpu, outlet, &Content { primary: Primary::Drawn(0), layer: None }, true) {
             Ok(()) => Ok(surface),
@@ -135,7 +135,7 @@ impl<M> Surface<M> {
     /// Words for the log.
     pub fn composed(&self) -> &'static str {
         match (self.has_planes, self.direct) {
-            (true, Some(_)) => "video straight from the camera's memory, overlay on a plane of its own",
+            (true, Some(_)) => "video directly from the camera's memory, overlay on a plane of its own",
             (true, None) => "overlay on a plane of its own",
             (false, _) => "overlay blended",
         }
@@ -232,12 +232,14 @@ impl<M> Surface<M> {
             Err(error) if Failure::of(&error) == Failure::Busy => Ok(Shown::Skipped),
             Err(error) if matches!(Failure::of(&error), Failure::Denied | Failure::Gone) => Err(error),
             Err(error) if content.lent().is_some() => {
-                log::warn!("the camera's memory cannot be shown: {error}; it is converted");
+                log::warn!(
+                    "the camera's memory cannot be scanned out: {error}; frames are converted instead"
+                );
                 self.refused = self.direct.take();
                 Ok(Shown::Skipped)
             }
             Err(error) if !self.has_fallen && self.fall(gpu, outlet) => {
-                log::warn!("the display refuses a picture: {error}; {} from here on", self.composed());
+                log::warn!("the display refuses a frame: {error}; from now on: {}", self.composed());
                 Ok(Shown::Skipped)
             }
             Err(error) => Err(error),
@@ -293,7 +295,7 @@ impl<M> Surface<M> {
         match brush.picture(scene.picture.as_ref(), &scene.placement, blended, memory, stride) {
             Ok(()) => Ok(Some(Content { primary: Primary::Drawn(index), layer })),
             Err(error) => {
-                log::debug!("a picture is not drawn: {error:#}");
+                log::debug!("cannot draw a frame: {error:#}");
                 Ok(None)
             }
         }
@@ -340,7 +342,7 @@ impl<M> Surface<M> {
         match tested {
             Ok(()) => {
                 if self.direct.replace(way).is_none() {
-                    log::info!("the camera's memory is shown as it is, {}", recipe.format);
+                    log::info!("the camera's memory is scanned out directly, as {}", recipe.format);
                 }
                 Ok(Some(Primary::Lent(lease.clone(), placement, colour)))
             }
@@ -349,7 +351,7 @@ impl<M> Surface<M> {
             // What is denied here may be the import alone: whether this program is still master, the commit will tell.
             Err(error) => {
                 if let Some(error) = error {
-                    log::info!("the camera's memory cannot be shown as it is: {error}");
+                    log::info!("the camera's memory cannot be scanned out directly: {error}");
                 }
                 self.direct = None;
                 self.refused = Some(way);
@@ -396,7 +398,7 @@ impl<M> Surface<M> {
     pub fn destroy<G: Gpu<Memory = M>>(self, gpu: &mut G) {
         self.buffers.destroy(gpu);
         if let Err(error) = gpu.destroy_blob(self.blob) {
-            log::debug!("blob {} is not destroyed: {error}", self.blob);
+            log::debug!("cannot destroy blob {}: {error}", self.blob);
         }
     }
 }

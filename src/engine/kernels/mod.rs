@@ -57,6 +57,6 @@ fn find(name: &str, origin: &str) -> anyhow::Result<&'static Kernels> {
     found.copied().ok_or_else(|| {
         let names: Vec<_> = available.iter().map(|kernels| kernels.name).collect();
         let names = names.join(", ");
-        Fault::usage(format!("{origin}no kernels {name:?} on this machine; there are: {names}"))
+        Fault::usage(format!("{origin}no kernel set {name:?} on this machine; available: {names}"))
     })
 }

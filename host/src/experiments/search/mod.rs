@@ -221,10 +221,10 @@ fn predict(command: &Path, folder: &Path, quantised: &QuantisedGraph, name: &str
         .map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(failed(said.lines().last().unwrap_or("it failed without a word").to_owned()));
+        return Err(failed(said.lines().last().unwrap_or("it failed without a message").to_owned()));
     }
     predicted(&String::from_utf8_lossy(&output.stdout))
-        .ok_or_else(|| failed("it says nothing of \"A frame: N ms with one thread\"".to_owned()))
+        .ok_or_else(|| failed("its output has no line \"A frame: N ms with one thread\"".to_owned()))
 }
 
 /// N of `A frame: N ms with one thread`.

@@ -49,7 +49,7 @@ impl Checkpoint {
     /// Reads what a file holds. Keys lose a leading `model.`, under which SAM 2's files keep everything.
     pub fn open(path: &Path) -> Result<Self> {
         let damaged = |why: String| {
-            Fault::data(format!("{} is not a whole checkpoint: {why}; fetch it again", path.display()))
+            Fault::data(format!("{} is not a complete checkpoint: {why}; download it again", path.display()))
         };
         let (found, source) = if path.extension().is_some_and(|extension| extension == "safetensors") {
             let bytes = files::read(path)?;
@@ -106,17 +106,18 @@ impl Checkpoint {
                     misshapen.push(format!("{key} is {:?}, not {shape:?}", entry.shape));
                 }
                 Some(Entry { kind: None, .. }) => {
-                    misshapen.push(format!("{key} holds no floating-point values"))
+                    misshapen.push(format!("{key} has no floating-point values"))
                 }
                 Some(entry) => found.push((name, entry)),
             }
         }
         let extra: Vec<String> = extra.into_keys().map(str::to_owned).collect();
-        let complaints: Vec<String> = [("missing", missing), ("misshapen", misshapen), ("not known", extra)]
-            .into_iter()
-            .filter(|(_, keys)| !keys.is_empty())
-            .map(|(what, keys)| complain(what, &keys))
-            .collect();
+        let complaints: Vec<String> =
+            [("missing", missing), ("of another shape or type", misshapen), ("unknown", extra)]
+                .into_iter()
+                .filter(|(_, keys)| !keys.is_empty())
+                .map(|(what, keys)| complain(what, &keys))
+                .collect();
         if !complaints.is_empty() {
             return Err(complaints.join("; "));
         }
@@ -125,7 +126,7 @@ impl Checkpoint {
             if values.iter().all(|value| value.is_finite()) {
                 Ok((name.clone(), Array { shape: entry.shape.clone(), values }))
             } else {
-                Err(format!("{} holds values that are not finite", entry.key))
+                Err(format!("{} has values that are not finite", entry.key))
             }
         });
         Ok(Parameters(values.collect::<Result<_, String>>()?))
@@ -155,7 +156,7 @@ fn complain(what: &str, keys: &[String]) -> String {
         0 => format!("{} {what}: {named}", keys.len()),
         more => {
             keys.iter().for_each(|key| log::error!("{what}: {key}"));
-            format!("{} {what}: {named} and {more} more, named above", keys.len())
+            format!("{} {what}: {named}, and {more} more in the log", keys.len())
         }
     }
 }

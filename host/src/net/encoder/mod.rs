@@ -58,7 +58,9 @@ impl EncoderKind {
     /// The encoder in `width` times its published channels, with `prompts` before its blocks.
     pub fn build(self, width: f32, prompts: &Prompts) -> Result<AnyEncoder, String> {
         if width != 1.0 && self.efficientnet().is_none() {
-            return Err("network.encoder.width can be other than 1 for efficientnet-lite alone".to_owned());
+            return Err(
+                "network.encoder.width must be 1 for encoders other than efficientnet-lite".to_owned()
+            );
         }
         if !(0.25..=1.0).contains(&width) {
             return Err("network.encoder.width must lie in [0.25, 1]".to_owned());
@@ -185,5 +187,5 @@ pub fn load(encoder: &impl Encoder, shapes: &Shapes, path: &Path) -> Result<Para
         .collect();
     checkpoint
         .take(&wanted, encoder.published_prefix(), |key| encoder.is_other_part(key))
-        .map_err(|why| Fault::data(format!("{} is not this encoder's: {why}", path.display())))
+        .map_err(|why| Fault::data(format!("{} does not fit this encoder: {why}", path.display())))
 }

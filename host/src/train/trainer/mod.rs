@@ -105,7 +105,7 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
     let end = run.stop_after.unwrap_or(total).min(total);
     points.retain(|point: &Point| (point.epoch + 1) * per_epoch <= state.step);
     if has_stalled(&points, config.patience) {
-        log::info!("nothing has got better for {} epochs: this run is done", config.patience);
+        log::info!("no improvement for {} epochs: the run is finished", config.patience);
         return Ok(points);
     }
 
@@ -155,7 +155,7 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
             state.save(folder)?;
         }
         if stalled {
-            bar.suspend(|| log::info!("nothing has got better for {} epochs", config.patience));
+            bar.suspend(|| log::info!("no improvement for {} epochs", config.patience));
             break;
         }
     }
@@ -171,7 +171,8 @@ fn examine_folder(run: &Run) -> Result<PathBuf> {
     let folder = &run.folder;
     let checkpoint = folder.join(CHECKPOINT);
     if checkpoint.exists() && !run.resume {
-        let why = format!("{} holds a run; go on with --resume or name another folder", folder.display());
+        let why =
+            format!("{} contains a run; continue with --resume or name another folder", folder.display());
         return Err(Fault::usage(why));
     }
     if !checkpoint.exists() {
@@ -206,7 +207,7 @@ fn watching<'a>(
 fn progress(total: u64, done: u64) -> Result<ProgressBar> {
     let bar = ProgressBar::new(total).with_position(done);
     bar.set_style(ProgressStyle::with_template(
-        "{bar:30} step {pos}/{len} · {elapsed} gone, {eta} left · {msg}",
+        "{bar:30} step {pos}/{len} · {elapsed} elapsed, {eta} left · {msg}",
     )?);
     bar.reset_eta();
     Ok(bar)
@@ -214,7 +215,7 @@ fn progress(total: u64, done: u64) -> Result<ProgressBar> {
 
 fn tell(point: &Point) {
     log::info!(
-        "epoch {}: loss {:.4}, held-back Dice {:.4}, polyp-free frames lit {:.3}, separation {}, {:.0} s",
+        "epoch {}: loss {:.4}, held-back Dice {:.4}, false alarms {:.3}, separation {}, {:.0} s",
         point.epoch + 1,
         point.loss,
         point.held_back_dice,
@@ -256,7 +257,7 @@ pub fn export_checkpoint(folder: &Path) -> Result<()> {
     }
     let segmenter = config.segmenter().map_err(Fault::configuration)?;
     let graph = graph(&segmenter, &averaged, &config).ok_or_else(|| {
-        Fault::usage(format!("{} holds no network that a cart can run; distil it first", folder.display()))
+        Fault::usage(format!("{} contains no network that a cart can run; distil it first", folder.display()))
     })?;
     graph.save(&folder.join(GRAPH))
 }
@@ -271,7 +272,7 @@ fn step(
 ) -> Result<f32> {
     let (mut total, mut gradients) = (0.0, Parameters::default());
     for _ in 0..config.accumulate {
-        let mut batch = batches.recv().context("the thread that makes batches has ended")?;
+        let mut batch = batches.recv().context("the thread that prepares batches has ended")?;
         if let Some(teachers) = watching {
             batch.teacher = teachers.look(&batch)?;
         }
@@ -287,7 +288,7 @@ fn step(
     }
     if !total.is_finite() {
         return Err(Fault::data(format!(
-            "the loss is no number at step {}; lower the rate and resume from the last checkpoint",
+            "the loss is not a finite number at step {}; lower the rate and resume from the last checkpoint",
             state.step + 1
         )));
     }

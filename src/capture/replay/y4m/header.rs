@@ -78,7 +78,7 @@ impl Header {
                 [b'W', digits @ ..] => sides[0] = number(digits),
                 [b'H', digits @ ..] => sides[1] = number(digits),
                 [b'F', ratio @ ..] => {
-                    fps = rate(ratio).ok_or_else(|| damaged(&format!("{shown} is no frame rate")))?;
+                    fps = rate(ratio).ok_or_else(|| damaged(&format!("{shown} is not a frame rate")))?;
                 }
                 [b'I', order] => interlaced = matches!(order, b't' | b'b' | b'm'),
                 [b'C', name @ ..] => chroma = Some(sampling(stream, name)?),
@@ -108,14 +108,14 @@ impl Header {
             }
         }
         let [Some(width), Some(height)] = sides else {
-            return Err(damaged("it names no width or no height"));
+            return Err(damaged("its width or height is missing"));
         };
         if width == 0 || height == 0 {
-            return Err(damaged("its picture has no pixels"));
+            return Err(damaged("its frames have no pixels"));
         }
         if width > MAX_SIDE_PX || height > MAX_SIDE_PX {
             return Err(Fault::data(format!(
-                "{stream} claims a picture with a side above {MAX_SIDE_PX} pixels"
+                "{stream} claims to have frames with a side of more than {MAX_SIDE_PX} pixels"
             )));
         }
         let chroma = match (chroma, legacy_chroma) {
@@ -193,7 +193,9 @@ fn sampling(stream: &str, name: &[u8]) -> Result<Chroma> {
 }
 
 fn unread(stream: &str, what: &str, known: &str) -> anyhow::Error {
-    Fault::data(format!("{stream} has {what}, only {known} can be read: make the stream by {FFMPEG_COMMAND}"))
+    Fault::data(format!(
+        "{stream} has {what}, but only {known} can be read: convert it with {FFMPEG_COMMAND}"
+    ))
 }
 
 #[cfg(test)]

@@ -64,21 +64,21 @@ impl Y4m {
             Line::Cut(_) => return Err(Fault::data(format!("{stream} ends inside its Y4M header"))),
             Line::TooLong => {
                 return Err(Fault::data(format!(
-                    "{stream} has a damaged Y4M header: its line is longer than {MAX_LINE_BYTES} bytes"
+                    "{stream} has a damaged Y4M header: its first line is longer than {MAX_LINE_BYTES} bytes"
                 )));
             }
         };
         if header.interlaced {
-            log::warn!("{stream} is interlaced: fields are shown as they are");
+            log::warn!("{stream} is interlaced: frames are shown without deinterlacing");
         }
         if header.matrix_is_guessed {
             let why = match header.colour.range {
-                Range::Full => "as JPEG has it in full range".to_owned(),
-                Range::Limited => format!("as is usual with {} lines", header.height),
+                Range::Full => "as in JPEG, because its range is full".to_owned(),
+                Range::Limited => format!("which is usual with {} lines", header.height),
             };
             log::info!(
-                "{stream} does not name its colour matrix: {} is taken, {why}; XCOLORMATRIX=BT601 or BT709 in its header \
-                 says which",
+                "{stream} does not name its colour matrix: {} is assumed, {why}; to name it, add XCOLORMATRIX=BT601 or \
+                 XCOLORMATRIX=BT709 to its header",
                 header.colour.matrix
             );
         }
@@ -106,7 +106,7 @@ impl Y4m {
         let cut = || Fault::data(format!("{stream} ends inside frame {number}"));
         match read_line(reader).map_err(broken)? {
             Line::Cut(line) if line.is_empty() && number == 0 => {
-                return Err(Fault::data(format!("{stream} holds no frame")));
+                return Err(Fault::data(format!("{stream} contains no frame")));
             }
             Line::Cut(line) if line.is_empty() => return Ok(false),
             Line::Cut(line) if FRAME.starts_with(line.get(..FRAME.len()).unwrap_or(&line)) => {
@@ -118,8 +118,8 @@ impl Y4m {
             }
             _ => {
                 return Err(Fault::data(format!(
-                    "{stream}: no frame header where frame {number} must start; its pixel format or size may be another \
-                     than its header says"
+                    "{stream}: frame {number} has no frame header; the stream's pixel format or size may differ from its \
+                     header"
                 )));
             }
         }
@@ -128,7 +128,7 @@ impl Y4m {
         let size = width * height + 2 * wide * high;
         self.samples.clear();
         self.samples.try_reserve_exact(size).map_err(|_| {
-            Fault::data(format!("{stream}, frame {number}: no memory for {width}×{height} pixels"))
+            Fault::data(format!("{stream}, frame {number}: not enough memory for {width}×{height} pixels"))
         })?;
         reader.take(size as u64).read_to_end(&mut self.samples).map_err(broken)?;
         if self.samples.len() < size {
