@@ -179,7 +179,7 @@ mod tests {
             assert_eq!(exit_of(&error), Exit::Usage);
             error.to_string()
         };
-        assert!(refused(&FolderKind { mark: "other", names: &["*"] }).contains("no other in it"));
+        assert!(refused(&FolderKind { mark: "other", names: &["*"] }).contains("it has no other"));
         std::fs::write(path.join("table.csv"), "").unwrap();
         std::fs::write(path.join("notes.txt"), "mine").unwrap();
         assert!(refused(&MADE).contains("notes.txt"));

@@ -249,7 +249,7 @@ fn maps_of_another_size_are_resized_and_that_is_said_once() {
     }
     let (code, _, said) = bench.measure("maps --list a");
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.lines().count() == 1 && said.contains("2 maps are of another size"), "{said}");
+    assert!(said.lines().count() == 1 && said.contains("2 maps differ in size"), "{said}");
 }
 
 #[test]
