@@ -135,7 +135,7 @@ fn attention_in_padded_windows() {
         fn block<N: TokenNet>(net: &mut N, x: &N::Value, spec: AttentionSpec) -> N::Value {
             // 6 × 6 tokens: windows of 4 need padding.
             let tokens = net.patches("embed", x, PatchSpec { filters: 8, kernel: 3, stride: 1, pad: 1 });
-            let normed = net.layer_norm("norm", &tokens);
+            let normed = net.layer_norm("norm", &tokens, 1e-6);
             let side = if spec.window.is_some() { 8 } else { 6 };
             let padded = net.pad(&normed, side, side);
             let qkv = net.linear("qkv", &padded, 24, true);
@@ -150,6 +150,24 @@ fn attention_in_padded_windows() {
         });
         check(&format!("{spec:?}"), [2, 3, 6, 6], |net, x| block(net, x, spec), &shapes);
     }
+}
+
+#[test]
+fn attention_with_a_bias_for_each_offset() {
+    fn block<N: TokenNet>(net: &mut N, x: &N::Value) -> N::Value {
+        let tokens = net.tokens(x);
+        let padded = net.pad(&tokens, 6, 6);
+        let normed = net.layer_norm("norm", &padded, 1e-5);
+        let qkv = net.linear("qkv", &normed, 18, true);
+        let out = net.offset_attention("attn", &qkv, 2, 3);
+        let out = net.crop(&out, 4, 5);
+        net.gelu(&out)
+    }
+    let shapes = walked([6, 4, 5], |net, x| {
+        block(net, x);
+    });
+    assert!(shapes.shapes().any(|(name, shape)| name == "attn.attention_biases" && shape == [2, 9]));
+    check("offset attention", [2, 6, 4, 5], |net, x| block(net, x), &shapes);
 }
 
 #[test]

@@ -125,11 +125,24 @@ fn every_trained_value_gets_a_gradient() {
 
 #[test]
 fn same_padding_is_tensorflows() {
-    let spec = |kernel, stride| ConvSpec { filters: 1, kernel, stride, depthwise: false, after: After::Bias };
+    let spec = |kernel, stride| ConvSpec {
+        filters: 1,
+        kernel,
+        stride,
+        padding: Padding::Same,
+        depthwise: false,
+        after: After::Bias,
+    };
     assert_eq!(spec(3, 2).pads(224, 224), [0, 0, 1, 1]);
     assert_eq!(spec(5, 2).pads(56, 56), [1, 1, 2, 2]);
     assert_eq!(spec(3, 2).pads(7, 9), [1, 1, 1, 1]);
     assert_eq!(spec(5, 1).pads(14, 14), [2, 2, 2, 2]);
+    assert_eq!(
+        [spec(3, 2), spec(1, 2), spec(5, 1)].map(|spec| spec.extent(7, 10)),
+        [[4, 5], [4, 5], [7, 10]]
+    );
+    let sides = ConvSpec { padding: Padding::Sides(1), ..spec(3, 2) };
+    assert_eq!((sides.pads(224, 224), sides.extent(224, 7)), ([1; 4], [112, 4]));
 }
 
 #[test]
