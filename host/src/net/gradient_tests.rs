@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::net::encoder::hiera::{Hiera, MINI};
-use crate::net::encoder::{self, Encoder};
+use crate::net::encoder::{self, AnyEncoder, Encoder, EncoderKind};
 use crate::net::forward::{Forward, Pass, Resident};
 use crate::net::parameters::Array;
 use crate::net::prompts::{Form, Prompts};
@@ -192,11 +192,16 @@ fn resizing_and_the_position_embedding() {
 }
 
 #[test]
-fn a_whole_trunk_with_prompts_where_the_trunk_is_frozen() {
-    let encoder =
-        Hiera::new(MINI, Prompts { width: 4, identity_start: false, ..Prompts::default() }).unwrap();
+fn whole_encoders_with_prompts_where_the_encoder_is_frozen() {
+    for kind in [EncoderKind::HieraMini, EncoderKind::TinyVitMini] {
+        let prompts = Prompts { width: 4, identity_start: false, ..Prompts::default() };
+        only_prompts_learn(&kind.build(1.0, &prompts).unwrap());
+    }
+}
+
+fn only_prompts_learn(encoder: &AnyEncoder) {
     let shapes = walked([3, 64, 64], |net, x| {
-        encoder::encode(&encoder, net, x);
+        encoder::encode(encoder, net, x);
     });
     let device = Device::flex();
     let all = shapes.fresh(&mut ChaCha8Rng::seed_from_u64(2), |_| true);
@@ -207,7 +212,7 @@ fn a_whole_trunk_with_prompts_where_the_trunk_is_frozen() {
     let mut net = Forward::new(&learned, Some(&resident), &device, Pass::Training);
     let input =
         net.tensor((0..3 * 64 * 64).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect(), [1, 3, 64, 64]);
-    let features = encoder::encode(&encoder, &mut net, &input);
+    let features = encoder::encode(encoder, &mut net, &input);
     assert_eq!(encoder.taps().len(), features.len());
     let sum = features.into_iter().map(|f| f.square().mean()).reduce(|a, b| a + b).unwrap();
     let gradients = net.gradients(&sum.backward());

@@ -9,7 +9,7 @@ use crate::net::decoder::{Attention, DecoderConfig, Mix, Skips};
 use crate::net::encoder::efficientnet::{EfficientNet, Size};
 use crate::net::encoder::{self, Encoder, EncoderKind};
 use crate::net::forward::{Forward, Pass};
-use crate::net::prompts::Prompts;
+use crate::net::prompts::{Form, Prompts};
 use crate::net::segmenter::{EncoderConfig, Segmenter, SegmenterConfig};
 use crate::net::shapes::Shapes;
 use crate::net::student::student;
@@ -207,6 +207,29 @@ fn a_narrowed_encoder_keeps_what_weighs() {
     let refused = |width: f32, kind| EncoderKind::build(kind, width, &Prompts::none()).unwrap_err();
     assert!(refused(0.1, EncoderKind::EfficientnetLite0).contains("[0.25, 1]"));
     assert!(refused(0.5, EncoderKind::HieraTiny).contains("efficientnet-lite alone"));
+}
+
+#[test]
+fn tiny_vit_has_features_of_four_strides_and_takes_adapters_alone() {
+    let high = Prompts { form: Form::HighFrequency, ..Prompts::default() };
+    let why = EncoderKind::LiteMedsam.build(1.0, &high).unwrap_err();
+    assert!(why.contains("prompts.form = \"adapter\""), "{why}");
+    let beyond = Prompts { blocks: vec![10], ..Prompts::default() };
+    assert!(
+        EncoderKind::LiteMedsam.build(1.0, &beyond).unwrap_err().contains("block 10 of an encoder of 10")
+    );
+    let encoder = EncoderKind::LiteMedsam.build(1.0, &Prompts::default()).unwrap();
+    for side in [32, 96, 256] {
+        let mut shapes = Shapes::default();
+        let features = encoder::encode(&encoder, &mut shapes, &[3, side, side]);
+        let stride = encoder.finest_stride();
+        let expected: Vec<[usize; 3]> = (0..4)
+            .map(|n| [if n == 0 { 128 } else { 320 }, side / (stride << n), side / (stride << n)])
+            .collect();
+        assert_eq!(features, expected);
+        let prompts = shapes.shapes().filter(|(name, _)| name.ends_with(".up.weight")).count();
+        assert_eq!(prompts, 10);
+    }
 }
 
 /// Channels, depth and parameters of the published checkpoints, without their last convolution and classifier.
