@@ -10,4 +10,4 @@ pub mod mask;
 pub(crate) mod similar;
 pub(crate) mod split;
 pub(crate) mod usable;
-pub(crate) mod weights;
+pub mod weights;

@@ -76,8 +76,8 @@ impl Net for Fold<'_> {
             groups: if spec.depthwise { channels } else { 1 },
             relu6,
         };
-        let shape = [spec.filters, height.div_ceil(spec.stride), width.div_ceil(spec.stride)];
-        self.push(name, op, &[x], shape)
+        let [height, width] = spec.extent(height, width);
+        self.push(name, op, &[x], [spec.filters, height, width])
     }
 
     fn add(&mut self, name: &str, a: &Named, b: &Named) -> Named {

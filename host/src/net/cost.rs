@@ -90,10 +90,10 @@ impl TokenNet for Cost {
         self.shapes.position(name, x, spec)
     }
 
-    fn layer_norm(&mut self, name: &str, x: &Extent) -> Extent {
+    fn layer_norm(&mut self, name: &str, x: &Extent, eps: f64) -> Extent {
         // Composed: the input less its mean, that squared, and divided.
         self.note(values(x), 3 * values(x), x);
-        self.shapes.layer_norm(name, x)
+        self.shapes.layer_norm(name, x, eps)
     }
 
     fn linear(&mut self, name: &str, x: &Extent, outputs: usize, random: bool) -> Extent {
@@ -119,6 +119,12 @@ impl TokenNet for Cost {
         out
     }
 
+    fn offset_attention(&mut self, name: &str, qkv: &Extent, heads: usize, window: usize) -> Extent {
+        self.shapes.offset_attention(name, qkv, heads, window);
+        // What comes to the scores is small, and its addition keeps nothing.
+        self.attention(qkv, AttentionSpec { heads, window: Some(window), pool: false })
+    }
+
     fn pad(&mut self, x: &Extent, height: usize, width: usize) -> Extent {
         self.shapes.pad(x, height, width)
     }
@@ -139,6 +145,10 @@ impl TokenNet for Cost {
 
     fn map(&mut self, x: &Extent) -> Extent {
         self.shapes.map(x)
+    }
+
+    fn tokens(&mut self, x: &Extent) -> Extent {
+        self.shapes.tokens(x)
     }
 
     fn high_frequencies(&mut self, x: &Extent, _: f32) -> Extent {

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::net::{After, ConvSpec, Gate, Net};
+use crate::net::{After, ConvSpec, Gate, Net, Padding};
 
 /// The decoder's shape: `[network.decoder]` of a run's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,8 +24,8 @@ pub struct DecoderConfig {
     pub attention_kernel: usize,
     /// How many times fewer values `squeeze-excite` has between its layers.
     pub attention_reduction: usize,
-    /// The finest level, counted from the finest encoder feature: for stride 4, 1 with EfficientNet-Lite0 and 0 with
-    /// Hiera.
+    /// The finest level, counted from the finest encoder feature: for stride 4, 1 with EfficientNet-Lite and TinyViT, and
+    /// 0 with Hiera.
     pub finest: usize,
 }
 
@@ -114,7 +114,8 @@ impl DecoderConfig {
 const EPS: f32 = 1e-3;
 
 fn conv(filters: usize, kernel: usize, depthwise: bool) -> ConvSpec {
-    ConvSpec { filters, kernel, stride: 1, depthwise, after: After::NormRelu6 { eps: EPS } }
+    let after = After::NormRelu6 { eps: EPS };
+    ConvSpec { filters, kernel, stride: 1, padding: Padding::Same, depthwise, after }
 }
 
 /// `features` from fine to coarse, each half the size of the one before. Gives the levels from coarse to fine; the

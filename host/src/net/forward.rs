@@ -5,15 +5,14 @@ use std::collections::HashMap;
 use burn::tensor::activation::{gelu, sigmoid};
 use burn::tensor::module::{attention, avg_pool2d, layer_norm, linear, max_pool2d};
 use burn::tensor::ops::{AttentionModuleOptions, AvgPoolOptions, MaxPoolOptions, PadMode};
-use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 
 use crate::net::parameters::{Array, Parameters};
 use crate::net::resize::{self, along_both, constant};
+use crate::net::windows::{joined, offsets, windowed};
 use crate::net::{After, AttentionSpec, ConvSpec, Gate, Net, PatchSpec, PositionSpec, TokenNet};
 use crate::numeric::Resize;
 use crate::ops::{self, ConvAttributes, NormAttributes};
-
-const LAYER_NORM_EPS: f64 = 1e-6;
 
 /// Values that stay as they are, on the device from pass to pass.
 #[derive(Default)]
@@ -267,9 +266,9 @@ impl TokenNet for Forward<'_> {
         x.clone() + (background + repeated).permute([0, 2, 3, 1])
     }
 
-    fn layer_norm(&mut self, name: &str, x: &Tensor<4>) -> Tensor<4> {
+    fn layer_norm(&mut self, name: &str, x: &Tensor<4>, eps: f64) -> Tensor<4> {
         let (gamma, beta) = (self.value(&format!("{name}.weight")), self.value(&format!("{name}.bias")));
-        layer_norm(x.clone(), gamma, Some(beta), LAYER_NORM_EPS)
+        layer_norm(x.clone(), gamma, Some(beta), eps)
     }
 
     fn linear(&mut self, name: &str, x: &Tensor<4>, outputs: usize, _: bool) -> Tensor<4> {
@@ -294,12 +293,7 @@ impl TokenNet for Forward<'_> {
         let [rows, columns] = window.map_or([height, width], |window| [window; 2]);
         let (down, across) = (height / rows, width / columns);
         let windows = batch * down * across;
-        // [windows, rows, columns, values]
-        let parted = qkv
-            .clone()
-            .reshape([batch, down, rows, across, columns, values])
-            .swap_dims(2, 3)
-            .reshape([windows, rows, columns, values]);
+        let parted = windowed(qkv.clone(), [rows, columns]);
         let part = |i: usize| {
             parted.clone().slice([0..windows, 0..rows, 0..columns, i * channels..(i + 1) * channels])
         };
@@ -317,12 +311,23 @@ impl TokenNet for Forward<'_> {
             None,
             AttentionModuleOptions::default(),
         );
-        out.swap_dims(1, 2).reshape([batch, down, across, rows, columns, channels]).swap_dims(2, 3).reshape([
-            batch,
-            down * rows,
-            across * columns,
-            channels,
-        ])
+        joined(out.swap_dims(1, 2).reshape([windows, rows, columns, channels]), [batch, down, across])
+    }
+
+    fn offset_attention(&mut self, name: &str, qkv: &Tensor<4>, heads: usize, window: usize) -> Tensor<4> {
+        let [batch, height, width, values] = qkv.dims();
+        let (down, across, tokens) = (height / window, width / window, window * window);
+        let (windows, depth) = (batch * down * across, values / (3 * heads));
+        let by_head =
+            windowed(qkv.clone(), [window; 2]).reshape([windows, tokens, heads, 3 * depth]).swap_dims(1, 2);
+        let part =
+            |i: usize| by_head.clone().slice([0..windows, 0..heads, 0..tokens, i * depth..(i + 1) * depth]);
+        let biases: Tensor<2> = self.value(&format!("{name}.attention_biases"));
+        let places = TensorData::new(offsets(window), [tokens * tokens]);
+        let places: Tensor<1, Int> = Tensor::from_data(places, &biases.device());
+        let bias = biases.select(1, places).reshape([1, heads, tokens, tokens]);
+        let out = attention(part(0), part(1), part(2), None, Some(bias), AttentionModuleOptions::default());
+        joined(out.swap_dims(1, 2).reshape([windows, window, window, values / 3]), [batch, down, across])
     }
 
     fn pad(&mut self, x: &Tensor<4>, height: usize, width: usize) -> Tensor<4> {
@@ -357,6 +362,10 @@ impl TokenNet for Forward<'_> {
 
     fn map(&mut self, x: &Tensor<4>) -> Tensor<4> {
         x.clone().permute([0, 3, 1, 2])
+    }
+
+    fn tokens(&mut self, x: &Tensor<4>) -> Tensor<4> {
+        x.clone().permute([0, 2, 3, 1])
     }
 
     fn high_frequencies(&mut self, x: &Tensor<4>, share: f32) -> Tensor<4> {

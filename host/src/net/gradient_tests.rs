@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::net::encoder::hiera::{Hiera, MINI};
-use crate::net::encoder::{self, Encoder};
+use crate::net::encoder::{self, AnyEncoder, Encoder, EncoderKind};
 use crate::net::forward::{Forward, Pass, Resident};
 use crate::net::parameters::Array;
 use crate::net::prompts::{Form, Prompts};
@@ -135,7 +135,7 @@ fn attention_in_padded_windows() {
         fn block<N: TokenNet>(net: &mut N, x: &N::Value, spec: AttentionSpec) -> N::Value {
             // 6 × 6 tokens: windows of 4 need padding.
             let tokens = net.patches("embed", x, PatchSpec { filters: 8, kernel: 3, stride: 1, pad: 1 });
-            let normed = net.layer_norm("norm", &tokens);
+            let normed = net.layer_norm("norm", &tokens, 1e-6);
             let side = if spec.window.is_some() { 8 } else { 6 };
             let padded = net.pad(&normed, side, side);
             let qkv = net.linear("qkv", &padded, 24, true);
@@ -150,6 +150,24 @@ fn attention_in_padded_windows() {
         });
         check(&format!("{spec:?}"), [2, 3, 6, 6], |net, x| block(net, x, spec), &shapes);
     }
+}
+
+#[test]
+fn attention_with_a_bias_for_each_offset() {
+    fn block<N: TokenNet>(net: &mut N, x: &N::Value) -> N::Value {
+        let tokens = net.tokens(x);
+        let padded = net.pad(&tokens, 6, 6);
+        let normed = net.layer_norm("norm", &padded, 1e-5);
+        let qkv = net.linear("qkv", &normed, 18, true);
+        let out = net.offset_attention("attn", &qkv, 2, 3);
+        let out = net.crop(&out, 4, 5);
+        net.gelu(&out)
+    }
+    let shapes = walked([6, 4, 5], |net, x| {
+        block(net, x);
+    });
+    assert!(shapes.shapes().any(|(name, shape)| name == "attn.attention_biases" && shape == [2, 9]));
+    check("offset attention", [2, 6, 4, 5], |net, x| block(net, x), &shapes);
 }
 
 #[test]
@@ -174,11 +192,16 @@ fn resizing_and_the_position_embedding() {
 }
 
 #[test]
-fn a_whole_trunk_with_prompts_where_the_trunk_is_frozen() {
-    let encoder =
-        Hiera::new(MINI, Prompts { width: 4, identity_start: false, ..Prompts::default() }).unwrap();
+fn whole_encoders_with_prompts_where_the_encoder_is_frozen() {
+    for kind in [EncoderKind::HieraMini, EncoderKind::TinyVitMini] {
+        let prompts = Prompts { width: 4, identity_start: false, ..Prompts::default() };
+        only_prompts_learn(&kind.build(1.0, &prompts).unwrap());
+    }
+}
+
+fn only_prompts_learn(encoder: &AnyEncoder) {
     let shapes = walked([3, 64, 64], |net, x| {
-        encoder::encode(&encoder, net, x);
+        encoder::encode(encoder, net, x);
     });
     let device = Device::flex();
     let all = shapes.fresh(&mut ChaCha8Rng::seed_from_u64(2), |_| true);
@@ -189,7 +212,7 @@ fn a_whole_trunk_with_prompts_where_the_trunk_is_frozen() {
     let mut net = Forward::new(&learned, Some(&resident), &device, Pass::Training);
     let input =
         net.tensor((0..3 * 64 * 64).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect(), [1, 3, 64, 64]);
-    let features = encoder::encode(&encoder, &mut net, &input);
+    let features = encoder::encode(encoder, &mut net, &input);
     assert_eq!(encoder.taps().len(), features.len());
     let sum = features.into_iter().map(|f| f.square().mean()).reduce(|a, b| a + b).unwrap();
     let gradients = net.gradients(&sum.backward());

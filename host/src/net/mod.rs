@@ -14,6 +14,7 @@ pub(crate) mod resize;
 pub mod segmenter;
 pub mod shapes;
 pub(crate) mod student;
+pub(crate) mod windows;
 
 pub use parameters::Parameters;
 
@@ -22,8 +23,7 @@ mod gradient_tests;
 #[cfg(test)]
 mod tests;
 
-/// One convolution with what follows it. Padding is TensorFlow's "SAME": at stride 2 the odd zero goes to the
-/// bottom and right.
+/// One convolution with what follows it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConvSpec {
     /// Output channels; as many as input channels if depthwise.
@@ -32,10 +32,22 @@ pub struct ConvSpec {
     pub kernel: usize,
     /// Pixels from one output to the next, along both axes.
     pub stride: usize,
+    /// The zeros around the input.
+    pub padding: Padding,
     /// Whether each channel has a kernel of its own and none are mixed.
     pub depthwise: bool,
     /// What follows it.
     pub after: After,
+}
+
+/// The zeros around a convolution's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// TensorFlow's "SAME": as many as one output for each `stride` pixels needs; the odd one goes to the bottom and
+    /// right.
+    Same,
+    /// So many on every side, as PyTorch has it.
+    Sides(usize),
 }
 
 /// What follows a convolution.
@@ -58,6 +70,9 @@ pub enum After {
 impl ConvSpec {
     /// Zeros at top, left, bottom, right for an input of `height × width`.
     pub fn pads(&self, height: usize, width: usize) -> [usize; 4] {
+        if let Padding::Sides(zeros) = self.padding {
+            return [zeros; 4];
+        }
         let along = |side: usize| {
             let out = side.div_ceil(self.stride);
             let total = ((out - 1) * self.stride + self.kernel).saturating_sub(side);
@@ -65,6 +80,13 @@ impl ConvSpec {
         };
         let ((top, bottom), (left, right)) = (along(height), along(width));
         [top, left, bottom, right]
+    }
+
+    /// Rows and columns of the output for an input of `height × width`.
+    pub fn extent(&self, height: usize, width: usize) -> [usize; 2] {
+        let [top, left, bottom, right] = self.pads(height, width);
+        let along = |padded: usize| (padded - self.kernel) / self.stride + 1;
+        [along(top + height + bottom), along(left + width + right)]
     }
 }
 
@@ -121,15 +143,20 @@ pub trait TokenNet: Net {
     /// Adds the position embedding `pos_embed` `[1, C, b, b]`, brought to the tokens' size bicubically, and
     /// `pos_embed_window` `[1, C, w, w]`, repeated over them; both below `name`.
     fn position(&mut self, name: &str, x: &Self::Value, spec: PositionSpec) -> Self::Value;
-    /// Over the channels; eps 1e-6.
-    fn layer_norm(&mut self, name: &str, x: &Self::Value) -> Self::Value;
+    /// Over the channels; `eps` is added to the variance.
+    fn layer_norm(&mut self, name: &str, x: &Self::Value, eps: f64) -> Self::Value;
     /// `x · weightᵀ + bias`, `weight [outputs, C]`. Without `random` a fresh one is zero.
     fn linear(&mut self, name: &str, x: &Self::Value, outputs: usize, random: bool) -> Self::Value;
-    /// By the error function, as PyTorch's default.
+    /// By the error function, as PyTorch's default. Takes maps as well as tokens.
     fn gelu(&mut self, x: &Self::Value) -> Self::Value;
     /// Scaled dot-product attention of `[N, H, W, 3·C]`, query, key and value one after the other, each split into
     /// heads.
     fn attention(&mut self, qkv: &Self::Value, spec: AttentionSpec) -> Self::Value;
+    /// Attention in windows of `[N, H, W, 3·C]`, of which the values of one head follow those of another, each head's
+    /// query, key and value one after the other. To the score of two tokens comes what `name.attention_biases`
+    /// `[heads, window²]` holds for the head and for how many rows and columns lie between them, rows first.
+    fn offset_attention(&mut self, name: &str, qkv: &Self::Value, heads: usize, window: usize)
+    -> Self::Value;
     /// Zero tokens at the bottom and right.
     fn pad(&mut self, x: &Self::Value, height: usize, width: usize) -> Self::Value;
     /// The top left tokens.
@@ -140,6 +167,8 @@ pub trait TokenNet: Net {
     fn shrink(&mut self, x: &Self::Value, factor: usize) -> Self::Value;
     /// Tokens `[N, H, W, C]` as a map `[N, C, H, W]`.
     fn map(&mut self, x: &Self::Value) -> Self::Value;
+    /// A map `[N, C, H, W]` as tokens `[N, H, W, C]`.
+    fn tokens(&mut self, x: &Self::Value) -> Self::Value;
     /// What is left of a map's planes without their low frequencies: those within the middle `share` of the spectrum
     /// along both axes.
     fn high_frequencies(&mut self, x: &Self::Value, share: f32) -> Self::Value;

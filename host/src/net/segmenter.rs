@@ -8,7 +8,7 @@ use crate::net::decoder::{self, DecoderConfig};
 use crate::net::encoder::{self, AnyEncoder, Encoder, EncoderKind, Normalisation};
 use crate::net::prompts::Prompts;
 use crate::net::shapes::Shapes;
-use crate::net::{After, ConvSpec, Net, TokenNet};
+use crate::net::{After, ConvSpec, Net, Padding, TokenNet};
 
 /// A network: `[network]` of a run's configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,6 +133,7 @@ pub fn heads<N: Net>(net: &mut N, levels: &[N::Value]) -> Vec<N::Value> {
 }
 
 fn head<N: Net>(net: &mut N, level: usize, levels: &[N::Value]) -> N::Value {
-    let spec = ConvSpec { filters: 1, kernel: 3, stride: 1, depthwise: false, after: After::Bias };
+    let (padding, after) = (Padding::Same, After::Bias);
+    let spec = ConvSpec { filters: 1, kernel: 3, stride: 1, padding, depthwise: false, after };
     net.conv(&format!("head{level}"), &levels[level], spec)
 }

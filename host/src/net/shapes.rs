@@ -93,7 +93,8 @@ impl Net for Shapes {
                 self.declare(format!("{name}.{part}"), &[spec.filters], Start::Constant(value));
             }
         }
-        [spec.filters, height.div_ceil(spec.stride), width.div_ceil(spec.stride)]
+        let [height, width] = spec.extent(height, width);
+        [spec.filters, height, width]
     }
 
     fn add(&mut self, _: &str, a: &[usize; 3], b: &[usize; 3]) -> [usize; 3] {
@@ -150,7 +151,7 @@ impl TokenNet for Shapes {
         *x
     }
 
-    fn layer_norm(&mut self, name: &str, x: &[usize; 3]) -> [usize; 3] {
+    fn layer_norm(&mut self, name: &str, x: &[usize; 3], _: f64) -> [usize; 3] {
         self.declare(format!("{name}.weight"), &[x[2]], Start::Constant(1.0));
         self.declare(format!("{name}.bias"), &[x[2]], Start::Constant(0.0));
         *x
@@ -181,6 +182,12 @@ impl TokenNet for Shapes {
         [height / halved, width / halved, channels / 3]
     }
 
+    fn offset_attention(&mut self, name: &str, qkv: &[usize; 3], heads: usize, window: usize) -> [usize; 3] {
+        let start = Start::Normal { deviation: 0.02 };
+        self.declare(format!("{name}.attention_biases"), &[heads, window * window], start);
+        self.attention(qkv, AttentionSpec { heads, window: Some(window), pool: false })
+    }
+
     fn pad(&mut self, x: &[usize; 3], height: usize, width: usize) -> [usize; 3] {
         [height, width, x[2]]
     }
@@ -199,6 +206,10 @@ impl TokenNet for Shapes {
 
     fn map(&mut self, x: &[usize; 3]) -> [usize; 3] {
         [x[2], x[0], x[1]]
+    }
+
+    fn tokens(&mut self, x: &[usize; 3]) -> [usize; 3] {
+        [x[1], x[2], x[0]]
     }
 
     fn high_frequencies(&mut self, x: &[usize; 3], _: f32) -> [usize; 3] {

@@ -9,7 +9,7 @@ use crate::net::decoder::{Attention, DecoderConfig, Mix, Skips};
 use crate::net::encoder::efficientnet::{EfficientNet, Size};
 use crate::net::encoder::{self, Encoder, EncoderKind};
 use crate::net::forward::{Forward, Pass};
-use crate::net::prompts::Prompts;
+use crate::net::prompts::{Form, Prompts};
 use crate::net::segmenter::{EncoderConfig, Segmenter, SegmenterConfig};
 use crate::net::shapes::Shapes;
 use crate::net::student::student;
@@ -125,11 +125,24 @@ fn every_trained_value_gets_a_gradient() {
 
 #[test]
 fn same_padding_is_tensorflows() {
-    let spec = |kernel, stride| ConvSpec { filters: 1, kernel, stride, depthwise: false, after: After::Bias };
+    let spec = |kernel, stride| ConvSpec {
+        filters: 1,
+        kernel,
+        stride,
+        padding: Padding::Same,
+        depthwise: false,
+        after: After::Bias,
+    };
     assert_eq!(spec(3, 2).pads(224, 224), [0, 0, 1, 1]);
     assert_eq!(spec(5, 2).pads(56, 56), [1, 1, 2, 2]);
     assert_eq!(spec(3, 2).pads(7, 9), [1, 1, 1, 1]);
     assert_eq!(spec(5, 1).pads(14, 14), [2, 2, 2, 2]);
+    assert_eq!(
+        [spec(3, 2), spec(1, 2), spec(5, 1)].map(|spec| spec.extent(7, 10)),
+        [[4, 5], [4, 5], [7, 10]]
+    );
+    let sides = ConvSpec { padding: Padding::Sides(1), ..spec(3, 2) };
+    assert_eq!((sides.pads(224, 224), sides.extent(224, 7)), ([1; 4], [112, 4]));
 }
 
 #[test]
@@ -194,6 +207,29 @@ fn a_narrowed_encoder_keeps_what_weighs() {
     let refused = |width: f32, kind| EncoderKind::build(kind, width, &Prompts::none()).unwrap_err();
     assert!(refused(0.1, EncoderKind::EfficientnetLite0).contains("[0.25, 1]"));
     assert!(refused(0.5, EncoderKind::HieraTiny).contains("encoders other than efficientnet-lite"));
+}
+
+#[test]
+fn tiny_vit_has_features_of_four_strides_and_takes_adapters_alone() {
+    let high = Prompts { form: Form::HighFrequency, ..Prompts::default() };
+    let why = EncoderKind::LiteMedsam.build(1.0, &high).unwrap_err();
+    assert!(why.contains("prompts.form = \"adapter\""), "{why}");
+    let beyond = Prompts { blocks: vec![10], ..Prompts::default() };
+    assert!(
+        EncoderKind::LiteMedsam.build(1.0, &beyond).unwrap_err().contains("block 10 of an encoder of 10")
+    );
+    let encoder = EncoderKind::LiteMedsam.build(1.0, &Prompts::default()).unwrap();
+    for side in [32, 96, 256] {
+        let mut shapes = Shapes::default();
+        let features = encoder::encode(&encoder, &mut shapes, &[3, side, side]);
+        let stride = encoder.finest_stride();
+        let expected: Vec<[usize; 3]> = (0..4)
+            .map(|n| [if n == 0 { 128 } else { 320 }, side / (stride << n), side / (stride << n)])
+            .collect();
+        assert_eq!(features, expected);
+        let prompts = shapes.shapes().filter(|(name, _)| name.ends_with(".up.weight")).count();
+        assert_eq!(prompts, 10);
+    }
 }
 
 /// Channels, depth and parameters of the published checkpoints, without their last convolution and classifier.

@@ -9,7 +9,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::net::decoder::{Attention, DecoderConfig, decode};
 use crate::net::encoder::Encoder;
-use crate::net::encoder::hiera::{Hiera, MINI};
+use crate::net::encoder::hiera::{self, Hiera};
+use crate::net::encoder::tiny_vit::{self, TinyVit};
 use crate::net::forward::{Forward, Pass};
 use crate::net::prompts::{Form, Prompts};
 use crate::net::resize::resize;
@@ -158,7 +159,7 @@ fn walked(
 /// A block of the reduced trunk with its prompt: tokens `[N, H, W, C]`, then the picture for prompts that look at it.
 fn block(inputs: &Inputs, form: Form, link: usize) -> Tensor<1> {
     let prompts = Prompts { form, identity_start: false, ..Prompts::default() };
-    let hiera = Hiera::new(MINI, prompts).unwrap_or_else(|why| panic!("{why}"));
+    let hiera = Hiera::new(hiera::MINI, prompts).unwrap_or_else(|why| panic!("{why}"));
     let x = inputs.tensor::<4>(0);
     // An adapter does not look at it.
     let picture = inputs.tensor::<4>(inputs.shapes.len() - 1);
@@ -167,6 +168,19 @@ fn block(inputs: &Inputs, form: Form, link: usize) -> Tensor<1> {
         hiera.link(net, link, &[3, rows, columns], &[height, width, channels]);
     };
     walked(&x, walk, |net| hiera.link(net, link, &picture, &x))
+}
+
+/// A link of the reduced TinyViT that takes tokens `[N, H, W, C]` and looks at nothing else.
+fn tiny_vit_link(inputs: &Inputs, link: usize) -> Tensor<1> {
+    let prompts = Prompts { identity_start: false, ..Prompts::default() };
+    let encoder = TinyVit::new(tiny_vit::MINI, prompts).unwrap_or_else(|why| panic!("{why}"));
+    let x = inputs.tensor::<4>(0);
+    let [_, height, width, channels] = x.dims();
+    let tokens = [height, width, channels];
+    let walk = |net: &mut Shapes| {
+        encoder.link(net, link, &tokens, &tokens);
+    };
+    walked(&x, walk, |net| encoder.link(net, link, &x, &x))
 }
 
 /// Two levels of the decoder over three features.
@@ -417,6 +431,18 @@ pub const LAYERS: &[Layer] = &[
         kind: LayerKind::Products,
         inputs: &[around(&[2, 12, 12, 48]), around(&[2, 3, 96, 96])],
         compute: |inputs| block(inputs, Form::HighFrequency, 3),
+    },
+    Layer {
+        name: "TinyViT block, padded windows, offset biases",
+        kind: LayerKind::Products,
+        inputs: &[around(&[2, 10, 12, 8])],
+        compute: |inputs| tiny_vit_link(inputs, 3),
+    },
+    Layer {
+        name: "TinyViT merging, stride 2",
+        kind: LayerKind::Products,
+        inputs: &[around(&[2, 10, 12, 8])],
+        compute: |inputs| tiny_vit_link(inputs, 4),
     },
     Layer {
         name: "decoder, ECA",

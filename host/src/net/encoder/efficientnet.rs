@@ -3,7 +3,7 @@
 
 use crate::net::encoder::chain::{Encoder, Normalisation};
 use crate::net::parameters::{Array, Parameters};
-use crate::net::{After, ConvSpec, Net, TokenNet};
+use crate::net::{After, ConvSpec, Net, Padding, TokenNet};
 
 const EPS: f32 = 1e-3;
 const STEM: usize = 32;
@@ -61,7 +61,7 @@ impl Size {
 
 fn conv(filters: usize, kernel: usize, stride: usize, depthwise: bool, relu6: bool) -> ConvSpec {
     let after = if relu6 { After::NormRelu6 { eps: EPS } } else { After::Norm { eps: EPS } };
-    ConvSpec { filters, kernel, stride, depthwise, after }
+    ConvSpec { filters, kernel, stride, padding: Padding::Same, depthwise, after }
 }
 
 /// The encoder that the student has, and a strong teacher can have.

@@ -23,6 +23,7 @@ pub struct HieraConfig {
 }
 
 const WINDOWS: [usize; 4] = [8, 4, 14, 7];
+const NORM_EPS: f64 = 1e-6;
 
 /// The trunk of SAM 2's `hiera_tiny`.
 pub const TINY: HieraConfig = HieraConfig {
@@ -135,7 +136,7 @@ impl Hiera {
         let Block { channels, heads, window, pool, .. } = self.blocks[number];
         let name = format!("encoder.blocks.{number}");
         let [height, width, inputs] = net.shape(x);
-        let normed = net.layer_norm(&format!("{name}.norm1"), x);
+        let normed = net.layer_norm(&format!("{name}.norm1"), x, NORM_EPS);
         let shortcut = if inputs == channels {
             x.clone()
         } else {
@@ -152,7 +153,7 @@ impl Hiera {
         let [height, width, _] = net.shape(&shortcut);
         let attended = net.crop(&attended, height, width);
         let x = net.add(&format!("{name}.attended"), &shortcut, &attended);
-        let hidden = net.layer_norm(&format!("{name}.norm2"), &x);
+        let hidden = net.layer_norm(&format!("{name}.norm2"), &x, NORM_EPS);
         let hidden = net.linear(&format!("{name}.mlp.layers.0"), &hidden, 4 * channels, true);
         let hidden = net.gelu(&hidden);
         let hidden = net.linear(&format!("{name}.mlp.layers.1"), &hidden, channels, true);

@@ -7,6 +7,7 @@ mod chain;
 pub mod checkpoint;
 pub mod efficientnet;
 pub mod hiera;
+pub mod tiny_vit;
 
 use std::path::Path;
 
@@ -21,7 +22,8 @@ use crate::net::shapes::Shapes;
 pub use chain::{Encoder, Normalisation};
 use checkpoint::Checkpoint;
 use efficientnet::{EfficientNet, Size};
-use hiera::Hiera;
+use hiera::{Hiera, HieraConfig};
+use tiny_vit::{TinyVit, TinyVitConfig};
 
 /// An encoder by its name in a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +45,10 @@ pub enum EncoderKind {
     HieraLarge,
     /// The reduced trunk of tests: 24 channels, seven blocks.
     HieraMini,
+    /// LiteMedSAM's TinyViT: 64 to 320 channels, 12 blocks.
+    LiteMedsam,
+    /// The reduced TinyViT of tests: 4 to 16 channels, five blocks.
+    TinyVitMini,
 }
 
 /// Any of the encoders.
@@ -52,6 +58,8 @@ pub enum AnyEncoder {
     EfficientNet(EfficientNet),
     /// See [`hiera`].
     Hiera(Hiera),
+    /// See [`tiny_vit`].
+    TinyVit(TinyVit),
 }
 
 impl EncoderKind {
@@ -65,22 +73,29 @@ impl EncoderKind {
         if !(0.25..=1.0).contains(&width) {
             return Err("network.encoder.width must lie in [0.25, 1]".to_owned());
         }
-        if let Some(size) = self.efficientnet() {
-            return if prompts.is_none() {
+        let efficientnet = |size| {
+            if prompts.is_none() {
                 Ok(AnyEncoder::EfficientNet(EfficientNet::new(size, width)))
             } else {
                 Err("efficientnet-lite has no transformer blocks to put prompts before; set prompts.form = \"none\""
                     .to_owned())
-            };
-        }
-        let config = match self {
-            EncoderKind::HieraTiny => hiera::TINY,
-            EncoderKind::HieraSmall => hiera::SMALL,
-            EncoderKind::HieraBasePlus => hiera::BASE_PLUS,
-            EncoderKind::HieraLarge => hiera::LARGE,
-            _ => hiera::MINI,
+            }
         };
-        Ok(AnyEncoder::Hiera(Hiera::new(config, prompts.clone())?))
+        let hiera = |config: HieraConfig| Ok(AnyEncoder::Hiera(Hiera::new(config, prompts.clone())?));
+        let tiny_vit =
+            |config: TinyVitConfig| Ok(AnyEncoder::TinyVit(TinyVit::new(config, prompts.clone())?));
+        match self {
+            EncoderKind::EfficientnetLite0 => efficientnet(Size::Lite0),
+            EncoderKind::EfficientnetLite1 => efficientnet(Size::Lite1),
+            EncoderKind::EfficientnetLite2 => efficientnet(Size::Lite2),
+            EncoderKind::HieraTiny => hiera(hiera::TINY),
+            EncoderKind::HieraSmall => hiera(hiera::SMALL),
+            EncoderKind::HieraBasePlus => hiera(hiera::BASE_PLUS),
+            EncoderKind::HieraLarge => hiera(hiera::LARGE),
+            EncoderKind::HieraMini => hiera(hiera::MINI),
+            EncoderKind::LiteMedsam => tiny_vit(tiny_vit::LITE_MEDSAM),
+            EncoderKind::TinyVitMini => tiny_vit(tiny_vit::MINI),
+        }
     }
 
     /// Its size, if it is one that a cart can run.
@@ -114,7 +129,7 @@ impl AnyEncoder {
     pub fn narrowed(&self, published: Parameters) -> Parameters {
         match self {
             AnyEncoder::EfficientNet(own) => own.narrowed(&published),
-            AnyEncoder::Hiera(_) => published,
+            AnyEncoder::Hiera(_) | AnyEncoder::TinyVit(_) => published,
         }
     }
 }
@@ -124,6 +139,7 @@ macro_rules! each {
         match $self {
             AnyEncoder::EfficientNet($encoder) => $body,
             AnyEncoder::Hiera($encoder) => $body,
+            AnyEncoder::TinyVit($encoder) => $body,
         }
     };
 }

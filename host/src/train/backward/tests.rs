@@ -24,11 +24,11 @@ fn batch(side: usize) -> Batch {
 }
 
 fn config(kind: EncoderKind, frozen: bool, prompts: Prompts) -> TrainConfig {
-    let hiera = kind != EncoderKind::EfficientnetLite0;
+    let transformer = kind != EncoderKind::EfficientnetLite0;
     let decoder = DecoderConfig {
         branch_channels: 4,
         level_channels: 6,
-        finest: if hiera { 0 } else { 1 },
+        finest: if transformer { 0 } else { 1 },
         ..DecoderConfig::default()
     };
     let encoder = EncoderConfig { kind, weights: Default::default(), frozen, ..Default::default() };
@@ -50,7 +50,10 @@ fn pieces_give_the_gradients_of_the_whole() {
         (EncoderKind::HieraMini, true, Prompts::none()),
         (EncoderKind::HieraMini, true, late),
         (EncoderKind::HieraMini, true, edges),
-        (EncoderKind::HieraMini, false, everywhere),
+        (EncoderKind::HieraMini, false, everywhere.clone()),
+        (EncoderKind::TinyVitMini, true, Prompts::none()),
+        (EncoderKind::TinyVitMini, true, Prompts { blocks: vec![1, 3], ..everywhere.clone() }),
+        (EncoderKind::TinyVitMini, false, everywhere),
     ];
     let device = Device::flex();
     for (kind, frozen, prompts) in cases {
