@@ -63,6 +63,8 @@ pub(crate) struct Output {
 pub struct Wishes {
     /// At most this share of polyp-free frames may show a region.
     pub negative_share: f64,
+    /// At most this share of frames with a polyp may be missed. It goes before the false alarms.
+    pub missed_share: f64,
     /// Take this threshold instead of trying several.
     pub threshold: Option<f32>,
 }
@@ -148,11 +150,15 @@ const DICE_TOLERANCE: f64 = 0.005;
 const MISSED_TOLERANCE: f64 = 0.005;
 const CUT_OUT_TOLERANCE: f64 = 0.05;
 
-/// Among the trials that keep to the wished share of false alarms, those about as good as the best in Dice, of these
+/// Trials that miss more polyps than wished are left out, unless all do. Among the trials that keep to the wished share of
+/// false alarms, those about as good as the best in Dice, of these
 /// in missed polyps, of these in marked cut-outs; and of what is left the mildest: the smallest region, then the lowest
 /// peak, then the threshold nearest to one half. A rule that hides a polyp costs more than Dice shows. If no trial keeps
 /// to the share, the one with the fewest alarms.
 pub(crate) fn choose(trials: &[Trial], wishes: Wishes) -> Option<Trial> {
+    let finds = |trial: &&Trial| trial.missed_share <= wishes.missed_share;
+    let finding: Vec<Trial> = trials.iter().filter(finds).copied().collect();
+    let trials = if finding.is_empty() { trials } else { &finding };
     let mut kept: Vec<Trial> =
         trials.iter().filter(|trial| trial.negative_share <= wishes.negative_share).copied().collect();
     if kept.is_empty() {
@@ -241,13 +247,13 @@ mod tests {
     fn false_alarms_are_bought_off_with_the_peak() {
         let mut frames: Vec<Seen> = (4..10).map(|side| frame(side, 4.0, true)).collect();
         frames.extend((0..10).map(|_| frame(6, 1.0, false)));
-        let wishes = Wishes { negative_share: 0.1, threshold: None };
+        let wishes = Wishes { negative_share: 0.1, missed_share: 0.1, threshold: None };
         let trials = sweep(&frames, OUTPUT, wishes).unwrap();
         let chosen = choose(&trials, wishes).unwrap();
         assert_eq!(chosen.negative_share, 0.0);
         assert!(chosen.dice > 0.9, "{chosen:?}");
         assert!(chosen.min_peak > 0.731 && chosen.min_peak < 0.982, "{chosen:?}");
-        let pinned = Wishes { negative_share: 0.1, threshold: Some(0.5) };
+        let pinned = Wishes { threshold: Some(0.5), ..wishes };
         assert!(sweep(&frames, OUTPUT, pinned).unwrap().iter().all(|trial| trial.threshold == 0.5));
     }
 
@@ -262,7 +268,7 @@ mod tests {
             negative_share,
             cut_out_share,
         };
-        let wishes = Wishes { negative_share: 0.1, threshold: None };
+        let wishes = Wishes { negative_share: 0.1, missed_share: 0.1, threshold: None };
         let chosen = |trials: &[Trial]| choose(trials, wishes);
         let fewest = trial(0.7, 0.3, 0.0, 0.5);
         assert_eq!(chosen(&[trial(0.9, 0.5, 0.0, 0.5), trial(0.6, 0.3, 0.0, 0.5), fewest]), Some(fewest));
@@ -274,6 +280,11 @@ mod tests {
         assert_eq!(chosen(&[better, quieter, milder]), Some(milder));
         let missing = Trial { missed_share: 0.02, ..milder };
         assert_eq!(chosen(&[better, quieter, missing]), Some(quieter));
+        // Quiet only because it misses a fifth: the alarms are taken.
+        let blind = Trial { negative_share: 0.0, missed_share: 0.2, ..better };
+        let alarming = Trial { negative_share: 0.4, missed_share: 0.05, ..better };
+        assert_eq!(chosen(&[blind, alarming]), Some(alarming));
+        assert_eq!(chosen(&[blind]), Some(blind));
         assert_eq!(chosen(&[]), None);
     }
 }

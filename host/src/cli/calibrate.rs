@@ -49,10 +49,14 @@ pub struct Arguments {
     /// The largest share of held-back polyp-free frames, and of the one-second videos made of them, that may show a region.
     #[arg(long, default_value_t = 0.12)]
     negative_share: f64,
-    /// The same for the bundle's sensitivity `quiet`; a quarter of --negative-share if not given.
+    /// The largest share of held-back frames with polyps that may be missed; rules that miss more are not chosen, whatever the
+    /// false alarms.
+    #[arg(long, default_value_t = 0.1)]
+    missed_share: f64,
+    /// As --negative-share, for the bundle's sensitivity `quiet`; a quarter of --negative-share if not given.
     #[arg(long)]
     quiet_share: Option<f64>,
-    /// The same for its sensitivity `watchful`; three times --negative-share if not given.
+    /// As --negative-share, for its sensitivity `watchful`; three times --negative-share if not given.
     #[arg(long)]
     watchful_share: Option<f64>,
     /// Number of frames with polyps, and at most twice as many without, of each of which a one-second video is made to choose
@@ -83,7 +87,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         seed: arguments.seed,
         ranges,
         sensitivity_frames: arguments.sensitivity_frames,
-        wishes: Wishes { negative_share: arguments.negative_share, threshold: arguments.threshold },
+        wishes: Wishes {
+            negative_share: arguments.negative_share,
+            missed_share: arguments.missed_share,
+            threshold: arguments.threshold,
+        },
         points: [
             (Sensitivity::Quiet, arguments.quiet_share.unwrap_or(arguments.negative_share / 4.0)),
             (Sensitivity::Watchful, arguments.watchful_share.unwrap_or(3.0 * arguments.negative_share)),
