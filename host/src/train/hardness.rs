@@ -25,6 +25,12 @@ impl Hardness {
         if self.drawn_by.len() == count && self.latest.len() == count {
             return self;
         }
+        if !self.latest.is_empty() {
+            log::warn!(
+                "the checkpoint knows {} training images and there are {count}: which of them are hard is learned anew",
+                self.latest.len()
+            );
+        }
         Hardness { drawn_by: vec![0.0; count], latest: vec![0.0; count] }
     }
 

@@ -8,7 +8,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::example::Example;
-use crate::data::cache::{Cached, LARGEST_TEACHER_LOGIT};
+use crate::data::cache::Cached;
 use crate::numeric::corners;
 
 /// Share of the frame that a pasted polyp takes, drawn evenly in its logarithm.
@@ -146,7 +146,7 @@ impl Patch {
             if cell.polyp >= 0.5 {
                 example.target[cell.at] = 1.0;
                 if let Some(logit) = example.teacher.get_mut(cell.at) {
-                    *logit = TEACHER_LOGIT.min(LARGEST_TEACHER_LOGIT);
+                    *logit = TEACHER_LOGIT;
                 }
             }
         }
