@@ -26,6 +26,8 @@ const SMALLEST_SHARE: f32 = 0.012;
 const TEXTURE: u8 = 24;
 /// Levels that differ by no more than this are the same black.
 const FLAT: u8 = 4;
+/// A rectangle juts out of the picture by at least so many cells.
+const SHORTEST_TAB: usize = 3;
 /// Lit pieces this large against the largest belong to the picture too.
 const PIECE_SHARE: f32 = 0.08;
 
@@ -54,6 +56,7 @@ impl Finder {
         let Some(light) = self.grid.light() else { return whole };
         self.open(light.lit_from);
         let Some(cells) = self.picture(light) else { return whole };
+        let cells = without_tabs(&self.grid, &self.lit, light.black, cells);
         refine(frame, &self.grid, light.lit_from, trim(&self.grid, &self.lit, cells))
     }
 
@@ -120,6 +123,8 @@ struct Grid {
     tinted: Vec<bool>,
     /// The cell is distinctly redder than green and blue, as mucosa is and a panel of text or curves is not.
     reddish: Vec<bool>,
+    /// The cell is not grey: mucosa in any light, narrow-band light too.
+    coloured: Vec<bool>,
 }
 
 impl Grid {
@@ -132,6 +137,7 @@ impl Grid {
         self.level.clear();
         self.tinted.clear();
         self.reddish.clear();
+        self.coloured.clear();
         for row in 0..self.rows {
             let top = row * cell_px;
             for column in 0..self.columns {
@@ -155,6 +161,7 @@ impl Grid {
                 self.level.push(level);
                 self.tinted.push(tint > 24 * count as i32);
                 self.reddish.push(tint < -12 * count as i32);
+                self.coloured.push(tint.abs() > 6 * count as i32);
             }
         }
     }
@@ -205,7 +212,8 @@ impl Grid {
         (count, dark)
     }
 
-    /// Whether a whole column or row of black lies between two boxes, as long as both together.
+    /// Whether black lies between two boxes: a whole column or row as long as both together, or along the two sides of
+    /// `b` that face a corner of `a`.
     fn are_apart(&self, a: Cells, b: Cells, black: u8) -> bool {
         let mut both = a;
         both.include(b);
@@ -215,10 +223,32 @@ impl Grid {
             .into_iter()
             .map(|column| Cells { left: column, right: column + 1, ..both })
             .chain(rows.into_iter().map(|row| Cells { top: row, bottom: row + 1, ..both }))
-            .any(|line| {
-                let (count, dark) = self.count_black(line, black);
-                count == dark
-            })
+            .any(|line| self.is_black(line, black))
+            || self.is_cut_off(a, b, black)
+    }
+
+    fn is_black(&self, cells: Cells, black: u8) -> bool {
+        let (count, dark) = self.count_black(cells, black);
+        count == dark
+    }
+
+    /// Whether `b` juts out of a corner of `a`, with a black line along its two sides within `a`.
+    fn is_cut_off(&self, a: Cells, b: Cells, black: u8) -> bool {
+        let column = match (b.left > a.left && b.right > a.right, b.left < a.left && b.right < a.right) {
+            (true, _) => b.left - 1,
+            (_, true) => b.right,
+            _ => return false,
+        };
+        let row = match (b.top > a.top && b.bottom > a.bottom, b.top < a.top && b.bottom < a.bottom) {
+            (true, _) => b.top - 1,
+            (_, true) => b.bottom,
+            _ => return false,
+        };
+        let upright =
+            Cells { left: column, right: column + 1, top: b.top.max(a.top), bottom: b.bottom.min(a.bottom) };
+        let level =
+            Cells { left: b.left.max(a.left), right: b.right.min(a.right), top: row, bottom: row + 1 };
+        [upright, level].into_iter().all(|line| line.area() > 0 && self.is_black(line, black))
     }
 
     fn cells(&self) -> usize {
@@ -244,7 +274,7 @@ impl Cells {
     }
 
     fn area(self) -> usize {
-        (self.right - self.left) * (self.bottom - self.top)
+        self.right.saturating_sub(self.left) * self.bottom.saturating_sub(self.top)
     }
 }
 
@@ -254,7 +284,9 @@ struct Piece {
     size: usize,
     /// The size, less where the piece does not look like the inside of a body.
     weight: usize,
-    reddish: usize,
+    coloured: usize,
+    /// Tinted all over, as the inset of a position display is and dyed mucosa hardly ever.
+    is_inset: bool,
     cells: Cells,
 }
 
@@ -272,7 +304,7 @@ impl Finder {
         self.pieces.sort_by_key(|piece| std::cmp::Reverse(piece.weight));
         let Finder { grid, pieces, .. } = &*self;
         let (&main, others) = pieces.split_first()?;
-        let is_small = (main.weight as f32) < MIN_SHARE * grid.cells() as f32;
+        let is_small = (main.size as f32) < MIN_SHARE * grid.cells() as f32;
         if (is_small || light.sparse) && !self.stands_alone(main, light) {
             return None;
         }
@@ -291,9 +323,10 @@ impl Finder {
     /// and with a hard edge. A lit fold in a dark picture fades out instead.
     fn stands_alone(&self, piece: Piece, light: Light) -> bool {
         let Finder { grid, lit, .. } = self;
-        if (piece.weight as f32) < SMALLEST_SHARE * grid.cells() as f32
+        if (piece.size as f32) < SMALLEST_SHARE * grid.cells() as f32
+            || piece.is_inset
             || !piece.is_solid()
-            || piece.reddish * 4 < piece.size
+            || piece.coloured * 4 < piece.size
         {
             return false;
         }
@@ -337,7 +370,7 @@ impl Finder {
                 continue;
             }
             let number = pieces.len() as u32 + 1;
-            let (mut size, mut tinted, mut reddish) = (0, 0, 0);
+            let (mut size, mut tinted, mut reddish, mut coloured) = (0, 0, 0, 0);
             let mut cells = Cells { left: usize::MAX, right: 0, top: usize::MAX, bottom: 0 };
             piece_of[start] = number;
             stack.push(start);
@@ -346,6 +379,7 @@ impl Finder {
                 size += 1;
                 tinted += usize::from(grid.tinted[index]);
                 reddish += usize::from(grid.reddish[index]);
+                coloured += usize::from(grid.coloured[index]);
                 cells.include(Cells { left: column, right: column + 1, top: row, bottom: row + 1 });
                 let neighbours = [
                     (column > 0).then(|| index - 1),
@@ -360,14 +394,82 @@ impl Finder {
                     }
                 }
             }
-            // An inset of a position display is tinted all over, dyed mucosa hardly ever is; a panel of text or curves
-            // is grey.
+            // A panel of text or curves is grey.
             let is_inset = tinted * 10 > size * 9;
             let is_grey = (tinted + reddish) * 5 < size;
             let weight = if is_inset || is_grey { size / 4 } else { size };
-            pieces.push(Piece { size, weight, reddish, cells });
+            pieces.push(Piece { size, weight, coloured, is_inset, cells });
         }
     }
+}
+
+/// Takes off rectangles that jut out of the picture's box: insets that overlap its edge or corner. A picture's own outline
+/// bends; a rectangle's begins at once, stays as wide, and has nothing but black beside it.
+fn without_tabs(grid: &Grid, lit: &[bool], black: u8, mut cells: Cells) -> Cells {
+    for side in [Side::Left, Side::Right, Side::Top, Side::Bottom] {
+        let depth = tab(grid, lit, black, cells, side);
+        match side {
+            Side::Left => cells.left += depth,
+            Side::Right => cells.right -= depth,
+            Side::Top => cells.top += depth,
+            Side::Bottom => cells.bottom -= depth,
+        }
+    }
+    cells
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Side {
+    Left,
+    Right,
+    Top,
+    Bottom,
+}
+
+/// How many lines of cells a rectangle juts out on one side; 0 if there is none.
+fn tab(grid: &Grid, lit: &[bool], black: u8, cells: Cells, side: Side) -> usize {
+    let (width, height) = (cells.right - cells.left, cells.bottom - cells.top);
+    let (depth, length) = match side {
+        Side::Left | Side::Right => (width, height),
+        Side::Top | Side::Bottom => (height, width),
+    };
+    let index = |line: usize, place: usize| {
+        let (column, row) = match side {
+            Side::Left => (cells.left + line, cells.top + place),
+            Side::Right => (cells.right - 1 - line, cells.top + place),
+            Side::Top => (cells.left + place, cells.top + line),
+            Side::Bottom => (cells.left + place, cells.bottom - 1 - line),
+        };
+        row * grid.columns + column
+    };
+    // From the first lit cell of a line to behind the last.
+    let lit_span = |line: usize| {
+        let first = (0..length).find(|&place| lit[index(line, place)])?;
+        let last = (0..length).rev().find(|&place| lit[index(line, place)])?;
+        Some((first, last + 1))
+    };
+    let Some(outermost) = lit_span(0) else { return 0 };
+    // The rectangle's own edge may take a part of a cell.
+    let is_of_tab = |line: usize, (first, end): (usize, usize)| {
+        let filled = (first..end).filter(|&place| lit[index(line, place)]).count();
+        let beside = (0..length).filter(|place| *place + 1 < first || *place > end);
+        first.abs_diff(outermost.0) <= 1
+            && end.abs_diff(outermost.1) <= 1
+            && filled * 10 >= (end - first) * 9
+            && beside.into_iter().all(|place| grid.level[index(line, place)] <= black.saturating_add(FLAT))
+    };
+    let deepest = depth / 3;
+    for line in 0..=deepest {
+        match lit_span(line) {
+            Some(span) if is_of_tab(line, span) => {}
+            Some((first, end)) => {
+                let is_step = 2 * (end - first) >= 3 * (outermost.1 - outermost.0);
+                return if line >= SHORTEST_TAB && is_step { line } else { 0 };
+            }
+            None => return 0,
+        }
+    }
+    0
 }
 
 /// Takes off outer columns and rows that hold next to nothing, or nothing but an inset that juts out at a corner.

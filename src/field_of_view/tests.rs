@@ -173,6 +173,58 @@ fn of_two_pictures_or_a_picture_and_a_panel_the_endoscopes_larger_one_is_taken()
 }
 
 #[test]
+fn an_inset_that_overlaps_the_picture_does_not_widen_it() {
+    let large = endoscope(480, 0);
+    let (right, bottom) = (300 + large.width_px(), 60 + large.height_px());
+    for number in [0, 40, 160] {
+        let small = endoscope(220, number);
+        let (width, height) = (small.width_px(), small.height_px());
+        let half = (width / 2, height / 2);
+        let places = [
+            ("lower right corner", right - half.0, bottom - half.1),
+            ("lower left corner", 300 - half.0, bottom - half.1),
+            ("upper right corner", right - half.0, 60usize.saturating_sub(half.1)),
+            ("right edge", right - half.0, 200),
+            ("left edge", 300 - half.0, 200),
+        ];
+        for (name, x, y) in places {
+            for gutter in [0, 4, 24] {
+                let mut frame = screen();
+                let at = put(&mut frame, &large, 300, 60);
+                let inner = rect(
+                    x.saturating_sub(gutter),
+                    y.saturating_sub(gutter),
+                    width + 2 * gutter,
+                    height + 2 * gutter,
+                );
+                paint(&mut frame, inner, [0, 0, 0]);
+                put(&mut frame, &small, x, y);
+                let found = find(&frame);
+                assert!(
+                    shared(found, at) > 0.9,
+                    "{name}, {gutter} px of black around frame {number}: {found:?} instead of {at:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_small_picture_in_narrow_band_light_is_found() {
+    for height in [160, 230, 290] {
+        let (mut frame, mut picture) = (screen(), endoscope(height, 40));
+        // What Olympus' narrow-band imaging shows: 415 nm in green and blue, 540 nm in red.
+        for pixel in picture.pixels_mut().chunks_exact_mut(3) {
+            let &mut [_, green, blue] = pixel else { continue };
+            pixel.copy_from_slice(&[green, blue.saturating_add(blue / 2), blue.saturating_add(blue / 2)]);
+        }
+        let at = put(&mut frame, &picture, 310, 40);
+        let found = find(&frame);
+        assert!(shared(found, at) > 0.85, "{height} px: {found:?} instead of {at:?}");
+    }
+}
+
+#[test]
 fn a_lit_fold_in_a_dark_frame_is_no_picture_of_its_own() {
     let mut frame = Frame::black(1280, 720);
     for y in 0..720 {
