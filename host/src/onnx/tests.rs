@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::graph::Graph;
 use crate::graph::execute::{input_from_pixels, run};
 use crate::graph::tests::{every_op, random_pixels};
+use crate::graph::{Graph, Op};
 use crate::model::cart::{Float, cart_engine, logits};
 use crate::quantise::QuantisedGraph;
 use crate::quantise::range::Observer;
@@ -127,4 +127,87 @@ fn qdq_in_onnxruntime_decides_as_the_cart_does() {
         let share = agreement(&found, &logits, zero_point);
         assert!(share >= least, "{form:?}: {share}");
     }
+}
+
+/// The graph read back from a file, as int8 again.
+fn read_back(onnx: &[u8]) -> QuantisedGraph {
+    let (graph, tensors) = super::import::from_onnx(onnx).unwrap();
+    QuantisedGraph::new(&graph, tensors, &Default::default()).unwrap()
+}
+
+/// Shares of logits and of stored weights that are the same.
+fn sameness(onnx: &[u8], pixels: &[Vec<u8>]) -> (f64, f64) {
+    let (first, second) = (read_back(onnx), read_back(&super::quantised::to_onnx(&read_back(onnx)).unwrap()));
+    let again = super::quantised::to_onnx(&first).unwrap();
+    let [mut theirs, mut ours] = [onnx, &again].map(|file| cart_engine(file).unwrap());
+    let (mut same, mut count) = (0, 0);
+    for pixels in pixels {
+        let [theirs, ours] = [&mut theirs, &mut ours].map(|engine| logits(engine, pixels).unwrap());
+        count += ours.len();
+        same += ours.iter().zip(&theirs).filter(|(a, b)| a == b).count();
+    }
+    let (mut kept, mut weights) = (0, 0);
+    for (name, conv) in &first.convs {
+        weights += conv.weight.len();
+        kept += conv.weight.iter().zip(&second.convs[name].weight).filter(|(a, b)| a == b).count();
+    }
+    (same as f64 / count as f64, kept as f64 / weights as f64)
+}
+
+#[test]
+fn an_int8_file_is_read_back_as_the_same_network() {
+    for seed in 0..20 {
+        let graph = every_op(seed);
+        let (onnx, _) = quantised(&graph);
+        let (read, tensors) = super::import::from_onnx(&onnx).unwrap();
+        assert_eq!((read.input_side, &read.output), (graph.input_side, &graph.output));
+        assert_eq!(tensors.len(), graph.nodes.len() + 1);
+        for (read, written) in read.nodes.iter().zip(&graph.nodes) {
+            assert_eq!((&read.name, &read.inputs), (&written.name, &written.inputs));
+            match (&read.op, &written.op) {
+                (
+                    Op::Conv { weight: w, stride: s, pads: p, groups: g, relu6: r, .. },
+                    Op::Conv { weight, stride, pads, groups, relu6, .. },
+                ) => {
+                    assert_eq!((w.shape, s, p, g), (weight.shape, stride, pads, groups), "{}", read.name);
+                    assert!(*r || !*relu6, "{}: ReLU6 was lost", read.name);
+                }
+                (read, written) => assert_eq!(read, written),
+            }
+        }
+        let (logits, weights) = sameness(&onnx, &frames());
+        assert!(logits > 0.99 && weights > 0.999, "seed {seed}: {logits} {weights}");
+    }
+}
+
+#[test]
+fn the_shipped_networks_are_read_back() {
+    for name in ["full", "lite"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name);
+        let onnx = std::fs::read(folder.join("model.onnx")).unwrap();
+        let side = super::import::from_onnx(&onnx).unwrap().0.input_side;
+        let pixels: Vec<_> = (0..2).map(|seed| random_pixels(side, seed)).collect();
+        let (logits, weights) = sameness(&onnx, &pixels);
+        assert!(logits > 0.97 && weights > 0.999, "{name}: {logits} {weights}");
+    }
+}
+
+#[test]
+fn a_damaged_or_foreign_file_is_refused_in_one_line() {
+    let (onnx, _) = quantised(&every_op(16));
+    let refused = |bytes: &[u8]| {
+        if let Err(error) = super::import::from_onnx(bytes) {
+            assert_eq!(polyp_edge::fault::exit_of(&error), polyp_edge::fault::Exit::Data, "{error:#}");
+            assert!(!format!("{error:#}").contains('\n'), "{error:#}");
+        }
+    };
+    (0..onnx.len()).step_by(7).for_each(|end| refused(&onnx[..end]));
+    for at in 0..onnx.len() {
+        let mut changed = onnx.clone();
+        changed[at] ^= 1 << (at % 8);
+        refused(&changed);
+    }
+    let float = super::float::to_onnx(&every_op(16)).unwrap();
+    let error = format!("{:#}", super::import::from_onnx(&float).unwrap_err());
+    assert!(error.contains("only a network that polyp-host exported for int8"), "{error}");
 }

@@ -221,14 +221,20 @@ impl Default for Distillation {
     }
 }
 
-/// Quantisation-aware training of a folded graph, which then takes the place of `network`.
+/// Quantisation-aware training of a folded graph, which then takes the place of `network`: of a run's graph with its
+/// calibration, or of a bundle's network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quantised {
     /// A run's `graph.safetensors`.
-    pub graph: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graph: Option<PathBuf>,
     /// What `calibrate` made of it: where ranges start.
-    pub calibration: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<PathBuf>,
+    /// A bundle's folder, instead of both: training goes on from the network that carts run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<PathBuf>,
     /// Whether ranges are learned, or stay as they were observed.
     #[serde(default = "yes")]
     pub learn_ranges: bool,

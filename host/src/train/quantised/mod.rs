@@ -12,7 +12,7 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Gradients, Tensor};
-use polyp_edge::bundle::digest;
+use polyp_edge::bundle::{Bundle, digest};
 use polyp_edge::fault::Fault;
 use rayon::prelude::*;
 
@@ -21,6 +21,7 @@ use crate::graph::{Graph, INPUT, INPUT_SCALE, INPUT_ZERO_POINT, Node, Op, Tensor
 use crate::net::parameters::{Array, Parameters};
 use crate::net::resize::{constant, resize};
 use crate::numeric::Resize;
+use crate::onnx;
 use crate::ops::{self, ConvAttributes, Storing};
 use crate::quantise::groups::Groups;
 use crate::quantise::recipe::{Calibration, write_ranges};
@@ -37,6 +38,64 @@ pub const RANGES: &str = "ranges.csv";
 /// ReLU6's outputs end at 6, so that the float graph is the same network.
 const LARGEST_RELU6_STEP: f32 = 6.0 / 255.0;
 
+/// A network where training for int8 begins.
+pub struct QuantisedStart {
+    /// Channels are equalised and biases corrected.
+    graph: Graph,
+    tensors: BTreeMap<String, Quantisation>,
+    /// `graph:SHA256`, or `bundle:SHA256` of its ONNX file.
+    origin: String,
+}
+
+impl QuantisedStart {
+    /// What the configuration names.
+    pub fn open(quantised: &Quantised) -> Result<Self> {
+        match (&quantised.bundle, &quantised.graph, &quantised.calibration) {
+            (Some(bundle), None, None) => Self::of_bundle(bundle),
+            (None, Some(graph), Some(calibration)) => Self::of_run(graph, calibration),
+            _ => Err(Fault::configuration("[quantised] needs bundle, or graph and calibration")),
+        }
+    }
+
+    fn of_bundle(folder: &Path) -> Result<Self> {
+        let bundle = Bundle::open(folder)?;
+        let (graph, tensors) =
+            onnx::import::from_onnx(bundle.model()).with_context(|| folder.display().to_string())?;
+        Ok(QuantisedStart { graph, tensors, origin: format!("bundle:{}", digest(bundle.model())) })
+    }
+
+    fn of_run(graph: &Path, calibration: &Path) -> Result<Self> {
+        let bytes = files::read(graph)?;
+        let sha256 = digest(&bytes);
+        let own = Graph::from_bytes(&bytes).with_context(|| graph.display().to_string())?;
+        let calibrated = Calibration::load(calibration)?;
+        if calibrated.recipe.graph_sha256 != sha256 {
+            return Err(Fault::data(format!(
+                "{} was made from another graph than {}; calibrate this one",
+                calibration.display(),
+                graph.display()
+            )));
+        }
+        Ok(Self::calibrated(&own, &calibrated, format!("graph:{sha256}")))
+    }
+
+    /// A float graph with its calibration.
+    pub fn calibrated(graph: &Graph, calibration: &Calibration, origin: String) -> Self {
+        let mut graph = equalise::apply(graph, &calibration.equalisation);
+        for node in &mut graph.nodes {
+            let correction = calibration.corrections.get(&node.name);
+            let (Op::Conv { bias, .. }, Some(correction)) = (&mut node.op, correction) else { continue };
+            bias.iter_mut().zip(correction).for_each(|(bias, change)| *bias += change);
+        }
+        QuantisedStart { graph, tensors: calibration.tensors.clone(), origin }
+    }
+
+    /// S: height and width of the input in pixels.
+    pub fn input_side(&self) -> usize {
+        self.graph.input_side
+    }
+}
+
 /// A folded graph that is trained for int8.
 pub struct QuantisedLearner<'a> {
     graph: Graph,
@@ -51,38 +110,26 @@ pub struct QuantisedLearner<'a> {
 }
 
 impl<'a> QuantisedLearner<'a> {
-    /// The learner, the values that it starts from, and which graph they belong to.
+    /// The learner, the values that it starts from, and which network they belong to.
     pub fn open(
         quantised: &Quantised,
         config: &'a TrainConfig,
         device: &'a Device,
     ) -> Result<(Self, Parameters, String)> {
-        let bytes = files::read(&quantised.graph)?;
-        let sha256 = digest(&bytes);
-        let graph = Graph::from_bytes(&bytes).with_context(|| quantised.graph.display().to_string())?;
-        let calibration = Calibration::load(&quantised.calibration)?;
-        if calibration.recipe.graph_sha256 != sha256 {
-            return Err(Fault::data(format!(
-                "{} was made from another graph than {}; calibrate this one",
-                quantised.calibration.display(),
-                quantised.graph.display()
-            )));
-        }
-        let (learner, parameters) =
-            QuantisedLearner::new(graph, &calibration, quantised.learn_ranges, config, device)?;
-        Ok((learner, parameters, format!("graph:{sha256}")))
+        let start = QuantisedStart::open(quantised)?;
+        let origin = start.origin.clone();
+        let (learner, parameters) = QuantisedLearner::new(start, quantised.learn_ranges, config, device)?;
+        Ok((learner, parameters, origin))
     }
 
-    /// The learner of a graph with its calibration, and the values that it starts from.
+    /// The learner of a network, and the values that it starts from.
     pub fn new(
-        graph: Graph,
-        calibration: &Calibration,
+        start: QuantisedStart,
         learn_ranges: bool,
         config: &'a TrainConfig,
         device: &'a Device,
     ) -> Result<(Self, Parameters)> {
-        let graph = equalise::apply(&graph, &calibration.equalisation);
-        let tensors = calibration.tensors.clone();
+        let QuantisedStart { graph, tensors, .. } = start;
         for name in std::iter::once(INPUT).chain(graph.nodes.iter().map(|node| node.name.as_str())) {
             if !tensors.contains_key(name) {
                 return Err(Fault::data(format!("tensor {name} has no range; calibrate this graph again")));
@@ -91,13 +138,10 @@ impl<'a> QuantisedLearner<'a> {
         let mut parameters = Parameters::default();
         for node in &graph.nodes {
             let Op::Conv { weight, bias, .. } = &node.op else { continue };
-            let none = vec![0.0; bias.len()];
-            let correction = calibration.corrections.get(&node.name).unwrap_or(&none);
-            let bias = bias.iter().zip(correction).map(|(bias, change)| bias + change).collect();
-            let array = |shape: &[usize], values| Array { shape: shape.to_vec(), values };
-            let weight = array(&weight.shape, weight.data.clone());
-            parameters.0.insert(format!("{}.weight", node.name), weight);
-            parameters.0.insert(format!("{}.bias", node.name), array(&[none.len()], bias));
+            let array =
+                |shape: &[usize], values: &[f32]| Array { shape: shape.to_vec(), values: values.to_vec() };
+            parameters.0.insert(format!("{}.weight", node.name), array(&weight.shape, &weight.data));
+            parameters.0.insert(format!("{}.bias", node.name), array(&[bias.len()], bias));
         }
         let (mut ranges, mut limits) = (HashMap::new(), HashMap::new());
         if learn_ranges {

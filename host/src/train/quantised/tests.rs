@@ -44,6 +44,10 @@ pub fn calibration(graph: &Graph, frames: &[Vec<u8>]) -> Calibration {
     Calibration { recipe, tensors, corrections: refined.corrections, equalisation: BTreeMap::new() }
 }
 
+fn start(graph: &Graph, calibration: &Calibration) -> QuantisedStart {
+    QuantisedStart::calibrated(graph, calibration, "graph:".into())
+}
+
 fn batch(frames: &[Vec<u8>]) -> Batch {
     let examples = frames.iter().map(|pixels| Example {
         pixels: (0..3)
@@ -82,7 +86,7 @@ fn training_computes_what_the_cart_computes() {
         let graph = every_op(seed);
         let frames: Vec<Vec<u8>> = (0..6).map(|i| random_pixels(SIDE, 100 * seed + i)).collect();
         let (learner, mut parameters) =
-            QuantisedLearner::new(graph.clone(), &calibration(&graph, &frames), true, &config, &device)
+            QuantisedLearner::new(start(&graph, &calibration(&graph, &frames)), true, &config, &device)
                 .unwrap();
         // Ranges that were moved, too.
         for (name, array) in &mut parameters.0 {
@@ -103,7 +107,7 @@ fn steps_go_down_and_ranges_move() {
     let config = TrainConfig { depth_weights: vec![1.0], ..TrainConfig::default() };
     for learn_ranges in [false, true] {
         let (learner, mut parameters) =
-            QuantisedLearner::new(graph.clone(), &calibration, learn_ranges, &config, &device).unwrap();
+            QuantisedLearner::new(start(&graph, &calibration), learn_ranges, &config, &device).unwrap();
         let (before, first) = (learner.tensors(&parameters), batch(&frames));
         let mut losses = Vec::new();
         for _ in 0..40 {

@@ -15,7 +15,6 @@ use polyp_edge::fault::Fault;
 use crate::data::augment::plain;
 use crate::data::cache::Cached;
 use crate::files;
-use crate::graph::Graph;
 use crate::net::{Parameters, parameters};
 use crate::numeric::enlarged;
 use crate::run::BEST;
@@ -31,7 +30,7 @@ use crate::train::distillation::{Teachers, VIEWS};
 use crate::train::learner::Learner;
 use crate::train::optimizer::{average, blend};
 use crate::train::preview;
-use crate::train::quantised::{QuantisedLearner, RANGES};
+use crate::train::quantised::{QuantisedLearner, QuantisedStart, RANGES};
 use crate::train::samples::Samples;
 use crate::train::state::TrainState;
 
@@ -62,7 +61,7 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
     let (folder, device) = (&run.folder, &run.device);
     let mut config = run.config.clone();
     if let Some(quantised) = &config.quantised {
-        config.network.input_side = Graph::load(&quantised.graph)?.input_side;
+        config.network.input_side = QuantisedStart::open(quantised)?.input_side();
     }
     let config = &config;
     let segmenter = config.segmenter().map_err(Fault::configuration)?;
@@ -107,6 +106,11 @@ pub fn train(run: &Run) -> Result<Vec<Point>> {
     if has_stalled(&points, config.patience) {
         log::info!("no improvement for {} epochs: the run is finished", config.patience);
         return Ok(points);
+    }
+
+    if state.step == 0 && (config.quantised.is_some() || config.start_from.is_some()) {
+        let start = validate(&*learner, &state.averaged, &samples.held, config)?;
+        log::info!("before training: {}", told(start.dice, start.lit, start.separation));
     }
 
     let bar = progress(total, state.step)?;
@@ -215,14 +219,17 @@ fn progress(total: u64, done: u64) -> Result<ProgressBar> {
 
 fn tell(point: &Point) {
     log::info!(
-        "epoch {}: loss {:.4}, held-back Dice {:.4}, false alarms {:.3}, separation {}, {:.0} s",
+        "epoch {}: loss {:.4}, {}, {:.0} s",
         point.epoch + 1,
         point.loss,
-        point.held_back_dice,
-        point.held_back_false,
-        point.held_back_separation.map_or("unknown".to_owned(), |separation| format!("{separation:.4}")),
+        told(point.held_back_dice, point.held_back_false, point.held_back_separation),
         point.seconds
     );
+}
+
+fn told(dice: f64, lit: f64, separation: Option<f64>) -> String {
+    let separation = separation.map_or("unknown".to_owned(), |separation| format!("{separation:.4}"));
+    format!("held-back Dice {dice:.4}, false alarms {lit:.3}, separation {separation}")
 }
 
 /// Whether the last `patience` epochs brought nothing better than what was before them.
