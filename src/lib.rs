@@ -24,10 +24,13 @@
 //! Beside the walk: [`bundle`] (what a model is on disk), [`board`] (profiles), [`state`], [`latency`],
 //! [`score`] (what was drawn against what was there), `health` (what the machine says of itself), [`files`] (what is
 //! written: whole, private, never over somebody else's), [`logging`] (log lines by a thread of their own), [`heap`] (what the
-//! allocator keeps), [`call`] (calls of the kernel that failed), [`fault`] (errors and exit codes) and [`cli`].
+//! allocator keeps), [`runtime`] (time, threads and waiting, the system's or a simulation's), [`call`] (calls of the kernel that failed), [`fault`] (errors and exit codes) and [`cli`].
 //!
 //! `unsafe` is found in `capture::v4l2`, `display::kms`, `engine::kernels`, `engine::threads`, `bundle::sealed` and [`heap`]
 //! alone: everywhere else it does not compile.
+
+#![warn(clippy::disallowed_methods, clippy::disallowed_types)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod board;
 pub mod bundle;
@@ -52,6 +55,7 @@ pub mod overlay;
 mod panics;
 pub mod pipeline;
 pub mod preprocess;
+pub mod runtime;
 pub mod score;
 pub mod segment;
 pub mod state;

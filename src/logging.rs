@@ -8,13 +8,14 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::panics;
+use crate::runtime;
+use crate::runtime::sync::{Condvar, Mutex, MutexGuard};
 
 /// Lines that may wait to be written.
 pub const MOST_LINES: usize = 512;
@@ -45,7 +46,7 @@ pub fn start() {
     }
     let writer = queue.clone();
     // Without the thread, lines are counted and lost: logging is never worth ending for.
-    let _ = thread::Builder::new().name("log".into()).spawn(move || writer.write_to(&mut io::stderr()));
+    let _ = runtime::thread::spawn("log", move || writer.write_to(&mut io::stderr()));
     let logger = env_logger::Builder::new()
         .parse_filters(&filters)
         .write_style(style())
@@ -56,8 +57,7 @@ pub fn start() {
     let _ = log::set_boxed_logger(Box::new(Limited { logger, queue }));
     // The standard library's own hook writes to standard error in the thread that panics.
     std::panic::set_hook(Box::new(|panic| {
-        let thread = thread::current();
-        let name = thread.name().unwrap_or("unnamed");
+        let name = runtime::thread::name();
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let text = panics::panic_text(panic.payload());
         log::error!("the thread \"{name}\" panicked at {place}: {text}");
@@ -140,7 +140,7 @@ struct Waiting {
 
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     fn push(&self, line: &[u8]) {
@@ -160,17 +160,17 @@ impl Queue {
     }
 
     fn flush(&self, patience: Duration) -> bool {
-        let end = Instant::now() + patience;
+        let end = runtime::now() + patience;
         let mut waiting = self.lock();
         loop {
             if waiting.lines.is_empty() && !waiting.is_writing {
                 return true;
             }
-            let left = end.saturating_duration_since(Instant::now());
+            let left = end.saturating_duration_since(runtime::now());
             if left.is_zero() {
                 return false;
             }
-            waiting = self.changed.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+            waiting = self.changed.wait_timeout(waiting, left);
         }
     }
 
@@ -178,7 +178,7 @@ impl Queue {
     fn next(&self) -> Option<Vec<u8>> {
         let mut waiting = self.lock();
         if waiting.lines.is_empty() && waiting.lost == 0 {
-            waiting = self.changed.wait_timeout(waiting, TICK).unwrap_or_else(PoisonError::into_inner).0;
+            waiting = self.changed.wait_timeout(waiting, TICK);
         }
         let line = match waiting.lines.pop_front() {
             Some(line) => line,
@@ -189,7 +189,7 @@ impl Queue {
                 )
                 .into_bytes()
             }
-            None => waiting.places.held_back(Instant::now())?.into_bytes(),
+            None => waiting.places.held_back(runtime::now())?.into_bytes(),
         };
         waiting.is_writing = true;
         Some(line)
@@ -237,7 +237,7 @@ impl Log for Limited {
             Place { file: record.module_path_static().unwrap_or(""), line: record.line().unwrap_or(0) };
         // Whoever asks for more than the usual wants to see all of it.
         let is_limited = IS_LIMITED.load(Ordering::Relaxed) && record.level() <= log::Level::Info;
-        if is_limited && !self.queue.lock().places.may(place, Instant::now()) {
+        if is_limited && !self.queue.lock().places.may(place, runtime::now()) {
             return;
         }
         self.logger.log(record);
@@ -322,11 +322,11 @@ mod tests {
     impl Write for Blocked {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let (open, changed) = &*self.gate;
-            let mut is_open = open.lock().unwrap();
+            let mut is_open = open.lock();
             while !*is_open {
-                is_open = changed.wait(is_open).unwrap();
+                is_open = changed.wait(is_open);
             }
-            self.text.lock().unwrap().extend_from_slice(bytes);
+            self.text.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
         fn flush(&mut self) -> io::Result<()> {
@@ -339,18 +339,18 @@ mod tests {
         let queue = Arc::new(Queue::default());
         let (gate, text) = (Arc::new((Mutex::new(false), Condvar::new())), Arc::new(Mutex::new(Vec::new())));
         let (writer, mut out) = (queue.clone(), Blocked { gate: gate.clone(), text: text.clone() });
-        thread::spawn(move || writer.write_to(&mut out));
+        std::thread::spawn(move || writer.write_to(&mut out));
         let begun = Instant::now();
         for number in 0..2 * MOST_LINES {
             queue.push(format!("line {number}").as_bytes());
         }
         assert!(!queue.flush(Duration::from_millis(20)), "nothing is written yet");
         assert!(begun.elapsed() < Duration::from_secs(5), "logging waited {:?}", begun.elapsed());
-        *gate.0.lock().unwrap() = true;
+        *gate.0.lock() = true;
         gate.1.notify_all();
         let end = Instant::now() + Duration::from_secs(20);
         loop {
-            let text = String::from_utf8(text.lock().unwrap().clone()).unwrap();
+            let text = String::from_utf8(text.lock().clone()).unwrap();
             if text.contains("are missing here") {
                 // One line was taken from the queue before it filled up, or none was.
                 let written = text.lines().filter(|line| line.starts_with("line ")).count();
@@ -360,7 +360,7 @@ mod tests {
                 break;
             }
             assert!(Instant::now() < end, "{text}");
-            thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
         }
         assert!(queue.flush(Duration::from_secs(20)));
     }

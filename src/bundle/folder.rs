@@ -7,14 +7,14 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::fault::Fault;
+use crate::runtime;
 
 /// The most entries of a folder and all folders in it, and how deep they lie.
 pub const MOST_ENTRIES: usize = 2000;
@@ -135,11 +135,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 fn open(directory: &OwnedFd, name: &str, path: &Path) -> Result<Option<Entry>> {
     // Without NONBLOCK, opening a pipe would wait for its other end.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let give_up = Instant::now() + LEASED_FOR;
+    let give_up = runtime::now() + LEASED_FOR;
     let opened = loop {
         match rustix::fs::openat(directory.as_fd(), name, flags, Mode::empty()) {
             // Another program, such as a file server, holds a lease on it, and has been asked to let go.
-            Err(Errno::WOULDBLOCK) if Instant::now() < give_up => thread::sleep(LOOK_EVERY),
+            Err(Errno::WOULDBLOCK) if runtime::now() < give_up => runtime::thread::sleep(LOOK_EVERY),
             opened => break opened,
         }
     };

@@ -1,11 +1,12 @@
 //! `bench`: how long a bundle's model takes here.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::bundle::Bundle;
 use crate::engine::{Engine, MemoryUse, Options, StepInfo};
 use crate::fault::Fault;
+use crate::runtime;
 
 /// Times a bundle's model on this machine.
 #[derive(clap::Args)]
@@ -61,7 +62,7 @@ struct StepTime {
 const STEP_RUNS: usize = 15;
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let start = Instant::now();
+    let start = runtime::now();
     let bundle = Bundle::open(&arguments.model)?;
     let threads = usize::from(arguments.threads);
     let cores = arguments.cores.clone();
@@ -73,16 +74,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let options = Options { threads, cores, kernels: arguments.kernels.clone(), ..Options::default() };
     let mut engine = Engine::load(&bundle, &options)?;
-    let load_ms = milliseconds(start.elapsed());
+    let load_ms = milliseconds(runtime::since(start));
     let manifest = bundle.into_manifest();
 
     let mut input = vec![0u8; engine.input_shape().iter().product()];
     fill_with_noise(&mut input);
     let mut logits = vec![0u8; engine.output_shape().iter().product()];
     let mut time = |engine: &mut Engine| -> anyhow::Result<f64> {
-        let start = Instant::now();
+        let start = runtime::now();
         engine.run(&input, &mut logits)?;
-        Ok(milliseconds(start.elapsed()))
+        Ok(milliseconds(runtime::since(start)))
     };
     let first_ms = time(&mut engine)?;
     for _ in 0..3 {

@@ -1,7 +1,6 @@
 //! `check`: whether a profile and its bundle would do, without any hardware.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use anyhow::Result;
 
@@ -10,6 +9,7 @@ use crate::bundle::Bundle;
 use crate::bundle::manifest;
 use crate::engine::{Engine, Options};
 use crate::field_of_view::Sequence;
+use crate::runtime;
 use crate::segment::Segmenter;
 use crate::track::Rule;
 
@@ -52,9 +52,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let kernels = engine.kernels();
     let mut segmenter =
         Segmenter::new(engine, &bundle.manifest, Sequence::Video)?.with_golden(bundle.golden().clone());
-    let begun = Instant::now();
+    let begun = runtime::now();
     (0..segmenter.golden_frames()).try_for_each(|index| segmenter.check(index))?;
-    let golden_ms = begun.elapsed().as_secs_f64() * 1e3;
+    let golden_ms = runtime::since(begun).as_secs_f64() * 1e3;
     let gate = match (profile.gate.appear, profile.gate.window) {
         (Some(appear), Some(window)) => manifest::Gate { appear, window },
         _ => bundle.manifest.gate,

@@ -21,6 +21,7 @@ use crate::frame::Frame;
 use crate::geometry::Placement;
 use crate::latency::{self, Latencies, Stage, StageReport};
 use crate::overlay::{Layer, Painter, Style};
+use crate::runtime;
 use crate::segment::Segmenter;
 
 /// Runs a model over recorded frames and writes a PNG file for each.
@@ -138,7 +139,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut damaged = Damaged::default();
     let (mut frames, mut with_regions, mut all_regions) = (0, 0, 0);
     loop {
-        let begun = std::time::Instant::now();
+        let begun = runtime::now();
         match source.read(&mut frame) {
             Ok(true) => {}
             Ok(false) => break,
@@ -150,7 +151,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 _ => return Err(error),
             },
         }
-        latencies.record(Stage::Capture, begun.elapsed());
+        latencies.record(Stage::Capture, runtime::since(begun));
         segmenter.regions(&frame, &mut latencies, &mut regions)?;
         frames += 1;
         with_regions += u64::from(!regions.list.is_empty());
@@ -161,11 +162,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             write_png(folder, source.name(), &writer.mask, size.0, size.1, ExtendedColorType::L8)?;
         }
         if let Some(images) = &mut writer.overlay {
-            let begun = std::time::Instant::now();
+            let begun = runtime::now();
             let placement = Placement::identity(frame.width_px(), frame.height_px());
             writer.layer.reset(frame.width_px(), frame.height_px());
             writer.painter.outlines(&mut writer.layer, &regions.list, &placement);
-            latencies.record(Stage::Draw, begun.elapsed());
+            latencies.record(Stage::Draw, runtime::since(begun));
             let layer = &writer.layer;
             let (picture, name) = (Some(frame.view()), source.name());
             let scene = Scene { picture, lease: None, layer, placement, name, captured: begun };

@@ -1,9 +1,7 @@
 //! Pictures on their way to a file or a pipe: written by a thread of their own, so that the thread that shows waits for neither.
 
 use std::ffi::OsString;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -14,6 +12,9 @@ use crate::fault::Fault;
 use crate::frame::Frame;
 use crate::geometry::Placement;
 use crate::overlay::Layer;
+use crate::runtime;
+use crate::runtime::channel::{Nothing, Receiver, Sender, channel};
+use crate::runtime::sync::Mutex;
 
 /// Pictures at once: one that is written, and the next.
 const PICTURES: usize = 2;
@@ -47,10 +48,6 @@ struct WriterStatus {
     error: Option<anyhow::Error>,
 }
 
-fn lock(told: &Mutex<WriterStatus>) -> MutexGuard<'_, WriterStatus> {
-    told.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Written {
     /// # Errors
     /// 74 if there can be no more threads.
@@ -59,11 +56,9 @@ impl Written {
         let (written, returned) = channel();
         let told = Arc::new(Mutex::new(WriterStatus::default()));
         let (line, keeps_first_size, theirs) = (sink.describe(), sink.keeps_first_size(), told.clone());
-        thread::Builder::new()
-            .name("pictures".into())
-            .spawn(move || write(sink, &to_write, &written, &theirs))
+        runtime::thread::spawn("pictures", move || write(sink, &to_write, &written, &theirs))
             .map_err(|error| Fault::io(format!("cannot start a thread: {error}")))?;
-        let blank = || Picture { frame: Frame::black(1, 1), name: OsString::new(), captured: Instant::now() };
+        let blank = || Picture { frame: Frame::black(1, 1), name: OsString::new(), captured: runtime::now() };
         let blanks = (0..PICTURES).map(|_| blank()).collect();
         Ok(Written {
             pictures,
@@ -73,7 +68,7 @@ impl Written {
             dark: None,
             line,
             keeps_first_size,
-            moved: Instant::now(),
+            moved: runtime::now(),
         })
     }
 
@@ -82,23 +77,23 @@ impl Written {
         loop {
             match self.returned.try_recv() {
                 Ok(picture) => {
-                    self.moved = Instant::now();
+                    self.moved = runtime::now();
                     self.blanks.push(picture);
                 }
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return Err(self.broken()),
+                Err(Nothing::Yet) => break,
+                Err(Nothing::Ever) => return Err(self.broken()),
             }
         }
-        match self.blanks.is_empty() && self.moved.elapsed() > STUCK_AFTER {
+        match self.blanks.is_empty() && runtime::since(self.moved) > STUCK_AFTER {
             true if self.dark.is_some() => {}
             true => self.dark = Some(format!("{}: nothing could be written for a second", self.line)),
-            false => self.dark.clone_from(&lock(&self.told).dark),
+            false => self.dark.clone_from(&self.told.lock().dark),
         }
         Ok(())
     }
 
     fn broken(&self) -> anyhow::Error {
-        let error = lock(&self.told).error.take();
+        let error = self.told.lock().error.take();
         error.unwrap_or_else(|| Fault::io(format!("{}: the writing thread has ended", self.line)))
     }
 }
@@ -110,7 +105,7 @@ fn write(
     told: &Mutex<WriterStatus>,
 ) {
     let layer = Layer::default();
-    while let Ok(picture) = pictures.recv() {
+    while let Some(picture) = pictures.recv() {
         let outcome = sink.show(&Scene {
             picture: Some(picture.frame.view()),
             lease: None,
@@ -119,7 +114,7 @@ fn write(
             name: &picture.name,
             captured: picture.captured,
         });
-        let mut told = lock(told);
+        let mut told = told.lock();
         told.dark = sink.dark().map(str::to_owned);
         if let Err(error) = outcome {
             told.error = Some(error);
@@ -138,7 +133,7 @@ impl Sink for Written {
         let Some(mut picture) = self.blanks.pop() else { return Ok(Shown::Skipped) };
         if self.blanks.len() + 1 == PICTURES {
             // It had nothing to do until now.
-            self.moved = Instant::now();
+            self.moved = runtime::now();
         }
         compose(scene, &mut picture.frame)?;
         picture.name.clear();
@@ -163,13 +158,13 @@ impl Sink for Written {
     }
 
     fn finish(&mut self, patience: Duration) -> Result<bool> {
-        let end = Instant::now() + patience;
+        let end = runtime::now() + patience;
         self.collect()?;
         while self.blanks.len() < PICTURES {
-            match self.returned.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            match self.returned.recv_timeout(end.saturating_duration_since(runtime::now())) {
                 Ok(picture) => self.blanks.push(picture),
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => return Ok(false),
-                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return Err(self.broken()),
+                Err(Nothing::Yet) => return Ok(false),
+                Err(Nothing::Ever) => return Err(self.broken()),
             }
         }
         Ok(true)
@@ -187,11 +182,11 @@ impl Sink for Written {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
-    use std::sync::Condvar;
 
     use super::*;
     use crate::display::tests::scene;
     use crate::fault::{Exit, exit_of};
+    use crate::runtime::sync::Condvar;
 
     type Gate = Arc<(Mutex<bool>, Condvar)>;
     /// Names and first bytes of the pictures that came.
@@ -205,15 +200,15 @@ mod tests {
 
     impl Sink for Slow {
         fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
-            let mut is_open = self.gate.0.lock().unwrap();
+            let mut is_open = self.gate.0.lock();
             while !*is_open {
-                is_open = self.gate.1.wait(is_open).unwrap();
+                is_open = self.gate.1.wait(is_open);
             }
             if scene.name == "bad" {
                 return Err(Fault::io("the disk is full"));
             }
             let pixel = scene.picture.unwrap().planes()[0].bytes[0];
-            self.names.lock().unwrap().push((scene.name.to_str().unwrap().into(), pixel));
+            self.names.lock().push((scene.name.to_str().unwrap().into(), pixel));
             Ok(Shown::Yes)
         }
         fn describe(&self) -> String {
@@ -227,7 +222,7 @@ mod tests {
     }
 
     fn open(gate: &Gate) {
-        *gate.0.lock().unwrap() = true;
+        *gate.0.lock() = true;
         gate.1.notify_all();
     }
 
@@ -254,7 +249,7 @@ mod tests {
         assert!(sink.finish(Duration::from_secs(20)).unwrap());
         assert_eq!(show(&mut sink, 9), Shown::Yes);
         assert!(sink.finish(Duration::from_secs(20)).unwrap() && sink.dark().is_none());
-        let names = names.lock().unwrap();
+        let names = names.lock();
         let expected =
             [("frame-1", 1), ("frame-2", 2), ("frame-9", 9)].map(|(name, value)| (name.into(), value));
         assert_eq!(*names, expected);

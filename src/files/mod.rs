@@ -31,12 +31,13 @@ use std::fs::{DirBuilder, File};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Result;
 use rustix::fs::{Mode, OFlags};
 
 use crate::fault::Fault;
+use crate::runtime::sync::Mutex;
 
 pub use inputs::Input;
 pub use output::{Claim, OutputFolder, Safety};
@@ -109,7 +110,7 @@ fn sweep_once(folder: &OwnedFd) {
     let flags = rustix::fs::AtFlags::EMPTY_PATH;
     let made = rustix::fs::statx(folder, "", flags, rustix::fs::StatxFlags::BTIME);
     let made = made.map_or((0, 0), |made| (made.stx_btime.tv_sec, made.stx_btime.tv_nsec));
-    let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut swept = SWEPT.lock();
     #[allow(clippy::unnecessary_cast)]
     let folder_is = (stat.st_dev as u64, stat.st_ino as u64, made);
     if swept.contains(&folder_is) {

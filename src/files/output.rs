@@ -6,7 +6,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -19,6 +19,8 @@ use super::record::{self, Header, MOST_FILES, Mark, Record};
 use super::temporary::{self, Replace, Temporary};
 use super::{make_folder, open_folder};
 use crate::fault::Fault;
+use crate::runtime;
+use crate::runtime::sync::Mutex;
 
 pub use super::record::RECORD;
 
@@ -155,14 +157,14 @@ impl OutputFolder {
     /// As [`OutputFolder::claim`], if one of them is taken; the claim is then as it was.
     pub fn also(&self, names: &[&str]) -> Result<()> {
         let inner = &*self.0;
-        let record = inner.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let record = inner.record.lock();
         let there = survey(&inner.folder, names, &record::read(&inner.folder))
             .map_err(|error| cannot_write_to(&inner.path, &error))?;
         drop(record);
         if let Some(name) = there.foreign.filter(|_| !inner.force) {
             return Err(foreign(&inner.path, &name));
         }
-        let mut claimed = inner.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut claimed = inner.names.lock();
         for name in names.iter().map(|&name| name.to_owned()) {
             if !claimed.contains(&name) {
                 claimed.push(name);
@@ -186,7 +188,7 @@ impl OutputFolder {
         let (inner, name) = (&*self.0, name.as_ref());
         let shown = inner.path.join(name);
         let cannot = |error: anyhow::Error| Fault::io(format!("cannot write {}: {error:#}", shown.display()));
-        if !is_plain(name) || !matches(&inner.names.lock().unwrap_or_else(PoisonError::into_inner), name) {
+        if !is_plain(name) || !matches(&inner.names.lock(), name) {
             return Err(cannot(anyhow::anyhow!("the folder was not claimed for a file of this name")));
         }
         let whole = || -> Result<Temporary> {
@@ -196,7 +198,7 @@ impl OutputFolder {
                 file.file().sync_all()?;
             }
             let mark = Mark::of(&rustix::fs::fstat(file.file())?);
-            let mut record = inner.record.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut record = inner.record.lock();
             if record.is_full() {
                 anyhow::bail!("the folder holds {MOST_FILES} files of this run; name another folder");
             }
@@ -236,7 +238,7 @@ impl std::fmt::Debug for OutputFolder {
 impl Inner {
     fn is_ours(&self, name: &OsStr) -> bool {
         // Read anew: a run may write any number of files, and hardly ever one of them twice.
-        let _record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let _record = self.record.lock();
         is_untouched(&self.folder, name, &record::read(&self.folder))
     }
 }
@@ -297,7 +299,7 @@ pub(super) fn foreign(folder: &Path, name: &OsStr) -> anyhow::Error {
 fn lock(folder: &OwnedFd, path: &Path) -> Result<()> {
     for _ in 0..LOCK_ATTEMPTS {
         match rustix::fs::flock(folder, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+            Err(Errno::WOULDBLOCK) => runtime::thread::sleep(LOCK_PAUSE),
             // Some network file systems have no locks.
             _ => return Ok(()),
         }

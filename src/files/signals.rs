@@ -10,6 +10,7 @@ use anyhow::Result;
 
 use super::remove_temporaries;
 use crate::fault::Fault;
+use crate::runtime;
 
 /// From now on each of these signals removes this process's temporary files and ends the process as it would have
 /// without this program's doing, so that its parent sees the signal (a shell says 130, 143, 129). Works whatever the other threads wait
@@ -33,7 +34,7 @@ pub fn end_cleanly() -> Result<()> {
             // The handlers run in the order of their registration: the number may come a moment after the byte.
             let mut signal = which.load(Ordering::Relaxed) as i32;
             if signal == 0 {
-                std::thread::sleep(Duration::from_millis(10));
+                runtime::thread::sleep(Duration::from_millis(10));
                 signal = which.load(Ordering::Relaxed) as i32;
             }
             // One that came before its number was watched for.
@@ -42,7 +43,7 @@ pub fn end_cleanly() -> Result<()> {
             signal_hook::low_level::exit(128 + signal);
         }
     };
-    std::thread::Builder::new().name("signals".into()).spawn(watch).map_err(cannot)?;
+    runtime::thread::spawn("signals", watch).map_err(cannot)?;
     Ok(())
 }
 

@@ -8,10 +8,12 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::runtime;
+use crate::runtime::sync::{Mutex, MutexGuard};
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
@@ -146,13 +148,12 @@ fn is_abandoned(folder: &OwnedFd, name: &std::ffi::CStr) -> bool {
 /// Removes this process's temporary files and keeps its threads from making or renaming any: for the moment before the
 /// process ends. Waits 0.3 s at most.
 pub fn remove_temporaries() {
-    let begun = Instant::now();
+    let begun = runtime::now();
     let live = loop {
         match LIVE.try_lock() {
-            Ok(live) => break live,
-            Err(TryLockError::Poisoned(live)) => break live.into_inner(),
-            Err(TryLockError::WouldBlock) if begun.elapsed() > PATIENCE => return,
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            Some(live) => break live,
+            None if runtime::since(begun) > PATIENCE => return,
+            None => runtime::thread::sleep(Duration::from_millis(1)),
         }
     };
     for Live { folder, name } in live.iter() {
@@ -163,5 +164,5 @@ pub fn remove_temporaries() {
 }
 
 fn live() -> MutexGuard<'static, Vec<Live>> {
-    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
+    LIVE.lock()
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -14,6 +13,7 @@ use crate::capture::live::{Absence, Camera, Counts, Event, Stamp};
 use crate::capture::{DamagedFrame, Source, name_by_number};
 use crate::frame::FrameNumber;
 use crate::latency::{Latencies, Stage};
+use crate::runtime;
 
 /// A source that gives nothing but damaged frames for so long ends.
 const MOST_DAMAGED: u64 = 1000;
@@ -68,7 +68,7 @@ impl Run<'_> {
         }
         let captured = self.boxes.captured.load(Ordering::Relaxed);
         self.settings.most_frames.is_none_or(|most| captured < most)
-            && self.settings.most_time.is_none_or(|most| self.start.elapsed() < most)
+            && self.settings.most_time.is_none_or(|most| runtime::since(self.start) < most)
             && !self.stop.load(Ordering::Relaxed)
             && !self.boxes.is_stopping()
     }
@@ -77,7 +77,7 @@ impl Run<'_> {
         self.boxes.feed.put("recorded or rendered frames".into());
         // Said of another feed's frame.
         self.boxes.finished.try_take();
-        let (mut begun, mut rate, mut damaged) = ((Instant::now(), 0), None, 0);
+        let (mut begun, mut rate, mut damaged) = ((runtime::now(), 0), None, 0);
         while self.goes_on() {
             if self.settings.lock_step && self.read > 0 {
                 if self.boxes.finished.take(PATIENCE).is_none() {
@@ -86,16 +86,16 @@ impl Run<'_> {
             } else if let Some(pace_hz) = self.settings.pace_hz.filter(|_| !self.settings.lock_step) {
                 // Another rate counts from here.
                 if rate.replace(pace_hz) != Some(pace_hz) {
-                    begun = (Instant::now(), self.read);
+                    begun = (runtime::now(), self.read);
                 }
                 let due = Duration::from_secs_f64((self.read - begun.1) as f64 / pace_hz);
-                thread::sleep(due.saturating_sub(begun.0.elapsed()).min(PATIENCE));
-                if begun.0.elapsed() < due {
+                runtime::thread::sleep(due.saturating_sub(runtime::since(begun.0)).min(PATIENCE));
+                if runtime::since(begun.0) < due {
                     continue;
                 }
             }
             let mut letter = self.boxes.display.blank().unwrap_or_else(Captured::blank);
-            let started = Instant::now();
+            let started = runtime::now();
             loop {
                 match source.read(&mut letter.frame) {
                     Ok(true) => break,
@@ -112,7 +112,7 @@ impl Run<'_> {
                 }
             }
             damaged = 0;
-            letter.at = Instant::now();
+            letter.at = runtime::now();
             letter.number = letter.frame.number;
             self.latencies.record(Stage::Capture, letter.at - started);
             letter.name.clear();
@@ -137,7 +137,7 @@ impl Run<'_> {
                     stamp
                 }
                 Event::Decoded(stamp) => {
-                    self.latencies.record(Stage::Decode, stamp.dequeued.elapsed());
+                    self.latencies.record(Stage::Decode, runtime::since(stamp.dequeued));
                     stamp
                 }
                 Event::Nothing => {
@@ -175,7 +175,7 @@ impl Run<'_> {
     fn stamp(&self, letter: &mut Captured, stamp: Stamp) {
         letter.number = FrameNumber(self.read);
         // Nothing was taken later than now.
-        letter.at = stamp.dequeued.min(Instant::now());
+        letter.at = stamp.dequeued.min(runtime::now());
         letter.truth = None;
         letter.frame.number = letter.number;
         letter.frame.timestamp = stamp.timestamp;

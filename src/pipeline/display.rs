@@ -3,8 +3,6 @@
 
 use std::ffi::OsStr;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::frames::{Captured, Found};
@@ -17,6 +15,8 @@ use crate::display::{Dark, Scene, Shown, Sink};
 use crate::frame::FrameNumber;
 use crate::latency::Stage;
 use crate::overlay::{Glyph, Layer, Painter};
+use crate::runtime;
+use crate::runtime::channel::Sender;
 use crate::state::{Machine, State};
 
 /// Without a frame for this long there is no signal.
@@ -99,13 +99,13 @@ impl<'a> Display<'a> {
             settings,
             seen: 0,
             machine: Machine::default(),
-            judge: Judge::new(Instant::now()),
-            since: SystemTime::now(),
+            judge: Judge::new(runtime::now()),
+            since: runtime::wall_clock(),
             layer: Layer::default(),
             outcome: Outcome::default(),
             newest: None,
             drawn_last: None,
-            last_frame: Instant::now(),
+            last_frame: runtime::now(),
             frame_size: NO_PICTURE_PX,
             absence: None,
             absent_since: None,
@@ -186,19 +186,19 @@ impl<'a> Display<'a> {
             self.machine.recover();
             self.outcome.lost = None;
         }
-        self.judge.assistance(assistance, Instant::now());
+        self.judge.assistance(assistance, runtime::now());
     }
 
     fn go(&mut self, next: State) {
         if self.machine.go(next) {
-            self.since = SystemTime::now();
+            self.since = runtime::wall_clock();
             self.told = None;
         }
     }
 
     #[expect(clippy::too_many_lines, reason = "the way of one frame to the monitor, step by step")]
     fn frame(&mut self, captured: Captured) {
-        self.last_frame = Instant::now();
+        self.last_frame = runtime::now();
         (self.absence, self.absent_since, self.screen_drawn) = (None, None, None);
         // Said of frames before this one.
         self.boxes.absent.try_take();
@@ -211,7 +211,7 @@ impl<'a> Display<'a> {
         self.frame_size = (view.width_px(), view.height_px());
         let placement = self.sink.place(self.frame_size.0, self.frame_size.1);
 
-        let begun = Instant::now();
+        let begun = runtime::now();
         let mut newest = self.newest.take();
         let result = self.result(newest.as_mut(), &captured, begun);
         let (silent_after, max_age) = (self.settings.silent_after, self.settings.max_age);
@@ -232,7 +232,7 @@ impl<'a> Display<'a> {
         if let Some(glyph) = glyph {
             self.painter.glyph(&mut self.layer, glyph, self.machine.state().on_monitor());
         }
-        let drawn = Instant::now();
+        let drawn = runtime::now();
         let scene = Scene {
             picture: Some(view),
             lease: captured.lease.as_ref(),
@@ -247,7 +247,7 @@ impl<'a> Display<'a> {
                 Ok(Shown::Skipped)
                     if self.settings.lock_step && self.sink.is_busy() && !self.boxes.is_stopping() =>
                 {
-                    thread::sleep(BUSY);
+                    runtime::thread::sleep(BUSY);
                 }
                 shown => break shown,
             }
@@ -296,7 +296,7 @@ impl<'a> Display<'a> {
         fresh: Option<&Found>,
         (begun, drawn): (Instant, Instant),
     ) {
-        let done = Instant::now();
+        let done = runtime::now();
         if shown == Shown::Skipped {
             self.outcome.not_shown += 1;
             return;
@@ -325,28 +325,28 @@ impl<'a> Display<'a> {
         let why = match &self.absence {
             Some(absence) => absence.why,
             // In lock step the feed waits for us.
-            None if self.settings.lock_step || self.last_frame.elapsed() < NO_SIGNAL_AFTER => return,
+            None if self.settings.lock_step || runtime::since(self.last_frame) < NO_SIGNAL_AFTER => return,
             None => Why::Stalled,
         };
         self.judge.no_frames();
         self.go(State::NoSignal(why));
-        if self.screen_drawn.is_some_and(|drawn| drawn.elapsed() < SCREEN_EVERY) {
+        if self.screen_drawn.is_some_and(|drawn| runtime::since(drawn) < SCREEN_EVERY) {
             return;
         }
-        self.screen_drawn = Some(Instant::now());
+        self.screen_drawn = Some(runtime::now());
         if self.sink.keeps_first_size() && self.outcome.shown == 0 {
             return;
         }
         let (at, clock) = *self.absent_since.get_or_insert_with(|| {
-            let gone = self.last_frame.elapsed();
-            (self.last_frame, SystemTime::now().checked_sub(gone).unwrap_or(SystemTime::now()))
+            let gone = runtime::since(self.last_frame);
+            (self.last_frame, runtime::wall_clock().checked_sub(gone).unwrap_or(runtime::wall_clock()))
         });
         let tried = match self.absence.as_ref().map_or(0, |absence| absence.attempts) {
             0 => String::new(),
             1 => "tried once, still trying".into(),
             attempts => format!("tried {attempts} times, still trying"),
         };
-        let since = format!("since {} UTC, {} s", time_of_day(clock), at.elapsed().as_secs());
+        let since = format!("since {} UTC, {} s", time_of_day(clock), runtime::since(at).as_secs());
         let headline = why.to_string().to_uppercase();
         let placement = self.sink.place(self.frame_size.0, self.frame_size.1);
         self.layer.reset(placement.surface.0, placement.surface.1);
@@ -360,7 +360,7 @@ impl<'a> Display<'a> {
             layer: &self.layer,
             placement,
             name: OsStr::new("no-signal"),
-            captured: Instant::now(),
+            captured: runtime::now(),
         };
         if let Err(error) = self.sink.show(&scene) {
             self.failed(error);
@@ -369,13 +369,13 @@ impl<'a> Display<'a> {
 
     /// Tells the observer now and then.
     fn tell(&mut self) {
-        if self.told.is_some_and(|told| told.elapsed() < STATUS_EVERY) {
+        if self.told.is_some_and(|told| runtime::since(told) < STATUS_EVERY) {
             return;
         }
         if self.told.is_none() {
             self.sink_line = self.sink.describe();
         }
-        self.told = Some(Instant::now());
+        self.told = Some(runtime::now());
         self.observer.status(&Status {
             state: self.machine.state(),
             since: self.since,
@@ -389,7 +389,7 @@ impl<'a> Display<'a> {
 
     fn newer(&mut self, taken: Option<Found>) {
         let Some(found) = taken else { return };
-        self.judge.result_came(Instant::now());
+        self.judge.result_came(runtime::now());
         if let Some(old) = self.newest.replace(found) {
             self.boxes.found.give_back(old);
         }
@@ -416,7 +416,7 @@ impl<'a> Display<'a> {
 
     fn end(mut self) -> Outcome {
         self.follow_assistance();
-        let told_at = |boxes: &Boxes| boxes.is_stopping().then(Instant::now);
+        let told_at = |boxes: &Boxes| boxes.is_stopping().then(runtime::now);
         let mut stopped = told_at(self.boxes);
         loop {
             match self.sink.finish(TEND_EVERY) {
@@ -428,7 +428,7 @@ impl<'a> Display<'a> {
                 }
             }
             stopped = stopped.or_else(|| told_at(self.boxes));
-            if self.boxes.is_hurried() || stopped.is_some_and(|at| at.elapsed() >= LAST_PICTURES) {
+            if self.boxes.is_hurried() || stopped.is_some_and(|at| runtime::since(at) >= LAST_PICTURES) {
                 log::warn!("the display did not take the last frames in time");
                 break;
             }

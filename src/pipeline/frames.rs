@@ -8,6 +8,7 @@ use crate::capture::Mask;
 use crate::capture::live::{Absence, Lease};
 use crate::detect::Regions;
 use crate::frame::{Frame, FrameNumber, View};
+use crate::runtime;
 use crate::state::Reason;
 use crate::track::Shown;
 
@@ -45,7 +46,7 @@ impl Captured {
             number: FrameNumber(0),
             name: OsString::new(),
             truth: None,
-            at: Instant::now(),
+            at: runtime::now(),
         }
     }
 
@@ -92,7 +93,7 @@ impl Found {
         Found {
             origin: Origin { epoch: Epoch::default(), size: (0, 0) },
             number: FrameNumber(0),
-            at: Instant::now(),
+            at: runtime::now(),
             regions: Regions::default(),
             shown: Shown::default(),
             implausible: false,

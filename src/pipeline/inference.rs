@@ -22,6 +22,8 @@ use crate::frame::Frame;
 use crate::geometry::Rect;
 use crate::heap;
 use crate::latency::{Latencies, Stage};
+use crate::runtime;
+use crate::runtime::thread::JoinHandle;
 use crate::segment::{Network, Segmenter};
 use crate::state::Reason;
 use crate::track::{Gate, Rule};
@@ -62,7 +64,7 @@ pub(super) fn work<S: Network>(
     generation: u64,
 ) -> Latencies {
     let in_charge = || !boxes.is_stopping() && boxes.generation.load(Ordering::Acquire) == generation;
-    let everywhere = rustix::thread::sched_getaffinity(None).ok();
+    let everywhere = rustix::thread::sched_getaffinity(None).ok().filter(|_| !runtime::is_simulated());
     let mut looking: Option<Looking<S>> = None;
     let mut latencies = Latencies::default();
     while in_charge() {
@@ -134,7 +136,7 @@ impl<S: Network> Looking<S> {
             last: None,
             converted: Frame::black(1, 1),
             doubt: 0,
-            checked: Instant::now(),
+            checked: runtime::now(),
             next_check: 0,
         }
     }
@@ -172,18 +174,18 @@ impl<S: Network> Looking<S> {
         let lent = captured.lease.take();
         let is_lent = lent.is_some();
         if let Some(lease) = lent {
-            let start = Instant::now();
+            let start = runtime::now();
             convert::to_rgb(&lease.view(), &mut self.converted)?;
-            latencies.record(Stage::Convert, start.elapsed());
+            latencies.record(Stage::Convert, runtime::since(start));
         }
-        if self.checked.elapsed() >= self.recheck_after && self.segmenter.golden_frames() > 0 {
+        if runtime::since(self.checked) >= self.recheck_after && self.segmenter.golden_frames() > 0 {
             self.segmenter.check(self.next_check)?;
             (self.checked, self.next_check) =
-                (Instant::now(), (self.next_check + 1) % self.segmenter.golden_frames());
+                (runtime::now(), (self.next_check + 1) % self.segmenter.golden_frames());
         }
         let frame = if is_lent { &self.converted } else { &captured.frame };
         self.segmenter.regions(frame, latencies, &mut found.regions)?;
-        let start = Instant::now();
+        let start = runtime::now();
         self.doubt = if is_implausible(&found.regions, self.segmenter.mapping().crop) {
             PLAUSIBLE_FRAMES
         } else {
@@ -192,7 +194,7 @@ impl<S: Network> Looking<S> {
         found.implausible = self.doubt > 0;
         let believed = if found.implausible { &[][..] } else { &found.regions.list };
         self.gate.update(believed, captured.at, &mut found.shown);
-        latencies.record(Stage::Gate, start.elapsed());
+        latencies.record(Stage::Gate, runtime::since(start));
         Ok(captured)
     }
 }
@@ -218,7 +220,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// An inference thread that was started.
 pub(super) struct Worker {
-    pub thread: std::thread::JoinHandle<Latencies>,
+    pub thread: JoinHandle<Latencies>,
     pub progress: Arc<Progress>,
 }
 
@@ -234,9 +236,8 @@ impl Worker {
         let progress = Arc::new(Progress::default());
         let generation = boxes.begin_generation(progress.clone());
         let (boxes, segmenters, theirs) = (boxes.clone(), segmenters.clone(), progress.clone());
-        let thread = std::thread::Builder::new()
-            .name("inference".into())
-            .spawn(move || work(&boxes, &segmenters, &theirs, generation))?;
+        let work = move || work(&boxes, &segmenters, &theirs, generation);
+        let thread = runtime::thread::spawn("inference", work)?;
         Ok(Worker { thread, progress })
     }
 }

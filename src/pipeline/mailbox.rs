@@ -1,7 +1,8 @@
 //! A slot for one letter: who puts never waits, who takes gets the newest.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use crate::runtime;
+use crate::runtime::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 /// What lies in a mailbox.
 pub trait Letter {
@@ -37,9 +38,9 @@ impl<T> Default for Mailbox<T> {
 }
 
 impl<T: Letter> Mailbox<T> {
-    /// No code that can panic runs under the lock: a poisoned one is as good as any.
+    /// No code that can panic runs under the lock.
     fn lock(&self) -> MutexGuard<'_, Inner<T>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     /// A used letter to write on, if there is one.
@@ -70,14 +71,14 @@ impl<T: Letter> Mailbox<T> {
 
     /// Waits for a letter until the time is over or the mailbox closed and empty.
     pub fn take(&self, patience: Duration) -> Option<T> {
-        let end = Instant::now() + patience;
+        let end = runtime::now() + patience;
         let mut inner = self.lock();
         while inner.slot.is_none() && !inner.closed {
-            let left = end.saturating_duration_since(Instant::now());
+            let left = end.saturating_duration_since(runtime::now());
             if left.is_zero() {
                 break;
             }
-            inner = self.changed.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
+            inner = self.changed.wait_timeout(inner, left);
         }
         inner.slot.take()
     }

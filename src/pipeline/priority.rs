@@ -1,12 +1,12 @@
 //! Real-time priority of the threads that capture and show. Every other thread stays as the system starts it.
 
-use std::thread;
-
 use thread_priority::unix::{
     NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadSchedulePolicy,
     set_thread_priority_and_policy, thread_native_id, thread_schedule_policy,
 };
 use thread_priority::{ThreadPriority, ThreadPriorityValue};
+
+use crate::runtime;
 
 /// What the library maps to niceness 0.
 const ORDINARY: u8 = 47;
@@ -14,6 +14,9 @@ const ORDINARY: u8 = 47;
 /// Gives the calling thread first-in-first-out priority 1..=99; with 0, that of an ordinary thread. If the system refuses,
 /// the thread goes on as it is and the log says so.
 pub(super) fn set(priority: u8) {
+    if runtime::thread::simulate_priority(priority) {
+        return;
+    }
     let outcome = match ThreadPriorityValue::try_from(priority) {
         Ok(value) if priority > 0 => set_thread_priority_and_policy(
             thread_native_id(),
@@ -33,8 +36,7 @@ pub(super) fn set(priority: u8) {
         }
     };
     if let Err(error) = outcome {
-        let thread = thread::current();
-        let name = thread.name().unwrap_or("main");
+        let name = runtime::thread::name();
         log::warn!(
             "cannot give the thread \"{name}\" real-time priority {priority}: {error:?}; grant CAP_SYS_NICE or raise \
              the limit on rtprio"
@@ -49,6 +51,7 @@ fn is_realtime() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::thread;
 
     /// Priority, policy and niceness of the calling thread as the kernel tells them: fields 40, 41 and 19 of its `stat`.
     fn told() -> (u8, u8, i8) {

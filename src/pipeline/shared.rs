@@ -1,7 +1,7 @@
 //! What all threads of a pipeline share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Settings;
 use super::frames::{Captured, Epoch, Found};
@@ -9,6 +9,7 @@ use super::mailbox::Mailbox;
 use super::progress::Progress;
 use crate::capture::live::Absence;
 use crate::display::Sink;
+use crate::runtime::sync::Mutex;
 use crate::state::Reason;
 
 /// A value that others may exchange while it is in use. Reading it costs one atomic load as long as it stays the same.
@@ -23,12 +24,12 @@ impl<T> Live<T> {
     }
 
     pub fn set(&self, value: T) {
-        *self.value.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+        *self.value.lock() = Arc::new(value);
         self.version.fetch_add(1, Ordering::Release);
     }
 
     pub fn get(&self) -> Arc<T> {
-        self.value.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.value.lock().clone()
     }
 
     /// The value, if it is another one than at the last call with the same `seen`, which begins at 0.
@@ -142,12 +143,12 @@ impl Boxes {
     }
 
     pub fn progress(&self) -> Arc<Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.progress.lock().clone()
     }
 
     /// Puts another inference thread in charge; its number.
     pub fn begin_generation(&self, progress: Arc<Progress>) -> u64 {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+        *self.progress.lock() = progress;
         1 + self.generation.fetch_add(1, Ordering::AcqRel)
     }
 }

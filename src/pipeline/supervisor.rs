@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -20,6 +18,9 @@ use super::{Feed, Observer, Outcome, Settings};
 use crate::display::Sink;
 use crate::fault::{Exit, Fault, one_line};
 use crate::latency::Latencies;
+use crate::runtime;
+use crate::runtime::channel::{Receiver, Sender, channel};
+use crate::runtime::thread::JoinHandle;
 use crate::segment::{Network, Segmenter};
 use crate::state::Reason;
 
@@ -119,14 +120,14 @@ impl<S: Network + Send + 'static> Pipeline<S> {
     pub fn start(settings: Settings, mut observer: Box<dyn Observer>) -> Result<Pipeline<S>> {
         let boxes = Arc::new(Boxes::new(settings));
         let segmenters = Arc::new(Mailbox::default());
-        let (to_us, left) = mpsc::channel();
+        let (to_us, left) = channel();
         let theirs = boxes.clone();
         let display = spawn("display", move || display::work(&theirs, &to_us, &mut *observer))?;
         let worker = Worker::start(&boxes, &segmenters).map_err(no_thread)?;
         Ok(Pipeline {
             boxes,
             segmenters,
-            start: Instant::now(),
+            start: runtime::now(),
             display: Some(display),
             left,
             capture: None,
@@ -135,7 +136,7 @@ impl<S: Network + Send + 'static> Pipeline<S> {
             hanging: Vec::new(),
             hanging_is_said: false,
             load: None,
-            loads: mpsc::channel(),
+            loads: channel(),
             loading: 0,
             latencies: Latencies::default(),
             counts: None,
@@ -173,9 +174,9 @@ impl<S: Network + Send + 'static> Pipeline<S> {
         let (mine, before) = (SetsOnDrop(done.clone()), self.former.last().map(|former| former.done.clone()));
         let thread = spawn("capture", move || {
             let _done = mine;
-            let end = Instant::now() + FEED_WAITS;
-            while before.as_ref().is_some_and(|done| !done.load(Ordering::Acquire)) && Instant::now() < end {
-                thread::sleep(LOOK_EVERY);
+            let end = runtime::now() + FEED_WAITS;
+            while before.as_ref().is_some_and(|done| !done.load(Ordering::Acquire)) && runtime::now() < end {
+                runtime::thread::sleep(LOOK_EVERY);
             }
             capture::work(feed, &boxes, &theirs, start)
         })?;
@@ -186,7 +187,7 @@ impl<S: Network + Send + 'static> Pipeline<S> {
     fn end_feed(&mut self) {
         if let Some(mut capture) = self.capture.take() {
             capture.stop.store(true, Ordering::Relaxed);
-            capture.told = Some(Instant::now());
+            capture.told = Some(runtime::now());
             self.former.push(capture);
         }
     }
@@ -326,7 +327,8 @@ impl<S: Network + Send + 'static> Pipeline<S> {
             }
         }
         for capture in &mut self.former {
-            if !capture.is_said && capture.told.is_some_and(|told| told.elapsed() > CAPTURE_HANGS_AFTER) {
+            if !capture.is_said && capture.told.is_some_and(|told| runtime::since(told) > CAPTURE_HANGS_AFTER)
+            {
                 capture.is_said = true;
                 log::error!(
                     "the thread of an earlier source does not end: its device or file does not answer"
@@ -354,7 +356,7 @@ impl<S: Network + Send + 'static> Pipeline<S> {
     /// time are left behind. Takes 700 ms at most, and hardly longer than the display does once `hurry` says so.
     pub fn end(mut self, hurry: &dyn Fn() -> bool) -> Outcome {
         self.boxes.stop.store(true, Ordering::Relaxed);
-        let begun = Instant::now();
+        let begun = runtime::now();
         let hurried = || {
             let is_hurried = hurry();
             self.boxes.hurry.fetch_or(is_hurried, Ordering::Relaxed);
@@ -362,7 +364,7 @@ impl<S: Network + Send + 'static> Pipeline<S> {
         };
         let display = self.display.take().and_then(|thread| {
             let within = |hurried: bool| if hurried { HURRIED_WITHIN } else { DISPLAY_ENDS_WITHIN };
-            joined(thread, "display", || begun.elapsed() < within(hurried()))
+            joined(thread, "display", || runtime::since(begun) < within(hurried()))
         });
         let mut outcome = match display {
             Some(Ok(outcome)) => outcome,
@@ -376,10 +378,10 @@ impl<S: Network + Send + 'static> Pipeline<S> {
             outcome.lost = Some(error);
         }
         self.end_feed();
-        let goes_on = || begun.elapsed() < OTHERS_END_WITHIN && !hurry();
+        let goes_on = || runtime::since(begun) < OTHERS_END_WITHIN && !hurry();
         while !self.former.is_empty() && goes_on() {
             self.collect_former();
-            thread::sleep(LOOK_EVERY);
+            runtime::thread::sleep(LOOK_EVERY);
         }
         if !self.former.is_empty() {
             log::warn!(
@@ -423,7 +425,7 @@ pub fn run<S: Network + Send + 'static>(
     let mut error = None;
     while !stop.load(Ordering::Relaxed) {
         match pipeline.attend() {
-            Event::Going | Event::SinkReleased(_) => thread::sleep(LOOK_EVERY),
+            Event::Going | Event::SinkReleased(_) => runtime::thread::sleep(LOOK_EVERY),
             Event::Over => break,
             Event::SourceFailed(failed) | Event::SinkFailed(failed) => {
                 error = Some(failed);
@@ -442,13 +444,13 @@ pub fn run<S: Network + Send + 'static>(
 /// Drops what the display let go of, in a thread of its own: devices may take long to close.
 fn close(left: Left) {
     // If there can be no thread, the closure is dropped here, and the device with it.
-    if let Err(error) = thread::Builder::new().name("closer".into()).spawn(move || drop(left)) {
+    if let Err(error) = runtime::thread::spawn("closer", move || drop(left)) {
         log::warn!("cannot start a thread that closes a display, so it is closed at once: {error}");
     }
 }
 
 fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
-    thread::Builder::new().name(name.into()).spawn(work).map_err(no_thread)
+    runtime::thread::spawn(name, work).map_err(no_thread)
 }
 
 fn no_thread(error: std::io::Error) -> anyhow::Error {
@@ -462,7 +464,7 @@ fn joined<T>(thread: JoinHandle<T>, name: &str, goes_on: impl Fn() -> bool) -> O
             log::warn!("the {name} thread does not end and is abandoned");
             return None;
         }
-        thread::sleep(LOOK_EVERY);
+        runtime::thread::sleep(LOOK_EVERY);
     }
     Some(thread.join().map_err(|_| ()))
 }

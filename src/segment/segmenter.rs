@@ -1,7 +1,5 @@
 //! Crop → input → network → regions and mask, with the decision rules.
 
-use std::time::Instant;
-
 use anyhow::{Result, ensure};
 
 use super::{Golden, Input, Network};
@@ -12,6 +10,7 @@ use crate::field_of_view::{Locator, Rule, Sequence};
 use crate::frame::Frame;
 use crate::geometry::{Mapping, Rect};
 use crate::latency::{Latencies, Stage};
+use crate::runtime;
 
 /// Segments one frame after another. Keeps its buffers: nothing is allocated once frames of one size flow.
 pub struct Segmenter<N> {
@@ -112,15 +111,15 @@ impl<N: Network> Segmenter<N> {
 
     /// Finds a frame's regions, and records how long the stages took.
     pub fn regions(&mut self, frame: &Frame, latencies: &mut Latencies, regions: &mut Regions) -> Result<()> {
-        let start = Instant::now();
+        let start = runtime::now();
         let mapping = self.input.prepare(frame)?;
-        let prepared = Instant::now();
+        let prepared = runtime::now();
         self.run(frame, mapping)?;
-        let inferred = Instant::now();
+        let inferred = runtime::now();
         self.detector.detect_into(&self.logits, self.output_shape, &self.mapping, regions)?;
         latencies.record(Stage::Prepare, prepared - start);
         latencies.record(Stage::Inference, inferred - prepared);
-        latencies.record(Stage::Detect, inferred.elapsed());
+        latencies.record(Stage::Detect, runtime::since(inferred));
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use anyhow::Result;
 use super::{Canvas, Colon, FPS, Mask};
 use crate::capture::{Source, name_by_number};
 use crate::frame::{Frame, FrameNumber, Timestamp};
+use crate::runtime;
 
 /// The rendered endoscope as a camera.
 pub struct Synthetic {
@@ -56,11 +57,11 @@ impl Synthetic {
     }
 
     fn wait(&mut self) {
-        let start = *self.start.get_or_insert_with(Instant::now);
+        let start = *self.start.get_or_insert_with(runtime::now);
         let due = Duration::from_secs_f64(self.next as f64 / self.fps);
-        match due.checked_sub(start.elapsed()) {
-            Some(early) => std::thread::sleep(early),
-            None => self.next = self.next.max((start.elapsed().as_secs_f64() * self.fps) as u64),
+        match due.checked_sub(runtime::since(start)) {
+            Some(early) => runtime::thread::sleep(early),
+            None => self.next = self.next.max((runtime::since(start).as_secs_f64() * self.fps) as u64),
         }
     }
 }

@@ -16,6 +16,7 @@ use v4l::v4l_sys::*;
 use v4l::v4l2::vidioc::{self, _IOC_TYPE as Request};
 
 use super::kernel::*;
+use crate::runtime;
 
 /// This machine's video devices.
 #[derive(Debug, Default)]
@@ -69,11 +70,11 @@ impl System for Linux {
     }
 
     fn now(&self) -> Instant {
-        Instant::now()
+        runtime::now()
     }
 
     fn sleep(&self, time: Duration) {
-        std::thread::sleep(time);
+        runtime::thread::sleep(time);
     }
 }
 

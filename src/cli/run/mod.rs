@@ -17,8 +17,7 @@ mod signals;
 mod status;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -30,6 +29,8 @@ use crate::display::Sink;
 use crate::engine::Engine;
 use crate::fault::{Exit, Fault, one_line};
 use crate::pipeline::{Event, Feed, Observer, Pipeline, Status};
+use crate::runtime;
+use crate::runtime::sync::Mutex;
 use crate::score::Scorer;
 use crate::{heap, logging};
 
@@ -142,7 +143,7 @@ impl Run {
             reopen_at: None,
             has_feed: false,
             reload: Reload::default(),
-            restarts: (0, Instant::now()),
+            restarts: (0, runtime::now()),
         })
     }
 
@@ -153,13 +154,13 @@ impl Run {
                 break End::Asked(at);
             }
             match self.step(signals) {
-                Ok(None) => thread::sleep(TICK),
+                Ok(None) => runtime::thread::sleep(TICK),
                 Ok(Some(end)) => break end,
                 Err(error) => break End::Error(error),
             }
         };
         let outcome = self.pipeline.end(&|| signals.asked_twice());
-        let score = self.scorer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let score = self.scorer.lock().take();
         let asked = match &end {
             End::Asked(at) => Some(*at),
             _ => None,
@@ -201,7 +202,7 @@ impl Run {
 
     /// Takes over a display that was opened; the first feed follows it.
     fn open_display(&mut self) -> Result<()> {
-        if self.reopen_at.is_some_and(|at| Instant::now() >= at) {
+        if self.reopen_at.is_some_and(|at| runtime::now() >= at) {
             self.reopen_at = None;
             let (profile, outputs) = (self.board.profile.clone(), self.outputs.clone());
             let open = move || prepare::sink(&profile, outputs.get());
@@ -214,7 +215,7 @@ impl Run {
             // A display that was there comes back.
             Err(error) if self.has_feed => {
                 log::warn!("{}: the display will be opened again", one_line(&error));
-                self.reopen_at = Some(Instant::now() + REOPEN_EVERY);
+                self.reopen_at = Some(runtime::now() + REOPEN_EVERY);
             }
             Err(error) => return Err(error),
         }
@@ -230,7 +231,7 @@ impl Run {
             return Err(error);
         }
         log::error!("{}: the display will be opened again", one_line(&error));
-        self.reopen_at = Some(Instant::now() + REOPEN_EVERY);
+        self.reopen_at = Some(runtime::now() + REOPEN_EVERY);
         Ok(())
     }
 
@@ -238,8 +239,8 @@ impl Run {
     fn restart_feed(&mut self) -> Result<()> {
         let lost = || Fault::new(Exit::Assertion, "the capture thread panicked; the log says where");
         let (count, since) = &mut self.restarts;
-        if since.elapsed() > CALM {
-            (*count, *since) = (0, Instant::now());
+        if runtime::since(*since) > CALM {
+            (*count, *since) = (0, runtime::now());
         }
         *count += 1;
         match prepare::feed(&self.board.profile)? {
@@ -301,7 +302,7 @@ struct Watch {
 impl Observer for Watch {
     fn shown(&mut self, truth: Option<&Mask>, regions: &[Region]) {
         if let Some(truth) = truth {
-            let mut scorer = self.scorer.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut scorer = self.scorer.lock();
             scorer.get_or_insert_default().add(truth, regions);
         }
     }

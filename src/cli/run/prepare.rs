@@ -1,9 +1,7 @@
 //! From a board profile to what the pipeline works with. What may hang is opened in threads of its own.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -17,6 +15,9 @@ use crate::fault::{Exit, Fault, exit_of, one_line};
 use crate::field_of_view::Sequence;
 use crate::files::{Claim, Input, OutputFolder};
 use crate::pipeline::{Feed, Load, Settings};
+use crate::runtime;
+use crate::runtime::channel::{Nothing, Receiver, channel};
+use crate::runtime::sync::Mutex;
 use crate::segment::Segmenter;
 
 /// Names of the files that a run writes at its end into its display's folder.
@@ -32,30 +33,28 @@ impl<T: Send + 'static> Opening<T> {
     /// # Errors
     /// 74 if there can be no more threads.
     pub(super) fn start(name: &str, open: impl FnOnce() -> Result<T> + Send + 'static) -> Result<Opening<T>> {
-        let (sender, outcome) = sync_channel(1);
-        thread::Builder::new()
-            .name(name.into())
-            .spawn(move || {
-                // Nobody waits for it any more.
-                let _ = sender.send(open());
-            })
-            .map_err(|error| Fault::io(format!("cannot start a thread: {error}")))?;
-        Ok(Opening { outcome, since: Instant::now() })
+        let (sender, outcome) = channel();
+        runtime::thread::spawn(name, move || {
+            // Nobody waits for it any more.
+            let _ = sender.send(open());
+        })
+        .map_err(|error| Fault::io(format!("cannot start a thread: {error}")))?;
+        Ok(Opening { outcome, since: runtime::now() })
     }
 
     /// What came of it; `None` as long as it goes on.
     pub(super) fn poll(&mut self) -> Option<Result<T>> {
         match self.outcome.try_recv() {
             Ok(outcome) => Some(outcome),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => {
+            Err(Nothing::Yet) => None,
+            Err(Nothing::Ever) => {
                 Some(Err(Fault::io("the thread that opens files and devices panicked; the log says where")))
             }
         }
     }
 
     pub(super) fn takes(&self) -> Duration {
-        self.since.elapsed()
+        runtime::since(self.since)
     }
 }
 
@@ -128,11 +127,11 @@ pub(super) struct Made(Arc<Mutex<Option<Ingredients>>>);
 
 impl Made {
     pub(super) fn get(&self) -> Option<Ingredients> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
     pub(super) fn set(&self, ingredients: Ingredients) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ingredients);
+        *self.0.lock() = Some(ingredients);
     }
 }
 
@@ -168,11 +167,11 @@ pub(super) struct Outputs(Arc<Mutex<Option<OutputFolder>>>);
 
 impl Outputs {
     pub(super) fn get(&self) -> Option<OutputFolder> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
     pub(super) fn set(&self, folder: Option<OutputFolder>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = folder;
+        *self.0.lock() = folder;
     }
 }
 

@@ -15,6 +15,7 @@ use crate::fault::{Exit, Fault, one_line};
 use crate::files::{OutputFolder, remove_temporaries};
 use crate::latency::{self, StageReport};
 use crate::pipeline::Outcome;
+use crate::runtime;
 use crate::score::{self, Scorer};
 
 /// From the signal on, everything that a run still does must be done in this time; then it ends all the same.
@@ -65,9 +66,9 @@ impl Ending {
     pub(super) fn tell(self, signals: &Signals) -> Result<()> {
         let Ending { board, mut outcome, score, error, status, output, asked } = self;
         let in_time = match asked {
-            Some(_) if signals.asked_twice() => Instant::now() + HURRIED_WITHIN,
+            Some(_) if signals.asked_twice() => runtime::now() + HURRIED_WITHIN,
             Some(asked) => asked + ENDS_WITHIN,
-            None => Instant::now() + LAST_STATE_WITHIN,
+            None => runtime::now() + LAST_STATE_WITHIN,
         };
         signals.nothing_to_restore();
         let is_told = status.finish(in_time);
@@ -131,13 +132,13 @@ fn within(
         }
         let asked = asked.or(signals.asked_to_end());
         signals.nothing_to_restore();
-        if asked.is_some_and(|asked| asked.elapsed() >= ENDS_WITHIN) {
+        if asked.is_some_and(|asked| runtime::since(asked) >= ENDS_WITHIN) {
             return Err(Fault::io(
                 "the report was not written in time: standard output is not read, or the disk of display.folder does not \
                  answer",
             ));
         }
-        std::thread::sleep(LOOK_EVERY);
+        runtime::thread::sleep(LOOK_EVERY);
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::fault::Fault;
+use crate::runtime;
 
 /// These end the run.
 const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGQUIT];
@@ -56,7 +57,7 @@ impl Signals {
     /// When the run was asked to end, if it was.
     pub(super) fn asked_to_end(&self) -> Option<Instant> {
         if self.seen.get().is_none() && self.end.swap(false, Ordering::Relaxed) {
-            self.seen.set(Some(Instant::now()));
+            self.seen.set(Some(runtime::now()));
         }
         self.seen.get()
     }

@@ -1,9 +1,8 @@
 //! The device's state in a file, for whoever watches over carts.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
@@ -15,6 +14,8 @@ use crate::fault::{Fault, one_line};
 use crate::files::{check_writable, make_folder};
 use crate::pipeline::Status;
 use crate::pipeline::mailbox::{Letter, Mailbox};
+use crate::runtime;
+use crate::runtime::sync::Mutex;
 use crate::state::State;
 
 /// How often the thread that writes looks whether there is something to write.
@@ -111,9 +112,7 @@ impl StatusFile {
             ended: AtomicBool::new(false),
         });
         let theirs = shared.clone();
-        thread::Builder::new()
-            .name("state file".into())
-            .spawn(move || theirs.work())
+        runtime::thread::spawn("state file", move || theirs.work())
             .map_err(|error| Fault::io(format!("cannot start a thread: {error}")))?;
         Ok(StatusFile { shared })
     }
@@ -125,7 +124,7 @@ impl StatusFile {
     /// Writes where another profile says from now on.
     pub(super) fn set_target(&self, profile: &Profile) {
         let target = Target::of(profile);
-        let mut current = self.shared.target.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.shared.target.lock();
         if *current != target {
             *current = target;
             self.shared.is_moved.store(true, Ordering::Release);
@@ -136,10 +135,10 @@ impl StatusFile {
     pub(super) fn finish(self, deadline: Instant) -> bool {
         self.shared.newest.close();
         while !self.shared.ended.load(Ordering::Acquire) {
-            if Instant::now() >= deadline {
+            if runtime::now() >= deadline {
                 return false;
             }
-            thread::sleep(Duration::from_millis(1));
+            runtime::thread::sleep(Duration::from_millis(1));
         }
         true
     }
@@ -155,7 +154,7 @@ impl Shared {
             let is_new = told.is_some();
             last = told.or(last);
             if let Some(last) = last.as_ref().filter(|_| is_new || is_moved || is_over) {
-                let target = self.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let target = self.target.lock().clone();
                 let written = target.path.as_ref().map_or(Ok(()), |path| {
                     let text = last.text(&target.board, !is_over)?;
                     if let Some(folder) = path.parent() {
@@ -192,7 +191,7 @@ impl LastReport {
             state: self.state.word(),
             reason: self.state.reason(),
             since_unix_s: seconds(self.since),
-            written_unix_s: seconds(SystemTime::now()),
+            written_unix_s: seconds(runtime::wall_clock()),
             shown: self.shown,
             shown_with_regions: self.with_regions,
             dark: self.dark.as_deref(),

@@ -1,5 +1,6 @@
 //! The kernel's events on a card's file: which commits have reached the monitor, and when.
 
+use crate::runtime;
 use std::time::{Duration, Instant};
 
 /// A flip's event: the serial number of its commit, and its time on the monotonic clock.
@@ -44,7 +45,7 @@ impl Clocks {
         // SAFETY: clock_gettime writes one timespec, to where this one lies.
         let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
         let seconds = if result == 0 { time.tv_sec as u64 } else { 0 };
-        Clocks { now: Instant::now(), monotonic: Duration::new(seconds, time.tv_nsec as u32) }
+        Clocks { now: runtime::now(), monotonic: Duration::new(seconds, time.tv_nsec as u32) }
     }
 
     /// A driver's time. Drivers predict when scan-out begins: a time may lie a little ahead. One that is impossible

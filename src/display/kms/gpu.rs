@@ -13,6 +13,7 @@ use rustix::io::Errno;
 pub use super::objects::{Object, Property, Request};
 use crate::call::{CallError, CallResult};
 pub use crate::frame::FourCc;
+use crate::runtime;
 
 impl FourCc {
     /// Memory B G R X.
@@ -216,7 +217,7 @@ pub trait Gpu: Send {
     fn driver(&self) -> &str;
     /// The time by which waiting is measured. A stand-in may have a clock of its own.
     fn now(&self) -> Instant {
-        Instant::now()
+        runtime::now()
     }
 
     /// Atomic commits and all kinds of planes.
