@@ -183,13 +183,13 @@ impl Run<'_> {
     }
 
     fn post(&mut self, mut letter: Captured) {
-        letter.epoch = self.epoch;
-        self.read += 1;
-        self.boxes.captured.fetch_add(1, Ordering::Relaxed);
         // A feed that was exchanged while it waited shows nothing more.
         if self.stop.load(Ordering::Relaxed) {
             return;
         }
+        letter.epoch = self.epoch;
+        self.read += 1;
+        self.boxes.captured.fetch_add(1, Ordering::Relaxed);
         let mut copy = self.boxes.inference.blank().unwrap_or_else(Captured::blank);
         copy.copy_from(&letter);
         self.boxes.inference.put(copy);

@@ -18,6 +18,7 @@ pub mod onnx;
 pub mod oracle;
 pub mod picture;
 pub mod program;
+pub mod simulation;
 pub mod v4l2;
 pub mod viewer;
 

@@ -1,0 +1,142 @@
+//! The pipeline in simulated time, with faults: see `testing::simulation`.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use polyp_edge::capture::live::{Camera, Event};
+use polyp_edge::detect::Region;
+use polyp_edge::frame::Frame;
+use polyp_edge::geometry::Point;
+use polyp_edge::pipeline::Observer;
+use polyp_edge::runtime;
+use testing::simulation::plan::{Fault, Plan, Thread};
+use testing::simulation::scheduler::{Chaos, End, Scheduler};
+use testing::simulation::world::{Watch, World, WorldCamera};
+use testing::simulation::{Report, simulate, simulate_plan};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Panics are part of a simulation; what breaks is told by the report.
+fn quiet() {
+    std::panic::set_hook(Box::new(|panic| {
+        let is_simulated = panic.payload_as_str().is_some_and(|text| text.contains("was told to panic"));
+        if !is_simulated {
+            eprintln!("{panic}");
+        }
+    }));
+}
+
+fn holds(report: &Report, what: &str) {
+    assert!(report.broken.is_empty(), "{what}: {:?}\n{}", report.broken, report.story.join("\n"));
+}
+
+#[test]
+fn a_seed_gives_the_same_run_twice_and_another_one_another() {
+    quiet();
+    let [first, second, other] = [7, 7, 8].map(|seed| simulate(seed, HOUR / 20, true));
+    assert_eq!(first, second);
+    assert_ne!(first.digest, other.digest);
+    assert!(first.pictures > 1000 && first.story.len() > 20, "{} pictures", first.pictures);
+}
+
+#[test]
+fn nothing_happens_where_no_fault_does() {
+    quiet();
+    let report = simulate_plan(1, HOUR, &Plan::default(), true);
+    holds(&report, "no faults");
+    let states: Vec<_> = report.story.iter().filter(|line| line.contains("state:")).collect();
+    assert_eq!(states.len(), 2, "self-test, then assistance: {states:?}");
+    // 60 a second, but for the first ones.
+    assert!(report.pictures >= 60 * 3600 - 10, "{} pictures in an hour", report.pictures);
+}
+
+/// Seeds of the day's date, for as long as `POLYP_SIMULATION_SECONDS` says; a failure prints the seed.
+#[test]
+fn fresh_seeds_break_nothing() {
+    quiet();
+    let seconds =
+        std::env::var("POLYP_SIMULATION_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(15);
+    let today = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let (begun, mut seed) = (Instant::now(), today % 1_000_000_000);
+    println!("seeds from {seed} on");
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        let report = simulate(seed, HOUR / 4, false);
+        let again = format!("cargo run --release --example simulate -- --seed {seed} --hours 0.25 --trace");
+        assert!(report.broken.is_empty(), "seed {seed}: {:?}; see {again}", report.broken);
+        seed += 1;
+    }
+}
+
+/// A frame that came while its feed was exchanged was counted as captured and had no fate.
+#[test]
+fn every_frame_has_a_fate_where_feeds_are_exchanged() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let faults =
+        (10..200).map(|number| (number * second + number * Duration::from_micros(377), Fault::FeedExchanged));
+    holds(&simulate_plan(3, 210 * second, &Plan(faults.collect()), true), "190 feeds");
+}
+
+#[test]
+fn many_faults_in_one_instant_are_survived() {
+    quiet();
+    let second = Duration::from_secs(1);
+    for seed in 0..20 {
+        let at = 10 * second;
+        let faults = [
+            Fault::ModelReloaded(second),
+            Fault::ModelExchanged,
+            Fault::FeedExchanged,
+            Fault::FeedExchanged,
+            Fault::SinkExchanged,
+            Fault::CameraUnplugged(3 * second),
+            Fault::MonitorFails,
+            Fault::Starved(Thread::Main, second / 2),
+            Fault::ClockBack(3_000_000 * second),
+        ];
+        let plan = Plan(faults.map(|fault| (at, fault)).to_vec());
+        holds(&simulate_plan(seed, 40 * second, &plan, true), "all at once");
+    }
+}
+
+/// What asks for the truth of outlines is not blind.
+#[test]
+fn an_old_outline_and_a_gap_between_pictures_are_told_of() {
+    let ms = Duration::from_millis;
+    let broken = Rc::new(RefCell::new(Vec::new()));
+    let theirs = broken.clone();
+    let scheduler = Scheduler::new(1, Chaos::default());
+    let end = scheduler.run(ms(60_000), move || {
+        let world = World::new(false);
+        let mut camera = WorldCamera::new(&world);
+        let Event::Lent(lease, _) = camera.next(ms(100), &mut Frame::black(1, 1)) else {
+            panic!("a frame comes")
+        };
+        let view = lease.view();
+        let bright = view.planes()[0].bytes.iter().position(|&value| value > 100).unwrap() / 3;
+        let corner = ((bright % view.width_px()) as f32, (bright / view.width_px()) as f32);
+        let at = |x: f32, y: f32| {
+            let outline = [(0.5, 0.5), (3.5, 0.5), (3.5, 3.5), (0.5, 3.5)]
+                .map(|(dx, dy)| Point { x: x + dx, y: y + dy });
+            vec![Region { outline: outline.to_vec(), ..Region::default() }]
+        };
+        let mut watch = Watch(world.clone());
+        watch.shown(None, &at(corner.0, corner.1));
+        theirs.borrow_mut().push(world.broken());
+        watch.shown(None, &at(corner.0, 28.0));
+        theirs.borrow_mut().push(world.broken());
+        runtime::thread::sleep(ms(200));
+        watch.shown(None, &at(corner.0, corner.1));
+        theirs.borrow_mut().push(world.broken());
+        runtime::thread::sleep(ms(1000));
+        world.look();
+        theirs.borrow_mut().push(world.broken());
+    });
+    assert_eq!(end, End::Done);
+    let broken = broken.borrow();
+    let counts: Vec<usize> = broken.iter().map(Vec::len).collect();
+    assert_eq!(counts, [0, 1, 2, 3], "{broken:?}");
+    let words = ["of no frame that the camera gave", "old", "no picture for"];
+    assert!(broken[3].iter().zip(words).all(|(line, word)| line.contains(word)), "{broken:?}");
+}
