@@ -1,18 +1,21 @@
 //! The pipeline in simulated time, with faults: see `testing::simulation`.
 
 use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use polyp_edge::capture::live::{Camera, Event};
 use polyp_edge::detect::Region;
+use polyp_edge::display::{Scene, Sink};
 use polyp_edge::frame::Frame;
-use polyp_edge::geometry::Point;
+use polyp_edge::geometry::{Placement, Point};
+use polyp_edge::overlay::Layer;
 use polyp_edge::pipeline::Observer;
 use polyp_edge::runtime;
 use testing::simulation::plan::{Fault, Plan, Thread};
 use testing::simulation::scheduler::{Chaos, End, Scheduler};
-use testing::simulation::world::{Watch, World, WorldCamera};
+use testing::simulation::world::{Watch, World, WorldCamera, WorldMonitor};
 use testing::simulation::{Report, simulate, simulate_plan};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -127,6 +130,17 @@ fn an_old_outline_and_a_gap_between_pictures_are_told_of() {
         watch.shown(None, &at(corner.0, 28.0));
         theirs.borrow_mut().push(world.broken());
         runtime::thread::sleep(ms(200));
+        let mut monitor = WorldMonitor::new(&world);
+        let layer = Layer::new(32, 32);
+        let scene = Scene {
+            picture: None,
+            lease: None,
+            layer: &layer,
+            placement: Placement::identity(32, 32),
+            name: OsStr::new(""),
+            captured: runtime::now(),
+        };
+        monitor.show(&scene).unwrap();
         watch.shown(None, &at(corner.0, corner.1));
         theirs.borrow_mut().push(world.broken());
         runtime::thread::sleep(ms(1000));

@@ -31,6 +31,8 @@ const SIZES: [(usize, usize); 2] = [(32, 32), (64, 64)];
 const DIFFERENT: u64 = 24;
 /// Pictures may be this far apart where camera and monitor are well.
 const LONGEST_GAP: Duration = Duration::from_millis(2 * 1000 / 60 + 20);
+/// From the camera to the display where both are well: less than a frame's time, however late a thread gets its core.
+const LONGEST_DELAY: Duration = Duration::from_millis(14);
 /// Frames that are remembered.
 const REMEMBERED: usize = 90;
 /// What is shown as the state is true so soon after its cause.
@@ -47,6 +49,8 @@ pub struct World(Arc<Mutex<Surroundings>>);
 struct Given {
     cell: usize,
     at: Instant,
+    /// Of the camera.
+    epoch: u64,
     size: (usize, usize),
 }
 
@@ -75,6 +79,10 @@ struct Surroundings {
     show_takes: Option<Duration>,
     fails: bool,
     last_flip: Option<Instant>,
+    /// The frame that is shown, as its pixels tell.
+    on_monitor: Option<Given>,
+    /// When the last one came to the display.
+    handed_over: Instant,
     flips: u64,
     // The network.
     takes: Duration,
@@ -119,6 +127,8 @@ impl World {
             show_takes: None,
             fails: false,
             last_flip: None,
+            on_monitor: None,
+            handed_over: now,
             flips: 0,
             takes: Duration::from_millis(9),
             slow_until: now,
@@ -295,6 +305,27 @@ impl Surroundings {
         self.broken.push(format!("{:.6} s: {what}", time.as_secs_f64()));
     }
 
+    /// Looks which frame a picture is, and whether it is on time.
+    fn takes_in(&mut self, picture: &View<'_>, captured: Instant) {
+        let size = (picture.width_px(), picture.height_px());
+        let Some(cell) = bright_cell(picture) else {
+            return self.breaks("a picture is none of the camera's");
+        };
+        let shown = self.given.iter().rev().find(|given| given.cell == cell && given.size == size).copied();
+        let Some(given) = shown else { return self.breaks("a picture is none that the camera gave lately") };
+        let now = runtime::now();
+        let delay = now.saturating_duration_since(given.at);
+        if given.at > self.picture_from && delay > LONGEST_DELAY {
+            self.breaks(&format!(
+                "a picture reached the display {delay:?} after it was taken, and nothing was in its way"
+            ));
+        }
+        if captured > now {
+            self.breaks("a picture is stamped in the future");
+        }
+        self.on_monitor = Some(given);
+    }
+
     fn picture_ill(&mut self, time: Duration) {
         self.picture_from = self.picture_from.max(runtime::now() + time);
     }
@@ -368,7 +399,8 @@ impl Camera for WorldCamera {
             runtime::thread::sleep(hangs_until - now);
         }
         if absent {
-            runtime::thread::sleep(patience);
+            let left = self.world.lock().unplugged_until.saturating_duration_since(now);
+            runtime::thread::sleep(patience.min(left));
             (self.was_absent, self.next) = (true, None);
             self.attempts += 1;
             let detail = Arc::from("the camera is unplugged");
@@ -404,7 +436,7 @@ impl Camera for WorldCamera {
         if world.given.len() == REMEMBERED {
             world.given.pop_front();
         }
-        world.given.push_back(Given { cell, at, size });
+        world.given.push_back(Given { cell, at, epoch, size });
         self.counts.pictures += 1;
         let ahead = world.stamps_ahead.take().unwrap_or_default();
         let stamp = Stamp {
@@ -443,6 +475,16 @@ impl Picture {
         }
         Picture { number, size, pixels, leases: AtomicU32::new(0) }
     }
+}
+
+/// The cell of a picture that is bright.
+fn bright_cell(picture: &View<'_>) -> Option<usize> {
+    let (width, height) = (picture.width_px() / CELLS, picture.height_px() / CELLS);
+    let pixels = picture.planes().first()?.bytes;
+    (0..CELLS * CELLS).find(|cell| {
+        let (x, y) = (cell % CELLS * width + width / 2, cell / CELLS * height + height / 2);
+        pixels.get(3 * (y * picture.width_px() + x)).is_some_and(|&value| value > 100)
+    })
 }
 
 impl Buffer for Picture {
@@ -492,7 +534,12 @@ impl WorldMonitor {
 
 impl Sink for WorldMonitor {
     fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
-        let slow = self.world.lock().show_takes.take();
+        let slow = {
+            let mut world = self.world.lock();
+            // From here on the picture is in the display's hands: it is not drawn anew.
+            world.handed_over = runtime::now();
+            world.show_takes.take()
+        };
         if let Some(time) = slow {
             runtime::thread::sleep(time);
         }
@@ -512,7 +559,8 @@ impl Sink for WorldMonitor {
             Duration::from_nanos((now.duration_since(world.begin).as_nanos() % interval.as_nanos()) as u64);
         let at = now + (interval - into);
         self.waiting = Some((scene.captured, at));
-        if scene.picture.is_some() {
+        if let Some(picture) = scene.picture {
+            world.takes_in(&picture, scene.captured);
             if let Some(before) = world.last_flip {
                 let gap = at.saturating_duration_since(before);
                 if before > world.picture_from && gap > LONGEST_GAP {
@@ -607,7 +655,7 @@ pub struct Watch(pub World);
 impl Observer for Watch {
     fn shown(&mut self, _: Option<&Mask>, regions: &[Region]) {
         let mut world = self.0.lock();
-        let now = runtime::now();
+        let handed_over = world.handed_over;
         for region in regions {
             let count = region.outline.len().max(1) as f32;
             let (x, y) = region
@@ -626,11 +674,15 @@ impl Observer for Watch {
                     "an outline at {x:.1}, {y:.1} is of no frame that the camera gave lately"
                 )),
                 Some(given) => {
-                    let age = now.saturating_duration_since(given.at);
-                    // The frame on the monitor may be older than the newest.
-                    let limit = world.max_age + Duration::from_millis(5);
-                    if age > limit {
+                    let age = handed_over.saturating_duration_since(given.at);
+                    if age > world.max_age + Duration::from_millis(5) {
                         world.breaks(&format!("an outline is {age:?} old"));
+                    }
+                    if world
+                        .on_monitor
+                        .is_some_and(|shown| (shown.epoch, shown.size) != (given.epoch, given.size))
+                    {
+                        world.breaks("an outline lies on a picture of another source or size");
                     }
                 }
             }
