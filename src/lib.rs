@@ -55,6 +55,7 @@ pub mod overlay;
 mod panics;
 pub mod pipeline;
 pub mod preprocess;
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "this is where the system is asked")]
 pub mod runtime;
 pub mod score;
 pub mod segment;

@@ -290,3 +290,39 @@ fn what_is_wrong_is_said_in_one_line() {
     std::fs::write(bench.path("graph.safetensors"), "short").unwrap();
     bench.fail("graph graph.safetensors", 65, "graph.safetensors");
 }
+
+const GO_ON: &str = r#"
+epochs = 2
+batch = 4
+lists = ["polyps"]
+negative_lists = ["clean"]
+depth_weights = [1.0]
+rendered = 0
+[quantised]
+bundle = "models/tiny"
+"#;
+
+#[test]
+fn training_goes_on_from_a_bundle_as_the_same_network() {
+    let bench = Bench::new();
+    bench.succeed(CALIBRATE);
+    bench.succeed(EXPORT);
+    std::fs::write(bench.path("on.toml"), GO_ON).unwrap();
+    bench.succeed("distill --out runs/on --config on.toml");
+    let curve = std::fs::read_to_string(bench.path("runs/on/curve.csv")).unwrap();
+    assert_eq!(curve.lines().count(), 3, "{curve}");
+    let again = "calibrate --graph runs/on/graph.safetensors --ranges runs/on/ranges.csv --list polyps --negatives clean \
+                 --whole-lists --frames 8 --out calibrated-on";
+    bench.succeed(again);
+    let export = "export --graph runs/on/graph.safetensors --calibration calibrated-on --out models/on --name on \
+                  --trained-on polyps --run runs/on";
+    bench.succeed(export);
+    assert!(Bundle::open(&bench.path("models/on")).is_ok());
+
+    // A bundle, or a graph with its calibration: not both, not neither.
+    let both = GO_ON.replace("[quantised]", "[quantised]\ngraph = \"graph.safetensors\"");
+    std::fs::write(bench.path("both.toml"), both).unwrap();
+    bench.fail("distill --out runs/both --config both.toml", 78, "needs bundle, or graph and calibration");
+    std::fs::write(bench.path("none.toml"), GO_ON.replace("models/tiny", "models/none")).unwrap();
+    bench.fail("distill --out runs/none --config none.toml", 74, "models/none");
+}

@@ -37,10 +37,11 @@ mod program;
 mod proto;
 pub mod quantise;
 #[expect(unsafe_code, reason = "threads share the arena that one of them owns")]
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a frame's arithmetic, not its time")]
 mod threads;
 mod wire;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use tract_onnx::prelude::*;
@@ -49,6 +50,7 @@ use tract_onnx::tract_core::plan::SimpleState;
 use crate::bundle::Bundle;
 use crate::fault::{Fault, exit_of};
 use crate::panics;
+use crate::runtime;
 pub use info::{MemoryUse, NodeInfo, StepInfo};
 pub use options::{Options, Tuning};
 use program::Program;
@@ -240,9 +242,9 @@ impl Engine {
             Runner::Tract(state) => {
                 let input = tensor(self.input, input)?;
                 let outputs = state.run_plan_with_eval(tvec!(input), |context, state, node, inputs| {
-                    let start = Instant::now();
+                    let start = runtime::now();
                     let outputs = tract_onnx::tract_core::plan::eval(context, state, node, inputs);
-                    times.push(start.elapsed());
+                    times.push(runtime::since(start));
                     outputs
                 })?;
                 copy_logits(&outputs, logits)?;

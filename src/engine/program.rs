@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tract_onnx::tract_core::internal::*;
@@ -18,6 +18,7 @@ use super::kernels::Rows;
 use super::ops::{Compute, Int8, Lookup, Shape};
 use super::options::Tuning;
 use super::threads::Pool;
+use crate::runtime;
 
 /// Rows up to which an op's weights weigh more than its tensors.
 const LOW: usize = 16;
@@ -100,9 +101,9 @@ impl Program {
     /// As [`Self::run`], and tells each step's time.
     pub fn run_timed(&mut self, input: &[u8], output: &mut [u8], mut tell: impl FnMut(Duration)) {
         for step in &self.steps {
-            let start = Instant::now();
+            let start = runtime::now();
             step.run(input, &mut self.arena, &self.pool);
-            tell(start.elapsed());
+            tell(runtime::since(start));
         }
         self.copy(input, output);
     }

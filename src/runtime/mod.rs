@@ -92,7 +92,6 @@ pub fn simulated<T>(scheduler: Rc<dyn Scheduler>, work: impl FnOnce() -> T) -> T
 
 /// What time it is, for spans of time.
 #[inline]
-#[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
 pub fn now() -> Instant {
     simulation().map_or_else(Instant::now, |scheduler| scheduler.now())
 }
@@ -104,7 +103,6 @@ pub fn since(then: Instant) -> Duration {
 }
 
 /// What time people say it is.
-#[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
 pub fn wall_clock() -> SystemTime {
     simulation().map_or_else(SystemTime::now, |scheduler| scheduler.wall_clock())
 }

@@ -15,7 +15,6 @@ pub type Outcome<T> = Result<T, Box<dyn Any + Send>>;
 ///
 /// # Errors
 /// If there can be no more threads.
-#[expect(clippy::disallowed_methods, reason = "this is where threads are started")]
 pub fn spawn<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -83,7 +82,6 @@ impl<T> JoinHandle<T> {
 }
 
 /// Waits for so long.
-#[expect(clippy::disallowed_methods, reason = "this is where threads sleep")]
 pub fn sleep(time: Duration) {
     match simulation() {
         Some(scheduler) => scheduler.rest(now().checked_add(time)),

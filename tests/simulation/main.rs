@@ -15,6 +15,7 @@ use polyp_edge::pipeline::Observer;
 use polyp_edge::runtime;
 use testing::simulation::plan::{Fault, Plan, Thread};
 use testing::simulation::scheduler::{Chaos, End, Scheduler};
+use testing::simulation::shrink::shrink;
 use testing::simulation::world::{Watch, World, WorldCamera, WorldMonitor};
 use testing::simulation::{Report, simulate, simulate_plan};
 
@@ -69,6 +70,15 @@ fn fresh_seeds_break_nothing() {
         assert!(report.broken.is_empty(), "seed {seed}: {:?}; see {again}", report.broken);
         seed += 1;
     }
+}
+
+#[test]
+fn a_plan_that_breaks_nothing_stays_as_it_is() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let plan = Plan(vec![(10 * second, Fault::CameraStalls(second)), (20 * second, Fault::SinkExchanged)]);
+    let (kept, length) = shrink(5, 30 * second, &plan);
+    assert_eq!((kept.0, length), (plan.0, 30 * second));
 }
 
 /// A frame that came while its feed was exchanged was counted as captured and had no fate.

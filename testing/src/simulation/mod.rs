@@ -44,6 +44,8 @@ const ENDS_WITHIN: Duration = Duration::from_secs(1);
 pub struct Report {
     /// What did not hold, with the simulated time, in order.
     pub broken: Vec<String>,
+    /// The simulated time at which the first of it did not.
+    pub broke_after: Option<Duration>,
     /// Pictures that reached the monitor.
     pub pictures: u64,
     /// How often a task went on.
@@ -81,8 +83,9 @@ pub fn simulate_plan(seed: u64, length: Duration, plan: &Plan, tells: bool) -> R
         world.breaks(&format!("the simulation came to its end by {end:?}"));
     }
     let (steps, digest) = scheduler.trace();
-    let (broken, pictures, story, faults) = (world.broken(), world.flips(), world.story(), world.faults());
-    Report { broken, pictures, steps, digest, story, faults }
+    let (broken, broke_after) = (world.broken(), world.broke_after());
+    let (pictures, story, faults) = (world.flips(), world.story(), world.faults());
+    Report { broken, broke_after, pictures, steps, digest, story, faults }
 }
 
 /// Does what `run` does with a pipeline, and what people do to it.
@@ -160,8 +163,10 @@ impl Operator {
             Fault::ModelReloaded(time) => pipeline.load(self.load(time, false))?,
             Fault::ModelUnreadable => pipeline.load(self.load(Duration::ZERO, true))?,
             Fault::SettingsExchanged => {
-                pipeline
-                    .set_settings(Settings { glyph: self.scheduler.trace().0 % 2 == 0, ..settings.clone() });
+                pipeline.set_settings(Settings {
+                    glyph: self.scheduler.trace().0.is_multiple_of(2),
+                    ..settings.clone()
+                });
             }
             _ => {}
         }

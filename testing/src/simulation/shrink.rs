@@ -6,17 +6,22 @@ use super::plan::Plan;
 use super::simulate_plan;
 
 /// Simulations that are tried, at most.
-const TRIES: usize = 400;
-/// What is simulated after the last fault.
-const AFTER: Duration = Duration::from_secs(200);
+const TRIES: usize = 300;
+/// What is simulated after the moment at which something broke: without a fault, it may break a little later.
+const AFTER: Duration = Duration::from_secs(5);
 
 /// The plan without faults that are not needed for something to break, and how long to simulate it.
 pub fn shrink(seed: u64, length: Duration, plan: &Plan) -> (Plan, Duration) {
     let mut shortest = plan.clone();
+    let Some(broke_after) = simulate_plan(seed, length, plan, false).broke_after else {
+        return (shortest, length);
+    };
+    let length = length.min(broke_after + AFTER);
+    shortest.0.retain(|(time, _)| *time <= broke_after);
     let mut tries = 0;
     let mut breaks = |plan: &Plan| {
         tries += 1;
-        tries <= TRIES && !simulate_plan(seed, ends(plan, length), plan, false).broken.is_empty()
+        tries <= TRIES && simulate_plan(seed, length, plan, false).broke_after.is_some()
     };
     let mut piece = shortest.0.len().div_ceil(2);
     while piece > 0 {
@@ -32,10 +37,5 @@ pub fn shrink(seed: u64, length: Duration, plan: &Plan) -> (Plan, Duration) {
         }
         piece = if piece == 1 { 0 } else { piece.div_ceil(2) };
     }
-    let length = ends(&shortest, length);
     (shortest, length)
-}
-
-fn ends(plan: &Plan, length: Duration) -> Duration {
-    plan.0.last().map_or(length, |(time, _)| (*time + AFTER).min(length))
 }

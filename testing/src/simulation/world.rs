@@ -101,6 +101,7 @@ struct Surroundings {
     state: String,
     faults: BTreeMap<(String, String), u64>,
     broken: Vec<String>,
+    broke_after: Option<Duration>,
     story: Option<Vec<String>>,
 }
 
@@ -144,6 +145,7 @@ impl World {
             state: String::new(),
             faults: BTreeMap::new(),
             broken: Vec::new(),
+            broke_after: None,
             story: tells.then(Vec::new),
         })))
     }
@@ -153,6 +155,7 @@ impl World {
     }
 
     /// Lets a fault happen, as far as it concerns camera, monitor and network.
+    #[expect(clippy::too_many_lines, reason = "one kind of fault after another")]
     pub fn happens(&self, fault: Fault, stuck_after: Duration) {
         let mut world = self.lock();
         world.tell(&format!("fault: {fault}"));
@@ -265,6 +268,11 @@ impl World {
         self.lock().faults.clone()
     }
 
+    /// The time from the beginning to the first thing that did not hold.
+    pub fn broke_after(&self) -> Option<Duration> {
+        self.lock().broke_after
+    }
+
     /// Takes in that something did not hold.
     pub fn breaks(&self, what: &str) {
         self.lock().breaks(what);
@@ -302,6 +310,7 @@ impl Surroundings {
     fn breaks(&mut self, what: &str) {
         self.tell(&format!("BROKEN: {what}"));
         let time = runtime::now().duration_since(self.begin);
+        self.broke_after = self.broke_after.or(Some(time));
         self.broken.push(format!("{:.6} s: {what}", time.as_secs_f64()));
     }
 
