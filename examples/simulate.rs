@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| ()));
     let (begun, mut faults, mut pictures, mut failed) = (Instant::now(), BTreeMap::new(), 0, Vec::new());
     for seed in arguments.seed..arguments.seed + arguments.seeds {
-        let Report { broken, pictures: shown, steps, digest, story, faults: found } =
+        let Report { broken, pictures: shown, steps, digest, story, faults: found, .. } =
             simulate(seed, length, arguments.trace);
         story.iter().for_each(|line| println!("{line}"));
         if arguments.seeds == 1 {

@@ -3,6 +3,7 @@ use polyp_edge::fault::{Exit, exit_of};
 
 use super::*;
 use crate::data::augment::Augmentation;
+use crate::graph::Graph;
 use crate::net::decoder::DecoderConfig;
 use crate::net::encoder::{EncoderKind, is_encoders};
 use crate::net::prompts::Prompts;
