@@ -233,6 +233,37 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_pasted_over_a_border_and_no_shreds_are() {
+        let donor = sample(96);
+        let lit = |at: usize| at % 96 >= 40;
+        let half = (0..96 * 96).flat_map(|at| if lit(at) { [150, 90, 70] } else { [0, 0, 0] }).collect();
+        let free = Cached { mask: vec![0; 96 * 96], pixels: half, ..sample(96) };
+        let only = Augmentation { paste: 1.0, ..Augmentation::none() };
+        let polyp_of = |samples: &[Cached], seed| {
+            let example = changed(samples, 96, &only, &mut ChaCha8Rng::seed_from_u64(seed));
+            (0..96 * 96).filter(|at| example.target[*at] > 0.5).collect::<Vec<_>>()
+        };
+        let samples = [free.clone(), donor.clone()];
+        let pasted: Vec<Vec<usize>> =
+            (0..60).map(|seed| polyp_of(&samples, seed)).filter(|p| !p.is_empty()).collect();
+        assert!(pasted.len() > 20, "{}", pasted.len());
+        let over = pasted
+            .iter()
+            .map(|polyp| polyp.iter().filter(|at| !lit(**at)).count() as f32 / polyp.len() as f32);
+        assert!(over.clone().all(|share| share < 0.1), "{:?}", over.collect::<Vec<_>>());
+        // Two specks far apart.
+        let specks = (0..96 * 96).map(|at| {
+            u8::from(
+                [(20, 20), (70, 75)]
+                    .iter()
+                    .any(|(x, y)| (at % 96usize).abs_diff(*x) < 4 && (at / 96usize).abs_diff(*y) < 4),
+            ) * 255
+        });
+        let shreds = Cached { mask: specks.collect(), ..donor };
+        assert!((0..20).all(|seed| polyp_of(&[free.clone(), shreds.clone()], seed).is_empty()));
+    }
+
+    #[test]
     fn colours_come_from_another_data_set() {
         let named = |name: &str, colour: [u8; 3]| {
             // A spread of ten levels about the colour.

@@ -22,6 +22,10 @@ const LARGEST_GAIN: f32 = 2.5;
 /// Logit that teachers are taken to give a pasted polyp.
 const TEACHER_LOGIT: f32 = 4.0;
 const TRIES: usize = 8;
+/// A polyp fills its box's ellipse at least so far: several polyps, or shreds of one, would become specks.
+const LEAST_FILLED: f32 = 0.6;
+/// So much of the place must be lit: no polyp hangs over a border or a lumen.
+const LIT_SHARE: f32 = 0.97;
 
 /// A polyp in its own picture.
 struct Donor<'a> {
@@ -35,7 +39,7 @@ struct Donor<'a> {
 }
 
 impl<'a> Donor<'a> {
-    /// `None` if there is no polyp, or one that the picture's edge cuts.
+    /// `None` if there is no polyp, more than one, or one that the picture's edge cuts.
     fn of(sample: &'a Cached) -> Option<Self> {
         let side = (sample.mask.len() as f64).sqrt().round() as usize;
         let polyp = || sample.mask.iter().enumerate().filter(|(_, share)| **share > 127).map(|(at, _)| at);
@@ -44,13 +48,13 @@ impl<'a> Donor<'a> {
         if left < 2 || top < 2 || right + 2 >= side || bottom + 2 >= side {
             return None;
         }
-        Some(Donor {
-            sample,
-            side,
-            centre: ((left + right) as f32 / 2.0, (top + bottom) as f32 / 2.0),
-            half: ((right - left + 1) as f32 / 2.0, (bottom - top + 1) as f32 / 2.0),
-            area: polyp().count() as f32,
-        })
+        let half = ((right - left + 1) as f32 / 2.0, (bottom - top + 1) as f32 / 2.0);
+        let area = polyp().count() as f32;
+        if area < LEAST_FILLED * std::f32::consts::PI * half.0 * half.1 {
+            return None;
+        }
+        let centre = ((left + right) as f32 / 2.0, (top + bottom) as f32 / 2.0);
+        Some(Donor { sample, side, centre, half, area })
     }
 
     /// Colour and share of polyp at a place, bilinear; black beyond the picture.
@@ -130,6 +134,12 @@ impl Patch {
                 ours[c] += example.pixels[c * plane + cell.at];
             }
             count += 1.0;
+        }
+        let is_lit =
+            |cell: &&Cell| (0..3).map(|c| example.pixels[c * plane + cell.at]).sum::<f32>() > 3.0 * DARKEST;
+        let covered = || cells.iter().filter(|cell| cell.blend > 0.0);
+        if (covered().filter(is_lit).count() as f32) < LIT_SHARE * covered().count() as f32 {
+            return false;
         }
         if count < 12.0 || ours.iter().sum::<f32>() / count < 3.0 * DARKEST {
             return false;
