@@ -20,6 +20,7 @@
 //! | [`overlay`] | outlines, glyph and text, as a layer over the picture |
 //! | [`display`] | where pictures go: monitors, image files, video |
 //! | [`pipeline`] | the threads, the single-slot mailboxes between them, and their supervisor |
+//! | [`cart`] | a whole cart as its profile says: reloads, the state file, reports |
 //!
 //! Beside the walk: [`bundle`] (what a model is on disk), [`board`] (profiles), [`state`], [`latency`],
 //! [`score`] (what was drawn against what was there), `health` (what the machine says of itself), [`files`] (what is
@@ -36,6 +37,7 @@ pub mod board;
 pub mod bundle;
 pub mod call;
 pub mod capture;
+pub mod cart;
 pub mod cli;
 pub mod convert;
 pub mod detect;
@@ -51,6 +53,7 @@ mod health;
 pub mod heap;
 pub mod latency;
 pub mod logging;
+mod output;
 pub mod overlay;
 mod panics;
 pub mod pipeline;

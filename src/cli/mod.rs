@@ -3,7 +3,7 @@
 /// `println!` for verbs that give a `Result`: see [`print`].
 macro_rules! say {
     ($($part:tt)*) => {
-        $crate::cli::output::print(format_args!("{}\n", format_args!($($part)*)))?
+        $crate::output::print(format_args!("{}\n", format_args!($($part)*)))?
     };
 }
 
@@ -13,7 +13,6 @@ mod cross_check;
 mod doctor;
 mod inputs;
 mod model;
-mod output;
 mod probe;
 mod replay;
 mod run;

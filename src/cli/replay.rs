@@ -197,7 +197,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             "{frames} frames, {with_regions} with regions ({all_regions} in all){left_out}; images in {}",
             arguments.out.display()
         );
-        super::output::print(format_args!("{}", latency::table(&summary.latency)))?;
+        crate::output::print(format_args!("{}", latency::table(&summary.latency)))?;
     }
     summary.damaged.check(frames)
 }

@@ -1,4 +1,4 @@
-//! A whole cart in one seed: the pipeline as it ships, in surroundings that fail by a plan, in simulated time.
+//! A whole cart in one seed: the run as it ships, with its supervision and reloads, in surroundings that fail by a plan, in simulated time.
 //!
 //! The same seed gives the same run, step for step. What must hold is asked at every picture and every few milliseconds.
 //!
@@ -7,8 +7,10 @@
 //! | [`scheduler`] | one task at a time, in the order and at the times that a seed decides |
 //! | [`plan`] | what goes wrong, and when |
 //! | [`mod@shrink`] | a plan that breaks something, made short |
-//! | [`world`] | camera, monitor, network and operator, and what must hold |
+//! | [`world`] | camera, monitor, network and disk, and what must hold |
+//! | [`mod@cart`] | what a run opens, reads and writes there |
 
+pub mod cart;
 pub mod plan;
 #[expect(unsafe_code, reason = "tasks give way on stacks of their own")]
 pub mod scheduler;
@@ -17,25 +19,24 @@ pub mod world;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
-use polyp_edge::bundle::manifest::Decision;
-use polyp_edge::field_of_view::{Rule, Sequence};
-use polyp_edge::pipeline::{Event, Feed, Load, Outcome, Pipeline, Settings};
+use polyp_edge::board::Board;
+use polyp_edge::bundle::manifest::{Manifest, TensorContract};
+use polyp_edge::cart::{self as edge, Limits};
+use polyp_edge::fault::exit_of;
+use polyp_edge::pipeline::Settings;
 use polyp_edge::runtime;
-use polyp_edge::segment::Segmenter;
 
+use cart::{WorldAsked, WorldSurroundings};
 use plan::{Fault, Plan};
 use scheduler::{Chaos, End, Scheduler};
-use world::{Watch, World, WorldCamera, WorldMonitor, WorldNetwork};
+use world::World;
 
-/// Between two looks of the thread that supervises, as `run` has it.
+/// Between two looks at whether all holds.
 const TICK: Duration = Duration::from_millis(4);
-/// From the failure of a display to the next try, as `run` has it.
-const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// All threads end so soon after they are told.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
@@ -69,13 +70,23 @@ pub fn simulate_plan(seed: u64, length: Duration, plan: &Plan, tells: bool) -> R
     let (faults, theirs) = (plan.clone(), scheduler.clone());
     let kept: Rc<RefCell<Option<World>>> = Rc::default();
     let keeps = kept.clone();
-    let end = scheduler.run(length + Duration::from_secs(200), move || {
+    let board = board();
+    let end = scheduler.run(length + Duration::from_secs(400), move || {
         let world = World::new(tells);
         *keeps.borrow_mut() = Some(world.clone());
-        let operator = Operator { world: world.clone(), scheduler: theirs, faults, length };
-        if let Err(error) = operator.run() {
-            world.breaks(&format!("the run ended with an error: {error:#}"));
+        let operator = Operator { world: world.clone(), scheduler: theirs.clone(), faults, length };
+        theirs.start("operator", move || operator.run());
+        let surroundings = WorldSurroundings::new(&world, board.clone(), manifest());
+        let asked = WorldAsked(world.clone());
+        let path = Path::new("simulated.toml");
+        match edge::run(&surroundings, &asked, path, false, Limits::default(), board) {
+            Ok(()) => world.tell("the run ended well"),
+            // That assistance or a thread was lost is told by the exit code.
+            Err(error) => {
+                world.tell(&format!("the run ended with exit code {:?}: {error:#}", exit_of(&error)))
+            }
         }
+        look_after_the_end(&world, &theirs);
     });
     let world = kept.borrow_mut().take();
     let world = world.unwrap_or_else(|| World::new(false));
@@ -88,7 +99,25 @@ pub fn simulate_plan(seed: u64, length: Duration, plan: &Plan, tells: bool) -> R
     Report { broken, broke_after, pictures, steps, digest, story, faults }
 }
 
-/// Does what `run` does with a pipeline, and what people do to it.
+/// A cart's profile, without what would hold outlines back or change them.
+fn board() -> Board {
+    let path = crate::root().join("boards/raspberry-pi-5.toml");
+    let mut board = Board::load(&path).unwrap_or_else(|error| panic!("{error:#}"));
+    let profile = &mut board.profile;
+    (profile.gate.appear, profile.gate.window) = (Some(1), Some(1));
+    (profile.gate.hold_frames, profile.gate.steady_percent) = (0, 0.0);
+    profile.pipeline.max_age_ms = 120;
+    profile.pipeline.realtime_priority = 40;
+    profile.pipeline.state_file = Some("/run/state.json".into());
+    board
+}
+
+fn manifest() -> Manifest {
+    let tensor = |shape| TensorContract { name: "x".into(), shape, scale: 0.1, zero_point: 128 };
+    crate::bundle::manifest(tensor([1, 3, 32, 32]), tensor([1, 1, 8, 8]), &[])
+}
+
+/// What happens to the cart, by the plan.
 struct Operator {
     world: World,
     scheduler: Rc<Scheduler>,
@@ -97,133 +126,49 @@ struct Operator {
 }
 
 impl Operator {
-    fn settings() -> Settings {
-        Settings { realtime_priority: 40, ..Settings::default() }
-    }
-
-    fn run(self) -> Result<()> {
-        let settings = Self::settings();
-        let mut pipeline = Pipeline::start(settings.clone(), Box::new(Watch(self.world.clone())))?;
-        pipeline.set_sink(Box::new(WorldMonitor::new(&self.world)));
-        pipeline.load(self.load(Duration::from_millis(300), false))?;
-        pipeline.set_feed(self.feed())?;
+    fn run(self) {
         let mut faults = self.faults.0.iter().peekable();
-        let mut reopen_at = None;
+        let stuck_after = Settings::default().stuck_after;
         let begin = runtime::now();
         while runtime::since(begin) < self.length {
-            match pipeline.attend() {
-                Event::Going => {}
-                Event::SinkReleased(sink) => drop(sink),
-                Event::SinkFailed(_) => reopen_at = Some(runtime::now() + REOPEN_AFTER),
-                Event::CaptureLost => pipeline.set_feed(self.feed())?,
-                Event::Over => self.world.breaks("a live camera came to its end"),
-                Event::SourceFailed(error) => self.world.breaks(&format!("the source failed: {error:#}")),
-                Event::DisplayLost => {
-                    self.world.breaks("the display thread panicked");
-                    break;
+            while let Some((_, fault)) = faults.next_if(|(time, _)| *time <= runtime::since(begin)) {
+                self.world.happens(*fault, stuck_after);
+                let until = |time| self.scheduler.time() + time;
+                match *fault {
+                    Fault::Starved(thread, time) => self.scheduler.starve(thread.name(), until(time)),
+                    Fault::ClockForward(time) => self.scheduler.set_wall_clock(time, Duration::ZERO),
+                    Fault::ClockBack(time) => self.scheduler.set_wall_clock(Duration::ZERO, time),
+                    _ => {}
                 }
             }
-            if reopen_at.is_some_and(|at| runtime::now() >= at) {
-                reopen_at = None;
-                pipeline.set_sink(Box::new(WorldMonitor::new(&self.world)));
-            }
-            while let Some((_, fault)) = faults.next_if(|(time, _)| *time <= runtime::since(begin)) {
-                self.scheduler.note(fault.kind().len() as u64);
-                self.happens(*fault, &mut pipeline, &settings)?;
-            }
             self.world.look();
-            if !self.world.broken().is_empty() {
+            if self.world.broke_after().is_some() {
                 break;
             }
             runtime::thread::sleep(TICK);
         }
-        self.end(pipeline);
-        Ok(())
-    }
-
-    fn happens(
-        &self,
-        fault: Fault,
-        pipeline: &mut Pipeline<WorldNetwork>,
-        settings: &Settings,
-    ) -> Result<()> {
-        self.world.happens(fault, settings.stuck_after);
-        match fault {
-            Fault::Starved(thread, time) => {
-                self.scheduler.starve(thread.name(), self.scheduler.time() + time)
-            }
-            Fault::ClockForward(time) => self.scheduler.set_wall_clock(time, Duration::ZERO),
-            Fault::ClockBack(time) => self.scheduler.set_wall_clock(Duration::ZERO, time),
-            Fault::FeedExchanged => pipeline.set_feed(self.feed())?,
-            Fault::SinkExchanged => pipeline.set_sink(Box::new(WorldMonitor::new(&self.world))),
-            Fault::ModelExchanged => {
-                let load = self.load(Duration::ZERO, false);
-                pipeline.adopt(load()?, load);
-            }
-            Fault::ModelReloaded(time) => pipeline.load(self.load(time, false))?,
-            Fault::ModelUnreadable => pipeline.load(self.load(Duration::ZERO, true))?,
-            Fault::SettingsExchanged => {
-                pipeline.set_settings(Settings {
-                    glyph: self.scheduler.trace().0.is_multiple_of(2),
-                    ..settings.clone()
-                });
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn feed(&self) -> Feed {
-        Feed::Live(Box::new(WorldCamera::new(&self.world)))
-    }
-
-    /// Makes the model, for which its file takes so long; or cannot.
-    fn load(&self, takes: Duration, fails: bool) -> Load<WorldNetwork> {
-        let world = self.world.clone();
-        Arc::new(move || {
-            runtime::thread::sleep(takes);
-            anyhow::ensure!(!fails, "the simulated bundle cannot be read");
-            let decision = Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 };
-            let network = WorldNetwork::new(&world);
-            Segmenter::with(network, &decision, Rule::WholeFrame, Sequence::Video)
-        })
-    }
-
-    fn end(&self, pipeline: Pipeline<WorldNetwork>) {
-        let told = runtime::now();
-        let outcome = pipeline.end(&|| false);
-        if runtime::since(told) > ENDS_WITHIN {
-            self.world.breaks(&format!("ending took {:?}", runtime::since(told)));
-        }
-        self.world.tell(&format!("ended: {}", summary(&outcome)));
-        self.check_fates(&outcome);
-        // What hangs comes back at last.
-        runtime::thread::sleep(Duration::from_secs(50));
-        if self.world.lent() > 0 {
-            self.world.breaks(&format!("{} buffers of the camera are lent after the end", self.world.lent()));
-        }
-        let living: Vec<String> =
-            self.scheduler.living().into_iter().map(|task| task.name).filter(|name| name != "main").collect();
-        if !living.is_empty() {
-            self.world.breaks(&format!("threads go on after the end: {living:?}"));
-        }
-    }
-
-    /// Every frame has one fate: shown, not shown, or on its way when all was told to end.
-    fn check_fates(&self, outcome: &Outcome) {
-        if outcome.display_lost {
-            return;
-        }
-        let told_of = outcome.shown + outcome.not_shown;
-        if told_of > outcome.captured || outcome.captured - told_of > 3 + u64::from(outcome.lost_threads) {
-            self.world.breaks(&format!("frames without a fate: {}", summary(outcome)));
-        }
+        self.world.ask_to_end();
     }
 }
 
-fn summary(outcome: &Outcome) -> String {
-    format!(
-        "{} captured, {} shown, {} not shown, {} changes of state, {} threads lost",
-        outcome.captured, outcome.shown, outcome.not_shown, outcome.transitions, outcome.lost_threads
-    )
+/// What must hold once the run has ended.
+fn look_after_the_end(world: &World, scheduler: &Scheduler) {
+    let asked = world.asked_to_end();
+    match asked {
+        None => world.breaks("the run ended, and nobody had asked for it"),
+        Some(asked) if runtime::since(asked) > ENDS_WITHIN => {
+            world.breaks(&format!("ending took {:?}", runtime::since(asked)));
+        }
+        _ => {}
+    }
+    // What hangs comes back at last.
+    runtime::thread::sleep(Duration::from_secs(150));
+    if world.lent() > 0 {
+        world.breaks(&format!("{} buffers of the camera are lent after the end", world.lent()));
+    }
+    let living = scheduler.living().into_iter().map(|task| task.name);
+    let living: Vec<String> = living.filter(|name| !["main", "operator"].contains(&name.as_str())).collect();
+    if !living.is_empty() {
+        world.breaks(&format!("threads go on after the end: {living:?}"));
+    }
 }

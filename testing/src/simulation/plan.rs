@@ -45,19 +45,54 @@ pub enum Fault {
     ClockForward(Duration),
     /// The wall clock is set back.
     ClockBack(Duration),
-    /// Another source takes over.
-    FeedExchanged,
-    /// Another display takes over.
-    SinkExchanged,
-    /// Another model takes over.
-    ModelExchanged,
-    /// The model is loaded again; its file answers after so long.
-    ModelReloaded(Duration),
-    /// The model's file cannot be read.
-    ModelUnreadable,
-    /// The settings are exchanged.
-    SettingsExchanged,
+    /// The profile becomes another one, and a reload is asked for.
+    Reload(Change),
+    /// Reading and writing take so long each, for a while.
+    DiskSlow(Duration, Duration),
+    /// The disk does not answer for so long.
+    DiskHangs(Duration),
+    /// Nothing can be written for so long.
+    DiskFull(Duration),
 }
+
+/// What is different in a new profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is the old one.
+    Nothing,
+    /// How outlines look.
+    Settings,
+    /// Another camera.
+    Camera,
+    /// Another connector.
+    Monitor,
+    /// Another bundle.
+    Model,
+    /// Another place for the state file.
+    StateFile,
+    /// It cannot be read.
+    ProfileUnreadable,
+    /// Its camera is not there.
+    CameraMissing,
+    /// Its connector is not there.
+    MonitorMissing,
+    /// Its bundle cannot be read.
+    BundleUnreadable,
+}
+
+/// All changes.
+pub const CHANGES: [Change; 10] = [
+    Change::Nothing,
+    Change::Settings,
+    Change::Camera,
+    Change::Monitor,
+    Change::Model,
+    Change::StateFile,
+    Change::ProfileUnreadable,
+    Change::CameraMissing,
+    Change::MonitorMissing,
+    Change::BundleUnreadable,
+];
 
 /// The threads that can be starved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +125,7 @@ impl Fault {
         let told = format!("{self:?}");
         match self {
             Fault::Starved(thread, _) => format!("Starved {}", thread.name()),
+            Fault::Reload(change) => format!("Reload {change:?}"),
             _ => told.split('(').next().unwrap_or_default().to_owned(),
         }
     }
@@ -136,7 +172,7 @@ fn random(rng: &mut ChaCha8Rng) -> Fault {
         [Thread::Capture, Thread::Display, Thread::Inference, Thread::Main][rng.random_range(0..4)]
     };
     let years = |rng: &mut ChaCha8Rng| Duration::from_secs(rng.random_range(1..10 * 365 * 86_400));
-    match rng.random_range(0..24) {
+    match rng.random_range(0..30) {
         0 => Fault::CameraStalls(ms(rng, 5_000)),
         1 => Fault::CameraUnplugged(ms(rng, 20_000)),
         2 => Fault::CameraHangs(ms(rng, 10_000)),
@@ -155,11 +191,9 @@ fn random(rng: &mut ChaCha8Rng) -> Fault {
         15 | 16 => Fault::Starved(thread(rng), ms(rng, 2_000)),
         17 => Fault::ClockForward(years(rng)),
         18 => Fault::ClockBack(years(rng)),
-        19 => Fault::FeedExchanged,
-        20 => Fault::SinkExchanged,
-        21 => Fault::ModelExchanged,
-        22 if rng.random_bool(0.5) => Fault::ModelReloaded(ms(rng, 10_000)),
-        22 => Fault::ModelUnreadable,
-        _ => Fault::SettingsExchanged,
+        19 => Fault::DiskSlow(ms(rng, 500), ms(rng, 20_000)),
+        20 => Fault::DiskHangs(ms(rng, 90_000)),
+        21 => Fault::DiskFull(ms(rng, 20_000)),
+        _ => Fault::Reload(CHANGES[rng.random_range(0..CHANGES.len())]),
     }
 }

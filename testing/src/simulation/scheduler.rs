@@ -181,6 +181,11 @@ impl Scheduler {
         }
     }
 
+    /// Starts a task of the simulation itself.
+    pub fn start(self: &Rc<Self>, name: &str, work: impl FnOnce() + 'static) {
+        self.add(name, Box::new(work));
+    }
+
     fn add(self: &Rc<Self>, name: &str, work: Box<dyn FnOnce()>) {
         let number = self.state.borrow().tasks.len();
         let scheduler = Rc::downgrade(self);

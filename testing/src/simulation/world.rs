@@ -17,7 +17,7 @@ use polyp_edge::pipeline::{Observer, Settings, Status};
 use polyp_edge::runtime;
 use polyp_edge::segment::Network;
 
-use super::plan::{Fault, Thread};
+use super::plan::{Change, Fault, Thread};
 
 /// Frames a second, and refreshes of the monitor.
 pub const RATE_HZ: f64 = 60.0;
@@ -33,6 +33,8 @@ const DIFFERENT: u64 = 24;
 const LONGEST_GAP: Duration = Duration::from_millis(2 * 1000 / 60 + 20);
 /// From the camera to the display where both are well: less than a frame's time, however late a thread gets its core.
 const LONGEST_DELAY: Duration = Duration::from_millis(14);
+/// From the opening of another camera to its first picture.
+const EXCHANGED_WITHIN: Duration = Duration::from_millis(700);
 /// Frames that are remembered.
 const REMEMBERED: usize = 90;
 /// What is shown as the state is true so soon after its cause.
@@ -99,6 +101,20 @@ struct Surroundings {
     /// Assistance is off until another model is put in charge.
     assistance_lost: bool,
     state: String,
+    /// The profile that a reload finds: its number, and how it differs from the first.
+    profile: (u64, Change),
+    reload_asked: bool,
+    /// Reloads that exchange a device, and have not done so yet.
+    exchanges: u32,
+    end_asked: Option<Instant>,
+    disk_takes: Duration,
+    disk_slow_until: Instant,
+    disk_hangs_until: Instant,
+    disk_full_until: Instant,
+    /// Nothing can be expected of the state file before then.
+    disk_from: Instant,
+    state_written: Option<String>,
+    state_told: Instant,
     faults: BTreeMap<(String, String), u64>,
     broken: Vec<String>,
     broke_after: Option<Duration>,
@@ -143,6 +159,17 @@ impl World {
             assistance_from: now + ASSISTS_WITHIN,
             assistance_lost: false,
             state: String::new(),
+            profile: (0, Change::Nothing),
+            reload_asked: false,
+            exchanges: 0,
+            end_asked: None,
+            disk_takes: Duration::ZERO,
+            disk_slow_until: now,
+            disk_hangs_until: now,
+            disk_full_until: now,
+            disk_from: now,
+            state_written: None,
+            state_told: now,
             faults: BTreeMap::new(),
             broken: Vec::new(),
             broke_after: None,
@@ -221,12 +248,29 @@ impl World {
                     if thread == Thread::Main { Duration::from_millis(1200) } else { Duration::ZERO };
                 world.picture_ill(time + mending + soon);
             }
-            Fault::ClockForward(_) | Fault::ClockBack(_) | Fault::SettingsExchanged => {}
-            Fault::FeedExchanged => world.picture_ill(Duration::from_millis(600)),
-            Fault::SinkExchanged => world.picture_ill(soon),
-            Fault::ModelExchanged => world.another_model(Duration::ZERO),
-            Fault::ModelReloaded(time) => world.another_model(time),
-            Fault::ModelUnreadable => world.assistance_lost = true,
+            Fault::ClockForward(_) | Fault::ClockBack(_) => {}
+            Fault::Reload(change) => {
+                world.profile = (world.profile.0 + 1, change);
+                world.reload_asked = true;
+                match change {
+                    // What was there before goes first, or at the same time.
+                    Change::Camera | Change::Monitor => world.exchanges += 1,
+                    Change::Model => world.assistance_ill(Duration::ZERO),
+                    _ => {}
+                }
+            }
+            Fault::DiskSlow(takes, time) => {
+                (world.disk_takes, world.disk_slow_until) = (takes, now + time);
+                world.disk_ill(time + takes);
+            }
+            Fault::DiskHangs(time) => {
+                world.disk_hangs_until = now + time;
+                world.disk_ill(time);
+            }
+            Fault::DiskFull(time) => {
+                world.disk_full_until = now + time;
+                world.disk_ill(time);
+            }
         }
     }
 
@@ -251,6 +295,14 @@ impl World {
         }
         // A camera that is gone is told of, unless a thread that would tell has no core.
         let gone_since = world.unplugged_at.max(world.told_from);
+        // What the file says is what the monitor says, but for the time that writing takes.
+        let told_since = world.state_told.max(world.disk_from).max(world.told_from);
+        if now.saturating_duration_since(told_since) > STATE_WITHIN
+            && world.state_written.as_ref() != Some(&world.state)
+        {
+            let (state, written) = (world.state.clone(), world.state_written.clone());
+            world.breaks(&format!("the state is {state}, and the state file says {written:?}"));
+        }
         let is_gone = now < world.unplugged_until && now.saturating_duration_since(gone_since) > STATE_WITHIN;
         if is_gone && world.state != "no-signal" {
             let state = world.state.clone();
@@ -261,6 +313,58 @@ impl World {
     /// What did not hold, in the order of time.
     pub fn broken(&self) -> Vec<String> {
         self.lock().broken.clone()
+    }
+
+    /// The profile that a reload finds: its number, and how it differs from the first.
+    pub fn profile(&self) -> (u64, Change) {
+        self.lock().profile
+    }
+
+    /// Whether a reload was asked for since this was asked last.
+    pub fn take_reload(&self) -> bool {
+        std::mem::take(&mut self.lock().reload_asked)
+    }
+
+    /// Asks the run to end.
+    pub fn ask_to_end(&self) {
+        self.tell("asked to end");
+        self.lock().end_asked = Some(runtime::now());
+    }
+
+    /// When that was.
+    pub fn asked_to_end(&self) -> Option<Instant> {
+        self.lock().end_asked
+    }
+
+    /// Takes as long as the disk does at the moment.
+    pub fn wait_for_disk(&self) {
+        let (hangs_until, takes) = {
+            let world = self.lock();
+            let is_slow = runtime::now() < world.disk_slow_until;
+            (world.disk_hangs_until, if is_slow { world.disk_takes } else { Duration::from_micros(300) })
+        };
+        runtime::thread::sleep(hangs_until.saturating_duration_since(runtime::now()) + takes);
+    }
+
+    /// Whether nothing can be written.
+    pub fn disk_is_full(&self) -> bool {
+        runtime::now() < self.lock().disk_full_until
+    }
+
+    /// Takes in what the state file holds.
+    pub fn wrote_state(&self, text: &str) {
+        let told: Option<serde_json::Value> = serde_json::from_str(text).ok();
+        let state = told.as_ref().and_then(|told| told["state"].as_str()).map(str::to_owned);
+        let mut world = self.lock();
+        if state.is_none() {
+            world.breaks("the state file holds no state");
+        }
+        world.state_written = state;
+    }
+
+    /// Another model is going to be in charge.
+    pub fn another_model(&self) {
+        self.lock().another_model(Duration::ZERO);
     }
 
     /// How often a kind of fault happened in a state.
@@ -335,6 +439,15 @@ impl Surroundings {
         self.on_monitor = Some(given);
     }
 
+    fn disk_ill(&mut self, time: Duration) {
+        self.disk_from = self.disk_from.max(runtime::now() + time + STATE_WITHIN);
+        // A reload that waits for the disk exchanges devices when it has its answer.
+        let expects = self.exchanges > 0 || self.reload_asked;
+        if expects {
+            self.picture_ill(time + STATE_WITHIN);
+        }
+    }
+
     fn picture_ill(&mut self, time: Duration) {
         self.picture_from = self.picture_from.max(runtime::now() + time);
     }
@@ -373,23 +486,20 @@ fn cell_of(frame: u64, epoch: u64) -> usize {
 /// The camera.
 pub struct WorldCamera {
     world: World,
+    /// `None` before its first picture, and before the first since it was away.
+    epoch: Option<u64>,
     next: Option<Instant>,
-    was_absent: bool,
     attempts: u64,
     counts: Counts,
 }
 
 impl WorldCamera {
-    /// A camera that is plugged in for the first time.
+    /// A camera that has given nothing yet.
     pub fn new(world: &World) -> WorldCamera {
-        world.lock().epoch += 1;
-        WorldCamera {
-            world: world.clone(),
-            next: None,
-            was_absent: false,
-            attempts: 0,
-            counts: Counts::default(),
-        }
+        // It is about to take the place of another one.
+        world.lock().picture_ill(EXCHANGED_WITHIN);
+        let world = world.clone();
+        WorldCamera { world, epoch: None, next: None, attempts: 0, counts: Counts::default() }
     }
 }
 
@@ -410,7 +520,7 @@ impl Camera for WorldCamera {
         if absent {
             let left = self.world.lock().unplugged_until.saturating_duration_since(now);
             runtime::thread::sleep(patience.min(left));
-            (self.was_absent, self.next) = (true, None);
+            (self.epoch, self.next) = (None, None);
             self.attempts += 1;
             let detail = Arc::from("the camera is unplugged");
             return Event::Absent(Absence { why: Why::Unplugged, detail, attempts: self.attempts });
@@ -430,11 +540,12 @@ impl Camera for WorldCamera {
         runtime::thread::sleep(due.saturating_duration_since(now));
         self.next = Some(due + interval);
         let mut world = self.world.lock();
-        if std::mem::take(&mut self.was_absent) {
+        let epoch = *self.epoch.get_or_insert_with(|| {
             world.epoch += 1;
-        }
+            world.epoch
+        });
         let size = SIZES[world.size];
-        let (number, epoch) = (world.frames, world.epoch);
+        let number = world.frames;
         world.frames += 1;
         let cell = cell_of(number, epoch);
         let buffer = world.buffers[world.size * CELLS * CELLS + cell].clone();
@@ -529,6 +640,7 @@ impl WorldMonitor {
     /// A monitor that shows nothing yet.
     pub fn new(world: &World) -> WorldMonitor {
         world.tell("a display is open");
+        world.lock().picture_ill(Duration::from_millis(150));
         WorldMonitor { world: world.clone(), waiting: None }
     }
 
@@ -704,6 +816,7 @@ impl Observer for Watch {
         if world.state != word {
             world.tell(&format!("state: {}", status.state));
             word.clone_into(&mut world.state);
+            world.state_told = runtime::now();
         }
     }
 }

@@ -8,10 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Result;
 use serde::Serialize;
 
+use super::surroundings::Surroundings;
 use crate::board::Profile;
-use crate::cli::output::write_whole;
 use crate::fault::{Fault, one_line};
-use crate::files::{check_writable, make_folder};
 use crate::pipeline::Status;
 use crate::pipeline::mailbox::{Letter, Mailbox};
 use crate::runtime;
@@ -104,15 +103,15 @@ impl Teller {
 impl StatusFile {
     /// # Errors
     /// 74 if there can be no more threads.
-    pub(super) fn start(profile: &Profile) -> Result<StatusFile> {
+    pub(super) fn start(surroundings: &impl Surroundings, profile: &Profile) -> Result<StatusFile> {
         let shared = Arc::new(Shared {
             newest: Mailbox::default(),
             target: Mutex::new(Target::of(profile)),
             is_moved: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
-        let theirs = shared.clone();
-        runtime::thread::spawn("state file", move || theirs.work())
+        let (theirs, surroundings) = (shared.clone(), surroundings.clone());
+        runtime::thread::spawn("state file", move || theirs.work(&surroundings))
             .map_err(|error| Fault::io(format!("cannot start a thread: {error}")))?;
         Ok(StatusFile { shared })
     }
@@ -145,7 +144,7 @@ impl StatusFile {
 }
 
 impl Shared {
-    fn work(&self) {
+    fn work(&self, surroundings: &impl Surroundings) {
         let (mut last, mut has_failed): (Option<LastReport>, bool) = (None, false);
         loop {
             let told = self.newest.take(LOOK_EVERY);
@@ -156,11 +155,7 @@ impl Shared {
             if let Some(last) = last.as_ref().filter(|_| is_new || is_moved || is_over) {
                 let target = self.target.lock().clone();
                 let written = target.path.as_ref().map_or(Ok(()), |path| {
-                    let text = last.text(&target.board, !is_over)?;
-                    if let Some(folder) = path.parent() {
-                        make_folder(folder)?;
-                    }
-                    write_whole(path, text.as_bytes())
+                    surroundings.write_state(path, &last.text(&target.board, !is_over)?)
                 });
                 match &written {
                     Err(error) if !has_failed => {
@@ -200,21 +195,4 @@ impl LastReport {
             running,
         })?)
     }
-}
-
-/// That a profile's state file can be written where it is to be.
-///
-/// # Errors
-/// 74, with the path.
-pub(super) fn check_target(profile: &Profile) -> Result<()> {
-    let Some(path) = &profile.pipeline.state_file else { return Ok(()) };
-    let folder = path.parent().unwrap_or(path);
-    let cannot = |error: &dyn std::fmt::Display| {
-        Fault::io(format!("cannot write pipeline.state_file {}: {error}", path.display()))
-    };
-    make_folder(folder).map_err(|error| cannot(&error))?;
-    if path.is_dir() {
-        return Err(cannot(&"it is a folder"));
-    }
-    check_writable(folder).map_err(|error| cannot(&error))
 }

@@ -6,14 +6,10 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::prepare::{self, Ingredients, Limits, Made, Opening};
-use super::status;
+use super::surroundings::Surroundings;
 use crate::board::{Board, DisplayKind, Profile};
-use crate::bundle::Bundle;
-use crate::capture::{self, v4l2};
-use crate::display::{Sink, kms};
-use crate::engine::Engine;
-use crate::fault::{Exit, Fault, one_line};
-use crate::files::OutputFolder;
+use crate::display::Sink;
+use crate::fault::one_line;
 use crate::pipeline::{self, Feed, Load, Settings};
 use crate::segment::Segmenter;
 
@@ -23,16 +19,16 @@ const HANGS_AFTER: Duration = Duration::from_secs(60);
 const MOST_HANGING: u32 = 3;
 
 /// What is to be taken over.
-pub(super) struct Ready {
+pub(super) struct Ready<W: Surroundings> {
     pub board: Board,
     pub settings: Settings,
     /// The profile is another one.
     pub is_changed: bool,
     /// Another model, tested.
-    pub model: Option<(Segmenter<Engine>, Load<Engine>, Made)>,
+    pub model: Option<Model<W::Network>>,
     pub feed: Option<Feed>,
     /// The folder for pictures and reports.
-    pub output: Option<OutputFolder>,
+    pub output: Option<W::Output>,
     /// Another sink, open.
     pub sink: Option<Box<dyn Sink>>,
     /// The sink holds a device that the next one needs: it goes first.
@@ -41,24 +37,32 @@ pub(super) struct Ready {
     before: Option<Profile>,
 }
 
+/// A model that was tested, what makes it again, and what it was made of.
+pub(super) type Model<N> = (Segmenter<N>, Load<N>, Made);
+
 /// The reload that is under way, if there is one.
-#[derive(Default)]
-pub(super) struct Reload {
+pub(super) struct Reload<W: Surroundings> {
     is_asked: bool,
-    preparing: Option<Opening<Ready>>,
+    preparing: Option<Opening<Ready<W>>>,
     hanging: u32,
     /// The profile whose display is being exchanged for another one's.
     before: Option<Profile>,
 }
 
-impl Reload {
+impl<W: Surroundings> Default for Reload<W> {
+    fn default() -> Self {
+        Reload { is_asked: false, preparing: None, hanging: 0, before: None }
+    }
+}
+
+impl<W: Surroundings> Reload<W> {
     /// As often as asked while one is under way, it is one more.
     pub(super) fn ask(&mut self) {
         self.is_asked = true;
     }
 
     /// Begins to prepare what was asked for, unless something is being prepared.
-    pub(super) fn begin(&mut self, running: Running) -> Result<()> {
+    pub(super) fn begin(&mut self, running: Running<W>) -> Result<()> {
         if !self.is_asked || self.preparing.is_some() {
             return Ok(());
         }
@@ -75,7 +79,7 @@ impl Reload {
     }
 
     /// What is ready to be taken over. What cannot be is told in the log, and all stays as it was.
-    pub(super) fn poll(&mut self) -> Option<Ready> {
+    pub(super) fn poll(&mut self) -> Option<Ready<W>> {
         let preparing = self.preparing.as_mut()?;
         match preparing.poll() {
             Some(outcome) => {
@@ -103,16 +107,17 @@ impl Reload {
     /// Opens the new profile's display once the old one's has let go; if that fails, the old one's again.
     pub(super) fn exchange_sink(
         &mut self,
+        surroundings: &W,
         old: Box<dyn Sink>,
         board: &Board,
     ) -> Result<Opening<Box<dyn Sink>>> {
-        let (before, now) = (self.before.take(), board.profile.clone());
+        let (before, now, surroundings) = (self.before.take(), board.profile.clone(), surroundings.clone());
         Opening::start("display opener", move || {
             drop(old);
-            prepare::sink(&now, None).or_else(|error| match before {
+            surroundings.sink(&now, None).or_else(|error| match before {
                 Some(before) => {
                     log::error!("{}: the display stays as it was", one_line(&error));
-                    prepare::sink(&before, None)
+                    surroundings.sink(&before, None)
                 }
                 None => Err(error),
             })
@@ -121,7 +126,8 @@ impl Reload {
 }
 
 /// What a new profile is compared with.
-pub(super) struct Running {
+pub(super) struct Running<W: Surroundings> {
+    pub surroundings: W,
     pub path: PathBuf,
     pub force: bool,
     pub limits: Limits,
@@ -129,31 +135,32 @@ pub(super) struct Running {
     /// What the model in charge was made of, if there is one.
     pub made: Option<Ingredients>,
     /// The folder that is claimed.
-    pub output: Option<OutputFolder>,
+    pub output: Option<W::Output>,
 }
 
-impl Running {
-    fn prepare(self) -> Result<Ready> {
-        let board = Board::load(&self.path)?;
+impl<W: Surroundings> Running<W> {
+    fn prepare(self) -> Result<Ready<W>> {
+        let surroundings = &self.surroundings;
+        let board = surroundings.board(&self.path)?;
         let (old, new) = (&self.board.profile, &board.profile);
         let settings = prepare::settings(&self.limits, &board)?;
-        status::check_target(new)?;
-        let feed = if new.camera == old.camera { None } else { Some(another_feed(old, new)?) };
+        surroundings.check_state_file(new)?;
+        let feed = if new.camera == old.camera { None } else { Some(surroundings.another_feed(old, new)?) };
         let output = if new.display == old.display {
             self.output
         } else {
-            prepare::claim(&self.path, &board, self.force, self.output)?
+            surroundings.claim(&self.path, &board, self.force, self.output)?
         };
-        let (sink, exchanges_sink) = another_sink(old, new, output.as_ref())?;
-        let bundle = Bundle::open(&board.bundle())?;
-        let ingredients = Ingredients::of(&board, &bundle);
+        let (sink, exchanges_sink) = another_sink(surroundings, old, new, output.as_ref())?;
+        let bundle = surroundings.bundle(&board)?;
+        let ingredients = Ingredients::of(&board, surroundings.manifest(&bundle));
         let model = if self.made.as_ref() == Some(&ingredients) {
             None
         } else {
-            let segmenter = pipeline::tested(|| prepare::segmenter(new, &bundle))?;
+            let segmenter = pipeline::tested(|| surroundings.segmenter(new, &bundle))?;
             let made = Made::default();
             made.set(ingredients);
-            let load = prepare::loader(&board, &made);
+            let load = prepare::loader(surroundings, &board, &made);
             Some((segmenter, load, made))
         };
         let is_changed = new != old;
@@ -162,29 +169,12 @@ impl Running {
     }
 }
 
-/// A camera that is there and gives what is wanted, or a source that is open.
-fn another_feed(old: &Profile, new: &Profile) -> Result<Feed> {
-    match prepare::camera(new)? {
-        Some(wanted) => {
-            v4l2::examine(&wanted, new.camera.source == old.camera.source)?;
-            prepare::feed(new)
-        }
-        None if new.camera.source == "-" && old.camera.source != "-" => Err(Fault::new(
-            Exit::Configuration,
-            "camera.source: a reload cannot begin to read standard input; restart the program",
-        )),
-        None => {
-            let source = capture::open(&new.camera.source)?;
-            Ok(Feed::Recorded(Box::new(move || Ok(source))))
-        }
-    }
-}
-
 /// A sink that is open, if there is to be another one, and whether the old one must go first.
-fn another_sink(
+fn another_sink<W: Surroundings>(
+    surroundings: &W,
     old: &Profile,
     new: &Profile,
-    output: Option<&OutputFolder>,
+    output: Option<&W::Output>,
 ) -> Result<(Option<Box<dyn Sink>>, bool)> {
     let (mine, theirs) = (&new.display, &old.display);
     let is_same = match (mine.kind, theirs.kind) {
@@ -204,13 +194,13 @@ fn another_sink(
     match mine.kind {
         _ if is_same => Ok((None, false)),
         DisplayKind::Kms => {
-            kms::examine(&prepare::monitor(new)?)?;
+            surroundings.examine_monitor(new)?;
             match theirs.kind {
                 // The card may be the same.
                 DisplayKind::Kms => Ok((None, true)),
-                _ => Ok((Some(prepare::sink(new, output.cloned())?), false)),
+                _ => Ok((Some(surroundings.sink(new, output.cloned())?), false)),
             }
         }
-        _ => Ok((Some(prepare::sink(new, output.cloned())?), false)),
+        _ => Ok((Some(surroundings.sink(new, output.cloned())?), false)),
     }
 }

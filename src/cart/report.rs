@@ -5,19 +5,19 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::Serialize;
 
-use super::prepare::{Opening, REPORTS};
-use super::signals::Signals;
+use super::prepare::Opening;
 use super::status::StatusFile;
+use super::surroundings::{Asked, Surroundings};
 use crate::board::{Board, DisplayKind};
 use crate::capture::live::Counts;
-use crate::cli;
 use crate::fault::{Exit, Fault, one_line};
-use crate::files::{OutputFolder, remove_temporaries};
 use crate::latency::{self, StageReport};
 use crate::pipeline::Outcome;
 use crate::runtime;
 use crate::score::{self, Scorer};
 
+/// Names of the files that a run writes at its end into its display's folder.
+pub(super) const REPORTS: [&str; 3] = ["latency.txt", "latency.json", "score.json"];
 /// From the signal on, everything that a run still does must be done in this time; then it ends all the same.
 const ENDS_WITHIN: Duration = Duration::from_millis(750);
 /// What a run that is told twice to end still does for its state file.
@@ -44,7 +44,8 @@ struct RunReport {
 }
 
 /// A run that has ended, its threads too.
-pub(super) struct Ending {
+pub(super) struct Ending<W: Surroundings> {
+    pub surroundings: W,
     pub board: Board,
     pub outcome: Outcome,
     pub score: Option<Scorer>,
@@ -52,27 +53,27 @@ pub(super) struct Ending {
     pub error: Option<anyhow::Error>,
     pub status: StatusFile,
     /// Where reports go, if there is such a place.
-    pub output: Option<OutputFolder>,
+    pub output: Option<W::Output>,
     /// When it was told to end.
     pub asked: Option<Instant>,
 }
 
-impl Ending {
+impl<W: Surroundings> Ending<W> {
     /// Prints and writes how the run went.
     ///
     /// # Errors
     /// What ended the run, that assistance was lost in it, that threads were, that frames could not be read, or that the
     /// reports could not be written.
-    pub(super) fn tell(self, signals: &Signals) -> Result<()> {
-        let Ending { board, mut outcome, score, error, status, output, asked } = self;
+    pub(super) fn tell(self, signals: &impl Asked) -> Result<()> {
+        let Ending { surroundings, board, mut outcome, score, error, status, output, asked } = self;
         let in_time = match asked {
-            Some(_) if signals.asked_twice() => runtime::now() + HURRIED_WITHIN,
+            Some(_) if signals.twice() => runtime::now() + HURRIED_WITHIN,
             Some(asked) => asked + ENDS_WITHIN,
             None => runtime::now() + LAST_STATE_WITHIN,
         };
         signals.nothing_to_restore();
         let is_told = status.finish(in_time);
-        if signals.asked_twice() {
+        if signals.twice() {
             return Ok(());
         }
         if !is_told {
@@ -87,13 +88,14 @@ impl Ending {
         let written = if error.is_some() && outcome.captured == 0 {
             Ok(())
         } else {
+            let theirs = surroundings.clone();
             within(asked, signals, move || {
-                report(&board, &outcome, score.map(|score| score.report()), output.as_ref())
+                report(&theirs, &board, &outcome, score.map(|score| score.report()), output.as_ref())
             })
         };
         if asked.is_some() {
             // Of threads that were left behind.
-            remove_temporaries();
+            surroundings.clean_up();
         }
         if let Some(error) = error {
             return Err(error);
@@ -122,7 +124,7 @@ impl Ending {
 /// Does what may hang in a thread of its own; given up when the time is over, or when the run is told to end once more.
 fn within(
     asked: Option<Instant>,
-    signals: &Signals,
+    signals: &impl Asked,
     work: impl FnOnce() -> Result<()> + Send + 'static,
 ) -> Result<()> {
     let mut working = Opening::start("report", work)?;
@@ -130,7 +132,7 @@ fn within(
         if let Some(outcome) = working.poll() {
             return outcome;
         }
-        let asked = asked.or(signals.asked_to_end());
+        let asked = asked.or(signals.to_end());
         signals.nothing_to_restore();
         if asked.is_some_and(|asked| runtime::since(asked) >= ENDS_WITHIN) {
             return Err(Fault::io(
@@ -142,11 +144,12 @@ fn within(
     }
 }
 
-fn report(
+fn report<W: Surroundings>(
+    surroundings: &W,
     board: &Board,
     outcome: &Outcome,
     score: Option<score::ScoreReport>,
-    output: Option<&OutputFolder>,
+    output: Option<&W::Output>,
 ) -> Result<()> {
     let profile = &board.profile;
     let report = RunReport {
@@ -187,31 +190,28 @@ fn report(
     }
     text += &latency::table(&report.stages);
     let written = match output {
-        Some(folder) => write_reports(folder, &report, score.as_ref(), &mut text),
+        Some(folder) => write_reports(surroundings, folder, &report, score.as_ref(), &mut text),
         None => Err(Fault::io("no reports were written: display.folder cannot be used; the log says why")),
     };
     if let (Ok(()), Some(folder)) = (&written, output) {
-        text += &format!("reports in {}\n", folder.path().display());
+        text += &format!("reports in {}\n", surroundings.folder(folder).display());
     }
-    // Video on standard output leaves no room for words there.
-    match profile.display.kind {
-        DisplayKind::Y4m => text.lines().for_each(crate::logging::line),
-        _ => cli::output::print(format_args!("{text}"))?,
-    }
+    surroundings.print(profile, &text)?;
     written
 }
 
-fn write_reports(
-    folder: &OutputFolder,
+fn write_reports<W: Surroundings>(
+    surroundings: &W,
+    folder: &W::Output,
     report: &RunReport,
     score: Option<&score::ScoreReport>,
     text: &mut String,
 ) -> Result<()> {
     let [as_text, as_json, scores] = REPORTS;
-    folder.write_bytes(as_text, text.as_bytes())?;
-    folder.write_bytes(as_json, serde_json::to_string_pretty(&report)?.as_bytes())?;
+    surroundings.write_report(folder, as_text, text.as_bytes())?;
+    surroundings.write_report(folder, as_json, serde_json::to_string_pretty(&report)?.as_bytes())?;
     if let Some(score) = score {
-        folder.write_bytes(scores, serde_json::to_string_pretty(score)?.as_bytes())?;
+        surroundings.write_report(folder, scores, serde_json::to_string_pretty(score)?.as_bytes())?;
         let tally = &score.tally;
         let rate = score.hit_rate.map_or("–".into(), |rate| format!("{:.1} %", 100.0 * rate));
         *text += &format!(

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use super::surroundings::Asked;
 use crate::fault::Fault;
 use crate::runtime;
 
@@ -26,7 +27,8 @@ const HARMLESS: [i32; 9] = [
     libc::SIGXFSZ,
 ];
 
-pub(super) struct Signals {
+/// Signals that the process receives.
+pub struct Signals {
     end: Arc<AtomicBool>,
     reload: Arc<AtomicBool>,
     /// When the first of the ending ones was seen.
@@ -37,7 +39,11 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub(super) fn watch() -> Result<Signals> {
+    /// Watches for them from now on.
+    ///
+    /// # Errors
+    /// If the system does not let it.
+    pub fn watch() -> Result<Signals> {
         let flag = || Arc::new(AtomicBool::new(false));
         let (end, reload, at_once) = (flag(), flag(), flag());
         let cannot = |error: std::io::Error| Fault::io(format!("cannot watch for signals: {error}"));
@@ -53,30 +59,28 @@ impl Signals {
         }
         Ok(Signals { end, reload, seen: Cell::new(None), at_once, twice: Cell::new(false) })
     }
+}
 
-    /// When the run was asked to end, if it was.
-    pub(super) fn asked_to_end(&self) -> Option<Instant> {
+impl Asked for Signals {
+    fn to_end(&self) -> Option<Instant> {
         if self.seen.get().is_none() && self.end.swap(false, Ordering::Relaxed) {
             self.seen.set(Some(runtime::now()));
         }
         self.seen.get()
     }
 
-    /// Whether it was asked once more: what is left undone stays so.
-    pub(super) fn asked_twice(&self) -> bool {
-        if self.asked_to_end().is_some() && self.end.load(Ordering::Relaxed) {
+    fn twice(&self) -> bool {
+        if self.to_end().is_some() && self.end.load(Ordering::Relaxed) {
             self.twice.set(true);
         }
         self.twice.get()
     }
 
-    /// From here on, a signal ends the process at once: the console is back.
-    pub(super) fn nothing_to_restore(&self) {
-        self.at_once.store(self.asked_to_end().is_some(), Ordering::Relaxed);
+    fn nothing_to_restore(&self) {
+        self.at_once.store(self.to_end().is_some(), Ordering::Relaxed);
     }
 
-    /// Whether the profile is to be read again; any number of times asked is once.
-    pub(super) fn reload_asked(&self) -> bool {
+    fn to_reload(&self) -> bool {
         self.reload.swap(false, Ordering::Relaxed)
     }
 }

@@ -1,43 +1,49 @@
-//! `run`: camera → model → display, as a board profile says.
+//! A whole cart: camera → model → display, as a board profile says, from its start to its end.
 //!
-//! | file | job |
+//! | module | job |
 //! |---|---|
-//! | `signals` | what the system asks of the program |
-//! | `prepare` | from a profile to what the pipeline works with; what may hang is opened in threads of its own |
+//! | [`Surroundings`] | what is opened, read and written |
+//! | [`Machine`] | the machine's own of that |
+//! | [`Signals`] | what the system asks of the program |
+//! | `prepare` | from a profile to what the pipeline works with |
 //! | `reload` | a new profile beside the running one, taken over whole or refused |
 //! | `status` | the device's state in a file |
 //! | `report` | how the run went, at its end |
 //!
-//! The thread that is here supervises: it opens, reads and writes nothing itself.
+//! The thread that is here supervises: it opens, reads and writes nothing itself. What may hang is opened in threads of its own.
 
+mod machine;
 mod prepare;
 mod reload;
 mod report;
 mod signals;
 mod status;
+mod surroundings;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+pub use machine::Machine;
+pub use prepare::Limits;
+pub use signals::Signals;
+pub use surroundings::{Asked, Surroundings};
+
 use crate::board::{Board, DisplayKind};
 use crate::capture::Mask;
 use crate::detect::Region;
 use crate::display::Sink;
-use crate::engine::Engine;
 use crate::fault::{Exit, Fault, one_line};
 use crate::pipeline::{Event, Feed, Observer, Pipeline, Status};
 use crate::runtime;
 use crate::runtime::sync::Mutex;
 use crate::score::Scorer;
-use crate::{heap, logging};
 
-use prepare::{Limits, Made, Opening, Outputs};
+use prepare::{Made, Opening, Outputs};
 use reload::Reload;
 use report::Ending;
-use signals::Signals;
 use status::StatusFile;
 
 /// Between two looks at the threads.
@@ -48,60 +54,41 @@ const REOPEN_EVERY: Duration = Duration::from_secs(1);
 const MOST_RESTARTS: u32 = 3;
 const CALM: Duration = Duration::from_secs(60);
 
-/// Runs the program as on a cart: from the camera to the display, with outlines of what the model finds.
+/// Runs a cart as its profile says, until its source or a limit ends it or it is asked to end.
 ///
-/// Ends with the source, after the number of frames or seconds given here or in the profile, or on a signal. The latency of
-/// each stage is written to latency.txt and latency.json in the display's folder. If the source knows its polyps, as the
-/// rendered endoscope does, the score is written to score.json. If the model cannot be used, the picture is shown without
-/// it, and the run ends with the exit code of that problem.
-///
-/// SIGTERM, SIGINT and SIGQUIT end the run in under a second and restore the console; a second one ends it at once. SIGHUP
-/// reloads the profile: everything that differs is opened and tested while the old profile stays in use, and is then taken
-/// over in one step, or refused with a line in the log.
-#[derive(clap::Args)]
-pub struct Arguments {
-    /// The board's profile.
-    #[arg(long, value_name = "FILE")]
-    board: PathBuf,
-    /// Stop after this time.
-    #[arg(long, value_name = "N")]
-    seconds: Option<f64>,
-    /// Stop after this many frames.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    frames: Option<u64>,
-    /// Replace files in the display's folder that this program did not write.
-    #[arg(long)]
+/// # Errors
+/// What ended the run, that assistance was lost in it, that threads were, that frames could not be read, or that the reports
+/// could not be written.
+pub fn run<W: Surroundings>(
+    surroundings: &W,
+    asked: &impl Asked,
+    path: &Path,
     force: bool,
-}
-
-pub fn run(arguments: &Arguments) -> Result<()> {
-    logging::limit();
-    heap::keep_small();
-    let limits = Limits::new(arguments.seconds, arguments.frames)?;
-    // Until here, and while the profile is read, a signal ends the program as it ends any other.
-    let board = Board::load(&arguments.board)?;
-    let signals = Signals::watch()?;
-    Run::start(arguments.board.clone(), arguments.force, limits, board)?.go(&signals)
+    limits: Limits,
+    board: Board,
+) -> Result<()> {
+    Run::start(surroundings.clone(), path.to_owned(), force, limits, board)?.go(asked)
 }
 
 /// A run under way.
-struct Run {
+struct Run<W: Surroundings> {
+    surroundings: W,
     path: PathBuf,
     force: bool,
     limits: Limits,
     /// What is in force.
     board: Board,
-    pipeline: Pipeline<Engine>,
+    pipeline: Pipeline<W::Network>,
     status: StatusFile,
     scorer: Arc<Mutex<Option<Scorer>>>,
     /// What the model in charge was made of.
     made: Made,
-    outputs: Outputs,
+    outputs: Outputs<W::Output>,
     /// The display that is being opened, and when to try again.
     opening: Option<Opening<Box<dyn Sink>>>,
     reopen_at: Option<Instant>,
     has_feed: bool,
-    reload: Reload,
+    reload: Reload<W>,
     restarts: (u32, Instant),
 }
 
@@ -114,22 +101,24 @@ enum End {
     Error(anyhow::Error),
 }
 
-impl Run {
-    fn start(path: PathBuf, force: bool, limits: Limits, board: Board) -> Result<Run> {
-        let status = StatusFile::start(&board.profile)?;
+impl<W: Surroundings> Run<W> {
+    fn start(surroundings: W, path: PathBuf, force: bool, limits: Limits, board: Board) -> Result<Run<W>> {
+        let status = StatusFile::start(&surroundings, &board.profile)?;
         let scorer = Arc::new(Mutex::new(None));
-        let watch = Watch { scorer: scorer.clone(), status: status.teller() };
+        let watch = Watch { scorer: scorer.clone(), status: status.teller(), other: surroundings.observer() };
         let mut pipeline = Pipeline::start(prepare::settings(&limits, &board)?, Box::new(watch))?;
         // The display first: its picture needs no model.
         let outputs = Outputs::default();
-        let (its_path, its_board, its_outputs) = (path.clone(), board.clone(), outputs.clone());
+        let (theirs, its_path, its_board, its_outputs) =
+            (surroundings.clone(), path.clone(), board.clone(), outputs.clone());
         let opening = Opening::start("display opener", move || {
-            its_outputs.set(prepare::claim(&its_path, &its_board, force, None)?);
-            prepare::sink(&its_board.profile, its_outputs.get())
+            its_outputs.set(theirs.claim(&its_path, &its_board, force, None)?);
+            theirs.sink(&its_board.profile, its_outputs.get())
         })?;
         let made = Made::default();
-        pipeline.load(prepare::loader(&board, &made))?;
+        pipeline.load(prepare::loader(&surroundings, &board, &made))?;
         Ok(Run {
+            surroundings,
             path,
             force,
             limits,
@@ -148,9 +137,9 @@ impl Run {
     }
 
     /// Supervises until the end, and reports.
-    fn go(mut self, signals: &Signals) -> Result<()> {
+    fn go(mut self, signals: &impl Asked) -> Result<()> {
         let end = loop {
-            if let Some(at) = signals.asked_to_end() {
+            if let Some(at) = signals.to_end() {
                 break End::Asked(at);
             }
             match self.step(signals) {
@@ -159,7 +148,7 @@ impl Run {
                 Err(error) => break End::Error(error),
             }
         };
-        let outcome = self.pipeline.end(&|| signals.asked_twice());
+        let outcome = self.pipeline.end(&|| signals.twice());
         let score = self.scorer.lock().take();
         let asked = match &end {
             End::Asked(at) => Some(*at),
@@ -170,11 +159,12 @@ impl Run {
             _ => None,
         };
         let output = self.outputs.get();
-        Ending { board: self.board, outcome, score, error, status: self.status, output, asked }.tell(signals)
+        let (surroundings, board, status) = (self.surroundings, self.board, self.status);
+        Ending { surroundings, board, outcome, score, error, status, output, asked }.tell(signals)
     }
 
     /// Looks once after everything.
-    fn step(&mut self, signals: &Signals) -> Result<Option<End>> {
+    fn step(&mut self, signals: &impl Asked) -> Result<Option<End>> {
         match self.pipeline.attend() {
             Event::Going => {}
             Event::Over => return Ok(Some(End::Itself)),
@@ -188,12 +178,12 @@ impl Run {
             Event::CaptureLost => self.restart_feed()?,
             Event::SinkReleased(old) => {
                 self.reopen_at = None;
-                self.opening = Some(self.reload.exchange_sink(old, &self.board)?);
+                self.opening = Some(self.reload.exchange_sink(&self.surroundings, old, &self.board)?);
             }
             Event::SinkFailed(error) => self.sink_failed(error)?,
         }
         self.open_display()?;
-        if signals.reload_asked() {
+        if signals.to_reload() {
             self.reload.ask();
         }
         self.attend_reload()?;
@@ -204,8 +194,9 @@ impl Run {
     fn open_display(&mut self) -> Result<()> {
         if self.reopen_at.is_some_and(|at| runtime::now() >= at) {
             self.reopen_at = None;
-            let (profile, outputs) = (self.board.profile.clone(), self.outputs.clone());
-            let open = move || prepare::sink(&profile, outputs.get());
+            let (theirs, profile, outputs) =
+                (self.surroundings.clone(), self.board.profile.clone(), self.outputs.clone());
+            let open = move || theirs.sink(&profile, outputs.get());
             self.opening = Some(Opening::start("display opener", open)?);
         }
         let Some(opened) = self.opening.as_mut().and_then(Opening::poll) else { return Ok(()) };
@@ -221,7 +212,7 @@ impl Run {
         }
         if !self.has_feed {
             self.has_feed = true;
-            self.pipeline.set_feed(prepare::feed(&self.board.profile)?)?;
+            self.pipeline.set_feed(self.surroundings.feed(&self.board.profile)?)?;
         }
         Ok(())
     }
@@ -243,7 +234,7 @@ impl Run {
             (*count, *since) = (0, runtime::now());
         }
         *count += 1;
-        match prepare::feed(&self.board.profile)? {
+        match self.surroundings.feed(&self.board.profile)? {
             Feed::Live(camera) if *count <= MOST_RESTARTS => {
                 log::error!("the capture thread panicked: it is replaced");
                 self.pipeline.set_feed(Feed::Live(camera))
@@ -260,6 +251,7 @@ impl Run {
         }
         let has_model = self.pipeline.has_model();
         let running = reload::Running {
+            surroundings: self.surroundings.clone(),
             path: self.path.clone(),
             force: self.force,
             limits: self.limits.clone(),
@@ -297,6 +289,7 @@ impl Run {
 struct Watch {
     scorer: Arc<Mutex<Option<Scorer>>>,
     status: status::Teller,
+    other: Box<dyn Observer>,
 }
 
 impl Observer for Watch {
@@ -305,9 +298,11 @@ impl Observer for Watch {
             let mut scorer = self.scorer.lock();
             scorer.get_or_insert_default().add(truth, regions);
         }
+        self.other.shown(truth, regions);
     }
 
     fn status(&mut self, status: &Status<'_>) {
         self.status.tell(status);
+        self.other.status(status);
     }
 }

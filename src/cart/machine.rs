@@ -1,0 +1,212 @@
+//! The machine's own devices, files and bundles.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::report::REPORTS;
+use super::surroundings::Surroundings;
+use crate::board::{Board, DisplayKind, Profile};
+use crate::bundle::Bundle;
+use crate::bundle::manifest::Manifest;
+use crate::capture::{self, v4l2};
+use crate::display::{Images, Null, PICTURES, Sink, Written, Y4m, kms};
+use crate::engine::{Engine, Options};
+use crate::fault::{Exit, Fault, exit_of, one_line};
+use crate::field_of_view::Sequence;
+use crate::files::{self, Claim, Input, OutputFolder, check_writable, make_folder};
+use crate::pipeline::Feed;
+use crate::segment::Segmenter;
+use crate::{logging, output};
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine;
+
+impl Surroundings for Machine {
+    type Network = Engine;
+    type Bundle = Bundle;
+    type Output = OutputFolder;
+
+    fn board(&self, path: &Path) -> Result<Board> {
+        Board::load(path)
+    }
+
+    fn feed(&self, profile: &Profile) -> Result<Feed> {
+        if let Some(wanted) = camera(profile)? {
+            return Ok(Feed::Live(Box::new(v4l2::open(wanted))));
+        }
+        let source = profile.camera.source.clone();
+        Ok(Feed::Recorded(Box::new(move || capture::open(&source))))
+    }
+
+    fn another_feed(&self, old: &Profile, new: &Profile) -> Result<Feed> {
+        match camera(new)? {
+            Some(wanted) => {
+                v4l2::examine(&wanted, new.camera.source == old.camera.source)?;
+                self.feed(new)
+            }
+            None if new.camera.source == "-" && old.camera.source != "-" => Err(Fault::new(
+                Exit::Configuration,
+                "camera.source: a reload cannot begin to read standard input; restart the program",
+            )),
+            None => {
+                let source = capture::open(&new.camera.source)?;
+                Ok(Feed::Recorded(Box::new(move || Ok(source))))
+            }
+        }
+    }
+
+    /// # Errors
+    /// As [`OutputFolder::claim`]; with a monitor, one that cannot be had is a warning, and there will be no reports.
+    fn claim(
+        &self,
+        path: &Path,
+        board: &Board,
+        force: bool,
+        held: Option<OutputFolder>,
+    ) -> Result<Option<OutputFolder>> {
+        let display = &board.profile.display;
+        let names: &[&str] = match display.kind {
+            DisplayKind::Images => &[PICTURES, REPORTS[0], REPORTS[1], REPORTS[2]],
+            _ => &REPORTS,
+        };
+        let bundle = board.bundle();
+        let mut inputs = vec![Input::File(path), Input::Tree(&bundle)];
+        inputs.extend(Input::of_source(board.profile.camera.source.as_ref()));
+        let claimed = match held.filter(|held| held.is_at(&display.folder)) {
+            Some(held) => held.also(names).map(|()| held),
+            None => OutputFolder::claim(&Claim {
+                folder: &display.folder,
+                names,
+                what: "run",
+                inputs: &inputs,
+                force,
+            }),
+        };
+        match (claimed, display.kind) {
+            // The picture needs no disk. Pictures in files do, and a folder that is somebody else's is a mistake to be told of.
+            (Err(error), kind)
+                if kind == DisplayKind::Kms || kind != DisplayKind::Images && exit_of(&error) == Exit::Io =>
+            {
+                log::warn!("no reports will be written: {}", one_line(&error));
+                Ok(None)
+            }
+            (claimed, _) => claimed.map(Some),
+        }
+    }
+
+    fn sink(&self, profile: &Profile, output: Option<OutputFolder>) -> Result<Box<dyn Sink>> {
+        let display = &profile.display;
+        Ok(match display.kind {
+            DisplayKind::Kms => Box::new(kms::open(&monitor(profile)?)?),
+            DisplayKind::Images => {
+                let folder = output.ok_or_else(|| Fault::io("the folder for images is not open"))?;
+                Box::new(Written::new(Images::new(folder, display.every_frames))?)
+            }
+            DisplayKind::Y4m => {
+                let rate = profile.camera.rate_hz;
+                let rate = if rate > 0.0 { rate } else { capture::synthetic::FPS };
+                Box::new(Written::new(Y4m::new(std::io::stdout(), rate.round() as usize))?)
+            }
+            DisplayKind::Null => Box::new(Null),
+        })
+    }
+
+    fn examine_monitor(&self, profile: &Profile) -> Result<()> {
+        kms::examine(&monitor(profile)?)
+    }
+
+    fn bundle(&self, board: &Board) -> Result<Bundle> {
+        Bundle::open(&board.bundle())
+    }
+
+    fn manifest<'a>(&self, bundle: &'a Bundle) -> &'a Manifest {
+        &bundle.manifest
+    }
+
+    fn segmenter(&self, profile: &Profile, bundle: &Bundle) -> Result<Segmenter<Engine>> {
+        let options = Options {
+            threads: profile.model.threads,
+            cores: profile.model.cores.clone(),
+            ..Options::default()
+        };
+        let engine = Engine::load(bundle, &options)?;
+        let point = bundle.manifest.operating_point(profile.model.sensitivity)?;
+        let segmenter = Segmenter::new(engine, &bundle.manifest, Sequence::Video)?
+            .at(&point)?
+            .with_golden(bundle.golden().clone());
+        Ok(match profile.field_of_view.rule() {
+            Some(rule) => segmenter.with_field_of_view(rule, Sequence::Video),
+            None => segmenter,
+        })
+    }
+
+    fn check_state_file(&self, profile: &Profile) -> Result<()> {
+        let Some(path) = &profile.pipeline.state_file else { return Ok(()) };
+        let folder = path.parent().unwrap_or(path);
+        let cannot = |error: &dyn std::fmt::Display| {
+            Fault::io(format!("cannot write pipeline.state_file {}: {error}", path.display()))
+        };
+        make_folder(folder).map_err(|error| cannot(&error))?;
+        if path.is_dir() {
+            return Err(cannot(&"it is a folder"));
+        }
+        check_writable(folder).map_err(|error| cannot(&error))
+    }
+
+    fn write_state(&self, path: &Path, text: &str) -> Result<()> {
+        if let Some(folder) = path.parent() {
+            make_folder(folder)?;
+        }
+        files::write_readable(path, |file| Ok(std::io::Write::write_all(file, text.as_bytes())?))
+    }
+
+    fn write_report(&self, output: &OutputFolder, name: &str, bytes: &[u8]) -> Result<()> {
+        output.write_bytes(name, bytes)
+    }
+
+    fn folder<'a>(&self, output: &'a OutputFolder) -> &'a Path {
+        output.path()
+    }
+
+    fn print(&self, profile: &Profile, text: &str) -> Result<()> {
+        match profile.display.kind {
+            // Video on standard output leaves no room for words there.
+            DisplayKind::Y4m => text.lines().for_each(logging::line),
+            _ => output::print(format_args!("{text}"))?,
+        }
+        Ok(())
+    }
+
+    fn clean_up(&self) {
+        files::remove_temporaries();
+    }
+}
+
+/// A live camera as the profile wants it; `None` if its pictures are recorded or rendered.
+fn camera(profile: &Profile) -> Result<Option<v4l2::Wanted>> {
+    let camera = &profile.camera;
+    let Some(device) = camera.device() else { return Ok(None) };
+    Ok(Some(v4l2::Wanted {
+        device: device.map(str::to_owned),
+        formats: camera.formats.clone(),
+        sizes: camera.sizes().map_err(Fault::configuration)?,
+        rate_hz: camera.rate_hz,
+        buffers: camera.buffers,
+        input: camera.input,
+    }))
+}
+
+/// A monitor as the profile wants it.
+fn monitor(profile: &Profile) -> Result<kms::Wanted> {
+    let display = &profile.display;
+    let wishes = display.modes().map_err(Fault::configuration)?;
+    Ok(kms::Wanted {
+        card: display.card.clone(),
+        connector: display.connector.clone(),
+        modes: wishes,
+        composition: display.composition,
+        enlarge: display.enlarge,
+    })
+}

@@ -1,0 +1,158 @@
+//! From a board profile to what the pipeline works with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::surroundings::Surroundings;
+use crate::board::{self, Board};
+use crate::bundle::manifest;
+use crate::fault::Fault;
+use crate::pipeline::{Load, Settings};
+use crate::runtime;
+use crate::runtime::channel::{Nothing, Receiver, channel};
+use crate::runtime::sync::Mutex;
+
+/// Something that is being opened by a thread of its own; left behind if it hangs.
+pub(super) struct Opening<T> {
+    outcome: Receiver<Result<T>>,
+    since: Instant,
+}
+
+impl<T: Send + 'static> Opening<T> {
+    /// # Errors
+    /// 74 if there can be no more threads.
+    pub(super) fn start(name: &str, open: impl FnOnce() -> Result<T> + Send + 'static) -> Result<Opening<T>> {
+        let (sender, outcome) = channel();
+        runtime::thread::spawn(name, move || {
+            // Nobody waits for it any more.
+            let _ = sender.send(open());
+        })
+        .map_err(|error| Fault::io(format!("cannot start a thread: {error}")))?;
+        Ok(Opening { outcome, since: runtime::now() })
+    }
+
+    /// What came of it; `None` as long as it goes on.
+    pub(super) fn poll(&mut self) -> Option<Result<T>> {
+        match self.outcome.try_recv() {
+            Ok(outcome) => Some(outcome),
+            Err(Nothing::Yet) => None,
+            Err(Nothing::Ever) => {
+                Some(Err(Fault::io("the thread that opens files and devices panicked; the log says where")))
+            }
+        }
+    }
+
+    pub(super) fn takes(&self) -> Duration {
+        runtime::since(self.since)
+    }
+}
+
+/// When a run ends by itself, whatever the profile says.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    seconds: Option<Duration>,
+    frames: Option<u64>,
+}
+
+impl Limits {
+    /// # Errors
+    /// 2 if the seconds are no span of time.
+    pub fn new(seconds: Option<f64>, frames: Option<u64>) -> Result<Limits> {
+        let seconds = seconds.map(Duration::try_from_secs_f64).transpose();
+        let seconds = seconds.map_err(|error| Fault::usage(format!("--seconds: {error}")))?;
+        Ok(Limits { seconds, frames })
+    }
+}
+
+/// What the profile and the command line say of the pipeline.
+pub(super) fn settings(limits: &Limits, board: &Board) -> Result<Settings> {
+    let profile = &board.profile;
+    let gate = match (profile.gate.appear, profile.gate.window) {
+        (Some(appear), Some(window)) => Some(manifest::Gate { appear, window }),
+        _ => None,
+    };
+    let after_s = profile.stop.after_s.filter(|_| limits.frames.is_none());
+    let after = after_s.map(Duration::try_from_secs_f64).transpose();
+    let after = after.map_err(|error| Fault::configuration(format!("stop.after_s: {error}")))?;
+    Ok(Settings {
+        max_age: Duration::from_millis(profile.pipeline.max_age_ms),
+        pace_hz: (profile.camera.rate_hz > 0.0).then_some(profile.camera.rate_hz),
+        lock_step: profile.pipeline.lock_step,
+        style: profile.style(),
+        glyph: profile.overlay.glyph,
+        gate,
+        hold_frames: profile.gate.hold_frames,
+        steady: profile.gate.steady_percent / 100.0,
+        realtime_priority: profile.pipeline.realtime_priority,
+        most_frames: limits.frames.or(profile.stop.after_frames.filter(|_| limits.seconds.is_none())),
+        most_time: limits.seconds.or(after),
+        ..Settings::default()
+    })
+}
+
+/// What a model is made of: as long as it stays the same, the model in charge does.
+#[derive(Clone, PartialEq)]
+pub(super) struct Ingredients {
+    bundle: PathBuf,
+    manifest: manifest::Manifest,
+    model: board::Model,
+    field_of_view: board::FieldOfView,
+}
+
+impl Ingredients {
+    pub(super) fn of(board: &Board, manifest: &manifest::Manifest) -> Ingredients {
+        Ingredients {
+            bundle: board.bundle(),
+            manifest: manifest.clone(),
+            model: board.profile.model.clone(),
+            field_of_view: board.profile.field_of_view.clone(),
+        }
+    }
+}
+
+/// Told by the thread that makes a model once it has read the bundle.
+#[derive(Clone, Default)]
+pub(super) struct Made(Arc<Mutex<Option<Ingredients>>>);
+
+impl Made {
+    pub(super) fn get(&self) -> Option<Ingredients> {
+        self.0.lock().clone()
+    }
+
+    pub(super) fn set(&self, ingredients: Ingredients) {
+        *self.0.lock() = Some(ingredients);
+    }
+}
+
+/// What makes the profile's model, from the bundle's files on.
+pub(super) fn loader<W: Surroundings>(surroundings: &W, board: &Board, made: &Made) -> Load<W::Network> {
+    let (surroundings, board, made) = (surroundings.clone(), board.clone(), made.clone());
+    Arc::new(move || {
+        let bundle = surroundings.bundle(&board)?;
+        made.set(Ingredients::of(&board, surroundings.manifest(&bundle)));
+        surroundings.segmenter(&board.profile, &bundle)
+    })
+}
+
+/// The place that pictures and reports go to; none as long as there is none, or if a cart has nowhere to write to.
+#[derive(Clone)]
+pub(super) struct Outputs<O>(Arc<Mutex<Option<O>>>);
+
+impl<O> Default for Outputs<O> {
+    fn default() -> Self {
+        Outputs(Arc::default())
+    }
+}
+
+impl<O: Clone> Outputs<O> {
+    pub(super) fn get(&self) -> Option<O> {
+        self.0.lock().clone()
+    }
+
+    pub(super) fn set(&self, output: Option<O>) {
+        *self.0.lock() = output;
+    }
+}

@@ -1,0 +1,97 @@
+//! What a cart is surrounded by, as far as a run opens, reads and writes it.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::board::{Board, Profile};
+use crate::bundle::manifest::Manifest;
+use crate::display::Sink;
+use crate::pipeline::{Feed, Observer};
+use crate::segment::{Network, Segmenter};
+
+/// Devices, files and bundles: the machine's, or a simulation's. Every call but [`Surroundings::board`] at the start is made
+/// by a thread that may hang.
+pub trait Surroundings: Clone + Send + Sync + 'static {
+    /// What is run on a frame.
+    type Network: Network + Send + 'static;
+    /// A bundle whose files have been read.
+    type Bundle: Send;
+    /// A place that pictures and reports go to, claimed for this run.
+    type Output: Clone + Send + 'static;
+
+    /// Reads a profile.
+    fn board(&self, path: &Path) -> Result<Board>;
+
+    /// Where pictures come from: opened by the thread that captures. A live camera that is not there is no error: it may come.
+    fn feed(&self, profile: &Profile) -> Result<Feed>;
+
+    /// As [`Surroundings::feed`] for a reload: a camera that is there and gives what is wanted, or a source that is open.
+    fn another_feed(&self, old: &Profile, new: &Profile) -> Result<Feed>;
+
+    /// Claims the profile's folder for what the run writes, or goes on with the claim that there is.
+    fn claim(
+        &self,
+        path: &Path,
+        board: &Board,
+        force: bool,
+        held: Option<Self::Output>,
+    ) -> Result<Option<Self::Output>>;
+
+    /// Where pictures go.
+    fn sink(&self, profile: &Profile, output: Option<Self::Output>) -> Result<Box<dyn Sink>>;
+
+    /// That the profile's monitor can be shown on, as far as that can be said while another program part shows on it.
+    fn examine_monitor(&self, profile: &Profile) -> Result<()>;
+
+    /// Reads a board's bundle.
+    fn bundle(&self, board: &Board) -> Result<Self::Bundle>;
+
+    /// What a bundle says of itself.
+    fn manifest<'a>(&self, bundle: &'a Self::Bundle) -> &'a Manifest;
+
+    /// The model of an open bundle, as the profile runs it.
+    fn segmenter(&self, profile: &Profile, bundle: &Self::Bundle) -> Result<Segmenter<Self::Network>>;
+
+    /// That a profile's state file can be written where it is to be.
+    ///
+    /// # Errors
+    /// 74, with the path.
+    fn check_state_file(&self, profile: &Profile) -> Result<()>;
+
+    /// Writes the state file whole or not at all.
+    fn write_state(&self, path: &Path, text: &str) -> Result<()>;
+
+    /// Writes a report into a claimed place.
+    fn write_report(&self, output: &Self::Output, name: &str, bytes: &[u8]) -> Result<()>;
+
+    /// The folder of a claimed place.
+    fn folder<'a>(&self, output: &'a Self::Output) -> &'a Path;
+
+    /// Prints what people read at the end of a run: among the log's lines if the pictures go to standard output.
+    fn print(&self, profile: &Profile, text: &str) -> Result<()>;
+
+    /// Is told of what is shown and of the state, in the thread that shows: must not wait.
+    fn observer(&self) -> Box<dyn Observer> {
+        Box::new(())
+    }
+
+    /// Removes what threads that were left behind have begun to write.
+    fn clean_up(&self);
+}
+
+/// What people and the system ask of a run.
+pub trait Asked {
+    /// When the run was asked to end, if it was.
+    fn to_end(&self) -> Option<Instant>;
+
+    /// Whether it was asked once more: what is left undone stays so.
+    fn twice(&self) -> bool;
+
+    /// From here on, being asked to end ends the process at once: the console is back.
+    fn nothing_to_restore(&self);
+
+    /// Whether the profile is to be read again; any number of times asked is once.
+    fn to_reload(&self) -> bool;
+}

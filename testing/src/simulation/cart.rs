@@ -1,0 +1,175 @@
+//! The surroundings of a simulated cart: profiles, bundles, devices and a disk that fail as the plan says.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use polyp_edge::board::{Board, Profile};
+use polyp_edge::bundle::manifest::{Decision, Manifest};
+use polyp_edge::cart::{Asked, Surroundings};
+use polyp_edge::display::Sink;
+use polyp_edge::fault::Fault as Failure;
+use polyp_edge::field_of_view::{Rule, Sequence};
+use polyp_edge::pipeline::{Feed, Observer};
+use polyp_edge::runtime;
+use polyp_edge::segment::Segmenter;
+
+use super::plan::Change;
+use super::world::{Watch, World, WorldCamera, WorldMonitor, WorldNetwork};
+
+/// What opening a device takes.
+const OPENS_IN: Duration = Duration::from_millis(30);
+
+/// See the module.
+#[derive(Clone)]
+pub struct WorldSurroundings {
+    world: World,
+    /// The profile that all others are made of.
+    board: Board,
+    manifest: Manifest,
+}
+
+impl WorldSurroundings {
+    /// With profiles like this one.
+    pub fn new(world: &World, board: Board, manifest: Manifest) -> WorldSurroundings {
+        WorldSurroundings { world: world.clone(), board, manifest }
+    }
+}
+
+/// A bundle that was read.
+pub struct Opened(Manifest);
+
+impl Surroundings for WorldSurroundings {
+    type Network = WorldNetwork;
+    type Bundle = Opened;
+    type Output = ();
+
+    fn board(&self, _: &Path) -> Result<Board> {
+        self.world.wait_for_disk();
+        let mut board = self.board.clone();
+        let profile = &mut board.profile;
+        let (number, change) = self.world.profile();
+        match change {
+            Change::Nothing => {}
+            Change::ProfileUnreadable => {
+                bail!(Failure::configuration("the simulated profile cannot be read"))
+            }
+            Change::Settings => profile.overlay.glyph = number % 2 == 0,
+            Change::Camera | Change::CameraMissing => profile.camera.source = format!("/dev/video{number}"),
+            Change::Monitor | Change::MonitorMissing => {
+                profile.display.connector = Some(format!("HDMI-A-{number}"))
+            }
+            Change::Model | Change::BundleUnreadable => {
+                profile.model.bundle = format!("model-{number}").into()
+            }
+            Change::StateFile => {
+                profile.pipeline.state_file = Some(format!("/run/state-{number}.json").into())
+            }
+        }
+        Ok(board)
+    }
+
+    fn feed(&self, _: &Profile) -> Result<Feed> {
+        Ok(Feed::Live(Box::new(WorldCamera::new(&self.world))))
+    }
+
+    fn another_feed(&self, _: &Profile, new: &Profile) -> Result<Feed> {
+        runtime::thread::sleep(OPENS_IN);
+        if self.world.profile().1 == Change::CameraMissing {
+            bail!(Failure::io("there is no such simulated camera"));
+        }
+        self.feed(new)
+    }
+
+    fn claim(&self, _: &Path, _: &Board, _: bool, held: Option<()>) -> Result<Option<()>> {
+        self.world.wait_for_disk();
+        Ok(held.or(Some(())))
+    }
+
+    fn sink(&self, _: &Profile, _: Option<()>) -> Result<Box<dyn Sink>> {
+        runtime::thread::sleep(OPENS_IN);
+        Ok(Box::new(WorldMonitor::new(&self.world)))
+    }
+
+    fn examine_monitor(&self, _: &Profile) -> Result<()> {
+        runtime::thread::sleep(OPENS_IN);
+        match self.world.profile().1 {
+            Change::MonitorMissing => bail!(Failure::io("there is no such simulated connector")),
+            _ => Ok(()),
+        }
+    }
+
+    fn bundle(&self, board: &Board) -> Result<Opened> {
+        self.world.wait_for_disk();
+        let (_, change) = self.world.profile();
+        if change == Change::BundleUnreadable && board.profile.model != self.board.profile.model {
+            bail!(Failure::data("the simulated bundle cannot be read"));
+        }
+        Ok(Opened(self.manifest.clone()))
+    }
+
+    fn manifest<'a>(&self, bundle: &'a Opened) -> &'a Manifest {
+        &bundle.0
+    }
+
+    fn segmenter(&self, _: &Profile, _: &Opened) -> Result<Segmenter<WorldNetwork>> {
+        // As compiling a model does.
+        runtime::thread::sleep(Duration::from_millis(250));
+        let decision = Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 };
+        self.world.another_model();
+        Segmenter::with(WorldNetwork::new(&self.world), &decision, Rule::WholeFrame, Sequence::Video)
+    }
+
+    fn check_state_file(&self, _: &Profile) -> Result<()> {
+        self.world.wait_for_disk();
+        Ok(())
+    }
+
+    fn write_state(&self, _: &Path, text: &str) -> Result<()> {
+        self.world.wait_for_disk();
+        if self.world.disk_is_full() {
+            bail!(Failure::io("no space is left on the simulated disk"));
+        }
+        self.world.wrote_state(text);
+        Ok(())
+    }
+
+    fn write_report(&self, (): &(), _: &str, _: &[u8]) -> Result<()> {
+        self.world.wait_for_disk();
+        Ok(())
+    }
+
+    fn folder<'a>(&self, (): &'a ()) -> &'a Path {
+        Path::new("/run")
+    }
+
+    fn print(&self, _: &Profile, _: &str) -> Result<()> {
+        self.world.wait_for_disk();
+        Ok(())
+    }
+
+    fn observer(&self) -> Box<dyn Observer> {
+        Box::new(Watch(self.world.clone()))
+    }
+
+    fn clean_up(&self) {}
+}
+
+/// What the plan asks of the run.
+pub struct WorldAsked(pub World);
+
+impl Asked for WorldAsked {
+    fn to_end(&self) -> Option<Instant> {
+        self.0.asked_to_end()
+    }
+
+    fn twice(&self) -> bool {
+        false
+    }
+
+    fn nothing_to_restore(&self) {}
+
+    fn to_reload(&self) -> bool {
+        self.0.take_reload()
+    }
+}
