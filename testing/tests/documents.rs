@@ -78,7 +78,7 @@ fn paths_are_told_from_patterns() {
 }
 
 /// The test programs of the workspace's root, which hazards name by `program::module::test`.
-const PROGRAMS: [&str; 4] = ["cart", "capture", "display", "engine"];
+const PROGRAMS: [&str; 5] = ["cart", "capture", "display", "engine", "simulation"];
 
 #[test]
 fn every_test_that_a_hazard_names_is_there() {

@@ -1,0 +1,77 @@
+//! Plans made by hand.
+
+use std::time::Duration;
+
+use testing::simulation::plan::{Change, Fault, Plan, Thread};
+use testing::simulation::simulate_plan;
+
+use crate::{holds, quiet};
+
+/// A frame that came while its feed was exchanged was counted as captured and had no fate.
+#[test]
+fn cameras_are_exchanged_again_and_again() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let faults = (10..200)
+        .map(|number| (number * second + number * Duration::from_micros(377), Fault::Reload(Change::Camera)));
+    holds(&simulate_plan(3, 210 * second, &Plan(faults.collect()), true), "190 cameras");
+}
+
+/// A reload that changes nothing, or cannot be, takes no outline from the picture and does not change the state.
+#[test]
+fn reloads_that_change_nothing_or_fail_are_not_seen() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let unseen = [
+        Change::Nothing,
+        Change::ProfileUnreadable,
+        Change::CameraMissing,
+        Change::MonitorMissing,
+        Change::BundleUnreadable,
+        Change::StateFile,
+    ];
+    let faults =
+        (0..60).map(|number| (10 * second + 2 * number * second, Fault::Reload(unseen[number as usize % 6])));
+    let report = simulate_plan(9, 140 * second, &Plan(faults.collect()), true);
+    holds(&report, "60 reloads");
+    let states = report.story.iter().filter(|line| line.contains("state:")).count();
+    assert_eq!(states, 2, "self-test, then assistance: {:#?}", report.story);
+}
+
+#[test]
+fn a_disk_that_hangs_or_is_full_holds_up_nothing() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let faults = [
+        (10 * second, Fault::DiskHangs(20 * second)),
+        (11 * second, Fault::Reload(Change::Settings)),
+        (50 * second, Fault::DiskFull(10 * second)),
+        (51 * second, Fault::CameraUnplugged(2 * second)),
+        (79 * second, Fault::DiskHangs(60 * second)),
+    ];
+    // The disk hangs when the run is told to end, too.
+    let report = simulate_plan(4, 80 * second, &Plan(faults.to_vec()), true);
+    holds(&report, "disk");
+    assert!(report.pictures > 60 * 75, "{}", report.pictures);
+}
+
+#[test]
+fn many_faults_in_one_instant_are_survived() {
+    quiet();
+    let second = Duration::from_secs(1);
+    for seed in 0..20 {
+        let at = 10 * second;
+        let faults = [
+            Fault::Reload(Change::Model),
+            Fault::Reload(Change::Camera),
+            Fault::Reload(Change::Monitor),
+            Fault::DiskSlow(second / 10, second),
+            Fault::CameraUnplugged(3 * second),
+            Fault::MonitorFails,
+            Fault::Starved(Thread::Main, second / 2),
+            Fault::ClockBack(3_000_000 * second),
+        ];
+        let plan = Plan(faults.map(|fault| (at, fault)).to_vec());
+        holds(&simulate_plan(seed, 40 * second, &plan, true), "all at once");
+    }
+}

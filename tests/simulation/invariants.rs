@@ -1,0 +1,69 @@
+//! What must hold is asked for by code that is not blind.
+
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use polyp_edge::capture::live::{Camera, Event};
+use polyp_edge::detect::Region;
+use polyp_edge::display::{Scene, Sink};
+use polyp_edge::frame::Frame;
+use polyp_edge::geometry::{Placement, Point};
+use polyp_edge::overlay::Layer;
+use polyp_edge::pipeline::Observer;
+use polyp_edge::runtime;
+use testing::simulation::scheduler::{Chaos, End, Scheduler};
+use testing::simulation::world::{Watch, World, WorldCamera, WorldMonitor};
+
+/// What asks for the truth of outlines is not blind.
+#[test]
+fn what_does_not_hold_is_told_of() {
+    let ms = Duration::from_millis;
+    let broken = Rc::new(RefCell::new(Vec::new()));
+    let theirs = broken.clone();
+    let scheduler = Scheduler::new(1, Chaos::default());
+    let end = scheduler.run(ms(60_000), move || {
+        let world = World::new(false);
+        let mut camera = WorldCamera::new(&world);
+        let Event::Lent(lease, _) = camera.next(ms(100), &mut Frame::black(1, 1)) else {
+            panic!("a frame comes")
+        };
+        let view = lease.view();
+        let bright = view.planes()[0].bytes.iter().position(|&value| value > 100).unwrap() / 3;
+        let corner = ((bright % view.width_px()) as f32, (bright / view.width_px()) as f32);
+        let at = |x: f32, y: f32| {
+            let outline = [(0.5, 0.5), (3.5, 0.5), (3.5, 3.5), (0.5, 3.5)]
+                .map(|(dx, dy)| Point { x: x + dx, y: y + dy });
+            vec![Region { outline: outline.to_vec(), ..Region::default() }]
+        };
+        let mut watch = Watch(world.clone());
+        watch.shown(None, &at(corner.0, corner.1));
+        theirs.borrow_mut().push(world.broken());
+        watch.shown(None, &at(corner.0, 28.0));
+        theirs.borrow_mut().push(world.broken());
+        runtime::thread::sleep(ms(200));
+        let mut monitor = WorldMonitor::new(&world);
+        let layer = Layer::new(32, 32);
+        let scene = Scene {
+            picture: None,
+            lease: None,
+            layer: &layer,
+            placement: Placement::identity(32, 32),
+            name: OsStr::new(""),
+            captured: runtime::now(),
+        };
+        monitor.show(&scene).unwrap();
+        watch.shown(None, &at(corner.0, corner.1));
+        theirs.borrow_mut().push(world.broken());
+        runtime::thread::sleep(ms(1000));
+        world.look();
+        theirs.borrow_mut().push(world.broken());
+    });
+    assert_eq!(end, End::Done);
+    let broken = broken.borrow();
+    let counts: Vec<usize> = broken.iter().map(Vec::len).collect();
+    assert_eq!(counts, [0, 1, 2, 4], "{broken:?}");
+    let words = ["of no frame that the camera gave", "old", "no picture for", "the state file says"];
+    assert!(broken[3].iter().zip(words).all(|(line, word)| line.contains(word)), "{broken:?}");
+}
