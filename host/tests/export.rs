@@ -296,7 +296,7 @@ epochs = 2
 batch = 4
 lists = ["polyps"]
 negative_lists = ["clean"]
-depth_weights = [1.0]
+depth_weights = [1.0, 0.0, 0.0]
 rendered = 0
 [quantised]
 bundle = "models/tiny"

@@ -46,6 +46,8 @@ pub fn from_onnx(bytes: &[u8]) -> Result<(Graph, BTreeMap<String, Quantisation>)
 }
 
 fn foreign(what: &str) -> anyhow::Error {
+    // Names come from the file.
+    let what = what.replace(char::is_control, "?");
     Fault::data(format!("{what}; only a network that polyp-host exported for int8 can be read back"))
 }
 
