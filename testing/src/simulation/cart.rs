@@ -101,8 +101,9 @@ impl Surroundings for WorldSurroundings {
 
     fn bundle(&self, board: &Board) -> Result<Opened> {
         self.world.wait_for_disk();
-        let (_, change) = self.world.profile();
-        if change == Change::BundleUnreadable && board.profile.model != self.board.profile.model {
+        let (number, change) = self.world.profile();
+        let is_newest = board.profile.model.bundle == Path::new(&format!("model-{number}"));
+        if change == Change::BundleUnreadable && is_newest {
             bail!(Failure::data("the simulated bundle cannot be read"));
         }
         Ok(Opened(self.manifest.clone()))
