@@ -75,6 +75,7 @@ struct Surroundings {
     told_from: Instant,
     hangs_until: Instant,
     capture_panics: bool,
+    panicked: Vec<Instant>,
     stamps_ahead: Option<Duration>,
     // The monitor.
     busy_until: Instant,
@@ -139,6 +140,7 @@ impl World {
             told_from: now,
             hangs_until: now,
             capture_panics: false,
+            panicked: Vec::new(),
             stamps_ahead: None,
             busy_until: now,
             show_takes: None,
@@ -331,6 +333,12 @@ impl World {
         self.lock().end_asked = Some(runtime::now());
     }
 
+    /// Whether the capture thread panicked four times within a minute: then a run ends by itself.
+    pub fn panics_often(&self) -> bool {
+        let world = self.lock();
+        world.panicked.windows(4).any(|four| four[3].duration_since(four[0]) <= Duration::from_secs(61))
+    }
+
     /// When that was.
     pub fn asked_to_end(&self) -> Option<Instant> {
         self.lock().end_asked
@@ -509,6 +517,7 @@ impl Camera for WorldCamera {
         let (hangs_until, absent, stalled) = {
             let mut world = self.world.lock();
             if std::mem::take(&mut world.capture_panics) {
+                world.panicked.push(now);
                 drop(world);
                 panic!("the capture thread was told to panic");
             }
