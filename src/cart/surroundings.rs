@@ -11,8 +11,10 @@ use crate::display::Sink;
 use crate::pipeline::{Feed, Observer};
 use crate::segment::{Network, Segmenter};
 
-/// Devices, files and bundles: the machine's, or a simulation's. Every call but [`Surroundings::board`] at the start is made
-/// by a thread that may hang.
+/// Devices, files and bundles: the machine's, or a simulation's.
+///
+/// [`feed`](Surroundings::feed), [`observer`](Surroundings::observer) and [`clean_up`](Surroundings::clean_up) are called by the
+/// thread that supervises, and must not wait. All others are called by threads that may hang.
 pub trait Surroundings: Clone + Send + Sync + 'static {
     /// What is run on a frame.
     type Network: Network + Send + 'static;
@@ -42,7 +44,7 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
     /// Where pictures go.
     fn sink(&self, profile: &Profile, output: Option<Self::Output>) -> Result<Box<dyn Sink>>;
 
-    /// That the profile's monitor can be shown on, as far as that can be said while another program part shows on it.
+    /// That the profile's monitor can be shown on, as far as that can be told while the profile in force still shows.
     fn examine_monitor(&self, profile: &Profile) -> Result<()>;
 
     /// Reads a board's bundle.

@@ -43,41 +43,40 @@ impl<T> Mutex<T> {
     }
 
     fn guard<'a>(&'a self, guard: std::sync::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        MutexGuard { lock: self, guard: Some(guard) }
+        MutexGuard { guard, lock: self, _wakes: Wakes(Key::of(&self.0)) }
     }
 }
 
 /// The right to use what a [`Mutex`] holds, until it is dropped.
 #[derive(Debug)]
 pub struct MutexGuard<'a, T> {
+    // In this order: the lock is free when others are woken.
+    guard: std::sync::MutexGuard<'a, T>,
     lock: &'a Mutex<T>,
-    /// There until it is dropped.
-    guard: Option<std::sync::MutexGuard<'a, T>>,
+    _wakes: Wakes,
 }
-
-const HELD: &str = "a guard holds its lock until it is dropped";
 
 impl<T> Deref for MutexGuard<'_, T> {
     type Target = T;
-    #[expect(clippy::expect_used, reason = "only drop and wait take it, and nobody has the guard then")]
     fn deref(&self) -> &T {
-        self.guard.as_deref().expect(HELD)
+        &self.guard
     }
 }
 
 impl<T> DerefMut for MutexGuard<'_, T> {
-    #[expect(clippy::expect_used, reason = "only drop and wait take it, and nobody has the guard then")]
     fn deref_mut(&mut self) -> &mut T {
-        self.guard.as_deref_mut().expect(HELD)
+        &mut self.guard
     }
 }
 
-impl<T> Drop for MutexGuard<'_, T> {
+/// Wakes who waits for a lock in a simulation, when it is dropped.
+#[derive(Debug)]
+struct Wakes(Key);
+
+impl Drop for Wakes {
     fn drop(&mut self) {
-        if self.guard.take().is_some()
-            && let Some(scheduler) = simulation()
-        {
-            scheduler.wake(Key::of(&self.lock.0), false);
+        if let Some(scheduler) = simulation() {
+            scheduler.wake(self.0, false);
         }
     }
 }
@@ -102,11 +101,7 @@ impl Condvar {
         self.wait_until(guard, Some(patience))
     }
 
-    fn wait_until<'a, T>(
-        &self,
-        mut guard: MutexGuard<'a, T>,
-        patience: Option<Duration>,
-    ) -> MutexGuard<'a, T> {
+    fn wait_until<'a, T>(&self, guard: MutexGuard<'a, T>, patience: Option<Duration>) -> MutexGuard<'a, T> {
         let lock = guard.lock;
         if let Some(scheduler) = simulation() {
             // Nobody else runs between these two lines.
@@ -115,7 +110,7 @@ impl Condvar {
             scheduler.wait(Key::of(&self.0), until);
             return lock.lock();
         }
-        let Some(held) = guard.guard.take() else { return guard };
+        let held = guard.guard;
         lock.guard(match patience {
             Some(patience) => self.0.wait_timeout(held, patience).unwrap_or_else(PoisonError::into_inner).0,
             None => self.0.wait(held).unwrap_or_else(PoisonError::into_inner),

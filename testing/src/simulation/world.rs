@@ -33,8 +33,10 @@ const DIFFERENT: u64 = 24;
 const LONGEST_GAP: Duration = Duration::from_millis(2 * 1000 / 60 + 20);
 /// From the camera to the display where both are well: less than a frame's time, however late a thread gets its core.
 const LONGEST_DELAY: Duration = Duration::from_millis(14);
-/// From the opening of another camera to its first picture.
+/// From the end of a camera to the first picture of another one in its place.
 const EXCHANGED_WITHIN: Duration = Duration::from_millis(700);
+/// When a run ends: in the mailbox, in the hands of the display, in those of the camera.
+const FRAMES_ON_THEIR_WAY: u64 = 3;
 /// Frames that are remembered.
 const REMEMBERED: usize = 90;
 /// What is shown as the state is true so soon after its cause.
@@ -105,8 +107,6 @@ struct Surroundings {
     /// The profile that a reload finds: its number, and how it differs from the first.
     profile: (u64, Change),
     reload_asked: bool,
-    /// Reloads that exchange a device, and have not done so yet.
-    exchanges: u32,
     end_asked: Option<Instant>,
     disk_takes: Duration,
     disk_slow_until: Instant,
@@ -163,7 +163,6 @@ impl World {
             state: String::new(),
             profile: (0, Change::Nothing),
             reload_asked: false,
-            exchanges: 0,
             end_asked: None,
             disk_takes: Duration::ZERO,
             disk_slow_until: now,
@@ -254,12 +253,6 @@ impl World {
             Fault::Reload(change) => {
                 world.profile = (world.profile.0 + 1, change);
                 world.reload_asked = true;
-                match change {
-                    // What was there before goes first, or at the same time.
-                    Change::Camera | Change::Monitor => world.exchanges += 1,
-                    Change::Model => world.assistance_ill(Duration::ZERO),
-                    _ => {}
-                }
             }
             Fault::DiskSlow(takes, time) => {
                 (world.disk_takes, world.disk_slow_until) = (takes, now + time);
@@ -295,8 +288,6 @@ impl World {
             let state = world.state.clone();
             world.breaks(&format!("nothing ails the assistance, and the state is {state}"));
         }
-        // A camera that is gone is told of, unless a thread that would tell has no core.
-        let gone_since = world.unplugged_at.max(world.told_from);
         // What the file says is what the monitor says, but for the time that writing takes.
         let told_since = world.state_told.max(world.disk_from).max(world.told_from);
         if now.saturating_duration_since(told_since) > STATE_WITHIN
@@ -305,6 +296,8 @@ impl World {
             let (state, written) = (world.state.clone(), world.state_written.clone());
             world.breaks(&format!("the state is {state}, and the state file says {written:?}"));
         }
+        // A camera that is gone is told of, unless a thread that would tell has no core.
+        let gone_since = world.unplugged_at.max(world.told_from);
         let is_gone = now < world.unplugged_until && now.saturating_duration_since(gone_since) > STATE_WITHIN;
         if is_gone && world.state != "no-signal" {
             let state = world.state.clone();
@@ -331,6 +324,17 @@ impl World {
     pub fn ask_to_end(&self) {
         self.tell("asked to end");
         self.lock().end_asked = Some(runtime::now());
+    }
+
+    /// Takes in what a run says of its frames at its end: each was shown or not, but for those on their way.
+    pub fn frames_were_told(&self, report: &str) {
+        let told: serde_json::Value = serde_json::from_str(report).unwrap_or_default();
+        let count = |name: &str| told[name].as_u64().unwrap_or(0);
+        let (captured, fates) = (count("captured"), count("shown") + count("not_shown"));
+        let mut world = self.lock();
+        if captured == 0 || fates > captured || captured - fates > FRAMES_ON_THEIR_WAY {
+            world.breaks(&format!("of {captured} frames captured, {fates} were shown or are told not to be"));
+        }
     }
 
     /// Whether the capture thread panicked four times within a minute: then a run ends by itself.
@@ -449,11 +453,6 @@ impl Surroundings {
 
     fn disk_ill(&mut self, time: Duration) {
         self.disk_from = self.disk_from.max(runtime::now() + time + STATE_WITHIN);
-        // A reload that waits for the disk exchanges devices when it has its answer.
-        let expects = self.exchanges > 0 || self.reload_asked;
-        if expects {
-            self.picture_ill(time + STATE_WITHIN);
-        }
     }
 
     fn picture_ill(&mut self, time: Duration) {
@@ -504,10 +503,15 @@ pub struct WorldCamera {
 impl WorldCamera {
     /// A camera that has given nothing yet.
     pub fn new(world: &World) -> WorldCamera {
-        // It is about to take the place of another one.
-        world.lock().picture_ill(EXCHANGED_WITHIN);
         let world = world.clone();
         WorldCamera { world, epoch: None, next: None, attempts: 0, counts: Counts::default() }
+    }
+}
+
+impl Drop for WorldCamera {
+    fn drop(&mut self) {
+        // Another one may be taking its place.
+        self.world.lock().picture_ill(EXCHANGED_WITHIN);
     }
 }
 
@@ -660,6 +664,13 @@ impl WorldMonitor {
             self.waiting = None;
             flipped(captured, at);
         }
+    }
+}
+
+impl Drop for WorldMonitor {
+    fn drop(&mut self) {
+        // Another one may be about to be opened.
+        self.world.lock().picture_ill(Duration::from_millis(150));
     }
 }
 
