@@ -13,8 +13,10 @@ use polyp_edge::geometry::{Placement, Point};
 use polyp_edge::overlay::Layer;
 use polyp_edge::pipeline::Observer;
 use polyp_edge::runtime;
+use testing::simulation::camera::WorldCamera;
+use testing::simulation::monitor::WorldMonitor;
 use testing::simulation::scheduler::{Chaos, End, Scheduler};
-use testing::simulation::world::{Watch, World, WorldCamera, WorldMonitor};
+use testing::simulation::world::{Watch, World};
 
 /// What asks for the truth of outlines is not blind.
 #[test]

@@ -14,8 +14,11 @@ use polyp_edge::pipeline::{Feed, Observer};
 use polyp_edge::runtime;
 use polyp_edge::segment::Segmenter;
 
+use super::camera::WorldCamera;
+use super::monitor::WorldMonitor;
+use super::network::WorldNetwork;
 use super::plan::Change;
-use super::world::{Watch, World, WorldCamera, WorldMonitor, WorldNetwork};
+use super::world::{Watch, World};
 
 /// What opening a device takes.
 const OPENS_IN: Duration = Duration::from_millis(30);

@@ -1,4 +1,5 @@
-//! A whole cart in one seed: the run as it ships, with its supervision and reloads, in surroundings that fail by a plan, in simulated time.
+//! A whole cart in one seed: the run as it ships, with its supervision and reloads, in surroundings that fail by a plan, in
+//! simulated time.
 //!
 //! The same seed gives the same run, step for step. What must hold is asked at every picture and every few milliseconds.
 //!
@@ -7,10 +8,15 @@
 //! | [`scheduler`] | one task at a time, in the order and at the times that a seed decides |
 //! | [`plan`] | what goes wrong, and when |
 //! | [`mod@shrink`] | a plan that breaks something, made short |
-//! | [`world`] | camera, monitor, network and disk, and what must hold |
+//! | [`world`] | what ails the surroundings, and what must hold all the same |
+//! | [`camera`], [`monitor`], [`network`] | what stands in for each |
 //! | [`mod@cart`] | what a run opens, reads and writes there |
 
+pub mod camera;
 pub mod cart;
+pub mod monitor;
+pub mod network;
+mod picture;
 pub mod plan;
 #[expect(unsafe_code, reason = "tasks give way on stacks of their own")]
 pub mod scheduler;

@@ -2,47 +2,33 @@
 //! says; and what must hold all the same.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
 use polyp_edge::capture::Mask;
-use polyp_edge::capture::live::{Absence, Buffer, BufferId, Camera, Counts, Event, Lease, Stamp, Why};
 use polyp_edge::detect::Region;
-use polyp_edge::display::{Scene, Shown, Sink};
-use polyp_edge::frame::{Colour, Frame, PixelFormat, Plane, Stride, Timestamp, View};
+use polyp_edge::frame::View;
 use polyp_edge::pipeline::{Observer, Settings, Status};
 use polyp_edge::runtime;
-use polyp_edge::segment::Network;
 
+use super::picture::{CELLS, Picture, bright_cell, pictures};
 use super::plan::{Change, Fault, Thread};
 
 /// Frames a second, and refreshes of the monitor.
-pub const RATE_HZ: f64 = 60.0;
-/// Pixels along each side of the network's input.
-const SIDE: usize = 32;
-/// Pixels along each side of its output.
-const CELLS: usize = 8;
-/// Width and height of the camera's frames in pixels.
-const SIZES: [(usize, usize); 2] = [(32, 32), (64, 64)];
-/// Each frame has its polyp in another cell than so many before it, so that an outline tells which frame it is of.
-const DIFFERENT: u64 = 24;
+pub(super) const RATE_HZ: f64 = 60.0;
 /// Pictures may be this far apart where camera and monitor are well.
-const LONGEST_GAP: Duration = Duration::from_millis(2 * 1000 / 60 + 20);
+pub(super) const LONGEST_GAP: Duration = Duration::from_millis(2 * 1000 / 60 + 20);
 /// From the camera to the display where both are well: less than a frame's time, however late a thread gets its core.
 const LONGEST_DELAY: Duration = Duration::from_millis(14);
-/// From the end of a camera to the first picture of another one in its place.
-const EXCHANGED_WITHIN: Duration = Duration::from_millis(700);
 /// When a run ends: in the mailbox, in the hands of the display, in those of the camera.
 const FRAMES_ON_THEIR_WAY: u64 = 3;
 /// Frames that are remembered.
-const REMEMBERED: usize = 90;
+pub(super) const REMEMBERED: usize = 90;
 /// What is shown as the state is true so soon after its cause.
 const STATE_WITHIN: Duration = Duration::from_secs(1);
 /// From being able to assist to assisting.
-const ASSISTS_WITHIN: Duration = Duration::from_secs(3);
+pub(super) const ASSISTS_WITHIN: Duration = Duration::from_secs(3);
 
 /// The surroundings, in everybody's hands. Its lock is never held while anybody waits.
 #[derive(Clone)]
@@ -50,76 +36,76 @@ pub struct World(Arc<Mutex<Surroundings>>);
 
 /// A frame that the camera gave.
 #[derive(Clone, Copy, Debug)]
-struct Given {
-    cell: usize,
-    at: Instant,
+pub(super) struct Given {
+    pub(super) cell: usize,
+    pub(super) at: Instant,
     /// Of the camera.
-    epoch: u64,
-    size: (usize, usize),
+    pub(super) epoch: u64,
+    pub(super) size: (usize, usize),
 }
 
 /// See [`World`].
-struct Surroundings {
-    begin: Instant,
-    max_age: Duration,
-    size: usize,
+pub(super) struct Surroundings {
+    pub(super) begin: Instant,
+    pub(super) max_age: Duration,
+    pub(super) size: usize,
     /// Another one whenever the camera comes back or is another.
-    epoch: u64,
-    given: VecDeque<Given>,
-    frames: u64,
+    pub(super) epoch: u64,
+    pub(super) given: VecDeque<Given>,
+    pub(super) frames: u64,
     /// `[size, cell]`
-    buffers: Vec<Arc<Picture>>,
+    pub(super) buffers: Vec<Arc<Picture>>,
     // What ails the camera, each until then.
-    stalls_until: Instant,
-    unplugged_at: Instant,
-    unplugged_until: Instant,
+    pub(super) stalls_until: Instant,
+    pub(super) unplugged_at: Instant,
+    pub(super) unplugged_until: Instant,
     /// Threads that tell of a state may be kept from it until then.
-    told_from: Instant,
-    hangs_until: Instant,
-    capture_panics: bool,
-    panicked: Vec<Instant>,
-    stamps_ahead: Option<Duration>,
+    pub(super) told_from: Instant,
+    pub(super) hangs_until: Instant,
+    pub(super) capture_panics: bool,
+    pub(super) panicked: Vec<Instant>,
+    pub(super) stamps_ahead: Option<Duration>,
     // The monitor.
-    busy_until: Instant,
-    show_takes: Option<Duration>,
-    fails: bool,
-    last_flip: Option<Instant>,
+    pub(super) busy_until: Instant,
+    pub(super) show_takes: Option<Duration>,
+    pub(super) fails: bool,
+    pub(super) last_flip: Option<Instant>,
     /// The frame that is shown, as its pixels tell.
-    on_monitor: Option<Given>,
+    pub(super) on_monitor: Option<Given>,
     /// When the last one came to the display.
-    handed_over: Instant,
-    flips: u64,
+    pub(super) handed_over: Instant,
+    pub(super) flips: u64,
     // The network.
-    takes: Duration,
-    slow_until: Instant,
-    hang_for: Option<Duration>,
-    stuck_after: Duration,
-    network_fails: bool,
-    network_panics: bool,
-    nonsense: u32,
-    nothing: u32,
+    pub(super) takes: Duration,
+    pub(super) slow_until: Instant,
+    pub(super) hang_for: Option<Duration>,
+    pub(super) stuck_after: Duration,
+    pub(super) network_fails: bool,
+    pub(super) network_panics: bool,
+    pub(super) nonsense: u32,
+    pub(super) nothing: u32,
     /// Nothing can be expected of the picture, of the assistance, before then.
-    picture_from: Instant,
-    assistance_from: Instant,
+    pub(super) picture_from: Instant,
+    pub(super) assistance_from: Instant,
     /// Assistance is off until another model is put in charge.
-    assistance_lost: bool,
-    state: String,
+    pub(super) assistance_lost: bool,
+    pub(super) state: String,
     /// The profile that a reload finds: its number, and how it differs from the first.
-    profile: (u64, Change),
-    reload_asked: bool,
-    end_asked: Option<Instant>,
-    disk_takes: Duration,
-    disk_slow_until: Instant,
-    disk_hangs_until: Instant,
-    disk_full_until: Instant,
+    pub(super) profile: (u64, Change),
+    pub(super) reload_asked: bool,
+    pub(super) end_asked: Option<Instant>,
+    pub(super) disk_takes: Duration,
+    pub(super) disk_slow_until: Instant,
+    pub(super) disk_hangs_until: Instant,
+    pub(super) disk_full_until: Instant,
     /// Nothing can be expected of the state file before then.
-    disk_from: Instant,
-    state_written: Option<String>,
-    state_told: Instant,
-    faults: BTreeMap<(String, String), u64>,
-    broken: Vec<String>,
-    broke_after: Option<Duration>,
-    story: Option<Vec<String>>,
+    pub(super) disk_from: Instant,
+    pub(super) state_written: Option<String>,
+    pub(super) state_told: Instant,
+    pub(super) faults: BTreeMap<(String, String), u64>,
+    pub(super) broken: Vec<String>,
+    pub(super) broke_after: Option<Duration>,
+    pub(super) story: Option<Vec<String>>,
 }
 
 impl World {
@@ -178,7 +164,7 @@ impl World {
         })))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Surroundings> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Surroundings> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -416,14 +402,14 @@ impl World {
 }
 
 impl Surroundings {
-    fn tell(&mut self, line: &str) {
+    pub(super) fn tell(&mut self, line: &str) {
         let time = runtime::now().duration_since(self.begin);
         if let Some(story) = &mut self.story {
             story.push(format!("{:>12.6}  {line}", time.as_secs_f64()));
         }
     }
 
-    fn breaks(&mut self, what: &str) {
+    pub(super) fn breaks(&mut self, what: &str) {
         self.tell(&format!("BROKEN: {what}"));
         let time = runtime::now().duration_since(self.begin);
         self.broke_after = self.broke_after.or(Some(time));
@@ -431,7 +417,7 @@ impl Surroundings {
     }
 
     /// Looks which frame a picture is, and whether it is on time.
-    fn takes_in(&mut self, picture: &View<'_>, captured: Instant) {
+    pub(super) fn takes_in(&mut self, picture: &View<'_>, captured: Instant) {
         let size = (picture.width_px(), picture.height_px());
         let Some(cell) = bright_cell(picture) else {
             return self.breaks("a picture is none of the camera's");
@@ -451,343 +437,26 @@ impl Surroundings {
         self.on_monitor = Some(given);
     }
 
-    fn disk_ill(&mut self, time: Duration) {
+    pub(super) fn disk_ill(&mut self, time: Duration) {
         self.disk_from = self.disk_from.max(runtime::now() + time + STATE_WITHIN);
     }
 
-    fn picture_ill(&mut self, time: Duration) {
+    pub(super) fn picture_ill(&mut self, time: Duration) {
         self.picture_from = self.picture_from.max(runtime::now() + time);
     }
 
-    fn assistance_ill(&mut self, time: Duration) {
+    pub(super) fn assistance_ill(&mut self, time: Duration) {
         self.assistance_from = self.assistance_from.max(runtime::now() + time);
     }
 
-    fn another_model(&mut self, after: Duration) {
+    pub(super) fn another_model(&mut self, after: Duration) {
         (self.network_fails, self.network_panics, self.assistance_lost) = (false, false, false);
         (self.hang_for, self.nonsense, self.nothing) = (None, 0, 0);
         self.assistance_ill(after + ASSISTS_WITHIN);
     }
 
-    fn is_absent(&self, now: Instant) -> bool {
+    pub(super) fn is_absent(&self, now: Instant) -> bool {
         now < self.unplugged_until
-    }
-}
-
-fn pictures() -> Vec<Arc<Picture>> {
-    let all = (0..SIZES.len() * CELLS * CELLS).map(|index| {
-        let (size, cell) = (SIZES[index / (CELLS * CELLS)], index % (CELLS * CELLS));
-        Arc::new(Picture::new(index as u32, size, cell))
-    });
-    all.collect()
-}
-
-/// The cell of a frame's polyp, `[0, CELLS × CELLS)`: every second row and column, others for each epoch.
-fn cell_of(frame: u64, epoch: u64) -> usize {
-    let place = (frame % DIFFERENT) as usize;
-    let (row, column) = (place / CELLS, place % CELLS);
-    // Rows 1..4 or 4..7: the corner with the glyph stays free.
-    (1 + row + 3 * (epoch % 2) as usize) * CELLS + column
-}
-
-/// The camera.
-pub struct WorldCamera {
-    world: World,
-    /// `None` before its first picture, and before the first since it was away.
-    epoch: Option<u64>,
-    next: Option<Instant>,
-    attempts: u64,
-    counts: Counts,
-}
-
-impl WorldCamera {
-    /// A camera that has given nothing yet.
-    pub fn new(world: &World) -> WorldCamera {
-        let world = world.clone();
-        WorldCamera { world, epoch: None, next: None, attempts: 0, counts: Counts::default() }
-    }
-}
-
-impl Drop for WorldCamera {
-    fn drop(&mut self) {
-        // Another one may be taking its place.
-        self.world.lock().picture_ill(EXCHANGED_WITHIN);
-    }
-}
-
-impl Camera for WorldCamera {
-    #[expect(clippy::too_many_lines, reason = "one ailment of the camera after another")]
-    fn next(&mut self, patience: Duration, _: &mut Frame) -> Event {
-        let now = runtime::now();
-        let (hangs_until, absent, stalled) = {
-            let mut world = self.world.lock();
-            if std::mem::take(&mut world.capture_panics) {
-                world.panicked.push(now);
-                drop(world);
-                panic!("the capture thread was told to panic");
-            }
-            (world.hangs_until, world.is_absent(now), now < world.stalls_until)
-        };
-        if now < hangs_until {
-            runtime::thread::sleep(hangs_until - now);
-        }
-        if absent {
-            let left = self.world.lock().unplugged_until.saturating_duration_since(now);
-            runtime::thread::sleep(patience.min(left));
-            (self.epoch, self.next) = (None, None);
-            self.attempts += 1;
-            let detail = Arc::from("the camera is unplugged");
-            return Event::Absent(Absence { why: Why::Unplugged, detail, attempts: self.attempts });
-        }
-        if stalled {
-            runtime::thread::sleep(patience);
-            self.next = None;
-            return Event::Nothing;
-        }
-        let interval = Duration::from_secs_f64(1.0 / RATE_HZ);
-        let due =
-            self.next.map_or(now + interval, |next| next.max(now.checked_sub(interval).unwrap_or(next)));
-        if due > now + patience {
-            runtime::thread::sleep(patience);
-            return Event::Nothing;
-        }
-        runtime::thread::sleep(due.saturating_duration_since(now));
-        self.next = Some(due + interval);
-        let mut world = self.world.lock();
-        let epoch = *self.epoch.get_or_insert_with(|| {
-            world.epoch += 1;
-            world.epoch
-        });
-        let size = SIZES[world.size];
-        let number = world.frames;
-        world.frames += 1;
-        let cell = cell_of(number, epoch);
-        let buffer = world.buffers[world.size * CELLS * CELLS + cell].clone();
-        if buffer.leases.load(Ordering::Relaxed) > 0 {
-            world.breaks("a buffer of the camera was not given back");
-        }
-        let at = runtime::now();
-        if world.given.len() == REMEMBERED {
-            world.given.pop_front();
-        }
-        world.given.push_back(Given { cell, at, epoch, size });
-        self.counts.pictures += 1;
-        let ahead = world.stamps_ahead.take().unwrap_or_default();
-        let stamp = Stamp {
-            sequence: number,
-            timestamp: Timestamp(at.duration_since(world.begin)),
-            dequeued: at + ahead,
-        };
-        Event::Lent(Lease::new(buffer), stamp)
-    }
-
-    fn granted(&self) -> String {
-        "a simulated camera".into()
-    }
-
-    fn counts(&self) -> Counts {
-        self.counts
-    }
-}
-
-/// A buffer of the camera: a dark picture with one bright cell.
-struct Picture {
-    number: u32,
-    size: (usize, usize),
-    /// `[height, width, 3]`
-    pixels: Vec<u8>,
-    leases: AtomicU32,
-}
-
-impl Picture {
-    fn new(number: u32, size: (usize, usize), cell: usize) -> Picture {
-        let (width, height) = (size.0 / CELLS, size.1 / CELLS);
-        let (left, top) = (cell % CELLS * width, cell / CELLS * height);
-        let mut pixels = vec![20; 3 * size.0 * size.1];
-        for row in pixels.chunks_exact_mut(3 * size.0).skip(top).take(height) {
-            row[3 * left..3 * (left + width)].fill(230);
-        }
-        Picture { number, size, pixels, leases: AtomicU32::new(0) }
-    }
-}
-
-/// The cell of a picture that is bright.
-fn bright_cell(picture: &View<'_>) -> Option<usize> {
-    let (width, height) = (picture.width_px() / CELLS, picture.height_px() / CELLS);
-    let pixels = picture.planes().first()?.bytes;
-    (0..CELLS * CELLS).find(|cell| {
-        let (x, y) = (cell % CELLS * width + width / 2, cell / CELLS * height + height / 2);
-        pixels.get(3 * (y * picture.width_px() + x)).is_some_and(|&value| value > 100)
-    })
-}
-
-impl Buffer for Picture {
-    fn view(&self) -> View<'_> {
-        let planes = [
-            Plane { bytes: &self.pixels, stride: Stride(3 * self.size.0) },
-            Plane { bytes: &[], stride: Stride(0) },
-        ];
-        View::new(PixelFormat::Rgb24, Colour::RGB, self.size, planes).expect("its size fits its pixels")
-    }
-    fn id(&self) -> BufferId {
-        BufferId { queue: 1, index: self.number }
-    }
-    fn dma_buf(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-    fn retain(&self) {
-        self.leases.fetch_add(1, Ordering::Relaxed);
-    }
-    fn release(&self) {
-        self.leases.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The monitor.
-pub struct WorldMonitor {
-    world: World,
-    /// A picture that waits for its refresh, when it was taken.
-    waiting: Option<(Instant, Instant)>,
-}
-
-impl WorldMonitor {
-    /// A monitor that shows nothing yet.
-    pub fn new(world: &World) -> WorldMonitor {
-        world.tell("a display is open");
-        world.lock().picture_ill(Duration::from_millis(150));
-        WorldMonitor { world: world.clone(), waiting: None }
-    }
-
-    fn flip(&mut self, flipped: &mut dyn FnMut(Instant, Instant)) {
-        let now = runtime::now();
-        if let Some((captured, at)) = self.waiting.filter(|(_, at)| *at <= now) {
-            self.waiting = None;
-            flipped(captured, at);
-        }
-    }
-}
-
-impl Drop for WorldMonitor {
-    fn drop(&mut self) {
-        // Another one may be about to be opened.
-        self.world.lock().picture_ill(Duration::from_millis(150));
-    }
-}
-
-impl Sink for WorldMonitor {
-    fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
-        let slow = {
-            let mut world = self.world.lock();
-            // From here on the picture is in the display's hands: it is not drawn anew.
-            world.handed_over = runtime::now();
-            world.show_takes.take()
-        };
-        if let Some(time) = slow {
-            runtime::thread::sleep(time);
-        }
-        self.flip(&mut |_, _| ());
-        let now = runtime::now();
-        let mut world = self.world.lock();
-        if std::mem::take(&mut world.fails) {
-            world.picture_ill(Duration::from_millis(1200));
-            bail!("the simulated display failed");
-        }
-        if now < world.busy_until || self.waiting.is_some() {
-            return Ok(Shown::Skipped);
-        }
-        // The next refresh.
-        let interval = Duration::from_secs_f64(1.0 / RATE_HZ);
-        let into =
-            Duration::from_nanos((now.duration_since(world.begin).as_nanos() % interval.as_nanos()) as u64);
-        let at = now + (interval - into);
-        self.waiting = Some((scene.captured, at));
-        if let Some(picture) = scene.picture {
-            world.takes_in(&picture, scene.captured);
-            if let Some(before) = world.last_flip {
-                let gap = at.saturating_duration_since(before);
-                if before > world.picture_from && gap > LONGEST_GAP {
-                    world.breaks(&format!("pictures were {gap:?} apart while camera and monitor are well"));
-                }
-            }
-            world.last_flip = Some(at);
-            world.flips += 1;
-        }
-        Ok(Shown::Yes)
-    }
-
-    fn tend(&mut self, flipped: &mut dyn FnMut(Instant, Instant)) -> Result<()> {
-        self.flip(flipped);
-        Ok(())
-    }
-
-    fn describe(&self) -> String {
-        "a simulated monitor".into()
-    }
-}
-
-/// The network: finds what is bright.
-pub struct WorldNetwork {
-    world: World,
-}
-
-impl WorldNetwork {
-    /// A network that was just loaded.
-    pub fn new(world: &World) -> WorldNetwork {
-        WorldNetwork { world: world.clone() }
-    }
-}
-
-impl Network for WorldNetwork {
-    fn input_shape(&self) -> [usize; 3] {
-        [SIDE, SIDE, 3]
-    }
-
-    fn output_shape(&self) -> [usize; 3] {
-        [CELLS, CELLS, 1]
-    }
-
-    fn output_quantisation(&self) -> (f32, u8) {
-        (0.1, 128)
-    }
-
-    fn run(&mut self, input: &[u8], logits: &mut [u8]) -> Result<()> {
-        let (takes, hang_for) = {
-            let mut world = self.world.lock();
-            if runtime::now() >= world.slow_until {
-                world.takes = Duration::from_millis(9);
-            }
-            let hang_for = world.hang_for.take();
-            if let Some(time) = hang_for {
-                let stuck_after = world.stuck_after;
-                world.assistance_ill(time.min(stuck_after) + 2 * ASSISTS_WITHIN);
-            }
-            (world.takes, hang_for)
-        };
-        runtime::thread::sleep(hang_for.unwrap_or(takes));
-        let mut world = self.world.lock();
-        if std::mem::take(&mut world.network_fails) {
-            bail!("the simulated network failed");
-        }
-        if std::mem::take(&mut world.network_panics) {
-            drop(world);
-            panic!("the network was told to panic");
-        }
-        if world.nonsense > 0 {
-            world.nonsense -= 1;
-            logits.fill(255);
-            return Ok(());
-        }
-        if world.nothing > 0 {
-            world.nothing -= 1;
-            logits.fill(0);
-            return Ok(());
-        }
-        let cell_px = SIDE / CELLS;
-        for (index, logit) in logits.iter_mut().enumerate() {
-            let (x, y) = (cell_px * (index % CELLS) + cell_px / 2, cell_px * (index / CELLS) + cell_px / 2);
-            *logit = input[3 * (y * SIDE + x)];
-        }
-        Ok(())
     }
 }
 

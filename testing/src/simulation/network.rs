@@ -1,0 +1,79 @@
+//! The simulated network.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use polyp_edge::runtime;
+use polyp_edge::segment::Network;
+
+use super::picture::CELLS;
+use super::world::{ASSISTS_WITHIN, World};
+
+/// Pixels along each side of the network's input.
+const SIDE: usize = 32;
+
+/// The network: finds what is bright.
+pub struct WorldNetwork {
+    world: World,
+}
+
+impl WorldNetwork {
+    /// A network that was just loaded.
+    pub fn new(world: &World) -> WorldNetwork {
+        WorldNetwork { world: world.clone() }
+    }
+}
+
+impl Network for WorldNetwork {
+    fn input_shape(&self) -> [usize; 3] {
+        [SIDE, SIDE, 3]
+    }
+
+    fn output_shape(&self) -> [usize; 3] {
+        [CELLS, CELLS, 1]
+    }
+
+    fn output_quantisation(&self) -> (f32, u8) {
+        (0.1, 128)
+    }
+
+    fn run(&mut self, input: &[u8], logits: &mut [u8]) -> Result<()> {
+        let (takes, hang_for) = {
+            let mut world = self.world.lock();
+            if runtime::now() >= world.slow_until {
+                world.takes = Duration::from_millis(9);
+            }
+            let hang_for = world.hang_for.take();
+            if let Some(time) = hang_for {
+                let stuck_after = world.stuck_after;
+                world.assistance_ill(time.min(stuck_after) + 2 * ASSISTS_WITHIN);
+            }
+            (world.takes, hang_for)
+        };
+        runtime::thread::sleep(hang_for.unwrap_or(takes));
+        let mut world = self.world.lock();
+        if std::mem::take(&mut world.network_fails) {
+            bail!("the simulated network failed");
+        }
+        if std::mem::take(&mut world.network_panics) {
+            drop(world);
+            panic!("the network was told to panic");
+        }
+        if world.nonsense > 0 {
+            world.nonsense -= 1;
+            logits.fill(255);
+            return Ok(());
+        }
+        if world.nothing > 0 {
+            world.nothing -= 1;
+            logits.fill(0);
+            return Ok(());
+        }
+        let cell_px = SIDE / CELLS;
+        for (index, logit) in logits.iter_mut().enumerate() {
+            let (x, y) = (cell_px * (index % CELLS) + cell_px / 2, cell_px * (index / CELLS) + cell_px / 2);
+            *logit = input[3 * (y * SIDE + x)];
+        }
+        Ok(())
+    }
+}
