@@ -39,22 +39,17 @@ static IS_LIMITED: AtomicBool = AtomicBool::new(false);
 
 /// Starts logging to standard error, at the level that `RUST_LOG` names, else `info`. A second call does nothing.
 pub fn start() {
-    let filters = filters(std::env::var("RUST_LOG").ok().as_deref());
-    let queue = Arc::new(Queue::default());
-    if QUEUE.set(queue.clone()).is_err() {
+    let (recorder, writer) = recorder(std::env::var("RUST_LOG").ok().as_deref(), has_colours());
+    if QUEUE.set(recorder.queue.clone()).is_err() {
         return;
     }
-    let writer = queue.clone();
     // Without the thread, lines are counted and lost: logging is never worth ending for.
-    let _ = runtime::thread::spawn("log", move || writer.write_to(&mut io::stderr()));
-    let logger = env_logger::Builder::new()
-        .parse_filters(&filters)
-        .write_style(style())
-        .target(env_logger::Target::Pipe(Box::new(Lines(queue.clone()))))
-        .build();
-    log::set_max_level(logger.filter());
+    let _ = runtime::thread::spawn("log", move || {
+        writer.write_to(&mut io::stderr());
+    });
+    log::set_max_level(recorder.logger.filter());
     // Another logger of this process came first: it stays.
-    let _ = log::set_boxed_logger(Box::new(Limited { logger, queue }));
+    let _ = log::set_boxed_logger(Box::new(recorder));
     // The standard library's own hook writes to standard error in the thread that panics.
     std::panic::set_hook(Box::new(|panic| {
         let name = runtime::thread::name();
@@ -82,14 +77,22 @@ pub fn flush(patience: Duration) -> bool {
     QUEUE.get().is_none_or(|queue| queue.flush(patience))
 }
 
+/// What takes records, and what writes them as lines, at the levels that a value of `RUST_LOG` names.
+pub fn recorder(rust_log: Option<&str>, has_colours: bool) -> (Recorder, Writer) {
+    let queue = Arc::new(Queue::default());
+    let style = if has_colours { env_logger::WriteStyle::Always } else { env_logger::WriteStyle::Never };
+    let logger = env_logger::Builder::new()
+        .parse_filters(&filters(rust_log))
+        .write_style(style)
+        .target(env_logger::Target::Pipe(Box::new(Lines(queue.clone()))))
+        .build();
+    (Recorder { logger, queue: queue.clone() }, Writer(queue))
+}
+
 /// Colours go to terminals alone; what is written to the queue cannot tell by itself.
-fn style() -> env_logger::WriteStyle {
+fn has_colours() -> bool {
     use std::io::IsTerminal;
-    if io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
-        env_logger::WriteStyle::Always
-    } else {
-        env_logger::WriteStyle::Never
-    }
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// `RUST_LOG`'s directives as far as they concern this project's crates.
@@ -195,13 +198,23 @@ impl Queue {
         Some(line)
     }
 
-    fn write_to(&self, out: &mut dyn Write) {
+    fn written(&self) {
+        self.lock().is_writing = false;
+        self.changed.notify_all();
+    }
+}
+
+/// Writes the lines of a [`Recorder`], for as long as the program lives.
+pub struct Writer(Arc<Queue>);
+
+impl Writer {
+    /// Writes lines as they come. Only the thread that calls this waits for `out`.
+    pub fn write_to(&self, out: &mut dyn Write) -> ! {
         loop {
-            let Some(line) = self.next() else { continue };
+            let Some(line) = self.0.next() else { continue };
             // A reader that is gone misses nothing that it wants.
             let _ = out.write_all(&line).and_then(|()| out.flush());
-            self.lock().is_writing = false;
-            self.changed.notify_all();
+            self.0.written();
         }
     }
 }
@@ -219,12 +232,13 @@ impl Write for Lines {
     }
 }
 
-struct Limited {
+/// Turns records into lines that wait to be written.
+pub struct Recorder {
     logger: env_logger::Logger,
     queue: Arc<Queue>,
 }
 
-impl Log for Limited {
+impl Log for Recorder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         self.logger.enabled(metadata)
     }
@@ -338,8 +352,10 @@ mod tests {
     fn a_blocked_reader_delays_nobody_and_hears_how_much_it_missed() {
         let queue = Arc::new(Queue::default());
         let (gate, text) = (Arc::new((Mutex::new(false), Condvar::new())), Arc::new(Mutex::new(Vec::new())));
-        let (writer, mut out) = (queue.clone(), Blocked { gate: gate.clone(), text: text.clone() });
-        std::thread::spawn(move || writer.write_to(&mut out));
+        let (writer, mut out) = (Writer(queue.clone()), Blocked { gate: gate.clone(), text: text.clone() });
+        std::thread::spawn(move || {
+            writer.write_to(&mut out);
+        });
         let begun = Instant::now();
         for number in 0..2 * MOST_LINES {
             queue.push(format!("line {number}").as_bytes());

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import checks
 import initramfs
+import soak
 from board import Board
 from machine import Failed, Machine
 
@@ -44,6 +45,8 @@ def main():
     for name in ("kernel", "root", "program", "vivid", "boards", "bundle", "endoscope", "polyps", "out"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--only", default="", help="only checks with this in their name")
+    parser.add_argument("--soak", type=float, default=0, metavar="HOURS", help="faults for so long instead of checks")
+    parser.add_argument("--seed", type=int, default=1, help="decides on the order of the soak's faults")
     options = parser.parse_args()
     # QEMU runs in another folder.
     out, options.kernel = Path(options.out).resolve(), Path(options.kernel).resolve()
@@ -54,7 +57,9 @@ def main():
 
     begun = time.monotonic()
     failed = []
-    for counted in (True, False):
+    if options.soak:
+        failed += on_board(options, out, False, [("soak", lambda board: soaked(board, options))])
+    for counted in () if options.soak else (True, False):
         wanted = [(name, run) for name, on, run in checks.CHECKS if on == counted and options.only in name]
         if wanted:
             failed += on_board(options, out, counted, wanted)
@@ -93,6 +98,13 @@ def on_board(options, out, counted, wanted):
     finally:
         machine.stop()
     return failed
+
+
+def soaked(board, options):
+    failed = soak.soak(board, options.soak, options.seed, say)
+    if failed:
+        raise Failed(", ".join(failed))
+    return f"{options.soak} h, seed {options.seed}"
 
 
 def say(text):

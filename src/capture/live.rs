@@ -41,7 +41,7 @@ pub struct Stamp {
     pub sequence: u64,
     /// The driver's own time, since the first picture.
     pub timestamp: Timestamp,
-    /// When the picture was handed over: delays count from here.
+    /// When the picture was handed over, or, if it was kept waiting in its buffer, when it could have been: delays count from here.
     pub dequeued: Instant,
 }
 

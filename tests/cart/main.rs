@@ -21,6 +21,7 @@ mod run;
 mod signals;
 mod slow_disk;
 mod state_file;
+mod stopped_threads;
 mod threads;
 
 use testing::program::Program;

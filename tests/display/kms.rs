@@ -154,6 +154,20 @@ fn another_master_comes_and_goes() {
     assert_eq!(rig.gpu.counts().removed_while_shown, 0);
 }
 
+/// Another program took the card over and left it again, and nobody looked until the end.
+#[test]
+fn the_console_comes_back_where_the_other_master_has_left() {
+    let mut rig = Rig::new();
+    rig.frames(5);
+    rig.gpu.take_master();
+    assert_eq!(rig.frame().unwrap().0, Shown::Skipped);
+    rig.gpu.leave_master();
+    let gpu = rig.gpu.clone();
+    drop(rig);
+    assert!(gpu.shows_console());
+    assert_eq!((gpu.held(), gpu.counts().removed_while_shown), ((0, 0, 0), 0));
+}
+
 #[test]
 fn what_cannot_be_opened_says_so() {
     let with = |can: Abilities, wanted: &Wanted, set: &dyn Fn(&FakeGpu)| {

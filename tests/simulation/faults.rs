@@ -14,7 +14,7 @@ fn cameras_are_exchanged_again_and_again() {
     let second = Duration::from_secs(1);
     let faults = (10..200)
         .map(|number| (number * second + number * Duration::from_micros(377), Fault::Reload(Change::Camera)));
-    holds(&simulate_plan(3, 210 * second, &Plan(faults.collect()), true), "190 cameras");
+    holds(&simulate_plan(3, 210 * second, &Plan::of(faults.collect::<Vec<_>>()), true), "190 cameras");
 }
 
 /// A reload that changes nothing, or cannot be, takes no outline from the picture and does not change the state.
@@ -32,7 +32,7 @@ fn reloads_that_change_nothing_or_fail_are_not_seen() {
     ];
     let faults =
         (0..60).map(|number| (10 * second + 2 * number * second, Fault::Reload(unseen[number as usize % 6])));
-    let report = simulate_plan(9, 140 * second, &Plan(faults.collect()), true);
+    let report = simulate_plan(9, 140 * second, &Plan::of(faults.collect::<Vec<_>>()), true);
     holds(&report, "60 reloads");
     let states = report.story.iter().filter(|line| line.contains("state:")).count();
     assert_eq!(states, 2, "self-test, then assistance: {:#?}", report.story);
@@ -50,7 +50,7 @@ fn a_disk_that_hangs_or_is_full_holds_up_nothing() {
         (79 * second, Fault::DiskHangs(60 * second)),
     ];
     // The disk hangs when the run is told to end, too.
-    let report = simulate_plan(4, 80 * second, &Plan(faults.to_vec()), true);
+    let report = simulate_plan(4, 80 * second, &Plan::of(faults), true);
     holds(&report, "disk");
     assert!(report.pictures > 60 * 75, "{}", report.pictures);
 }
@@ -71,7 +71,7 @@ fn many_faults_in_one_instant_are_survived() {
             Fault::Starved(Thread::Main, second / 2),
             Fault::ClockBack(3_000_000 * second),
         ];
-        let plan = Plan(faults.map(|fault| (at, fault)).to_vec());
+        let plan = Plan::of(faults.map(|fault| (at, fault)));
         holds(&simulate_plan(seed, 40 * second, &plan, true), "all at once");
     }
 }

@@ -26,7 +26,7 @@ fn what_does_not_hold_is_told_of() {
     let theirs = broken.clone();
     let scheduler = Scheduler::new(1, Chaos::default());
     let end = scheduler.run(ms(60_000), move || {
-        let world = World::new(false);
+        let world = World::new(false, false);
         let mut camera = WorldCamera::new(&world);
         let Event::Lent(lease, _) = camera.next(ms(100), &mut Frame::black(1, 1)) else {
             panic!("a frame comes")

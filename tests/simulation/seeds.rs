@@ -50,7 +50,7 @@ fn a_plan_that_breaks_nothing_stays_as_it_is() {
     quiet();
     let second = Duration::from_secs(1);
     let plan =
-        Plan(vec![(10 * second, Fault::CameraStalls(second)), (20 * second, Fault::Reload(Change::Monitor))]);
+        Plan::of([(10 * second, Fault::CameraStalls(second)), (20 * second, Fault::Reload(Change::Monitor))]);
     let (kept, length) = shrink(5, 30 * second, &plan);
-    assert_eq!((kept.0, length), (plan.0, 30 * second));
+    assert_eq!((kept, length), (plan, 30 * second));
 }

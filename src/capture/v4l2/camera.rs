@@ -218,7 +218,7 @@ impl<S: System> V4l2<S> {
             .queue
             .drain(&stream.session.kernel, &mut self.order, &mut self.counts, now)
             .map_err(|broken| Trouble::broken(name, broken))?;
-        stream.damaged |= drained.picture.is_none() && drained.passed > 0;
+        stream.damaged |= drained.picture.is_none() && drained.passed > drained.late;
         match drained.picture {
             Some(picture) => Ok(self.deliver(picture, now, frame)),
             None if drained.passed == 0 && ready.error => {
@@ -237,7 +237,9 @@ impl<S: System> V4l2<S> {
         let CameraState::Streaming(stream) = &mut self.state else { return None };
         let Stream { session, queue, stalls_at, damaged, .. } = stream;
         let layout = &self.granted.as_ref()?.layout;
-        let stamp = Stamp { sequence: picture.number, timestamp: picture.timestamp, dequeued: now };
+        // A picture that waited for somebody to fetch it is as old as that.
+        let dequeued = now.checked_sub(picture.waited).unwrap_or(now);
+        let stamp = Stamp { sequence: picture.number, timestamp: picture.timestamp, dequeued };
         let event = if layout.format == PixelFormat::Mjpeg {
             let size = (layout.width, layout.height);
             let decoded = self.jpeg.decode(queue.bytes(&picture), size, frame);

@@ -32,7 +32,7 @@ use crate::fault::{Exit, Fault};
 pub use camera::V4l2;
 pub use device::Linux;
 pub use facts::{CameraFacts, probe};
-pub use negotiate::Wanted;
+pub use negotiate::{Wanted, pixel_format};
 
 /// The camera that a profile wants. Never fails: one that is not there is looked for until it is.
 pub fn open(wanted: Wanted) -> V4l2<Linux> {

@@ -11,6 +11,15 @@ const MAX_AHEAD: Duration = Duration::from_millis(500);
 /// So many pictures in a row that are all older than the last one, but in order among themselves: it was the last one whose
 /// time was wrong.
 const MANY_PAST: u32 = 3;
+/// A picture that waited in its buffer for this much longer than others do is not shown: the thread that fetches them was held up,
+/// and a new one is on its way.
+const TOO_LATE: Duration = Duration::from_millis(100);
+/// A picture that waited for less counts as just taken.
+const LATE: Duration = Duration::from_millis(20);
+/// So many late ones in a row, as many as a queue may hold: it is the driver's clock that was set back.
+const MANY_LATE: u32 = 32;
+/// Of what a picture waited longer, so much is left at the next one: clocks that drift part in time.
+const STAYS_LATE: f64 = 0.98;
 
 /// Numbers go on over restarts of the stream; times never go back.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +32,9 @@ pub struct Order {
     next: u64,
     clock: Option<Clock>,
     time: Duration,
+    /// How much longer the last picture waited in its buffer than one that is fetched at once.
+    waited: Duration,
+    late: u32,
 }
 
 /// When the driver took a picture.
@@ -43,8 +55,10 @@ struct Clock {
 /// What a buffer's number and time say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A newer picture; `missed` were lost before it.
-    Next { number: u64, timestamp: Timestamp, missed: u64 },
+    /// A newer picture; `missed` were lost before it, and it waited in its buffer for so long after it was taken.
+    Next { number: u64, timestamp: Timestamp, missed: u64, waited: Duration },
+    /// A newer picture that waited for too long; `missed` were lost before it.
+    Late { missed: u64 },
     /// Not newer than what was given before: it must not be shown after it.
     Past,
 }
@@ -53,6 +67,7 @@ impl Order {
     /// Another stream begins: the driver numbers as it likes.
     pub fn restart(&mut self) {
         (self.last, self.refused) = (None, None);
+        (self.waited, self.late) = (Duration::ZERO, 0);
     }
 
     /// Takes in a buffer's number and time.
@@ -71,6 +86,7 @@ impl Order {
             Some(Step::Past) => 0,
         };
         self.refused = None;
+        self.waited = self.wait_of(taken, now);
         self.last = Some((taken, now));
         let number = self.next.saturating_add(missed);
         self.next = number.saturating_add(1);
@@ -80,7 +96,25 @@ impl Order {
             _ => now.saturating_duration_since(clock.own),
         };
         self.time = self.time.max(since);
-        Place::Next { number, timestamp: Timestamp(self.time), missed }
+        if self.waited > TOO_LATE && self.late < MANY_LATE {
+            self.late += 1;
+            return Place::Late { missed };
+        }
+        if self.late >= MANY_LATE {
+            self.waited = Duration::ZERO;
+        }
+        self.late = 0;
+        let waited = if self.waited > LATE { self.waited } else { Duration::ZERO };
+        Place::Next { number, timestamp: Timestamp(self.time), missed, waited }
+    }
+
+    /// For how much longer than others a picture waited, from its time and the last one's.
+    fn wait_of(&self, taken: Taken, now: Instant) -> Duration {
+        let Some((last, came)) = self.last else { return Duration::ZERO };
+        let (Some(before), Some(time)) = (last.timestamp, taken.timestamp) else { return Duration::ZERO };
+        let stays = if self.late == 0 { STAYS_LATE } else { 1.0 };
+        let waited = self.waited.mul_f64(stays) + now.saturating_duration_since(came);
+        waited.saturating_sub(time.saturating_sub(before))
     }
 
     /// Whether a picture that looks old is to be refused: not once several have come that follow one another.
@@ -134,7 +168,7 @@ mod tests {
             let taken = Taken { sequence, timestamp: time.map(Duration::from_millis) };
             match order.place(taken, now) {
                 Place::Next { number, missed, .. } => Some((number, missed)),
-                Place::Past => None,
+                Place::Past | Place::Late { .. } => None,
             }
         };
         taken.iter().map(place).collect()
@@ -160,13 +194,62 @@ mod tests {
             let taken = Taken { sequence, timestamp: Some(Duration::from_millis(stamp_ms)) };
             match order.place(taken, start + Duration::from_millis(at_ms)) {
                 Place::Next { number, .. } => Some(number),
-                Place::Past => None,
+                Place::Past | Place::Late { .. } => None,
             }
         };
         assert_eq!(place(0, 1000, 0), Some(0));
         assert_eq!(place(1, 9000, 16), Some(1), "eight seconds ahead of its time");
         assert_eq!(place(2, 1032, 32), Some(2));
         assert_eq!(place(3, 1048, 48), Some(3));
+    }
+
+    /// What a thread finds that was held up: pictures as old as its absence, then new ones.
+    #[test]
+    fn pictures_that_waited_too_long_are_passed_over_and_others_know_how_long() {
+        let ms = Duration::from_millis;
+        let (mut order, start) = (Order::default(), Instant::now());
+        let mut place = |sequence: u32, taken_ms: u64, at_ms: u64| {
+            order.place(Taken { sequence, timestamp: Some(ms(taken_ms)) }, start + ms(at_ms))
+        };
+        let waited = |place: Place| match place {
+            Place::Next { waited, .. } => Some(waited),
+            _ => None,
+        };
+        for number in 0..50 {
+            let at = 20 * u64::from(number);
+            assert_eq!(waited(place(number, 5000 + at, at + 3 * (at % 3))), Some(ms(0)), "{number}");
+        }
+        // 400 ms later: four buffers were filled meanwhile, then there was no other.
+        for (number, taken) in [(50, 6000), (51, 6020), (52, 6040), (53, 6060)] {
+            assert_eq!(place(number, taken, 1400), Place::Late { missed: 0 });
+        }
+        // Then one that was taken 60 ms ago, and others at once.
+        let late = waited(place(70, 6350, 1410)).unwrap();
+        assert!((ms(50)..ms(70)).contains(&late), "{late:?}");
+        assert_eq!(waited(place(71, 6420, 1420)), Some(ms(0)));
+    }
+
+    #[test]
+    fn a_driver_whose_clock_is_set_back_or_drifts_still_gives_pictures() {
+        let ms = Duration::from_millis;
+        let start = Instant::now();
+        // A second a minute: far more than any clock does.
+        let (mut order, mut given) = (Order::default(), 0);
+        for number in 0..6000u32 {
+            let (taken, at) = (ms(20).mul_f64(f64::from(number) * 0.983), ms(20) * number);
+            let taken = Taken { sequence: number, timestamp: Some(ms(1000) + taken) };
+            given += u32::from(matches!(order.place(taken, start + at), Place::Next { .. }));
+        }
+        assert_eq!(given, 6000);
+        // Half a second behind from one picture to the next, although it goes on rising.
+        let (mut order, mut lost) = (Order::default(), 0);
+        for number in 0..500u32 {
+            let at = 20 * u64::from(number);
+            let taken = if number < 100 { at } else { (at - 500).max(1981) + u64::from(number) };
+            let taken = Taken { sequence: number, timestamp: Some(ms(1000 + taken)) };
+            lost += u32::from(!matches!(order.place(taken, start + ms(at)), Place::Next { .. }));
+        }
+        assert!(lost <= MANY_LATE, "{lost}");
     }
 
     #[test]
@@ -194,7 +277,8 @@ mod tests {
         }
         order.restart();
         let time = Timestamp(Duration::from_millis(900));
-        assert_eq!(order.place(taken(0, 1000), now), Place::Next { number: 5, timestamp: time, missed: 0 });
+        let place = Place::Next { number: 5, timestamp: time, missed: 0, waited: Duration::ZERO };
+        assert_eq!(order.place(taken(0, 1000), now), place);
     }
 
     proptest! {
@@ -210,7 +294,7 @@ mod tests {
                 }
                 let taken = Taken { sequence, timestamp: time.map(Duration::from_millis) };
                 let now = start + Duration::from_millis(index as u64);
-                if let Place::Next { number, timestamp, missed } = order.place(taken, now) {
+                if let Place::Next { number, timestamp, missed, .. } = order.place(taken, now) {
                     prop_assert!(number_before.is_none_or(|before| number > before));
                     prop_assert!(missed < u64::from(MAX_GAP) && timestamp.0 >= time_before);
                     (number_before, time_before) = (Some(number), timestamp.0);

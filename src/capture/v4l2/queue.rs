@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use v4l::v4l_sys::*;
@@ -53,6 +53,8 @@ pub struct Picture {
     pub index: u32,
     pub number: u64,
     pub timestamp: Timestamp,
+    /// For how long after it was taken it waited in its buffer, beyond what is usual.
+    pub waited: Duration,
 }
 
 /// What was in the queue.
@@ -62,6 +64,8 @@ pub struct Drained {
     pub picture: Option<Picture>,
     /// Others that were taken out and queued again.
     pub passed: u32,
+    /// Those of them that waited for too long.
+    pub late: u32,
 }
 
 /// A stream's buffers. To be stopped before it is dropped, or the device keeps them until it is closed.
@@ -229,9 +233,15 @@ where
                     counts.stale += 1;
                     None
                 }
-                Some(Place::Next { number, timestamp, missed }) => {
+                Some(Place::Late { missed }) => {
                     counts.missed += missed;
-                    Some(Picture { index: dequeued.index, number, timestamp })
+                    counts.stale += 1;
+                    drained.late += 1;
+                    None
+                }
+                Some(Place::Next { number, timestamp, missed, waited }) => {
+                    counts.missed += missed;
+                    Some(Picture { index: dequeued.index, number, timestamp, waited })
                 }
             };
             let older = match newer {

@@ -11,7 +11,7 @@ use polyp_edge::bundle::manifest::{
 use polyp_edge::bundle::{MANIFEST, digest};
 use polyp_edge::field_of_view::Rule;
 
-pub use network::onnx;
+pub use network::{cells, onnx};
 
 const SIDE: u64 = 64;
 

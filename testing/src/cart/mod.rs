@@ -13,6 +13,8 @@ pub mod noise;
 pub mod process;
 mod profile;
 pub mod running;
+#[expect(unsafe_code, reason = "calls of the kernel")]
+pub mod stopped;
 pub mod system;
 pub mod video;
 mod workplace;

@@ -251,6 +251,11 @@ impl Gpu for FakeGpu {
 
     fn commit(&mut self, request: &mut Request, how: Commit, serial: u64) -> CallResult<()> {
         let mut state = self.state();
+        let takes = std::mem::take(&mut state.commit_takes);
+        if !takes.is_zero() {
+            self.let_pass(state, takes);
+            state = self.state();
+        }
         state.settle();
         state.step("commit")?;
         if !state.is_atomic {
@@ -273,15 +278,18 @@ impl Gpu for FakeGpu {
                     return Err(errno("commit", libc::EBUSY));
                 }
                 state.committed = next;
-                state.pending = Some((serial, state.now + state.period));
+                state.pending = Some((serial, state.next_refresh()));
             }
             Commit::Modeset => {
                 if let Some((_, due)) = state.pending {
                     // It waits for the flip; for one that hangs, until the kernel gives up.
-                    state.now = state.now.max(due);
+                    let left = due.saturating_duration_since(state.now);
+                    self.let_pass(state, left);
+                    state = self.state();
                     state.settle();
                     if state.pending.take().is_some() {
-                        state.now += Duration::from_secs(10);
+                        self.let_pass(state, Duration::from_secs(10));
+                        state = self.state();
                     }
                 }
                 state.counts.modesets += u64::from(needs_modeset);
@@ -300,7 +308,10 @@ impl Gpu for FakeGpu {
             let begun = state.now;
             let due = state.pending.map(|(_, due)| due).filter(|_| state.flips == Flips::Done);
             let until = state.now + patience;
-            state.now = due.map_or(until, |due| due.min(until)).max(state.now);
+            let until = due.map_or(until, |due| due.min(until));
+            let left = until.saturating_duration_since(begun);
+            self.let_pass(state, left);
+            state = self.state();
             let waited = state.now - begun;
             state.counts.longest = state.counts.longest.max(waited);
             state.settle();
@@ -332,7 +343,8 @@ impl Gpu for FakeGpu {
         if !state.is_master {
             return Err(errno("restore", libc::EACCES));
         }
-        let Some(mode) = saved.mode else {
+        let exists = state.framebuffers.contains_key(&saved.framebuffer);
+        let Some(mode) = saved.mode.filter(|_| exists) else {
             for (object, name) in [
                 (saved.crtc, "ACTIVE"),
                 (saved.crtc, "MODE_ID"),
@@ -343,11 +355,9 @@ impl Gpu for FakeGpu {
                 state.committed.insert((object, name), 0);
             }
             state.scanned = state.committed.clone();
-            return Ok(());
+            let is_lost = saved.mode.is_some() && saved.framebuffer != 0;
+            return if is_lost { Err(errno("restore", libc::ENOENT)) } else { Ok(()) };
         };
-        if !state.framebuffers.contains_key(&saved.framebuffer) {
-            return Err(errno("restore", libc::ENOENT));
-        }
         let blob = *state.modes.iter().find(|(_, known)| **known == mode).unwrap().0;
         let (width, height) = mode.size();
         let crtc = u64::from(saved.crtc);

@@ -1,6 +1,7 @@
 //! A graphics card in memory that refuses what the kernel refuses, and can say what its monitor shows.
 //!
-//! Its clock stands still but for waiting: [`FakeGpu::advance`] moves it on.
+//! Its clock stands still but for waiting, and [`FakeGpu::advance`] moves it on; or, with [`FakeGpu::on_runtime`], it is the
+//! runtime's.
 
 mod abilities;
 mod check;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use polyp_edge::call::CallError;
 use polyp_edge::display::kms::gpu::{FourCc, Framebuffer, Mode, Status};
+use polyp_edge::runtime;
 
 pub use abilities::{Abilities, Counts, Flips, RGB, YUV};
 pub use driver::FakeMemory;
@@ -59,6 +61,10 @@ type Settings = BTreeMap<(u32, &'static str), u64>;
 struct State {
     can: Abilities,
     now: Instant,
+    /// When time began to be the runtime's, if it is.
+    on_runtime: Option<Instant>,
+    /// What the next commit takes.
+    commit_takes: Duration,
     period: Duration,
     sockets: Vec<Socket>,
     is_atomic: bool,
@@ -136,6 +142,8 @@ impl FakeGpu {
         let mut state = State {
             can,
             now: Instant::now(),
+            on_runtime: None,
+            commit_takes: Duration::ZERO,
             period: Duration::from_nanos(16_666_667),
             sockets: vec![
                 socket(21, "HDMI-A-1", Status::Connected, modes),
@@ -194,9 +202,50 @@ impl FakeGpu {
         FakeGpu(Arc::new(Mutex::new(state)))
     }
 
+    /// A card whose time is the runtime's; its monitor is refreshed at multiples of its period since now.
+    pub fn on_runtime(can: Abilities, modes: &[Mode]) -> FakeGpu {
+        let gpu = FakeGpu::new(can, modes);
+        {
+            let mut state = gpu.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            state.now = runtime::now();
+            state.on_runtime = Some(state.now);
+        }
+        gpu
+    }
+
     fn state(&self) -> Guard<'_> {
         let uncounted = Uncounted::begin();
-        Guard(self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), uncounted)
+        let mut state = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if state.on_runtime.is_some() {
+            state.now = state.now.max(runtime::now());
+        }
+        Guard(state, uncounted)
+    }
+
+    /// Lets so much time pass.
+    fn let_pass(&self, mut state: Guard<'_>, time: Duration) {
+        if state.on_runtime.is_some() {
+            drop(state);
+            runtime::thread::sleep(time);
+        } else {
+            state.now += time;
+        }
+    }
+
+    /// The next commit takes so long.
+    pub fn slow_down(&self, time: Duration) {
+        self.state().commit_takes = time;
+    }
+    /// Whether a flip is under way.
+    pub fn is_flipping(&self) -> bool {
+        let mut state = self.state();
+        state.settle();
+        state.pending.is_some()
+    }
+    /// Whether the console is shown, as it was at first.
+    pub fn shows_console(&self) -> bool {
+        let state = self.state();
+        state.get(&state.scanned, PRIMARY, "FB_ID") == u64::from(CONSOLE_FRAMEBUFFER)
     }
 
     /// Moves the card's clock on.

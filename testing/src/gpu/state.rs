@@ -1,5 +1,7 @@
 //! The card's objects and their properties.
 
+use std::time::{Duration, Instant};
+
 use polyp_edge::call::CallResult;
 use polyp_edge::display::kms::gpu::{FourCc, Plane, PlaneKind};
 
@@ -54,6 +56,13 @@ impl State {
     pub(super) fn fresh(&mut self) -> u32 {
         self.next_id += 1;
         self.next_id
+    }
+
+    /// When a flip that is asked for now is done: at the next refresh.
+    pub(super) fn next_refresh(&self) -> Instant {
+        let Some(begin) = self.on_runtime else { return self.now + self.period };
+        let into = self.now.duration_since(begin).as_nanos() % self.period.as_nanos();
+        self.now + self.period - Duration::from_nanos(into as u64)
     }
 
     pub(super) fn settle(&mut self) {

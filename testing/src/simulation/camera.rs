@@ -9,10 +9,7 @@ use polyp_edge::frame::{Frame, Timestamp};
 use polyp_edge::runtime;
 
 use super::picture::{CELLS, SIZES, cell_of};
-use super::world::{Given, RATE_HZ, REMEMBERED, World};
-
-/// From the end of a camera to the first picture of another one in its place.
-const EXCHANGED_WITHIN: Duration = Duration::from_millis(700);
+use super::world::{EXCHANGED_WITHIN, Given, RATE_HZ, World};
 
 /// The camera.
 pub struct WorldCamera {
@@ -46,8 +43,8 @@ impl Camera for WorldCamera {
         let (hangs_until, absent, stalled) = {
             let mut world = self.world.lock();
             if std::mem::take(&mut world.capture_panics) {
-                world.panicked.push(now);
                 drop(world);
+                self.world.capture_panicked();
                 panic!("the capture thread was told to panic");
             }
             (world.hangs_until, world.is_absent(now), now < world.stalls_until)
@@ -91,10 +88,7 @@ impl Camera for WorldCamera {
             world.breaks("a buffer of the camera was not given back");
         }
         let at = runtime::now();
-        if world.given.len() == REMEMBERED {
-            world.given.pop_front();
-        }
-        world.given.push_back(Given { cell, at, epoch, size });
+        world.gave(Given { cell, at, epoch, size });
         self.counts.pictures += 1;
         let ahead = world.stamps_ahead.take().unwrap_or_default();
         let stamp = Stamp {

@@ -15,6 +15,7 @@ use polyp_edge::runtime;
 use polyp_edge::segment::Segmenter;
 
 use super::camera::WorldCamera;
+use super::drivers::Drivers;
 use super::monitor::WorldMonitor;
 use super::network::WorldNetwork;
 use super::plan::Change;
@@ -27,6 +28,9 @@ const OPENS_IN: Duration = Duration::from_millis(30);
 #[derive(Clone)]
 pub struct WorldSurroundings {
     world: World,
+    /// Camera and monitor, if not the simplest ones.
+    drivers: Option<Drivers>,
+    has_engine: bool,
     /// The profile that all others are made of.
     board: Board,
     manifest: Manifest,
@@ -34,8 +38,13 @@ pub struct WorldSurroundings {
 
 impl WorldSurroundings {
     /// With profiles like this one.
-    pub fn new(world: &World, board: Board, manifest: Manifest) -> WorldSurroundings {
-        WorldSurroundings { world: world.clone(), board, manifest }
+    pub fn new(
+        world: &World,
+        drivers: Option<&Drivers>,
+        has_engine: bool,
+        (board, manifest): (Board, Manifest),
+    ) -> WorldSurroundings {
+        WorldSurroundings { world: world.clone(), drivers: drivers.cloned(), has_engine, board, manifest }
     }
 }
 
@@ -72,8 +81,11 @@ impl Surroundings for WorldSurroundings {
         Ok(board)
     }
 
-    fn feed(&self, _: &Profile) -> Result<Feed> {
-        Ok(Feed::Live(Box::new(WorldCamera::new(&self.world))))
+    fn feed(&self, profile: &Profile) -> Result<Feed> {
+        Ok(Feed::Live(match &self.drivers {
+            Some(drivers) => drivers.camera(&profile.camera.source),
+            None => Box::new(WorldCamera::new(&self.world)),
+        }))
     }
 
     fn another_feed(&self, _: &Profile, new: &Profile) -> Result<Feed> {
@@ -91,7 +103,10 @@ impl Surroundings for WorldSurroundings {
 
     fn sink(&self, _: &Profile, _: Option<()>) -> Result<Box<dyn Sink>> {
         runtime::thread::sleep(OPENS_IN);
-        Ok(Box::new(WorldMonitor::new(&self.world)))
+        match &self.drivers {
+            Some(drivers) => drivers.monitor(),
+            None => Ok(Box::new(WorldMonitor::new(&self.world))),
+        }
     }
 
     fn examine_monitor(&self, _: &Profile) -> Result<()> {
@@ -121,7 +136,12 @@ impl Surroundings for WorldSurroundings {
         runtime::thread::sleep(Duration::from_millis(250));
         let decision = Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 };
         self.world.another_model();
-        Segmenter::with(WorldNetwork::new(&self.world), &decision, Rule::WholeFrame, Sequence::Video)
+        let network = if self.has_engine {
+            WorldNetwork::with_engine(&self.world)?
+        } else {
+            WorldNetwork::new(&self.world)
+        };
+        Segmenter::with(network, &decision, Rule::WholeFrame, Sequence::Video)
     }
 
     fn check_state_file(&self, _: &Profile) -> Result<()> {
@@ -171,7 +191,7 @@ impl Asked for WorldAsked {
     }
 
     fn twice(&self) -> bool {
-        false
+        self.0.asked_again().is_some()
     }
 
     fn nothing_to_restore(&self) {}

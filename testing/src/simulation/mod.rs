@@ -10,10 +10,14 @@
 //! | [`mod@shrink`] | a plan that breaks something, made short |
 //! | [`world`] | what ails the surroundings, and what must hold all the same |
 //! | [`camera`], [`monitor`], [`network`] | what stands in for each |
+//! | [`drivers`] | the cart's own drivers in the place of camera and monitor, on the stand-ins for the kernel |
+//! | `log` | the cart's own log, and a reader that may not read |
 //! | [`mod@cart`] | what a run opens, reads and writes there |
 
 pub mod camera;
 pub mod cart;
+pub mod drivers;
+mod log;
 pub mod monitor;
 pub mod network;
 mod picture;
@@ -37,6 +41,8 @@ use polyp_edge::pipeline::Settings;
 use polyp_edge::runtime;
 
 use cart::{WorldAsked, WorldSurroundings};
+use drivers::Drivers;
+use log::Listening;
 use plan::{Fault, Plan};
 use scheduler::{Chaos, End, Scheduler};
 use world::World;
@@ -45,6 +51,11 @@ use world::World;
 const TICK: Duration = Duration::from_millis(4);
 /// All threads end so soon after they are told.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
+
+/// The run ends so soon after it is told a second time.
+const HURRIES_WITHIN: Duration = Duration::from_millis(150);
+/// Lines of the log in an hour, however much goes wrong.
+const MOST_LINES_AN_HOUR: u64 = 10_000;
 
 /// How a simulation went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +66,8 @@ pub struct Report {
     pub broke_after: Option<Duration>,
     /// Pictures that reached the monitor.
     pub pictures: u64,
+    /// Lines of the cart's log.
+    pub log_lines: u64,
     /// How often a task went on.
     pub steps: u64,
     /// Stands for all that happened: the same for the same seed.
@@ -78,11 +91,21 @@ pub fn simulate_plan(seed: u64, length: Duration, plan: &Plan, tells: bool) -> R
     let keeps = kept.clone();
     let board = board();
     let end = scheduler.run(length + Duration::from_secs(400), move || {
-        let world = World::new(tells);
+        let world = World::new(faults.has_drivers, tells);
         *keeps.borrow_mut() = Some(world.clone());
-        let operator = Operator { world: world.clone(), scheduler: theirs.clone(), faults, length };
+        let listening = Listening::begin(&world);
+        let drivers = faults.has_drivers.then(|| Drivers::new(&world, seed));
+        let operator = Operator {
+            world: world.clone(),
+            drivers: drivers.clone(),
+            scheduler: theirs.clone(),
+            faults: faults.faults,
+            seed,
+            length,
+        };
         theirs.start("operator", move || operator.run());
-        let surroundings = WorldSurroundings::new(&world, board.clone(), manifest());
+        let surroundings =
+            WorldSurroundings::new(&world, drivers.as_ref(), faults.has_engine, (board.clone(), manifest()));
         let asked = WorldAsked(world.clone());
         let path = Path::new("simulated.toml");
         match edge::run(&surroundings, &asked, path, false, Limits::default(), board) {
@@ -92,17 +115,24 @@ pub fn simulate_plan(seed: u64, length: Duration, plan: &Plan, tells: bool) -> R
                 world.tell(&format!("the run ended with exit code {:?}: {error:#}", exit_of(&error)))
             }
         }
-        look_after_the_end(&world, &theirs);
+        drop(surroundings);
+        look_after_the_end(&world, drivers.as_ref(), &theirs);
+        drop(listening);
     });
     let world = kept.borrow_mut().take();
-    let world = world.unwrap_or_else(|| World::new(false));
+    let world = world.unwrap_or_else(|| World::new(false, false));
     if end != End::Done {
         world.breaks(&format!("the simulation came to its end by {end:?}"));
     }
     let (steps, digest) = scheduler.trace();
+    let hours = length.as_secs_f64() / 3600.0;
+    if world.log_lines() > 500 + (hours * MOST_LINES_AN_HOUR as f64) as u64 {
+        world.breaks(&format!("{} lines were logged in {hours:.2} hours", world.log_lines()));
+    }
     let (broken, broke_after) = (world.broken(), world.broke_after());
     let (pictures, story, faults) = (world.flips(), world.story(), world.faults());
-    Report { broken, broke_after, pictures, steps, digest, story, faults }
+    let log_lines = world.log_lines();
+    Report { broken, broke_after, pictures, log_lines, steps, digest, story, faults }
 }
 
 /// A cart's profile, without what would hold outlines back or change them.
@@ -126,19 +156,24 @@ fn manifest() -> Manifest {
 /// What happens to the cart, by the plan.
 struct Operator {
     world: World,
+    drivers: Option<Drivers>,
     scheduler: Rc<Scheduler>,
-    faults: Plan,
+    faults: Vec<(Duration, Fault)>,
+    seed: u64,
     length: Duration,
 }
 
 impl Operator {
     fn run(self) {
-        let mut faults = self.faults.0.iter().peekable();
+        let mut faults = self.faults.iter().peekable();
         let stuck_after = Settings::default().stuck_after;
         let begin = runtime::now();
         while runtime::since(begin) < self.length {
             while let Some((_, fault)) = faults.next_if(|(time, _)| *time <= runtime::since(begin)) {
                 self.world.happens(*fault, stuck_after);
+                if let Some(drivers) = &self.drivers {
+                    drivers.happens(*fault);
+                }
                 let until = |time| self.scheduler.time() + time;
                 match *fault {
                     Fault::Starved(thread, time) => self.scheduler.starve(thread.name(), until(time)),
@@ -146,6 +181,9 @@ impl Operator {
                     Fault::ClockBack(time) => self.scheduler.set_wall_clock(Duration::ZERO, time),
                     _ => {}
                 }
+            }
+            if let Some(drivers) = &self.drivers {
+                drivers.tend();
             }
             if !self.world.panics_often() {
                 self.world.look();
@@ -156,11 +194,16 @@ impl Operator {
             runtime::thread::sleep(TICK);
         }
         self.world.ask_to_end();
+        // Every third seed asks once more, in the middle of the ending.
+        if self.seed.is_multiple_of(3) {
+            runtime::thread::sleep(Duration::from_millis(self.seed / 3 % 400));
+            self.world.ask_again();
+        }
     }
 }
 
 /// What must hold once the run has ended.
-fn look_after_the_end(world: &World, scheduler: &Scheduler) {
+fn look_after_the_end(world: &World, drivers: Option<&Drivers>, scheduler: &Scheduler) {
     let asked = world.asked_to_end();
     match asked {
         None if world.panics_often() => {}
@@ -170,13 +213,26 @@ fn look_after_the_end(world: &World, scheduler: &Scheduler) {
         }
         _ => {}
     }
+    let again = world.asked_again().map_or(Duration::ZERO, runtime::since);
+    if again > HURRIES_WITHIN {
+        world.breaks(&format!("ending took {again:?} after the second time that it was asked for"));
+    }
     // What hangs comes back at last.
-    runtime::thread::sleep(Duration::from_secs(150));
+    for _ in 0..1500 {
+        runtime::thread::sleep(Duration::from_millis(100));
+        if let Some(drivers) = drivers {
+            drivers.tend();
+        }
+    }
     if world.lent() > 0 {
         world.breaks(&format!("{} buffers of the camera are lent after the end", world.lent()));
     }
+    for left in drivers.map_or(Vec::new(), Drivers::left) {
+        world.breaks(&left);
+    }
     let living = scheduler.living().into_iter().map(|task| task.name);
-    let living: Vec<String> = living.filter(|name| !["main", "operator"].contains(&name.as_str())).collect();
+    let living: Vec<String> =
+        living.filter(|name| !["main", "operator", "log"].contains(&name.as_str())).collect();
     if !living.is_empty() {
         world.breaks(&format!("threads go on after the end: {living:?}"));
     }

@@ -6,7 +6,8 @@ use anyhow::{Result, bail};
 use polyp_edge::display::{Scene, Shown, Sink};
 use polyp_edge::runtime;
 
-use super::world::{LONGEST_GAP, RATE_HZ, World};
+use super::picture::picture_of;
+use super::world::{RATE_HZ, World};
 
 /// The monitor.
 pub struct WorldMonitor {
@@ -67,15 +68,8 @@ impl Sink for WorldMonitor {
         let at = now + (interval - into);
         self.waiting = Some((scene.captured, at));
         if let Some(picture) = scene.picture {
-            world.takes_in(&picture, scene.captured);
-            if let Some(before) = world.last_flip {
-                let gap = at.saturating_duration_since(before);
-                if before > world.picture_from && gap > LONGEST_GAP {
-                    world.breaks(&format!("pictures were {gap:?} apart while camera and monitor are well"));
-                }
-            }
-            world.last_flip = Some(at);
-            world.flips += 1;
+            world.takes_in(picture_of(&picture), scene.captured);
+            world.flipped(at);
         }
         Ok(Shown::Yes)
     }

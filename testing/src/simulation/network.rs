@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use polyp_edge::engine::{Engine, Options};
 use polyp_edge::runtime;
 use polyp_edge::segment::Network;
 
 use super::picture::CELLS;
 use super::world::{ASSISTS_WITHIN, World};
+use crate::bundle::cells;
 
 /// Pixels along each side of the network's input.
 const SIDE: usize = 32;
@@ -15,12 +17,24 @@ const SIDE: usize = 32;
 /// The network: finds what is bright.
 pub struct WorldNetwork {
     world: World,
+    /// What computes the answer, if not this module.
+    engine: Option<Engine>,
 }
 
 impl WorldNetwork {
     /// A network that was just loaded.
     pub fn new(world: &World) -> WorldNetwork {
-        WorldNetwork { world: world.clone() }
+        WorldNetwork { world: world.clone(), engine: None }
+    }
+
+    /// A network that tract runs with the cart's own operations, on one thread: it finds the same.
+    ///
+    /// # Errors
+    /// If it cannot be loaded.
+    pub fn with_engine(world: &World) -> Result<WorldNetwork> {
+        let onnx = cells(SIDE as u64, CELLS as u64);
+        let engine = Engine::from_onnx(&onnx, &Options::default())?;
+        Ok(WorldNetwork { engine: Some(engine), ..WorldNetwork::new(world) })
     }
 }
 
@@ -34,7 +48,7 @@ impl Network for WorldNetwork {
     }
 
     fn output_quantisation(&self) -> (f32, u8) {
-        (0.1, 128)
+        self.engine.as_ref().map_or((0.1, 128), Engine::output_quantisation)
     }
 
     fn run(&mut self, input: &[u8], logits: &mut [u8]) -> Result<()> {
@@ -68,6 +82,10 @@ impl Network for WorldNetwork {
             world.nothing -= 1;
             logits.fill(0);
             return Ok(());
+        }
+        if let Some(engine) = &mut self.engine {
+            drop(world);
+            return engine.run(input, logits);
         }
         let cell_px = SIDE / CELLS;
         for (index, logit) in logits.iter_mut().enumerate() {

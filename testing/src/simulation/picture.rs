@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use polyp_edge::capture::live::{Buffer, BufferId};
+use polyp_edge::capture::v4l2::kernel::Format;
+use polyp_edge::capture::v4l2::pixel_format;
 use polyp_edge::frame::{Colour, PixelFormat, Plane, Stride, View};
 
 /// Pixels along each side of its output.
@@ -51,14 +53,48 @@ impl Picture {
     }
 }
 
-/// The cell of a picture that is bright.
-pub(super) fn bright_cell(picture: &View<'_>) -> Option<usize> {
-    let (width, height) = (picture.width_px() / CELLS, picture.height_px() / CELLS);
-    let pixels = picture.planes().first()?.bytes;
-    (0..CELLS * CELLS).find(|cell| {
-        let (x, y) = (cell % CELLS * width + width / 2, cell / CELLS * height + height / 2);
-        pixels.get(3 * (y * picture.width_px() + x)).is_some_and(|&value| value > 100)
-    })
+/// What a picture shows: its bright cell, and its width and height in pixels. `None`: nothing that the camera gives.
+pub(super) type Seen = Option<(usize, (usize, usize))>;
+
+/// What a picture shows.
+pub(super) fn picture_of(picture: &View<'_>) -> Seen {
+    let (width, height) = (picture.width_px(), picture.height_px());
+    let (cell_width, cell_height) = (width / CELLS, height / CELLS);
+    let (step, bytes) = brightness(picture.format())?;
+    let plane = picture.planes().first()?;
+    let cell = (0..CELLS * CELLS).find(|cell| {
+        let x = cell % CELLS * cell_width + cell_width / 2;
+        let y = cell / CELLS * cell_height + cell_height / 2;
+        plane.bytes.get(y * plane.stride.0 + step * x + bytes[0]).is_some_and(|&value| value > 100)
+    })?;
+    Some((cell, (width, height)))
+}
+
+/// The bytes of a camera's picture in a raw format of V4L2, with one bright cell.
+pub(super) fn drawn(format: &Format, cell: usize) -> Vec<u8> {
+    let (width, height) = (format.width as usize, format.height as usize);
+    let layout = format.plane[0];
+    let mut picture = vec![128; layout.size as usize];
+    let Some((step, bytes)) = pixel_format(format.fourcc).and_then(brightness) else { return picture };
+    let rows = picture.chunks_exact_mut(layout.stride.max(1) as usize);
+    for (y, row) in rows.take(height).enumerate() {
+        for (x, pixel) in row.chunks_exact_mut(step).take(width).enumerate() {
+            let is_bright = (y * CELLS / height) * CELLS + x * CELLS / width == cell;
+            bytes.iter().for_each(|&byte| pixel[byte] = if is_bright { 230 } else { 20 });
+        }
+    }
+    picture
+}
+
+/// Bytes from pixel to pixel in the first plane, and those of a pixel that say how bright it is.
+fn brightness(format: PixelFormat) -> Option<(usize, &'static [usize])> {
+    match format {
+        PixelFormat::Yuyv => Some((2, &[0])),
+        PixelFormat::Uyvy => Some((2, &[1])),
+        PixelFormat::Nv12 => Some((1, &[0])),
+        PixelFormat::Rgb24 | PixelFormat::Bgr24 => Some((3, &[0, 1, 2])),
+        _ => None,
+    }
 }
 
 impl Buffer for Picture {

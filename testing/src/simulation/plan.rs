@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rustix::io::Errno;
+
+use crate::v4l2::{CALLS, QUIRKS, Quirk};
 
 /// Something that happens to a cart.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,6 +24,22 @@ pub enum Fault {
     SizeChanges,
     /// Frames are stamped as if they were taken later.
     StampsFromTheFuture(Duration),
+    /// The input receives nothing. With drivers alone, like all that name calls, quirks and the card below.
+    CameraSignalLost(Duration),
+    /// The next pictures are odd.
+    CameraQuirk(Quirk, u32),
+    /// The camera's driver gives up its queue.
+    CameraQueueError,
+    /// A call on the camera fails: its place in [`CALLS`] and the error's in [`ERRNOS`], and how often.
+    CameraCallFails(usize, usize, u64),
+    /// Flips are done, and nobody hears of it.
+    MonitorSilent(Duration),
+    /// Unplugged, and plugged in again.
+    MonitorUnplugged(Duration),
+    /// Another program is the card's master.
+    MasterTaken(Duration),
+    /// A call on the card fails: its place in [`CARD_CALLS`] and the error's in [`ERRNOS`], and how often.
+    CardCallFails(usize, usize, u64),
     /// The monitor takes nothing.
     MonitorBusy(Duration),
     /// A call of the display takes long.
@@ -53,6 +72,8 @@ pub enum Fault {
     DiskHangs(Duration),
     /// Nothing can be written for so long.
     DiskFull(Duration),
+    /// Nobody reads the log for so long.
+    LogBlocked(Duration),
 }
 
 /// What is different in a new profile.
@@ -94,6 +115,52 @@ pub const CHANGES: [Change; 10] = [
     Change::BundleUnreadable,
 ];
 
+/// A call that was made to fail does so for so long.
+pub(super) const CALLS_FAIL_FOR: Duration = Duration::from_secs(2);
+
+/// The calls on the card that can be made to fail.
+pub const CARD_CALLS: [&str; 19] = [
+    "enable_atomic",
+    "acquire_master",
+    "connectors",
+    "connector",
+    "status",
+    "crtcs",
+    "planes",
+    "properties",
+    "create_dumb",
+    "import",
+    "close_handle",
+    "add_framebuffer",
+    "remove_framebuffer",
+    "create_mode_blob",
+    "destroy_blob",
+    "commit",
+    "flips",
+    "save",
+    "restore",
+];
+
+/// What calls on camera and card fail with.
+pub const ERRNOS: [(&str, Errno); 16] = [
+    ("EPERM", Errno::PERM),
+    ("ENOENT", Errno::NOENT),
+    ("EINTR", Errno::INTR),
+    ("EIO", Errno::IO),
+    ("EAGAIN", Errno::AGAIN),
+    ("ENOMEM", Errno::NOMEM),
+    ("EACCES", Errno::ACCESS),
+    ("EBUSY", Errno::BUSY),
+    ("ENODEV", Errno::NODEV),
+    ("EINVAL", Errno::INVAL),
+    ("EMFILE", Errno::MFILE),
+    ("ENOTTY", Errno::NOTTY),
+    ("ENOSPC", Errno::NOSPC),
+    ("EPIPE", Errno::PIPE),
+    ("ETIMEDOUT", Errno::TIMEDOUT),
+    ("EOPNOTSUPP", Errno::OPNOTSUPP),
+];
+
 /// The threads that can be starved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thread {
@@ -126,6 +193,11 @@ impl Fault {
         match self {
             Fault::Starved(thread, _) => format!("Starved {}", thread.name()),
             Fault::Reload(change) => format!("Reload {change:?}"),
+            Fault::CameraQuirk(quirk, _) => format!("CameraQuirk {quirk:?}"),
+            Fault::CameraCallFails(call, _, _) => format!("CameraCallFails {}", CALLS[call % CALLS.len()]),
+            Fault::CardCallFails(call, _, _) => {
+                format!("CardCallFails {}", CARD_CALLS[call % CARD_CALLS.len()])
+            }
             _ => told.split('(').next().unwrap_or_default().to_owned(),
         }
     }
@@ -133,36 +205,62 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
+        let errno = |errno: usize| ERRNOS[errno % ERRNOS.len()].0;
+        match *self {
+            Fault::CameraCallFails(_, number, times) | Fault::CardCallFails(_, number, times) => {
+                write!(f, "{} with {}, {times} times", self.kind(), errno(number))
+            }
+            _ => write!(f, "{self:?}"),
+        }
     }
 }
 
 /// Faults with the time after the beginning at which each happens, in order.
-#[derive(Clone, Debug, Default)]
-pub struct Plan(pub Vec<(Duration, Fault)>);
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Camera and monitor are V4L2's and KMS's drivers, on stand-ins for the kernel; else they are stand-ins themselves.
+    pub has_drivers: bool,
+    /// Inference runs on the cart's engine; else on a stand-in.
+    pub has_engine: bool,
+    /// In order.
+    pub faults: Vec<(Duration, Fault)>,
+}
 
 /// Between a burst of faults and the next.
 const CALM: (u64, u64) = (8_000, 60_000);
 
 impl Plan {
-    /// Bursts of one to four faults with calm between them, so that recovery is seen as well.
+    /// These faults, with stand-ins for all.
+    pub fn of(faults: impl Into<Vec<(Duration, Fault)>>) -> Plan {
+        Plan { faults: faults.into(), ..Plan::default() }
+    }
+
+    /// The same with drivers and engine.
+    #[must_use]
+    pub fn with_all(self) -> Plan {
+        Plan { has_drivers: true, has_engine: true, ..self }
+    }
+
+    /// Bursts of one to four faults with calm between them, so that recovery is seen as well. Every second seed has
+    /// drivers, and every eighth the engine.
     pub fn random(seed: u64, length: Duration) -> Plan {
+        let has_drivers = seed.is_multiple_of(2);
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x9e37_79b9_7f4a_7c15);
         let (mut faults, mut time) = (Vec::new(), Duration::from_secs(3));
         while time < length {
             for _ in 0..rng.random_range(1..=4) {
-                faults.push((time, random(&mut rng)));
+                faults.push((time, random(&mut rng, has_drivers)));
                 // In the same instant, or soon.
                 let apart = if rng.random_bool(0.3) { 0 } else { rng.random_range(0..800) };
                 time += Duration::from_millis(apart);
             }
             time += Duration::from_millis(rng.random_range(CALM.0..CALM.1));
         }
-        Plan(faults)
+        Plan { has_drivers, has_engine: seed.is_multiple_of(8), faults }
     }
 }
 
-fn random(rng: &mut ChaCha8Rng) -> Fault {
+fn random(rng: &mut ChaCha8Rng, has_drivers: bool) -> Fault {
     let ms = |rng: &mut ChaCha8Rng, most: u64| {
         // As many short ones as long ones.
         let longest = (most as f64).ln();
@@ -172,7 +270,24 @@ fn random(rng: &mut ChaCha8Rng) -> Fault {
         [Thread::Capture, Thread::Display, Thread::Inference, Thread::Main][rng.random_range(0..4)]
     };
     let years = |rng: &mut ChaCha8Rng| Duration::from_secs(rng.random_range(1..10 * 365 * 86_400));
-    match rng.random_range(0..30) {
+    match rng.random_range(0..if has_drivers { 46 } else { 31 }) {
+        30 => Fault::LogBlocked(ms(rng, 300_000)),
+        31 | 32 => Fault::CameraSignalLost(ms(rng, 10_000)),
+        33..36 => Fault::CameraQuirk(QUIRKS[rng.random_range(0..QUIRKS.len())], rng.random_range(1..90)),
+        36 => Fault::CameraQueueError,
+        37..40 => Fault::CameraCallFails(
+            rng.random_range(0..CALLS.len()),
+            rng.random_range(0..ERRNOS.len()),
+            rng.random_range(1..5),
+        ),
+        40 => Fault::MonitorSilent(ms(rng, 5_000)),
+        41 => Fault::MonitorUnplugged(ms(rng, 10_000)),
+        42 => Fault::MasterTaken(ms(rng, 10_000)),
+        43..46 => Fault::CardCallFails(
+            rng.random_range(0..CARD_CALLS.len()),
+            rng.random_range(0..ERRNOS.len()),
+            rng.random_range(1..5),
+        ),
         0 => Fault::CameraStalls(ms(rng, 5_000)),
         1 => Fault::CameraUnplugged(ms(rng, 20_000)),
         2 => Fault::CameraHangs(ms(rng, 10_000)),

@@ -17,18 +17,18 @@ pub fn shrink(seed: u64, length: Duration, plan: &Plan) -> (Plan, Duration) {
         return (shortest, length);
     };
     let length = length.min(broke_after + AFTER);
-    shortest.0.retain(|(time, _)| *time <= broke_after);
+    shortest.faults.retain(|(time, _)| *time <= broke_after);
     let mut tries = 0;
     let mut breaks = |plan: &Plan| {
         tries += 1;
         tries <= TRIES && simulate_plan(seed, length, plan, false).broke_after.is_some()
     };
-    let mut piece = shortest.0.len().div_ceil(2);
+    let mut piece = shortest.faults.len().div_ceil(2);
     while piece > 0 {
         let mut from = 0;
-        while from < shortest.0.len() {
+        while from < shortest.faults.len() {
             let mut shorter = shortest.clone();
-            shorter.0.drain(from..(from + piece).min(shortest.0.len()));
+            shorter.faults.drain(from..(from + piece).min(shortest.faults.len()));
             if breaks(&shorter) {
                 shortest = shorter;
             } else {

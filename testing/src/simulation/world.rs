@@ -7,24 +7,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use polyp_edge::capture::Mask;
+use polyp_edge::capture::v4l2::camera::RECOVERS_WITHIN;
 use polyp_edge::detect::Region;
-use polyp_edge::frame::View;
 use polyp_edge::pipeline::{Observer, Settings, Status};
 use polyp_edge::runtime;
 
-use super::picture::{CELLS, Picture, bright_cell, pictures};
-use super::plan::{Change, Fault, Thread};
+use super::picture::{CELLS, Picture, Seen, pictures};
+use super::plan::{CALLS_FAIL_FOR, Change, Fault, Thread};
 
 /// Frames a second, and refreshes of the monitor.
 pub(super) const RATE_HZ: f64 = 60.0;
 /// Pictures may be this far apart where camera and monitor are well.
 pub(super) const LONGEST_GAP: Duration = Duration::from_millis(2 * 1000 / 60 + 20);
+/// From a flip to the moment at which the display asks for it.
+const TOLD_WITHIN: Duration = Duration::from_millis(25);
 /// From the camera to the display where both are well: less than a frame's time, however late a thread gets its core.
 const LONGEST_DELAY: Duration = Duration::from_millis(14);
+/// From the end of a fault to pictures: where nothing has to be opened anew, the camera's driver, the display's.
+const SOON: Duration = Duration::from_millis(150);
+const CAMERA_BACK: Duration = RECOVERS_WITHIN.saturating_add(SOON);
+const MONITOR_BACK: Duration = Duration::from_millis(1200);
+/// From the end of a camera to the first picture of another one in its place.
+pub(super) const EXCHANGED_WITHIN: Duration = Duration::from_millis(700);
 /// When a run ends: in the mailbox, in the hands of the display, in those of the camera.
 const FRAMES_ON_THEIR_WAY: u64 = 3;
 /// Frames that are remembered.
-pub(super) const REMEMBERED: usize = 90;
+const REMEMBERED: usize = 90;
 /// What is shown as the state is true so soon after its cause.
 const STATE_WITHIN: Duration = Duration::from_secs(1);
 /// From being able to assist to assisting.
@@ -47,6 +55,7 @@ pub(super) struct Given {
 /// See [`World`].
 pub(super) struct Surroundings {
     pub(super) begin: Instant,
+    has_drivers: bool,
     pub(super) max_age: Duration,
     pub(super) size: usize,
     /// Another one whenever the camera comes back or is another.
@@ -102,6 +111,9 @@ pub(super) struct Surroundings {
     pub(super) disk_from: Instant,
     pub(super) state_written: Option<String>,
     pub(super) state_told: Instant,
+    log_blocked_until: Instant,
+    log_lines: u64,
+    end_asked_again: Option<Instant>,
     pub(super) faults: BTreeMap<(String, String), u64>,
     pub(super) broken: Vec<String>,
     pub(super) broke_after: Option<Duration>,
@@ -109,11 +121,12 @@ pub(super) struct Surroundings {
 }
 
 impl World {
-    /// Well surroundings. With `tells`, the story is kept.
-    pub fn new(tells: bool) -> World {
+    /// Well surroundings. With `tells`, the story is kept. Drivers take longer to be back after a fault.
+    pub fn new(has_drivers: bool, tells: bool) -> World {
         let now = runtime::now();
         World(Arc::new(Mutex::new(Surroundings {
             begin: now,
+            has_drivers,
             max_age: Settings::default().max_age,
             size: 0,
             epoch: 0,
@@ -157,6 +170,9 @@ impl World {
             disk_from: now,
             state_written: None,
             state_told: now,
+            log_blocked_until: now,
+            log_lines: 0,
+            end_asked_again: None,
             faults: BTreeMap::new(),
             broken: Vec::new(),
             broke_after: None,
@@ -176,41 +192,56 @@ impl World {
         let state = world.state.clone();
         *world.faults.entry((fault.kind(), state)).or_default() += 1;
         let now = runtime::now();
-        let soon = Duration::from_millis(150);
+        let has_drivers = world.has_drivers;
+        let back = |with_drivers: Duration| if has_drivers { with_drivers } else { SOON };
         match fault {
             Fault::CameraStalls(time) => {
-                world.stalls_until = now + time;
-                world.picture_ill(time + soon);
+                world.stalls_until = world.stalls_until.max(now + time);
+                world.picture_ill(time + back(CAMERA_BACK));
             }
             Fault::CameraUnplugged(time) => {
                 if !world.is_absent(now) {
                     world.unplugged_at = now;
                 }
                 world.unplugged_until = world.unplugged_until.max(now + time);
-                world.picture_ill(time + soon);
+                world.picture_ill(time + back(CAMERA_BACK));
             }
             Fault::CameraHangs(time) => {
                 world.hangs_until = now + time;
                 world.told_from = world.told_from.max(now + time);
-                world.picture_ill(time + soon);
+                world.picture_ill(time + back(CAMERA_BACK));
             }
             Fault::CaptureThreadPanics => {
-                world.capture_panics = true;
+                world.capture_panics = !has_drivers;
                 // It may be at its end only when it comes back to the camera.
-                world.picture_ill(Duration::from_millis(500));
+                world.picture_ill(Duration::from_millis(500).max(back(CAMERA_BACK)));
             }
-            Fault::SizeChanges => world.size = 1 - world.size,
+            Fault::SizeChanges => {
+                world.size = 1 - world.size;
+                if has_drivers {
+                    world.picture_ill(CAMERA_BACK);
+                }
+            }
             Fault::StampsFromTheFuture(time) => world.stamps_ahead = Some(time),
+            Fault::CameraSignalLost(time) => world.picture_ill(time + CAMERA_BACK),
+            Fault::CameraQueueError => world.picture_ill(CAMERA_BACK),
+            Fault::CameraQuirk(..) | Fault::CameraCallFails(..) => {
+                world.picture_ill(CALLS_FAIL_FOR + CAMERA_BACK)
+            }
             Fault::MonitorBusy(time) => {
                 world.busy_until = now + time;
-                world.picture_ill(time + soon);
+                world.picture_ill(time + back(MONITOR_BACK));
             }
+            Fault::MonitorSilent(time) | Fault::MonitorUnplugged(time) | Fault::MasterTaken(time) => {
+                world.picture_ill(time + MONITOR_BACK);
+            }
+            Fault::CardCallFails(..) => world.picture_ill(CALLS_FAIL_FOR + MONITOR_BACK),
             Fault::MonitorSlow(time) => {
                 world.show_takes = Some(time);
-                world.picture_ill(time + soon);
+                world.picture_ill(time + SOON);
             }
             Fault::MonitorFails => {
-                world.fails = true;
+                world.fails = !has_drivers;
                 world.picture_ill(Duration::from_millis(1500));
             }
             Fault::InferenceSlow(takes, time) => {
@@ -233,7 +264,7 @@ impl World {
                 // What failed is mended only once the supervisor has its turn again.
                 let mending =
                     if thread == Thread::Main { Duration::from_millis(1200) } else { Duration::ZERO };
-                world.picture_ill(time + mending + soon);
+                world.picture_ill(time + mending + back(CAMERA_BACK));
             }
             Fault::ClockForward(_) | Fault::ClockBack(_) => {}
             Fault::Reload(change) => {
@@ -248,6 +279,7 @@ impl World {
                 world.disk_hangs_until = now + time;
                 world.disk_ill(time);
             }
+            Fault::LogBlocked(time) => world.log_blocked_until = world.log_blocked_until.max(now + time),
             Fault::DiskFull(time) => {
                 world.disk_full_until = now + time;
                 world.disk_ill(time);
@@ -262,7 +294,9 @@ impl World {
         if now > world.picture_from {
             let gap =
                 world.last_flip.map_or(now.duration_since(world.begin), |flip| now.duration_since(flip));
-            if gap > LONGEST_GAP {
+            // A driver tells of a flip when it is next asked.
+            let told = if world.has_drivers { TOLD_WITHIN } else { Duration::ZERO };
+            if gap > LONGEST_GAP + told {
                 world.breaks(&format!("no picture for {gap:?} while camera and monitor are well"));
             }
         }
@@ -312,6 +346,32 @@ impl World {
         self.lock().end_asked = Some(runtime::now());
     }
 
+    /// Asks once more: whatever is left undone stays so.
+    pub fn ask_again(&self) {
+        self.tell("asked to end again");
+        self.lock().end_asked_again = Some(runtime::now());
+    }
+
+    /// When the run was asked to end once more, if it was.
+    pub fn asked_again(&self) -> Option<Instant> {
+        self.lock().end_asked_again
+    }
+
+    /// For how long nobody reads the log.
+    pub fn log_is_blocked_for(&self) -> Duration {
+        self.lock().log_blocked_until.saturating_duration_since(runtime::now())
+    }
+
+    /// Takes in lines of the log.
+    pub fn read_log(&self, bytes: &[u8]) {
+        self.lock().log_lines += bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
+    }
+
+    /// Lines of the log that were read.
+    pub fn log_lines(&self) -> u64 {
+        self.lock().log_lines
+    }
+
     /// Takes in what a run says of its frames at its end: each was shown or not, but for those on their way.
     pub fn frames_were_told(&self, report: &str) {
         let told: serde_json::Value = serde_json::from_str(report).unwrap_or_default();
@@ -327,6 +387,16 @@ impl World {
     pub fn panics_often(&self) -> bool {
         let world = self.lock();
         world.panicked.windows(4).any(|four| four[3].duration_since(four[0]) <= Duration::from_secs(61))
+    }
+
+    /// The display fails: it is opened anew a second later.
+    pub fn display_failed(&self) {
+        self.lock().picture_ill(Duration::from_millis(1200));
+    }
+
+    /// The capture thread panics.
+    pub fn capture_panicked(&self) {
+        self.lock().panicked.push(runtime::now());
     }
 
     /// When that was.
@@ -416,10 +486,29 @@ impl Surroundings {
         self.broken.push(format!("{:.6} s: {what}", time.as_secs_f64()));
     }
 
+    /// A frame that the camera gives.
+    pub(super) fn gave(&mut self, given: Given) {
+        if self.given.len() == REMEMBERED {
+            self.given.pop_front();
+        }
+        self.given.push_back(given);
+    }
+
+    /// A picture has reached the monitor.
+    pub(super) fn flipped(&mut self, at: Instant) {
+        if let Some(before) = self.last_flip {
+            let gap = at.saturating_duration_since(before);
+            if before > self.picture_from && gap > LONGEST_GAP {
+                self.breaks(&format!("pictures were {gap:?} apart while camera and monitor are well"));
+            }
+        }
+        self.last_flip = Some(at);
+        self.flips += 1;
+    }
+
     /// Looks which frame a picture is, and whether it is on time.
-    pub(super) fn takes_in(&mut self, picture: &View<'_>, captured: Instant) {
-        let size = (picture.width_px(), picture.height_px());
-        let Some(cell) = bright_cell(picture) else {
+    pub(super) fn takes_in(&mut self, seen: Seen, captured: Instant) {
+        let Some((cell, size)) = seen else {
             return self.breaks("a picture is none of the camera's");
         };
         let shown = self.given.iter().rev().find(|given| given.cell == cell && given.size == size).copied();

@@ -28,7 +28,7 @@ pub struct Handle {
 impl Handle {
     /// Begins a call on the file.
     fn call(&self, call: &'static str) -> Answer<MutexGuard<'_, World>> {
-        let mut world = self.machine.world();
+        let mut world = self.machine.answering();
         world.call(call)?;
         if world.plugged && world.generation == self.generation { Ok(world) } else { Err(Errno::NODEV) }
     }
@@ -56,7 +56,7 @@ impl System for Machine {
     }
 
     fn open(&mut self, name: &Path) -> Answer<Handle> {
-        let mut world = self.world();
+        let mut world = self.answering();
         world.call("open")?;
         if !world.plugged || ![NODE, STABLE].iter().any(|known| Path::new(known) == name) {
             return Err(Errno::NOENT);
@@ -73,9 +73,8 @@ impl System for Machine {
     }
 
     fn sleep(&self, time: Duration) {
-        let mut world = self.world();
-        let until = world.now + time;
-        world.pass(until, false);
+        let world = self.world();
+        self.let_pass(world, time);
     }
 }
 
@@ -367,17 +366,22 @@ impl Kernel for Handle {
     }
 
     fn wait(&self, time: Duration) -> Answer<Ready> {
-        let mut world = self.machine.world();
+        let mut world = self.machine.answering();
         world.call("poll")?;
         let gone = Ready { error: true, gone: true, event: true, picture: false };
         if !world.plugged || world.generation != self.generation {
             return Ok(gone);
         }
-        if world.streaming {
-            let until = world.now + time;
+        let until = world.now + time;
+        if world.streaming && world.on_runtime.is_none() {
             world.pass(until, true);
         }
-        if !world.plugged {
+        while world.streaming && !world.is_ready() && world.now < until {
+            let left = world.next_change().min(until).saturating_sub(world.now);
+            self.machine.let_pass(world, left);
+            world = self.machine.answering();
+        }
+        if !world.plugged || world.generation != self.generation {
             return Ok(gone);
         }
         Ok(Ready {

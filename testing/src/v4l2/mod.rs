@@ -1,7 +1,8 @@
 //! A stand-in for the kernel's video devices, as strict as videobuf2: it refuses what the kernel refuses, keeps what
 //! the kernel keeps (a mapping keeps its file, a file its queue), and remembers what no program should have tried.
 //!
-//! Time is its own: it passes only in calls, sleeps and waits.
+//! Time is its own and passes only in calls, sleeps and waits; or, with [`Machine::on_runtime`], it is the runtime's, so that
+//! a simulation's scheduler decides when a call goes on.
 
 #[expect(unsafe_code, reason = "a mapping of memory that this process alone changes")]
 mod kernel;
@@ -16,11 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use polyp_edge::capture::v4l2::kernel::*;
+use polyp_edge::runtime;
 use rustix::io::Errno;
 
 pub use kernel::Handle;
 pub use memory::Memory;
-pub use model::{Act, Model, QUIRKS, Quirk, Signal, timings};
+pub use model::{Act, Model, QUIRKS, Quirk, Signal, Taken, timings};
 pub use picture::{byte, picture};
 
 /// The device's node.
@@ -80,9 +82,21 @@ struct FileState {
     maps: usize,
 }
 
+/// What the device's clock shows when a machine is made.
+const BEGIN: Duration = Duration::from_secs(100);
+
+/// Draws the picture that the device takes; `None`: it takes none.
+type Draw = Box<dyn FnMut(Taken) -> Option<Vec<u8>> + Send>;
+
 struct World {
     base: Instant,
     now: Duration,
+    /// When time began to be the runtime's, if it is.
+    on_runtime: Option<Instant>,
+    /// A call does not come back before then.
+    hangs_until: Duration,
+    panics: bool,
+    draw: Option<Draw>,
     model: Model,
     timeline: Vec<(Duration, Act)>,
     plugged: bool,
@@ -127,7 +141,11 @@ impl Machine {
         let timings = timings(16, 8);
         Machine(Arc::new(Mutex::new(World {
             base: Instant::now(),
-            now: Duration::from_secs(100),
+            now: BEGIN,
+            on_runtime: None,
+            hangs_until: Duration::ZERO,
+            panics: false,
+            draw: None,
             timeline: Vec::new(),
             plugged: true,
             generation: 1,
@@ -160,19 +178,69 @@ impl Machine {
         })))
     }
 
+    /// A machine whose time is the runtime's, and whose pictures are drawn by `draw`, where the format is a raw one.
+    ///
+    /// `draw` is called while the machine's lock is held, and by whoever makes time pass.
+    pub fn on_runtime(model: Model, draw: impl FnMut(Taken) -> Option<Vec<u8>> + Send + 'static) -> Machine {
+        let machine = Machine::new(model);
+        {
+            let mut world = machine.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let begin = runtime::now();
+            world.base = begin.checked_sub(BEGIN).unwrap_or(begin);
+            world.on_runtime = Some(begin);
+            world.draw = Some(Box::new(draw));
+        }
+        machine
+    }
+
+    /// As it is now.
     fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        let mut world = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        world.keep_up();
+        world
+    }
+
+    /// As it is once it answers: a call may hang. Whoever is told to panic does so here.
+    fn answering(&self) -> MutexGuard<'_, World> {
+        loop {
+            let mut world = self.world();
+            if std::mem::take(&mut world.panics) {
+                drop(world);
+                panic!("the thread that calls the camera was told to panic");
+            }
+            let left = world.hangs_until.saturating_sub(world.now);
+            if left.is_zero() {
+                return world;
+            }
+            self.let_pass(world, left);
+        }
+    }
+
+    /// Lets so much time pass.
+    fn let_pass(&self, mut world: MutexGuard<'_, World>, time: Duration) {
+        if world.on_runtime.is_some() {
+            drop(world);
+            runtime::thread::sleep(time);
+        } else {
+            let until = world.now + time;
+            world.pass(until, false);
+        }
     }
 
     /// Time since the test began.
     pub fn elapsed(&self) -> Duration {
-        self.world().now - Duration::from_secs(100)
+        self.world().now - BEGIN
+    }
+
+    /// Whether anything but this handle knows the machine: a camera, a file, a mapping.
+    pub fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
     }
 
     /// Has something happen at a time since the test began; at once if that is over.
     pub fn at(&self, time: Duration, act: Act) {
         let mut world = self.world();
-        let time = time + Duration::from_secs(100);
+        let time = time + BEGIN;
         if time <= world.now {
             return world.act(act);
         }

@@ -1,5 +1,7 @@
 //! What the device can do, and what may happen to it.
 
+use std::time::{Duration, Instant};
+
 use polyp_edge::capture::v4l2::kernel::*;
 use rustix::io::Errno;
 
@@ -57,6 +59,17 @@ impl Default for Model {
     }
 }
 
+/// A picture that the device takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// Counts how often the device was plugged in, from 1.
+    pub generation: u64,
+    /// When.
+    pub at: Instant,
+    /// The format in force.
+    pub format: Format,
+}
+
 /// What an HDMI input meets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Signal {
@@ -105,6 +118,8 @@ pub enum Quirk {
     Misordered,
     /// A time of long ago.
     Stale,
+    /// A time that is to come.
+    Ahead,
     /// A number far ahead.
     Leap,
     /// The dequeued buffer's index is one that there is not.
@@ -114,7 +129,7 @@ pub enum Quirk {
 }
 
 /// All quirks.
-pub const QUIRKS: [Quirk; 11] = [
+pub const QUIRKS: [Quirk; 12] = [
     Quirk::ErrorFlag,
     Quirk::Truncated,
     Quirk::Oversized,
@@ -123,6 +138,7 @@ pub const QUIRKS: [Quirk; 11] = [
     Quirk::Duplicate,
     Quirk::Misordered,
     Quirk::Stale,
+    Quirk::Ahead,
     Quirk::Leap,
     Quirk::NoSuchIndex,
     Quirk::WrongIndex,
@@ -147,6 +163,10 @@ pub enum Act {
     SpuriousEvent,
     /// A call fails so many times from now on.
     Fail(&'static str, Errno, u64),
+    /// No call comes back for so long.
+    Hang(Duration),
+    /// The thread that makes the next call panics.
+    Panic,
     /// No call fails any more, and no picture is odd.
     Mend,
 }

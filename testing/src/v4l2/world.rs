@@ -4,10 +4,11 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use polyp_edge::capture::v4l2::kernel::*;
+use polyp_edge::runtime;
 
-use super::model::{Act, Quirk, Signal};
+use super::model::{Act, Quirk, Signal, Taken};
 use super::picture::byte;
-use super::{CALLS, State, World};
+use super::{BEGIN, CALLS, State, World};
 
 /// What each call takes.
 const CALL: Duration = Duration::from_micros(10);
@@ -21,17 +22,34 @@ impl World {
         Duration::from_secs_f64(1.0 / rate)
     }
 
+    /// Lets the time pass that has passed by the runtime's clock, if that is the device's.
+    pub(super) fn keep_up(&mut self) {
+        if let Some(begin) = self.on_runtime {
+            self.pass(BEGIN + runtime::since(begin), false);
+        }
+    }
+
+    /// When something may change next, pictures and acts.
+    pub(super) fn next_change(&self) -> Duration {
+        let period = self.period();
+        let ticks = (self.now.as_nanos() / period.as_nanos()) as u32 + 1;
+        let tick = period * ticks;
+        self.timeline.first().map_or(tick, |(time, _)| tick.min(*time))
+    }
+
+    /// Whether a poll has something to tell.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.done.is_empty() || !self.events.is_empty() || self.error || !self.plugged
+    }
+
     /// Lets time pass up to `until`, or until something can be had if `wake` says so.
     pub(super) fn pass(&mut self, until: Duration, wake: bool) {
         loop {
-            if wake && (!self.done.is_empty() || !self.events.is_empty() || self.error || !self.plugged) {
+            if wake && self.is_ready() {
                 return;
             }
-            let period = self.period();
-            let ticks = (self.now.as_nanos() / period.as_nanos()) as u32 + 1;
-            let tick = period * ticks;
             let act = self.timeline.first().map(|(time, _)| *time);
-            let next = act.map_or(tick, |act| act.min(tick));
+            let next = self.next_change();
             if next > until {
                 break;
             }
@@ -84,6 +102,8 @@ impl World {
                 self.injected = true;
                 self.faults.insert(call, (errno, 0, times));
             }
+            Act::Hang(time) => self.hangs_until = self.hangs_until.max(self.now + time),
+            Act::Panic => self.panics = true,
             Act::Mend => {
                 self.faults.clear();
                 self.quirks.clear();
@@ -97,6 +117,15 @@ impl World {
         if !self.plugged || !self.streaming || self.stalled || self.error || !has_source {
             return;
         }
+        let drawn = match &mut self.draw {
+            None => None,
+            Some(draw) => {
+                let taken =
+                    Taken { generation: self.generation, at: self.base + self.now, format: self.format };
+                let Some(drawn) = draw(taken) else { return };
+                Some(drawn)
+            }
+        };
         self.sequence += 1;
         if self.queued.len() < self.model.least_queued {
             self.missed_ticks += 1;
@@ -117,14 +146,15 @@ impl World {
         };
         for (plane, file) in buffer.planes.iter().enumerate() {
             let length = buffer.lengths[plane];
-            let mut bytes = match &jpeg {
-                Some(jpeg) => jpeg.clone(),
-                None => {
+            let mut bytes = match (&jpeg, &drawn) {
+                (Some(jpeg), _) => jpeg.clone(),
+                (None, Some(drawn)) => drawn.clone(),
+                (None, None) => {
                     let all = length - offset as usize;
                     (0..all).map(|at| byte(tick, plane, at)).collect::<Vec<u8>>()
                 }
             };
-            if plane == 0 && jpeg.is_none() {
+            if plane == 0 && jpeg.is_none() && drawn.is_none() {
                 bytes[..8].copy_from_slice(&tick.to_le_bytes());
             }
             file.write_all_at(&bytes, offset.into()).unwrap();
@@ -156,6 +186,7 @@ impl World {
                 done.timestamp = last.timestamp.saturating_sub(Duration::from_millis(5));
             }
             Quirk::Stale => done.timestamp = Duration::from_secs(1),
+            Quirk::Ahead => done.timestamp += Duration::from_secs(3600),
             Quirk::Leap => done.sequence = done.sequence.wrapping_add(1 << 29),
             Quirk::NoSuchIndex => done.index = 77,
             // Which one shows when it is dequeued.
@@ -191,7 +222,9 @@ impl World {
     pub(super) fn call(&mut self, call: &'static str) -> Answer<()> {
         assert!(CALLS.contains(&call), "{call}");
         *self.calls.entry(call).or_default() += 1;
-        self.pass(self.now + CALL, false);
+        if self.on_runtime.is_none() {
+            self.pass(self.now + CALL, false);
+        }
         if let Some((errno, after, times)) = self.faults.get_mut(call) {
             if *after > 0 {
                 *after -= 1;
