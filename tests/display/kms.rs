@@ -169,6 +169,17 @@ fn the_console_comes_back_where_the_other_master_has_left() {
 }
 
 #[test]
+fn a_monitor_whose_console_could_not_be_saved_is_switched_off_at_the_end() {
+    let gpu = FakeGpu::new(Abilities::all(), &modes());
+    gpu.fail("save", 0, libc::EPERM, 1);
+    let mut rig = Rig::try_new(&gpu, &Wanted::default()).unwrap();
+    rig.frames(5);
+    drop(rig);
+    assert!(gpu.lit().is_none());
+    assert_eq!((gpu.held(), gpu.counts().removed_while_shown), ((0, 0, 0), 0));
+}
+
+#[test]
 fn what_cannot_be_opened_says_so() {
     let with = |can: Abilities, wanted: &Wanted, set: &dyn Fn(&FakeGpu)| {
         let gpu = FakeGpu::new(can, &modes());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use testing::simulation::plan::{Change, Fault, Plan, Thread};
+use testing::simulation::plan::{Change, ERRNOS, Fault, Plan, Thread};
 use testing::simulation::simulate_plan;
 
 use crate::{holds, quiet};
@@ -73,5 +73,53 @@ fn many_faults_in_one_instant_are_survived() {
         ];
         let plan = Plan::of(faults.map(|fault| (at, fault)));
         holds(&simulate_plan(seed, 40 * second, &plan, true), "all at once");
+    }
+}
+
+/// A camera whose calls hang fills its buffers meanwhile: those pictures are old when they come, and were shown as new.
+#[test]
+fn a_camera_that_hangs_gives_no_old_pictures() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let hang = |number: u32| Fault::CameraHangs(Duration::from_millis(40 + 37 * u64::from(number)));
+    let faults: Vec<_> = (0..30).map(|number| (5 * second + 4 * number * second, hang(number))).collect();
+    for seed in 0..4 {
+        let plan = Plan::of(faults.clone()).with_all();
+        holds(&simulate_plan(seed, 130 * second, &plan, true), "30 hangs");
+    }
+}
+
+/// The console was not restored, and what was shown was removed, where the display was closed between another program's leaving
+/// the card and the next look at it.
+#[test]
+fn a_display_that_is_exchanged_as_another_master_leaves_restores_the_console() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let faults = (5..25).flat_map(|number| {
+        let at = number * second * 3;
+        let taken = Fault::MasterTaken(Duration::from_millis(3 * u64::from(number)));
+        [(at, taken), (at + second / 10, Fault::Reload(Change::Monitor))]
+    });
+    let plan = Plan::of(faults.collect::<Vec<_>>()).with_all();
+    holds(&simulate_plan(6, 90 * second, &plan, true), "20 masters");
+}
+
+/// Every kind of fault that needs the drivers, one after another with time to recover.
+#[test]
+fn every_call_on_camera_and_card_may_fail() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let mut faults = Vec::new();
+    for errno in 0..ERRNOS.len() {
+        // Another call meets each error number at each seed; `scripts/simulate-long` meets all pairs.
+        for (place, call) in [(0, 3 * errno), (6, 3 * errno + 1), (12, 3 * errno + 2)] {
+            let at = 5 * second + (18 * errno as u32 + place) * second;
+            faults.push((at, Fault::CameraCallFails(call, errno, 2)));
+            faults.push((at + second / 2, Fault::CardCallFails(call + 1, errno, 2)));
+        }
+    }
+    for seed in 0..3 {
+        let plan = Plan::of(faults.clone()).with_all();
+        holds(&simulate_plan(seed, 300 * second, &plan, true), "calls that fail");
     }
 }

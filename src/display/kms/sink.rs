@@ -97,10 +97,19 @@ impl<G: Gpu> Drop for Kms<G> {
             {
                 log::debug!("cannot remove the overlay: {error}");
             }
+            let mut restored = Vec::new();
             for saved in &self.saved {
-                if let Err(error) = self.gpu.restore(saved) {
-                    log::info!("cannot restore what the monitor showed before: {error}");
+                match self.gpu.restore(saved) {
+                    Ok(()) => restored.push(saved.crtc),
+                    Err(error) => log::info!("cannot restore what the monitor showed before: {error}"),
                 }
+            }
+            // Nothing is shown rather than what is about to be removed.
+            if let (Some(surface), Some(monitor)) = (&mut self.surface, &self.monitor)
+                && !restored.contains(&monitor.outlet.crtc.id)
+                && let Err(error) = surface.darken(&mut self.gpu, &monitor.outlet)
+            {
+                log::debug!("cannot switch off {}: {error}", monitor.connector.name);
             }
         }
         for surface in [self.retired.take(), self.surface.take()].into_iter().flatten() {
