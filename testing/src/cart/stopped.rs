@@ -30,12 +30,20 @@ impl Stopped {
             _ => Err(io::Error::last_os_error()),
         }
     }
+
+    /// Lets a thread that was killed go: until then its process has not ended either.
+    pub fn let_die(&self) {
+        let mut status = 0;
+        // SAFETY: `status` is an int to write to.
+        unsafe { libc::waitpid(self.thread, &raw mut status, libc::__WALL | libc::WNOHANG) };
+    }
 }
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        // One that has ended meanwhile is nobody's any more.
-        let _ = request(libc::PTRACE_DETACH, self.thread);
+        if request(libc::PTRACE_DETACH, self.thread).is_err() {
+            self.let_die();
+        }
     }
 }
 
