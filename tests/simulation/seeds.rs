@@ -1,5 +1,8 @@
 //! Plans that a seed decides.
 
+use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use testing::simulation::plan::{Change, Fault, Plan};
@@ -28,21 +31,31 @@ fn nothing_happens_where_no_fault_does() {
     assert!(report.pictures >= 60 * 3600 * 99 / 100, "{} pictures in an hour", report.pictures);
 }
 
-/// Seeds of the day's date, for as long as `POLYP_SIMULATION_SECONDS` says; a failure prints the seed.
+/// Seeds of the day's date, on all cores, for as long as `POLYP_SIMULATION_SECONDS` says; a failure prints the seed.
 #[test]
 fn fresh_seeds_break_nothing() {
     quiet();
     let seconds =
         std::env::var("POLYP_SIMULATION_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(15);
     let today = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let (begun, mut seed) = (Instant::now(), today % 1_000_000_000);
-    println!("seeds from {seed} on");
-    while begun.elapsed() < Duration::from_secs(seconds) {
-        let report = simulate(seed, HOUR / 4, false);
-        let again = format!("cargo run --release --example simulate -- --seed {seed} --hours 0.25 --trace");
-        assert!(report.broken.is_empty(), "seed {seed}: {:?}; see {again}", report.broken);
-        seed += 1;
-    }
+    let (begun, first) = (Instant::now(), today % 1_000_000_000);
+    println!("seeds from {first} on");
+    let next = AtomicU64::new(first);
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                while begun.elapsed() < Duration::from_secs(seconds) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let report = simulate(seed, HOUR / 4, false);
+                    let again = format!(
+                        "cargo run --release --example simulate -- --seed {seed} --hours 0.25 --trace"
+                    );
+                    assert!(report.broken.is_empty(), "seed {seed}: {:?}; see {again}", report.broken);
+                }
+            });
+        }
+    });
 }
 
 #[test]
