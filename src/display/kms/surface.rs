@@ -376,7 +376,7 @@ impl<M> Surface<M> {
 impl<M> Surface<M> {
     /// The planes off, the mode kept: for whoever comes next.
     pub fn clear<G: Gpu<Memory = M>>(&mut self, gpu: &mut G, outlet: &Outlet) -> CallResult<()> {
-        self.collect(gpu, FLIP_PATIENCE)?;
+        self.last_flip(gpu);
         let Some(overlay) = outlet.overlay.as_ref().filter(|_| self.buffers.layers.is_some()) else {
             return Ok(());
         };
@@ -385,9 +385,16 @@ impl<M> Surface<M> {
         gpu.commit(&mut self.request, Commit::Modeset, 0)
     }
 
+    /// Waits for a flip that is under way. A modeset waits for it too, so that nothing depends on being told of it.
+    fn last_flip<G: Gpu<Memory = M>>(&mut self, gpu: &mut G) {
+        if let Err(error) = self.collect(gpu, FLIP_PATIENCE) {
+            log::debug!("cannot wait for the last flip: {error}");
+        }
+    }
+
     /// Everything off.
     pub fn darken<G: Gpu<Memory = M>>(&mut self, gpu: &mut G, outlet: &Outlet) -> CallResult<()> {
-        self.collect(gpu, FLIP_PATIENCE)?;
+        self.last_flip(gpu);
         self.request.clear();
         outlet.darken(&mut self.request);
         self.is_lit = false;

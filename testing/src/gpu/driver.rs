@@ -15,6 +15,10 @@ use polyp_edge::display::kms::gpu::{
 
 use super::{Backing, CRTCS, CURSOR, FakeGpu, Fb, Flips, OVERLAY, PRIMARY, Settings, State, errno};
 
+/// How often a modeset looks whether the flip before it is done, and how often it does so before it goes on without.
+const LOOKS_EVERY: Duration = Duration::from_millis(10);
+const GIVES_UP_AFTER: usize = 1000;
+
 /// A dumb buffer's memory.
 pub struct FakeMemory(Arc<Mutex<Vec<u8>>>, FakeGpu);
 
@@ -282,15 +286,20 @@ impl Gpu for FakeGpu {
             }
             Commit::Modeset => {
                 if let Some((_, due)) = state.pending {
-                    // It waits for the flip; for one that hangs, until the kernel gives up.
+                    // It waits for the flip; for one that hangs, until it does no longer or the kernel gives up.
                     let left = due.saturating_duration_since(state.now);
                     self.let_pass(state, left);
                     state = self.state();
                     state.settle();
-                    if state.pending.take().is_some() {
-                        self.let_pass(state, Duration::from_secs(10));
+                    for _ in 0..GIVES_UP_AFTER {
+                        if state.pending.is_none() {
+                            break;
+                        }
+                        self.let_pass(state, LOOKS_EVERY);
                         state = self.state();
+                        state.settle();
                     }
+                    state.pending = None;
                 }
                 state.counts.modesets += u64::from(needs_modeset);
                 state.committed = next.clone();
