@@ -37,7 +37,6 @@ impl Drop for WorldCamera {
 }
 
 impl Camera for WorldCamera {
-    #[expect(clippy::too_many_lines, reason = "one ailment of the camera after another")]
     fn next(&mut self, patience: Duration, _: &mut Frame) -> Event {
         let now = runtime::now();
         let (hangs_until, absent, stalled) = {
