@@ -88,7 +88,7 @@ impl<G: Gpu> Sink for Kms<G> {
 impl<G: Gpu> Drop for Kms<G> {
     fn drop(&mut self) {
         // Whoever took the card over may have left it since.
-        if !self.is_master && !self.saved.is_empty() {
+        if !self.is_master {
             self.is_master = self.gpu.acquire_master().is_ok();
         }
         if self.is_master {
