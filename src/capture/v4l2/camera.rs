@@ -145,7 +145,7 @@ impl<S: System> V4l2<S> {
     /// From open to streaming.
     fn begin(&mut self, queue: Queue<<S::Kernel as Kernel>::Memory>) {
         let now = self.system.now();
-        self.order.restart();
+        self.order.restart(queue.len());
         self.counts.restarts += u64::from(self.started);
         self.started = true;
         self.state = match std::mem::replace(&mut self.state, CameraState::Closed) {
@@ -277,7 +277,7 @@ impl<S: System> V4l2<S> {
                 match stream.queue.restart(&stream.session.kernel) {
                     Ok(()) => {
                         log::warn!("{}: the stream was restarted", trouble.detail);
-                        self.order.restart();
+                        self.order.restart(stream.queue.len());
                         self.counts.restarts += 1;
                         // A stream that goes on at once was not away.
                         silent = trouble.why != Why::Stalled && now < stream.stalls_at;

@@ -66,6 +66,8 @@ pub struct Report {
     pub broke_after: Option<Duration>,
     /// Pictures that reached the monitor.
     pub pictures: u64,
+    /// Those that were compared, pixel by pixel, with what the monitor shows.
+    pub compared: u64,
     /// Lines of the cart's log.
     pub log_lines: u64,
     /// How often a task went on.
@@ -131,8 +133,8 @@ pub fn simulate_plan(seed: u64, length: Duration, plan: &Plan, tells: bool) -> R
     }
     let (broken, broke_after) = (world.broken(), world.broke_after());
     let (pictures, story, faults) = (world.flips(), world.story(), world.faults());
-    let log_lines = world.log_lines();
-    Report { broken, broke_after, pictures, log_lines, steps, digest, story, faults }
+    let (compared, log_lines) = (world.compared(), world.log_lines());
+    Report { broken, broke_after, pictures, compared, log_lines, steps, digest, story, faults }
 }
 
 /// A cart's profile, without what would hold outlines back or change them.

@@ -84,6 +84,8 @@ pub(super) struct Surroundings {
     /// When the last one came to the display.
     pub(super) handed_over: Instant,
     pub(super) flips: u64,
+    /// Pictures that were compared with what the monitor shows.
+    pub(super) compared: u64,
     // The network.
     pub(super) takes: Duration,
     pub(super) slow_until: Instant,
@@ -148,6 +150,7 @@ impl World {
             on_monitor: None,
             handed_over: now,
             flips: 0,
+            compared: 0,
             takes: Duration::from_millis(9),
             slow_until: now,
             hang_for: None,
@@ -463,6 +466,11 @@ impl World {
     /// How many of the camera's buffers are lent.
     pub fn lent(&self) -> usize {
         self.lock().buffers.iter().filter(|buffer| buffer.leases.load(Ordering::Relaxed) > 0).count()
+    }
+
+    /// Pictures that were compared, pixel by pixel, with what the monitor shows.
+    pub fn compared(&self) -> u64 {
+        self.lock().compared
     }
 
     /// Pictures that reached the monitor.

@@ -55,6 +55,7 @@ impl DriversMonitor {
         if (width, height) != expected.size {
             return;
         }
+        self.world.lock().compared += 1;
         let target = expected.target;
         for y in 0..target.height {
             for x in 0..target.width {
