@@ -19,7 +19,9 @@ use crate::score::{self, Scorer};
 /// Names of the files that a run writes at its end into its display's folder.
 pub(super) const REPORTS: [&str; 3] = ["latency.txt", "latency.json", "score.json"];
 /// From the signal on, everything that a run still does must be done in this time; then it ends all the same.
-const ENDS_WITHIN: Duration = Duration::from_millis(750);
+const ENDS_WITHIN: Duration = Duration::from_millis(700);
+/// The same with what threads that were left behind had begun to write removed.
+const CLEANED_WITHIN: Duration = Duration::from_millis(800);
 /// What a run that is told twice to end still does for its state file.
 const HURRIED_WITHIN: Duration = Duration::from_millis(20);
 /// A run that ends by itself waits so long for the state file.
@@ -89,13 +91,22 @@ impl<W: Surroundings> Ending<W> {
             Ok(())
         } else {
             let theirs = surroundings.clone();
-            within(asked, signals, move || {
+            within(ENDS_WITHIN, asked, signals, "report", move || {
                 report(&theirs, &board, &outcome, score.map(|score| score.report()), output.as_ref())
+            })
+            .unwrap_or_else(|| {
+                Err(Fault::io(
+                    "the report was not written in time: standard output is not read, or the disk of display.folder \
+                     does not answer",
+                ))
             })
         };
         if asked.is_some() {
-            // Of threads that were left behind.
-            surroundings.clean_up();
+            // Whoever was left behind may hold what it needs. What stays is removed by the next run.
+            let _ = within(CLEANED_WITHIN, asked, signals, "clean-up", move || {
+                surroundings.clean_up();
+                Ok(())
+            });
         }
         if let Some(error) = error {
             return Err(error);
@@ -121,24 +132,26 @@ impl<W: Surroundings> Ending<W> {
     }
 }
 
-/// Does what may hang in a thread of its own; given up when the time is over, or when the run is told to end once more.
+/// Does what may hang in a thread of its own; `None` if it was given up, so long after the run was told to end.
 fn within(
+    time: Duration,
     asked: Option<Instant>,
     signals: &impl Asked,
+    name: &str,
     work: impl FnOnce() -> Result<()> + Send + 'static,
-) -> Result<()> {
-    let mut working = Opening::start("report", work)?;
+) -> Option<Result<()>> {
+    let mut working = match Opening::start(name, work) {
+        Ok(working) => working,
+        Err(error) => return Some(Err(error)),
+    };
     loop {
         if let Some(outcome) = working.poll() {
-            return outcome;
+            return Some(outcome);
         }
         let asked = asked.or(signals.to_end());
         signals.nothing_to_restore();
-        if asked.is_some_and(|asked| runtime::since(asked) >= ENDS_WITHIN) {
-            return Err(Fault::io(
-                "the report was not written in time: standard output is not read, or the disk of display.folder does not \
-                 answer",
-            ));
+        if asked.is_some_and(|asked| runtime::since(asked) >= time) {
+            return None;
         }
         runtime::thread::sleep(LOOK_EVERY);
     }

@@ -179,7 +179,9 @@ impl Surroundings for WorldSurroundings {
         Box::new(Watch(self.world.clone()))
     }
 
-    fn clean_up(&self) {}
+    fn clean_up(&self) {
+        self.world.wait_for_disk();
+    }
 }
 
 /// What the plan asks of the run.
