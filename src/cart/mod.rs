@@ -249,17 +249,18 @@ impl<W: Surroundings> Run<W> {
         if self.opening.is_some() || !self.has_feed {
             return Ok(());
         }
-        let has_model = self.pipeline.has_model();
-        let running = reload::Running {
-            surroundings: self.surroundings.clone(),
-            path: self.path.clone(),
-            force: self.force,
-            limits: self.limits.clone(),
-            board: self.board.clone(),
-            made: self.made.get().filter(|_| has_model),
-            output: self.outputs.get(),
-        };
-        self.reload.begin(running)?;
+        if self.reload.is_due() {
+            let has_model = self.pipeline.has_model();
+            self.reload.begin(reload::Running {
+                surroundings: self.surroundings.clone(),
+                path: self.path.clone(),
+                force: self.force,
+                limits: self.limits.clone(),
+                board: self.board.clone(),
+                made: self.made.get().filter(|_| has_model),
+                output: self.outputs.get(),
+            })?;
+        }
         let Some(ready) = self.reload.poll() else { return Ok(()) };
         if ready.is_changed {
             self.pipeline.set_settings(ready.settings);

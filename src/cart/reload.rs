@@ -61,11 +61,13 @@ impl<W: Surroundings> Reload<W> {
         self.is_asked = true;
     }
 
-    /// Begins to prepare what was asked for, unless something is being prepared.
+    /// Whether something is asked for and nothing is being prepared.
+    pub(super) fn is_due(&self) -> bool {
+        self.is_asked && self.preparing.is_none()
+    }
+
+    /// Begins to prepare what was asked for.
     pub(super) fn begin(&mut self, running: Running<W>) -> Result<()> {
-        if !self.is_asked || self.preparing.is_some() {
-            return Ok(());
-        }
         self.is_asked = false;
         if self.hanging >= MOST_HANGING {
             log::error!(

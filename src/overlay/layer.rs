@@ -1,5 +1,7 @@
 //! What is drawn, apart from the picture: a layer that lies over it.
 
+use std::ops::Range;
+
 /// Pixels are told apart in blocks of this many: those of a block that nothing touched are never looked at.
 const BLOCK_PX: usize = 64;
 /// A row's blocks are the bits of one word.
@@ -73,7 +75,24 @@ impl Layer {
         let share = share.min(1.0);
         let [red, green, blue] = colour;
         for (byte, value) in pixel.iter_mut().zip([blue, green, red, 255]) {
-            *byte = (f32::from(value) * share + f32::from(*byte) * (1.0 - share)).round() as u8;
+            *byte = (f32::from(value) * share + f32::from(*byte) * (1.0 - share) + 0.5) as u8;
+        }
+    }
+
+    /// Replaces the pixels of row `y` in these columns by a colour (red, green, blue). What lies outside is cut off.
+    pub fn fill(&mut self, columns: Range<usize>, y: usize, [red, green, blue]: [u8; 3]) {
+        let (first, last) = (columns.start, columns.end.min(self.width_px));
+        let at = y.saturating_mul(self.width_px);
+        let (Some(pixels), Some(touched)) =
+            (self.pixels.get_mut(4 * (at + first)..4 * (at + last)), self.touched.get_mut(y))
+        else {
+            return;
+        };
+        for block in first / BLOCK_PX..last.div_ceil(BLOCK_PX) {
+            *touched |= 1 << block;
+        }
+        for pixel in pixels.chunks_exact_mut(4) {
+            pixel.copy_from_slice(&[blue, green, red, 255]);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Letters of 8×8 dots, scaled to stay legible.
 
+use std::ops::Range;
+
 use font8x8::{BASIC_FONTS, UnicodeFonts};
 
 use super::Layer;
@@ -65,15 +67,30 @@ fn dots(
     let rows = BASIC_FONTS.get(plain).or(BASIC_FONTS.get('?')).unwrap_or_default();
     let grow = if casing { scale.div_ceil(2) } else { 0 };
     for (row, bits) in rows.into_iter().enumerate() {
-        for column in (0..8).filter(|column| bits & (1 << column) != 0) {
-            let (x, y) = (left + column * scale, top + row * scale);
+        let y = top + row * scale;
+        for run in runs(bits) {
+            let columns = (left + run.start * scale).saturating_sub(grow)..left + run.end * scale + grow;
             for y in y.saturating_sub(grow)..y + scale + grow {
-                for x in x.saturating_sub(grow)..x + scale + grow {
-                    layer.blend(x, y, if casing { [0, 0, 0] } else { colour }, 1.0);
-                }
+                layer.fill(columns.clone(), y, if casing { [0, 0, 0] } else { colour });
             }
         }
     }
+}
+
+/// Runs of dots in a letter's row, whose leftmost dot is the lowest bit.
+fn runs(mut bits: u8) -> impl Iterator<Item = Range<usize>> {
+    let mut column = 0;
+    std::iter::from_fn(move || {
+        if bits == 0 {
+            return None;
+        }
+        let gap = bits.trailing_zeros();
+        let length = (bits >> gap).trailing_ones();
+        let start = column + gap as usize;
+        column = start + length as usize;
+        bits = bits.checked_shr(gap + length).unwrap_or(0);
+        Some(start..column)
+    })
 }
 
 fn disc(
@@ -96,6 +113,21 @@ fn disc(
                 (false, false) => side as f32 / 10.0 + 0.5 - (distance - radius * 0.8).abs(),
             };
             layer.blend(x, y, if casing { [0, 0, 0] } else { colour }, share.clamp(0.0, 1.0));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runs;
+
+    #[test]
+    fn runs_are_the_dots_of_a_row() {
+        for bits in 0..=u8::MAX {
+            let dots: Vec<usize> = runs(bits).flatten().collect();
+            let expected: Vec<usize> = (0..8).filter(|column| bits & (1 << column) != 0).collect();
+            assert_eq!(dots, expected, "{bits:#010b}");
+            assert!(runs(bits).collect::<Vec<_>>().windows(2).all(|pair| pair[0].end < pair[1].start));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The camera's pictures: dark, with one bright cell that tells which frame it is.
 
+use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -70,8 +71,25 @@ pub(super) fn picture_of(picture: &View<'_>) -> Seen {
     Some((cell, (width, height)))
 }
 
-/// The bytes of a camera's picture in a raw format of V4L2, with one bright cell.
-pub(super) fn drawn(format: &Format, cell: usize) -> Vec<u8> {
+/// The pictures that a camera gives in a raw format of V4L2, each drawn once.
+#[derive(Default)]
+pub(super) struct Drawn {
+    format: Format,
+    /// By cell.
+    pictures: BTreeMap<usize, Vec<u8>>,
+}
+
+impl Drawn {
+    /// The bytes of a picture with one bright cell.
+    pub(super) fn picture(&mut self, format: &Format, cell: usize) -> Vec<u8> {
+        if self.format != *format {
+            (self.format, self.pictures) = (*format, BTreeMap::new());
+        }
+        self.pictures.entry(cell).or_insert_with(|| drawn(format, cell)).clone()
+    }
+}
+
+fn drawn(format: &Format, cell: usize) -> Vec<u8> {
     let (width, height) = (format.width as usize, format.height as usize);
     let layout = format.plane[0];
     let mut picture = vec![128; layout.size as usize];

@@ -17,7 +17,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rustix::io::Errno;
 
-use super::picture::{SIZES, cell_of, drawn};
+use super::picture::{Drawn, SIZES, cell_of};
 use super::plan::{CALLS_FAIL_FOR, CARD_CALLS, ERRNOS, Fault};
 use super::world::{Given, World};
 use crate::gpu::{Abilities, FakeGpu, Flips, mode};
@@ -151,7 +151,7 @@ impl Kernel {
         if let Some(machine) = self.cameras.get(name) {
             return machine.clone();
         }
-        let (world, mut known) = (self.world.clone(), None);
+        let (world, mut known, mut drawn) = (self.world.clone(), None, Drawn::default());
         let machine = Machine::on_runtime(self.model.clone(), move |taken| {
             let mut world = world.lock();
             if taken.at < world.stalls_until {
@@ -169,7 +169,7 @@ impl Kernel {
             world.frames += 1;
             let size = (taken.format.width as usize, taken.format.height as usize);
             world.gave(Given { cell, at: taken.at, epoch, size });
-            Some(drawn(&taken.format, cell))
+            Some(drawn.picture(&taken.format, cell))
         });
         machine.act(Act::Signal(self.signal()));
         if self.until.contains_key(&Ailment::Unplugged) {

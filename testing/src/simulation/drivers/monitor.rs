@@ -41,7 +41,8 @@ impl DriversMonitor {
     pub(super) fn open(card: FakeGpu, world: &World) -> Result<DriversMonitor> {
         world.tell("a display is being opened");
         world.lock().picture_ill(Duration::from_millis(150));
-        let kms = Kms::with(card.clone(), &Wanted::default())?;
+        // What fails is tried again a second later, as a display that fails later is.
+        let kms = Kms::with(card.clone(), &Wanted::default()).inspect_err(|_| world.display_failed())?;
         Ok(DriversMonitor { kms, card, world: world.clone(), expected: None, shown: 0 })
     }
 
