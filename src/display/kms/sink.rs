@@ -87,11 +87,8 @@ impl<G: Gpu> Sink for Kms<G> {
 
 impl<G: Gpu> Drop for Kms<G> {
     fn drop(&mut self) {
-        // Whoever took the card over may have left it since.
-        if !self.is_master {
-            self.is_master = self.gpu.acquire_master().is_ok();
-        }
-        if self.is_master {
+        // Another program may have taken the card over and left it since, without any call that told of it.
+        if self.gpu.acquire_master().is_ok() || self.is_master {
             if let (Some(surface), Some(monitor)) = (&mut self.surface, &self.monitor)
                 && let Err(error) = surface.clear(&mut self.gpu, &monitor.outlet)
             {
