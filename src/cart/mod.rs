@@ -116,7 +116,7 @@ impl<W: Surroundings> Run<W> {
             theirs.sink(&its_board.profile, its_outputs.get())
         })?;
         let made = Made::default();
-        pipeline.load(prepare::loader(&surroundings, &board, &made))?;
+        pipeline.load(prepare::loader(&surroundings, &board, &made, None))?;
         Ok(Run {
             surroundings,
             path,

@@ -127,12 +127,27 @@ impl Made {
     }
 }
 
-/// What makes the profile's model, from the bundle's files on.
-pub(super) fn loader<W: Surroundings>(surroundings: &W, board: &Board, made: &Made) -> Load<W::Network> {
+/// What makes the profile's model, of `bundle` if that is open already. Only the first time are the bundle's files read: a model
+/// that takes the place of one that hangs needs no disk, and is the same.
+pub(super) fn loader<W: Surroundings>(
+    surroundings: &W,
+    board: &Board,
+    made: &Made,
+    bundle: Option<W::Bundle>,
+) -> Load<W::Network> {
     let (surroundings, board, made) = (surroundings.clone(), board.clone(), made.clone());
+    let opened = Mutex::new(bundle.map(Arc::new));
     Arc::new(move || {
-        let bundle = surroundings.bundle(&board)?;
-        made.set(Ingredients::of(&board, surroundings.manifest(&bundle)));
+        let known = opened.lock().clone();
+        let bundle = match known {
+            Some(bundle) => bundle,
+            None => {
+                let bundle = Arc::new(surroundings.bundle(&board)?);
+                made.set(Ingredients::of(&board, surroundings.manifest(&bundle)));
+                *opened.lock() = Some(bundle.clone());
+                bundle
+            }
+        };
         surroundings.segmenter(&board.profile, &bundle)
     })
 }

@@ -162,7 +162,7 @@ impl<W: Surroundings> Running<W> {
             let segmenter = pipeline::tested(|| surroundings.segmenter(new, &bundle))?;
             let made = Made::default();
             made.set(ingredients);
-            let load = prepare::loader(surroundings, &board, &made);
+            let load = prepare::loader(surroundings, &board, &made, Some(bundle));
             Some((segmenter, load, made))
         };
         let is_changed = new != old;

@@ -19,7 +19,7 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
     /// What is run on a frame.
     type Network: Network + Send + 'static;
     /// A bundle whose files have been read.
-    type Bundle: Send;
+    type Bundle: Send + Sync + 'static;
     /// A place that pictures and reports go to, claimed for this run.
     type Output: Clone + Send + 'static;
 
