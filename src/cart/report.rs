@@ -132,7 +132,8 @@ impl<W: Surroundings> Ending<W> {
     }
 }
 
-/// Does what may hang in a thread of its own; `None` if it was given up, so long after the run was told to end.
+/// Does what may hang in a thread of its own; `None` if it was given up, so long after the run was told to end, or when it was
+/// told so once more.
 fn within(
     time: Duration,
     asked: Option<Instant>,
@@ -150,7 +151,7 @@ fn within(
         }
         let asked = asked.or(signals.to_end());
         signals.nothing_to_restore();
-        if asked.is_some_and(|asked| runtime::since(asked) >= time) {
+        if signals.twice() || asked.is_some_and(|asked| runtime::since(asked) >= time) {
             return None;
         }
         runtime::thread::sleep(LOOK_EVERY);
