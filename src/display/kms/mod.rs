@@ -278,6 +278,9 @@ impl<G: Gpu> Kms<G> {
 
     /// Gives up all that is shown; the monitor is looked for anew.
     fn tear_down(&mut self) {
+        if self.surface.is_some() || self.retired.is_some() {
+            self.try_to_be_master();
+        }
         for surface in [self.retired.take(), self.surface.take()].into_iter().flatten() {
             let mut surface = surface;
             if let Some(monitor) = &self.monitor
@@ -289,6 +292,13 @@ impl<G: Gpu> Kms<G> {
         }
         self.monitor = None;
         self.mode = None;
+    }
+
+    /// Becomes master if the card is free: another program may have taken it over and left it since, without any call that told
+    /// of it. Whether this program is master as far as it knows.
+    fn try_to_be_master(&mut self) -> bool {
+        self.is_master |= self.gpu.acquire_master().is_ok();
+        self.is_master
     }
 
     /// Something went wrong that may mend itself: starts anew in half a second, after many tries in five. Never gives up.

@@ -87,8 +87,7 @@ impl<G: Gpu> Sink for Kms<G> {
 
 impl<G: Gpu> Drop for Kms<G> {
     fn drop(&mut self) {
-        // Another program may have taken the card over and left it since, without any call that told of it.
-        if self.gpu.acquire_master().is_ok() || self.is_master {
+        if self.try_to_be_master() {
             if let (Some(surface), Some(monitor)) = (&mut self.surface, &self.monitor)
                 && let Err(error) = surface.clear(&mut self.gpu, &monitor.outlet)
             {
