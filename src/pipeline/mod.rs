@@ -31,6 +31,7 @@ mod judge;
 pub(crate) mod mailbox;
 mod priority;
 mod progress;
+mod retries;
 mod shared;
 mod supervisor;
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::capture::{self, Ended};
 use super::display::{self, Left};
 use super::inference::{self, NewSegmenter, Worker};
 use super::mailbox::Mailbox;
+use super::retries::{Next, Retries};
 use super::shared::{Assistance, Boxes, SinkOrder};
 use super::{Feed, Observer, Outcome, Settings};
 use crate::display::Sink;
@@ -97,6 +98,9 @@ pub struct Pipeline<S> {
     latencies: Latencies,
     counts: Option<crate::capture::live::Counts>,
     lost_threads: u32,
+    retries: Retries,
+    /// The model has been in charge.
+    has_run: bool,
     /// A sink is to be handed out and not closed.
     is_wanted: bool,
 }
@@ -141,6 +145,8 @@ impl<S: Network + Send + 'static> Pipeline<S> {
             latencies: Latencies::default(),
             counts: None,
             lost_threads: 0,
+            retries: Retries::default(),
+            has_run: false,
             is_wanted: false,
         })
     }
@@ -216,6 +222,7 @@ impl<S: Network + Send + 'static> Pipeline<S> {
     pub fn adopt(&mut self, segmenter: Segmenter<S>, load: Load<S>) {
         self.loading += 1;
         self.load = Some(load);
+        self.retries = Retries::default();
         self.segmenters.put(NewSegmenter(segmenter));
     }
 
@@ -230,6 +237,7 @@ impl<S: Network + Send + 'static> Pipeline<S> {
             self.take_loaded(loaded);
         }
         self.watch_inference();
+        self.start_anew();
         self.collect_former();
         while let Ok(left) = self.left.try_recv() {
             match left {
@@ -315,6 +323,29 @@ impl<S: Network + Send + 'static> Pipeline<S> {
             if let Err(error) = self.load(load) {
                 log::error!("cannot load the model again: {error:#}");
             }
+        }
+    }
+
+    /// Starts a model anew that has run and failed.
+    fn start_anew(&mut self) {
+        let assistance = self.boxes.assistance.get();
+        self.has_run |= assistance == Assistance::Ready;
+        let is_lost = assistance == Assistance::Lost && self.has_run && !self.boxes.is_stopping();
+        match self.retries.next(is_lost, runtime::now()) {
+            Next::Wait => {}
+            Next::Start(number) => {
+                log::warn!("the model failed and is started anew: try {number} of {}", Retries::most());
+                if let Some(load) = self.load.clone()
+                    && let Err(error) = self.load(load)
+                {
+                    log::error!("cannot load the model again: {error:#}");
+                }
+            }
+            Next::GiveUp => log::error!(
+                "the model has failed {} times within a short time and is not started again: reload the profile or restart \
+                 the program",
+                Retries::most() + 1
+            ),
         }
     }
 

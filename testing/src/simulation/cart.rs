@@ -135,7 +135,6 @@ impl Surroundings for WorldSurroundings {
         // As compiling a model does.
         runtime::thread::sleep(Duration::from_millis(250));
         let decision = Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 };
-        self.world.another_model();
         let network = if self.has_engine {
             WorldNetwork::with_engine(&self.world)?
         } else {

@@ -17,6 +17,10 @@ const SIDE: usize = 32;
 /// The network: finds what is bright.
 pub struct WorldNetwork {
     world: World,
+    /// Which of all networks it is, the first one 1.
+    number: u64,
+    /// Made for a reload, and not to take the place of one that failed.
+    is_for_reload: bool,
     /// What computes the answer, if not this module.
     engine: Option<Engine>,
 }
@@ -24,7 +28,8 @@ pub struct WorldNetwork {
 impl WorldNetwork {
     /// A network that was just loaded.
     pub fn new(world: &World) -> WorldNetwork {
-        WorldNetwork { world: world.clone(), engine: None }
+        let is_for_reload = runtime::thread::name() == "reload";
+        WorldNetwork { world: world.clone(), number: world.another_network(), is_for_reload, engine: None }
     }
 
     /// A network that tract runs with the cart's own operations, on one thread: it finds the same.
@@ -54,6 +59,7 @@ impl Network for WorldNetwork {
     fn run(&mut self, input: &[u8], logits: &mut [u8]) -> Result<()> {
         let (takes, hang_for) = {
             let mut world = self.world.lock();
+            world.is_in_charge(self.number, self.is_for_reload);
             if runtime::now() >= world.slow_until {
                 world.takes = Duration::from_millis(9);
             }
@@ -67,9 +73,11 @@ impl Network for WorldNetwork {
         runtime::thread::sleep(hang_for.unwrap_or(takes));
         let mut world = self.world.lock();
         if std::mem::take(&mut world.network_fails) {
+            world.network_failed(self.number);
             bail!("the simulated network failed");
         }
         if std::mem::take(&mut world.network_panics) {
+            world.network_failed(self.number);
             drop(world);
             panic!("the network was told to panic");
         }

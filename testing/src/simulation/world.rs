@@ -38,6 +38,12 @@ const STATE_WITHIN: Duration = Duration::from_secs(1);
 /// From being able to assist to assisting.
 pub(super) const ASSISTS_WITHIN: Duration = Duration::from_secs(3);
 
+/// A network that failed is started anew after so long; the next time after longer, and at last not any more. So long without a
+/// failure, and it begins anew.
+const STARTED_ANEW_AFTER: [Duration; 3] =
+    [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
+const STARTED_ANEW_CALM: Duration = Duration::from_secs(1800);
+
 /// The surroundings, in everybody's hands. Its lock is never held while anybody waits.
 #[derive(Clone)]
 pub struct World(Arc<Mutex<Surroundings>>);
@@ -100,6 +106,12 @@ pub(super) struct Surroundings {
     pub(super) assistance_from: Instant,
     /// Assistance is off until another model is put in charge.
     pub(super) assistance_lost: bool,
+    /// Networks that were made, and which of them was asked last.
+    networks: u64,
+    in_charge: u64,
+    /// How often the one in charge has failed lately, and when it did last.
+    failures: usize,
+    failed: Option<Instant>,
     pub(super) state: String,
     /// The profile that a reload finds: its number, and how it differs from the first.
     pub(super) profile: (u64, Change),
@@ -162,6 +174,10 @@ impl World {
             picture_from: now + Duration::from_millis(500),
             assistance_from: now + ASSISTS_WITHIN,
             assistance_lost: false,
+            networks: 0,
+            in_charge: 0,
+            failures: 0,
+            failed: None,
             state: String::new(),
             profile: (0, Change::Nothing),
             reload_asked: false,
@@ -255,8 +271,8 @@ impl World {
                 (world.hang_for, world.stuck_after) = (Some(time), stuck_after);
                 world.assistance_ill(time.min(stuck_after) + 2 * ASSISTS_WITHIN);
             }
-            Fault::InferenceFails => (world.network_fails, world.assistance_lost) = (true, true),
-            Fault::InferencePanics => (world.network_panics, world.assistance_lost) = (true, true),
+            Fault::InferenceFails => world.network_fails = true,
+            Fault::InferencePanics => world.network_panics = true,
             Fault::InferenceNonsense(frames) => {
                 world.nonsense = frames;
                 world.assistance_ill(Duration::from_secs_f64(f64::from(frames) / 20.0) + ASSISTS_WITHIN);
@@ -305,6 +321,7 @@ impl World {
         }
         if now > world.assistance_from
             && now > world.picture_from + ASSISTS_WITHIN
+            && now > world.told_from + ASSISTS_WITHIN
             && !world.assistance_lost
             && world.state != "assist"
         {
@@ -433,9 +450,11 @@ impl World {
         world.state_written = state;
     }
 
-    /// Another model is going to be in charge.
-    pub fn another_model(&self) {
-        self.lock().another_model(Duration::ZERO);
+    /// The number of a network that was made.
+    pub fn another_network(&self) -> u64 {
+        let mut world = self.lock();
+        world.networks += 1;
+        world.networks
     }
 
     /// How often a kind of fault happened in a state.
@@ -546,10 +565,36 @@ impl Surroundings {
         self.assistance_from = self.assistance_from.max(runtime::now() + time);
     }
 
-    pub(super) fn another_model(&mut self, after: Duration) {
+    /// A network is asked. One that is asked for the first time has none of the others' faults.
+    pub(super) fn is_in_charge(&mut self, number: u64, is_for_reload: bool) {
+        if number <= self.in_charge {
+            return;
+        }
+        self.in_charge = number;
         (self.network_fails, self.network_panics, self.assistance_lost) = (false, false, false);
         (self.hang_for, self.nonsense, self.nothing) = (None, 0, 0);
-        self.assistance_ill(after + ASSISTS_WITHIN);
+        if is_for_reload {
+            self.failures = 0;
+        }
+        self.assistance_ill(ASSISTS_WITHIN);
+    }
+
+    /// The network in charge fails: it is started anew after longer and longer pauses, and at last not any more.
+    pub(super) fn network_failed(&mut self, number: u64) {
+        // What one does that was given up concerns nobody.
+        if number != self.in_charge {
+            return;
+        }
+        let now = runtime::now();
+        if self.failed.is_some_and(|failed| now.duration_since(failed) > STARTED_ANEW_CALM) {
+            self.failures = 0;
+        }
+        self.failed = Some(now);
+        match STARTED_ANEW_AFTER.get(self.failures) {
+            Some(&after) => self.assistance_ill(after + ASSISTS_WITHIN),
+            None => self.assistance_lost = true,
+        }
+        self.failures += 1;
     }
 
     pub(super) fn is_absent(&self, now: Instant) -> bool {
