@@ -17,6 +17,8 @@ pub enum Exit {
     Device = 69,
     /// Reading or writing failed.
     Io = 74,
+    /// A bundle is not signed by somebody who is trusted, was made for another cart, or is older than it may be.
+    Signature = 76,
     /// A board profile is wrong.
     Configuration = 78,
 }

@@ -6,6 +6,7 @@ pub mod dice;
 pub mod golden;
 pub mod models;
 pub mod oracle;
+pub mod packed;
 pub mod pictures;
 pub mod profiles;
 pub mod seeds;

@@ -10,9 +10,10 @@ use polyp_edge::fault::Exit;
 use crate::oracle::refusal;
 use crate::seeds::Seeds;
 
-const SHIPPED: [(&str, &str); 5] = [
+const SHIPPED: [(&str, &str); 6] = [
     ("base", include_str!("../../boards/base.toml")),
     ("sim", include_str!("../../boards/sim.toml")),
+    ("bench", include_str!("../../boards/bench.toml")),
     ("board-vm", include_str!("../../boards/board-vm.toml")),
     ("raspberry-pi-5", include_str!("../../boards/raspberry-pi-5.toml")),
     ("jetson-orin-nano", include_str!("../../boards/jetson-orin-nano.toml")),

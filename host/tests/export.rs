@@ -278,6 +278,10 @@ fn what_is_wrong_is_said_in_one_line() {
     assert_eq!(names(&bench.path("models")), ["tiny"]);
     std::fs::remove_dir_all(bench.path("models")).unwrap();
     bench.succeed(EXPORT);
+    // The next one is nobody's yet.
+    std::fs::write(bench.path("models/tiny/manifest.toml.sig"), "of the one before").unwrap();
+    bench.succeed(EXPORT);
+    assert!(!bench.path("models/tiny/manifest.toml.sig").exists());
 
     bench.fail("evaluate --model nowhere --list polyps", 74, "nowhere");
     bench.fail("evaluate --model models/tiny --list polyps --f32 graph.safetensors", 65, "float ONNX");

@@ -16,11 +16,12 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::bundle;
 use crate::fault::Fault;
 
 pub use profile::{
     Camera, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Model, Overlay, Pipeline, Profile,
-    Stop, Wrong,
+    Stop, Trust, Wrong,
 };
 
 /// The largest profile, bytes.
@@ -65,6 +66,20 @@ impl Board {
     /// The model bundle's folder.
     pub fn bundle(&self) -> PathBuf {
         self.folder.join(&self.profile.model.bundle)
+    }
+
+    /// Which bundles may run, with the keys as they are now.
+    ///
+    /// # Errors
+    /// 78 if the folder of keys holds something else under a key's name; 74 if it cannot be read.
+    pub fn trust(&self) -> Result<bundle::Trust> {
+        let trust = &self.profile.trust;
+        let keys = bundle::signature::Keys::read(&self.folder.join(&trust.keys))?;
+        Ok(bundle::Trust {
+            keys: if trust.development_key { keys.with_development() } else { keys },
+            compatible: trust.compatible.clone(),
+            lowest_rollback_index: trust.lowest_rollback_index,
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::bundle::manifest::Sensitivity;
+use crate::bundle::manifest::{COMPATIBLE, Sensitivity};
 use crate::display::kms::{Composition, ModeWish};
 use crate::field_of_view::Rule;
 use crate::frame::PixelFormat;
@@ -24,6 +24,9 @@ pub struct Profile {
     pub field_of_view: FieldOfView,
     /// Which model runs, and on which cores.
     pub model: Model,
+    /// Which bundles may run. May be left out.
+    #[serde(default)]
+    pub trust: Trust,
     /// How frames and results meet.
     pub pipeline: Pipeline,
     /// When regions are shown.
@@ -108,6 +111,32 @@ pub struct Model {
     /// How readily polyps are marked: a point of the bundle's operating curve; `standard` if left out.
     #[serde(default)]
     pub sensitivity: Sensitivity,
+}
+
+/// Which bundles may run.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trust {
+    /// A folder of public keys, `*.pub`; if relative, from the profile's folder. One of them must have signed the bundle.
+    pub keys: PathBuf,
+    /// What the bundle must have been made for, 1 to 64 characters.
+    pub compatible: String,
+    /// A bundle with a lower rollback index is refused.
+    pub lowest_rollback_index: u64,
+    /// The development key, which everybody has, may have signed the bundle, too. For simulation and benches alone.
+    pub development_key: bool,
+}
+
+/// Bundles as they usually are, signed with a key in `keys`.
+impl Default for Trust {
+    fn default() -> Trust {
+        Trust {
+            keys: "keys".into(),
+            compatible: COMPATIBLE.into(),
+            lowest_rollback_index: 0,
+            development_key: false,
+        }
+    }
 }
 
 /// How frames and results meet, and what is told of the run.
@@ -229,6 +258,9 @@ impl Profile {
             if cores[..index].contains(core) {
                 return wrong("model.cores", format!("names core {core} twice"));
             }
+        }
+        if !(1..=64).contains(&self.trust.compatible.chars().count()) {
+            return wrong("trust.compatible", "must be text of 1 to 64 characters");
         }
         within("pipeline.max_age_ms", self.pipeline.max_age_ms, 20..=1000)?;
         within("overlay.line_px_at_480", self.overlay.line_px_at_480, 0.5..=8.0)?;

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,32 +29,49 @@ pub struct Folder {
     path: PathBuf,
 }
 
-/// A regular file, open for reading.
+/// A regular file, open for reading; or a part of one.
 pub struct OpenFile {
     file: File,
+    part: Option<Range<u64>>,
     /// For messages.
     path: PathBuf,
+}
+
+/// What a path that somebody names leads to.
+pub enum Place {
+    Folder(Folder),
+    File(File),
+}
+
+impl Place {
+    /// Opens a folder or a file; links are followed.
+    ///
+    /// # Errors
+    /// 65 if it is neither, 74 if it cannot be opened.
+    pub fn open(path: &Path) -> Result<Place> {
+        match open(CWD, path, path, OFlags::empty())? {
+            Some(Entry::Folder(directory)) => Ok(Place::Folder(Folder { directory, path: path.to_owned() })),
+            Some(Entry::File(file)) => Ok(Place::File(file)),
+            None => Err(unreadable(path, Errno::NOENT)),
+        }
+    }
 }
 
 impl Folder {
     /// # Errors
     /// 65 if it is no folder, 74 if it cannot be opened.
     pub fn open(path: &Path) -> Result<Folder> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
-            Ok(directory) => Ok(Folder { directory, path: path.to_owned() }),
-            Err(Errno::NOTDIR) => {
-                Err(Fault::data(format!("{}: it is not a folder; a bundle must be a folder", path.display())))
-            }
-            Err(error) => Err(unreadable(path, error)),
+        match Place::open(path)? {
+            Place::Folder(folder) => Ok(folder),
+            Place::File(_) => Err(Fault::data(format!("{}: it is not a folder", path.display()))),
         }
     }
 
     /// A file that lies in the folder itself; `None` if there is none of that name.
     pub fn file(&self, name: &str) -> Result<Option<OpenFile>> {
         let path = self.path.join(name);
-        match open(&self.directory, name, &path)? {
-            Some(Entry::File(file)) => Ok(Some(OpenFile { file, path })),
+        match open(self.directory.as_fd(), name.as_ref(), &path, OFlags::NOFOLLOW)? {
+            Some(Entry::File(file)) => Ok(Some(OpenFile { file, part: None, path })),
             Some(Entry::Folder(_)) => Err(not_plain(&path)),
             None => Ok(None),
         }
@@ -80,8 +98,10 @@ fn walk(
 ) -> Result<()> {
     for name in names(directory, path, entries)? {
         let path = path.join(&name);
-        match open(directory, &name, &path)? {
-            Some(Entry::File(file)) => visit(&format!("{prefix}{name}"), OpenFile { file, path })?,
+        match open(directory.as_fd(), name.as_ref(), &path, OFlags::NOFOLLOW)? {
+            Some(Entry::File(file)) => {
+                visit(&format!("{prefix}{name}"), OpenFile { file, part: None, path })?;
+            }
             Some(Entry::Folder(_)) if deeper == 0 => {
                 return Err(Fault::data(format!(
                     "{}: folders are nested more than {DEEPEST} levels deep",
@@ -132,12 +152,12 @@ enum Entry {
 const LEASED_FOR: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-fn open(directory: &OwnedFd, name: &str, path: &Path) -> Result<Option<Entry>> {
+fn open(directory: BorrowedFd<'_>, name: &Path, path: &Path, links: OFlags) -> Result<Option<Entry>> {
     // Without NONBLOCK, opening a pipe would wait for its other end.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | links;
     let give_up = runtime::now() + LEASED_FOR;
     let opened = loop {
-        match rustix::fs::openat(directory.as_fd(), name, flags, Mode::empty()) {
+        match rustix::fs::openat(directory, name, flags, Mode::empty()) {
             // Another program, such as a file server, holds a lease on it, and has been asked to let go.
             Err(Errno::WOULDBLOCK) if runtime::now() < give_up => runtime::thread::sleep(LOOK_EVERY),
             opened => break opened,
@@ -162,11 +182,16 @@ fn not_plain(path: &Path) -> anyhow::Error {
     Fault::data(format!("{}: it is not a regular file", path.display()))
 }
 
-fn unreadable(path: &Path, error: impl Into<io::Error>) -> anyhow::Error {
+pub(super) fn unreadable(path: &Path, error: impl Into<io::Error>) -> anyhow::Error {
     Fault::io(format!("{}: {}", path.display(), error.into()))
 }
 
 impl OpenFile {
+    /// A part of a file, from one byte to another.
+    pub(super) fn part(file: File, part: Range<u64>, path: PathBuf) -> OpenFile {
+        OpenFile { file, part: Some(part), path }
+    }
+
     /// Reads all of it, from its start, and hands it over piece by piece.
     ///
     /// # Errors
@@ -180,20 +205,27 @@ impl OpenFile {
                 self.path.display()
             ))
         };
-        if self.file.metadata().map_err(failed)?.len() > largest {
+        let (start, length) = match &self.part {
+            Some(part) => (part.start, part.end.saturating_sub(part.start)),
+            None => (0, self.file.metadata().map_err(failed)?.len()),
+        };
+        if length > largest {
             return Err(too_large());
         }
         let mut piece = vec![0; PIECE];
         let mut offset = 0;
         loop {
-            let read = match self.file.read_at(&mut piece, offset) {
+            // A file of its own may grow meanwhile; a part is what it is.
+            let left = if self.part.is_some() { length.saturating_sub(offset) } else { u64::MAX };
+            let room = PIECE.min(usize::try_from(left).unwrap_or(PIECE));
+            let into = piece.get_mut(..room).unwrap_or_default();
+            let read = match self.file.read_at(into, start + offset) {
                 Ok(0) => return Ok(()),
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(failed(error)),
             };
             offset += read as u64;
-            // It may grow meanwhile.
             if offset > largest {
                 return Err(too_large());
             }

@@ -21,9 +21,12 @@ pub struct Manifest {
     pub name: String,
     /// Any text, such as a date.
     pub model_version: String,
-    /// Meant to grow with every release, so that a cart can tell a step back. This version only records it: a bundle with a
-    /// lower one than has run before is not refused.
+    /// Grows with each release that replaces one which must not run any more: a cart refuses bundles with a lower one than
+    /// its own.
     pub rollback_index: u64,
+    /// What the bundle is made for: a cart refuses bundles whose text is not exactly its own profile's.
+    #[serde(default = "usual_compatible", skip_serializing_if = "is_usual")]
+    pub compatible: String,
     /// The ONNX file that the cart runs, relative to the bundle.
     pub model: String,
     /// Raw RGB pixels, `[1, 3, S, S]`, S from 32 to 1024.
@@ -48,6 +51,17 @@ pub struct Manifest {
     pub files: BTreeMap<String, String>,
 }
 
+/// What bundles are made for that say nothing else.
+pub const COMPATIBLE: &str = "polyp-edge";
+
+fn usual_compatible() -> String {
+    COMPATIBLE.into()
+}
+
+fn is_usual(compatible: &String) -> bool {
+    compatible == COMPATIBLE
+}
+
 /// How readily polyps are marked.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
@@ -65,7 +79,7 @@ pub enum Sensitivity {
 
 impl fmt::Display for Sensitivity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Sensitivity::Quiet => "quiet",
             Sensitivity::Standard => "standard",
             Sensitivity::Watchful => "watchful",
@@ -124,11 +138,11 @@ pub struct TensorContract {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
-    /// Probability from which a pixel counts as polyp, in (0, 1).
+    /// Probability from which a pixel counts as polyp, 0.05..=0.95.
     pub threshold: f32,
-    /// Regions smaller than this share of the field of view are dropped, in [0, 1).
+    /// Regions smaller than this share of the field of view are dropped, 0..=0.05.
     pub min_region_share: f32,
-    /// A region stays only if its highest probability reaches this, in (0, 1).
+    /// A region stays only if its highest probability reaches this, 0.05..=0.9999.
     pub min_peak: f32,
 }
 
@@ -136,7 +150,7 @@ pub struct Decision {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Gate {
-    /// From 1 to `window`.
+    /// From 1 to `window`, and at most 32.
     pub appear: u32,
     /// From `appear` to 64.
     pub window: u32,

@@ -1,14 +1,17 @@
 //! Model bundles: a folder with a manifest, the model, golden frames and a model card.
 //!
 //! Opening reads each file once and checks its digest. What is needed later, the model and the golden frames, is kept in
-//! memory: the bytes that were checked are the bytes that are used, whatever becomes of the files. Not guaranteed: that the
-//! bundle comes from whom it says; a signature beside the manifest is not looked at.
+//! memory: the bytes that were checked are the bytes that are used, whatever becomes of the files. [`Bundle::open_trusted`] also
+//! asks who signed the manifest, before anything but its bytes is read; the manifest's digests then speak for all other files.
 
+pub mod archive;
 mod folder;
 mod golden;
 pub mod manifest;
 #[expect(unsafe_code, reason = "a mapping of memory that nobody can change")]
 mod sealed;
+pub mod signature;
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -16,15 +19,17 @@ use std::path::{Component, Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::fault::Fault;
-use folder::{Folder, OpenFile};
+use archive::Archive;
+use folder::{Folder, OpenFile, Place};
 pub use golden::{GoldenFrame, GoldenFrames};
 use manifest::{FORMAT_VERSION, Manifest, OperatingPoint, Sensitivity};
 use sealed::Sealed;
+use signature::Signer;
+pub use trust::Trust;
 
 /// The manifest's name in its folder.
 pub const MANIFEST: &str = "manifest.toml";
-/// The name kept for a detached signature; it and the manifest are the only files that the manifest does not list. This
-/// version does not read it.
+/// The name of the manifest's detached signature; it and the manifest are the only files that the manifest does not list.
 pub const SIGNATURE: &str = "manifest.toml.sig";
 
 /// The largest manifest, in bytes: reading it makes many times as much of it.
@@ -33,6 +38,8 @@ const LARGEST_MANIFEST: u64 = 1 << 20;
 const LARGEST_MODEL: u64 = 64 << 20;
 /// The largest of the files that are only checked, in bytes.
 const LARGEST_FILE: u64 = 256 << 20;
+/// The longest name or version, in characters: both are shown in the log and to people.
+const LONGEST_WORD: usize = 64;
 /// The most files of a bundle.
 const MOST_FILES: usize = 1000;
 
@@ -41,31 +48,61 @@ const MOST_FILES: usize = 1000;
 pub struct Bundle {
     /// As it was read and checked when the bundle was opened.
     pub manifest: Manifest,
+    /// The manifest's sha256 in hex, which stands for the whole bundle.
+    pub digest: String,
+    /// Who signed it; `None` if nobody asked.
+    pub signer: Option<Signer>,
     directory: PathBuf,
+    text: Vec<u8>,
     model: Sealed,
     golden: GoldenFrames,
 }
 
 impl Bundle {
-    /// Opens the bundle in a folder. Every file's digest is checked; nothing but the manifest is parsed, and the golden
-    /// frames' sizes.
+    /// Opens the bundle in a folder, or packed into a file. Every file's digest is checked; nothing but the manifest is
+    /// parsed, and the golden frames' sizes. Who signed it is not asked.
     ///
     /// # Errors
     /// 65 if a file is missing, changed, not listed or too large, or if the manifest is not valid; 74 if reading fails.
-    pub fn open(directory: &Path) -> anyhow::Result<Bundle> {
-        let folder = Folder::open(directory)?;
+    pub fn open(path: &Path) -> anyhow::Result<Bundle> {
+        Bundle::open_as(path, None)
+    }
+
+    /// As [`Self::open`], for a bundle that is to run on a cart.
+    ///
+    /// # Errors
+    /// As there; 76 if it is not one that `trust` accepts.
+    pub fn open_trusted(path: &Path, trust: &Trust) -> anyhow::Result<Bundle> {
+        Bundle::open_as(path, Some(trust))
+    }
+
+    fn open_as(directory: &Path, trust: Option<&Trust>) -> anyhow::Result<Bundle> {
+        let folder = Container::open(directory)?;
         let Some(file) = folder.file(MANIFEST)? else {
             return Err(Fault::data(format!(
                 "{}: there is no {MANIFEST} in it, so it is not a bundle",
                 directory.display()
             )));
         };
-        let manifest = read_manifest(&file)?;
+        let text = file.read(LARGEST_MANIFEST)?;
+        let signer = match trust {
+            Some(trust) => {
+                let signature =
+                    folder.file(SIGNATURE)?.map(|file| file.read(signature::LARGEST)).transpose()?;
+                Some(trust.signer(directory, &text, signature.as_deref())?)
+            }
+            None => None,
+        };
+        let digest = digest(&text);
+        let manifest = parse_manifest(file.path(), &text)?;
         check_manifest(&manifest)
             .map_err(|what| Fault::data(format!("{}: {what}", file.path().display())))?;
+        if let Some(trust) = trust {
+            trust.check(directory, &manifest)?;
+        }
         let mut files = Files::new(&manifest);
         folder.walk(&mut |name, file| files.take(name, &file))?;
-        let Files { model, golden, seen, signed, .. } = files;
+        let Files { model, golden, seen, .. } = files;
         let missing = |name: &str| {
             Fault::data(format!("{}: it is missing; copy the bundle again", directory.join(name).display()))
         };
@@ -74,18 +111,49 @@ impl Bundle {
         }
         let model = model.ok_or_else(|| missing(&manifest.model))?;
         let golden = GoldenFrames::new(directory.to_owned(), manifest.golden.clone(), golden)?;
-        if signed {
-            log::warn!(
-                "{}: this version does not verify signatures; the bundle is used as if it had none",
-                directory.join(SIGNATURE).display()
-            );
-        }
-        Ok(Bundle { manifest, directory: directory.to_owned(), model, golden })
+        Ok(Bundle { manifest, digest, signer, directory: directory.to_owned(), text, model, golden })
     }
 
     /// The model's bytes, as they were when their digest was checked. No later change of the file reaches them.
     pub fn model(&self) -> &[u8] {
         &self.model
+    }
+
+    /// The manifest's bytes, which a signature is of.
+    pub fn manifest_text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Writes the bundle as one file, its signature with it. The same bundle gives the same bytes.
+    ///
+    /// # Errors
+    /// 65 if a file was changed since the bundle was opened, or has too long a name; 74 if reading or writing fails.
+    pub fn pack(&self, out: &mut std::fs::File) -> anyhow::Result<()> {
+        let container = Container::open(&self.directory)?;
+        let signature = container.file(SIGNATURE)?.map(|file| file.read(signature::LARGEST)).transpose()?;
+        let names = std::iter::once(MANIFEST)
+            .chain(signature.as_ref().map(|_| SIGNATURE))
+            .chain(self.manifest.files.keys().map(String::as_str));
+        let read = |name: &str| {
+            if name == MANIFEST {
+                return Ok(self.text.clone());
+            }
+            if name == SIGNATURE {
+                return Ok(signature.clone().unwrap_or_default());
+            }
+            let bytes = match container.file(name)? {
+                Some(file) => file.read(LARGEST_FILE)?,
+                None => Vec::new(),
+            };
+            match self.manifest.files.get(name) {
+                Some(expected) if digest(&bytes).eq_ignore_ascii_case(expected) => Ok(bytes),
+                _ => Err(Fault::data(format!(
+                    "{}: it was changed while it was packed",
+                    self.path(name).display()
+                ))),
+            }
+        };
+        archive::pack(names, read, out)
     }
 
     /// The golden frames. They may outlive the bundle, whose model's memory is then free.
@@ -126,11 +194,40 @@ impl Bundle {
     }
 }
 
-fn read_manifest(file: &OpenFile) -> anyhow::Result<Manifest> {
-    let shown = file.path().display();
-    let text = String::from_utf8(file.read(LARGEST_MANIFEST)?)
-        .map_err(|_| Fault::data(format!("{shown}: it is not UTF-8 text")))?;
-    toml::from_str(&text).map_err(|error| {
+/// Where a bundle's files are.
+enum Container {
+    Folder(Folder),
+    Archive(Archive),
+}
+
+impl Container {
+    fn open(path: &Path) -> anyhow::Result<Container> {
+        Ok(match Place::open(path)? {
+            Place::File(file) => Container::Archive(Archive::open(file, path)?),
+            Place::Folder(folder) => Container::Folder(folder),
+        })
+    }
+
+    fn file(&self, name: &str) -> anyhow::Result<Option<OpenFile>> {
+        match self {
+            Container::Folder(folder) => folder.file(name),
+            Container::Archive(archive) => archive.file(name),
+        }
+    }
+
+    fn walk(&self, visit: &mut dyn FnMut(&str, OpenFile) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        match self {
+            Container::Folder(folder) => folder.walk(visit),
+            Container::Archive(archive) => archive.walk(visit),
+        }
+    }
+}
+
+fn parse_manifest(path: &Path, text: &[u8]) -> anyhow::Result<Manifest> {
+    let shown = path.display();
+    let text =
+        std::str::from_utf8(text).map_err(|_| Fault::data(format!("{shown}: it is not UTF-8 text")))?;
+    toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.as_bytes().get(..span.start)).unwrap_or_default();
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
         let message = error.message().replace('\n', " ");
@@ -148,7 +245,6 @@ struct Files<'a> {
     /// Bytes of `golden`.
     kept: u64,
     seen: BTreeSet<String>,
-    signed: bool,
 }
 
 impl<'a> Files<'a> {
@@ -162,7 +258,6 @@ impl<'a> Files<'a> {
             golden: BTreeMap::new(),
             kept: 0,
             seen: BTreeSet::new(),
-            signed: false,
         }
     }
 
@@ -170,7 +265,6 @@ impl<'a> Files<'a> {
     fn take(&mut self, name: &str, file: &OpenFile) -> anyhow::Result<()> {
         let shown = file.path().display();
         let Some(expected) = self.manifest.files.get(name) else {
-            self.signed |= name == SIGNATURE;
             return match name {
                 MANIFEST | SIGNATURE => Ok(()),
                 _ => Err(Fault::data(format!(
@@ -217,6 +311,15 @@ fn check_manifest(manifest: &Manifest) -> Result<(), String> {
     let unlisted =
         std::iter::once(&manifest.model).chain(golden).find(|&name| !manifest.files.contains_key(name));
     let outside = manifest.files.keys().find(|name| !stays_inside(name));
+    let words = [
+        ("name", &manifest.name),
+        ("model_version", &manifest.model_version),
+        ("compatible", &manifest.compatible),
+    ];
+    let no_word = words.into_iter().find(|(_, text)| {
+        !(1..=LONGEST_WORD).contains(&text.chars().count()) || text.contains(char::is_control)
+    });
+    let no_word = no_word.map(|(name, _)| name);
     let no_digest = manifest
         .files
         .iter()
@@ -232,6 +335,9 @@ fn check_manifest(manifest: &Manifest) -> Result<(), String> {
         }
         () if manifest.golden.len() > golden::MOST_FRAMES => {
             format!("it names {} golden frames, more than {}", manifest.golden.len(), golden::MOST_FRAMES)
+        }
+        () if no_word.is_some() => {
+            format!("{} must be text of 1 to {LONGEST_WORD} characters on one line", no_word.unwrap_or_default())
         }
         () if outside.is_some() => {
             format!("the path {:?} leads outside the bundle", outside.unwrap_or(&manifest.name))
@@ -262,17 +368,23 @@ fn check_points(manifest: &Manifest) -> Result<(), String> {
         );
     }
     let standard = OperatingPoint { decision: manifest.decision, gate: manifest.gate };
-    let inside = |value: f32| value > 0.0 && value < 1.0;
     for OperatingPoint { decision, gate } in std::iter::once(&standard).chain(manifest.sensitivity.values()) {
-        if !inside(decision.threshold) || !inside(decision.min_peak) {
-            return Err("threshold and min_peak must lie between 0 and 1".into());
+        for (name, value, range) in [
+            ("threshold", decision.threshold, 0.05..=0.95),
+            ("min_peak", decision.min_peak, 0.05..=0.9999),
+            ("min_region_share", decision.min_region_share, 0.0..=0.05),
+        ] {
+            if !range.contains(&value) {
+                return Err(format!(
+                    "{name} is {value}, but must be from {} to {}",
+                    range.start(),
+                    range.end()
+                ));
+            }
         }
-        if !(0.0..1.0).contains(&decision.min_region_share) {
-            return Err("min_region_share must be at least 0 and below 1".into());
-        }
-        if gate.appear == 0 || gate.appear > gate.window || gate.window > 64 {
+        if gate.appear == 0 || gate.appear > gate.window.min(32) || gate.window > 64 {
             return Err(format!(
-                "a gate of {} of {} frames is impossible: appear must be from 1 to window, window at most 64",
+                "a gate of {} of {} frames is impossible: appear must be from 1 to window and at most 32, window at most 64",
                 gate.appear, gate.window
             ));
         }
@@ -303,3 +415,5 @@ pub fn digest(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trust_tests;

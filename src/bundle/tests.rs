@@ -28,7 +28,7 @@ fn png_head(width: u32, height: u32, depth: u8, colour: u8) -> Vec<u8> {
 }
 
 /// A bundle whose model is no network: opening must not care.
-fn write_bundle(directory: &Path) -> String {
+pub(super) fn write_bundle(directory: &Path) -> String {
     write_golden(directory, &png(8, 8), &png(8, 8), 1)
 }
 
@@ -125,7 +125,7 @@ fn a_whole_bundle_opens_and_reads() {
 }
 
 #[test]
-fn a_signature_is_neither_read_nor_refused() {
+fn a_signature_that_nobody_asks_for_may_be_anything() {
     let directory = tempfile::tempdir().unwrap();
     write_bundle(directory.path());
     fs::write(directory.path().join(SIGNATURE), b"\xff\xfe").unwrap();
@@ -297,11 +297,14 @@ fn a_special_file_in_place_of_any_file_is_refused_at_once() {
 }
 
 #[test]
-fn a_file_where_the_bundle_should_be_is_named() {
+fn a_file_that_is_no_packed_bundle_is_refused() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let error = Bundle::open(file.path()).unwrap_err();
-    assert_eq!(exit_of(&error), Exit::Data);
-    assert!(format!("{error:#}").contains("not a folder"), "{error:#}");
+    for bytes in [&b""[..], b"text", &[7; 4096]] {
+        fs::write(file.path(), bytes).unwrap();
+        let error = Bundle::open(file.path()).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Data);
+        assert!(format!("{error:#}").contains("polyp-edge bundle pack"), "{error:#}");
+    }
 }
 
 #[test]
@@ -352,6 +355,14 @@ fn manifests_that_make_no_sense_are_refused() {
         ("scale = 0.1", "scale = nan", "scale"),
         ("threshold = 0.5", "threshold = 1.5", "threshold"),
         ("threshold = 0.5", "threshold = nan", "threshold"),
+        ("threshold = 0.5", "threshold = 0.01", "from 0.05 to 0.95"),
+        ("min_peak = 0.6", "min_peak = 1.0", "from 0.05 to 0.9999"),
+        ("min_region_share = 0.001", "min_region_share = 0.06", "from 0 to 0.05"),
+        ("appear = 3\nwindow = 5", "appear = 33\nwindow = 64", "at most 32"),
+        ("name = \"test\"", "name = \"\"", "name must be text"),
+        ("name = \"test\"", "name = \"two\\nlines\"", "name must be text"),
+        ("model_version = \"1.0\"", "model_version = \"\\u001b[31m\"", "model_version must be text"),
+        ("rollback_index = 3", "rollback_index = 3\ncompatible = \"\"", "compatible must be text"),
         ("min_region_share = 0.001", "min_region_share = 1.0", "min_region_share"),
         ("appear = 3", "appear = 6", "gate"),
         ("window = 5", "window = 5\nsecret = 1", "secret"),

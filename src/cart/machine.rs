@@ -118,7 +118,15 @@ impl Surroundings for Machine {
     }
 
     fn bundle(&self, board: &Board) -> Result<Bundle> {
-        Bundle::open(&board.bundle())
+        let bundle = Bundle::open_trusted(&board.bundle(), &board.trust()?)?;
+        if bundle.signer.as_ref().is_some_and(|signer| signer.is_development) {
+            log::warn!(
+                "the model {} is signed with the development key, which everybody has: it is for simulation and benches, not \
+                 for patients",
+                bundle.manifest.name
+            );
+        }
+        Ok(bundle)
     }
 
     fn manifest<'a>(&self, bundle: &'a Bundle) -> &'a Manifest {

@@ -34,6 +34,9 @@ struct CheckReport {
     bundle: String,
     model: String,
     model_version: String,
+    rollback_index: u64,
+    digest: String,
+    signed_by: Option<String>,
     kernels: &'static str,
     golden_frames: usize,
     golden_frame_ms: f64,
@@ -45,7 +48,7 @@ struct CheckReport {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let board = Board::load(&arguments.board)?;
     let profile = &board.profile;
-    let bundle = Bundle::open(&board.bundle())?;
+    let bundle = Bundle::open_trusted(&board.bundle(), &board.trust()?)?;
     // The profile may be another machine's: its cores need not be here.
     let options = Options { threads: profile.model.threads, ..Options::default() };
     let engine = Engine::load(&bundle, &options)?;
@@ -79,6 +82,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bundle: board.bundle().display().to_string(),
         model: bundle.manifest.name.clone(),
         model_version: bundle.manifest.model_version.clone(),
+        rollback_index: bundle.manifest.rollback_index,
+        digest: bundle.digest.clone(),
+        signed_by: bundle.signer.as_ref().map(ToString::to_string),
         kernels,
         golden_frames: segmenter.golden_frames(),
         golden_frame_ms: golden_ms / segmenter.golden_frames().max(1) as f64,
@@ -93,6 +99,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     say!("camera   {}", report.camera);
     say!("display  {}", report.display);
     say!("model    {} {} ({}), kernels {}", report.model, report.model_version, report.bundle, kernels);
+    if let Some(signer) = &report.signed_by {
+        say!("signed   with {signer}");
+    }
     say!("golden   all {} masks are exact, {:.1} ms each", report.golden_frames, report.golden_frame_ms);
     let added = report.gate_delay_ms.map(|ms| format!("; adds {ms:.0} ms at {rate} frames a second"));
     let added = added.unwrap_or_default();

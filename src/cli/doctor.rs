@@ -10,7 +10,7 @@ use crate::board::{Board, DisplayKind};
 use crate::bundle::Bundle;
 use crate::capture::v4l2::{self, CameraFacts, facts::DeviceRole};
 use crate::display::kms::{self, CardFacts, gpu::Status};
-use crate::fault::{Exit, Fault};
+use crate::fault::{Exit, Fault, exit_of};
 use crate::health::{self, Machine};
 
 /// From here on boards slow themselves down soon.
@@ -140,8 +140,22 @@ fn tell(arguments: &Arguments, findings: Vec<Finding>) -> Result<()> {
 }
 
 fn bundle(board: &Board, findings: &mut Findings) {
-    match Bundle::open(&board.bundle()) {
-        Ok(bundle) => findings.good(format!("bundle {}: all files match the manifest", bundle.manifest.name)),
+    match board.trust().and_then(|trust| Bundle::open_trusted(&board.bundle(), &trust)) {
+        Ok(bundle) => {
+            findings.good(format!("bundle {}: all files match the manifest", bundle.manifest.name));
+            match bundle.signer {
+                Some(signer) if signer.is_development => findings.advice(
+                    format!("bundle {}: signed with {signer}", bundle.manifest.name),
+                    "sign it with a key of your own: `polyp-edge bundle keygen`, then `polyp-edge bundle sign`",
+                ),
+                Some(signer) => findings.good(format!("bundle {}: signed with {signer}", bundle.manifest.name)),
+                None => {}
+            }
+        }
+        Err(error) if exit_of(&error) == Exit::Signature => findings.bad(
+            format!("{error:#}"),
+            "sign it with a key whose public half is in trust.keys, or name another bundle in the profile",
+        ),
         Err(error) => {
             findings.bad(format!("{error:#}"), "copy the bundle again, or name another one in the profile")
         }

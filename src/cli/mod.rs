@@ -8,6 +8,7 @@ macro_rules! say {
 }
 
 mod bench;
+mod bundle;
 mod check;
 mod cross_check;
 mod doctor;
@@ -47,6 +48,7 @@ enum Verb {
     Check(check::Arguments),
     Probe(probe::Arguments),
     Doctor(doctor::Arguments),
+    Bundle(bundle::Arguments),
 }
 
 /// Parses the process's command line, runs the verb, and says how it ended.
@@ -73,6 +75,7 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Probe(arguments) => probe::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
+        Verb::Bundle(arguments) => bundle::run(&arguments),
     };
     match &outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,6 +28,7 @@ mod temporary;
 mod tests;
 
 use std::fs::{DirBuilder, File};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -77,6 +78,20 @@ fn write_with_mode(path: &Path, mode: Mode, write: impl FnOnce(&mut File) -> Res
         let mut file = Temporary::create(&Arc::new(folder), mode)?;
         write(file.file_mut())?;
         file.rename_to(name, Replace::Yes)?;
+        Ok(())
+    };
+    write().map_err(|error| Fault::io(format!("cannot write {}: {error:#}", path.display())))
+}
+
+/// Writes a new file with these rights, less the umask; an error (exit 74) names it, also where there is one already. Nothing
+/// stays behind.
+pub fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<()> {
+    let write = || -> Result<()> {
+        let name = path.file_name().ok_or_else(|| anyhow::anyhow!("it does not end with a file name"))?;
+        let folder = open_folder(folder_of(path))?;
+        let mut file = Temporary::create(&Arc::new(folder), Mode::from_raw_mode(mode))?;
+        file.file_mut().write_all(bytes)?;
+        file.rename_to(name, Replace::No)?;
         Ok(())
     };
     write().map_err(|error| Fault::io(format!("cannot write {}: {error:#}", path.display())))

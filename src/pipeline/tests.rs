@@ -32,6 +32,7 @@ fn manifest() -> Manifest {
         name: "fake".into(),
         model_version: "0".into(),
         rollback_index: 0,
+        compatible: manifest::COMPATIBLE.into(),
         model: "none".into(),
         input: tensor([1, 3, SIDE, SIDE]),
         output: tensor([1, 1, SIDE / 4, SIDE / 4]),

@@ -196,8 +196,7 @@ fn a_limit_on_the_size_of_files_does_not_end_the_program() {
 fn the_tests_own_bundle_passes_its_self_test() {
     let folder = Workplace::shared();
     bundle::write(&folder.path().join("model"));
-    let base = testing::root().join("boards/base.toml");
-    fs::copy(base, folder.path().join("base.toml")).unwrap();
+    testing::cart::put_base(folder.path());
     let text = "name = \"test\"\ninherits = \"base\"\n[model]\nbundle = \"model\"\n";
     fs::write(folder.path().join("test.toml"), text).unwrap();
     let check = || PROGRAM.run(folder.path(), &["check", "--board", "test.toml"]);
@@ -206,11 +205,14 @@ fn the_tests_own_bundle_passes_its_self_test() {
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(output.status.success() && text.contains("golden   all 2 masks are exact"), "{text}{errors}");
     assert!(errors.is_empty(), "{errors}");
-    // A signature is neither verified nor taken for verified.
+    assert!(text.contains(&format!("signed   with the key {}", bundle::key().id())), "{text}");
     fs::write(folder.path().join("model/manifest.toml.sig"), b"signature").unwrap();
     let output = check();
     let errors = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{errors}");
-    assert!(errors.contains("manifest.toml.sig: this version does not verify signatures"), "{errors}");
+    assert_eq!(output.status.code(), Some(76), "{errors}");
+    assert!(
+        errors.contains("the bundle is refused: the signature is not one that minisign writes"),
+        "{errors}"
+    );
     assert_eq!(errors.trim_end().lines().count(), 1, "{errors}");
 }

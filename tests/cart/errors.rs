@@ -11,7 +11,7 @@ use testing::picture::write_picture;
 use crate::PROGRAM;
 
 /// One line on standard error that holds `expected`; nothing on standard output.
-fn assert_fault(output: &Output, code: i32, expected: &str) {
+pub(crate) fn assert_fault(output: &Output, code: i32, expected: &str) {
     let text = String::from_utf8(output.stderr.clone()).unwrap();
     assert_eq!(output.status.code(), Some(code), "{text}");
     assert_eq!(text.trim_end().lines().count(), 1, "{text}");
@@ -75,8 +75,7 @@ fn a_sensitivity_is_a_point_of_the_bundle() {
 
     let profile = |sensitivity: &str| {
         let source = "[camera]\nsource = \"in\"\nrate_hz = 0.0\n";
-        let base = concat!(env!("CARGO_MANIFEST_DIR"), "/boards/base.toml");
-        std::fs::copy(base, at.join("base.toml")).unwrap();
+        testing::cart::put_base(at);
         let model = format!("[model]\nbundle = \"model\"\nsensitivity = \"{sensitivity}\"\n");
         let display = "[display]\nkind = \"null\"\n[pipeline]\nlock_step = true\n";
         let text = format!("name = \"{sensitivity}\"\ninherits = \"base\"\n{source}{model}{display}");

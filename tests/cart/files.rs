@@ -286,8 +286,7 @@ fn names_that_are_not_text_survive_byte_for_byte() {
     }
     // `run` writes its pictures by another way.
     std::fs::rename(&source, at.join("frames")).unwrap();
-    let base = testing::root().join("boards/base.toml");
-    std::fs::copy(base, at.join("base.toml")).unwrap();
+    testing::cart::put_base(at);
     let profile = "name = \"test\"\ninherits = \"base\"\n[model]\nbundle = \"model\"\n\
                    [camera]\nsource = \"frames\"\nrate_hz = 0.0\n[pipeline]\nlock_step = true\n\
                    [display]\nkind = \"images\"\nfolder = \"shown\"\n";

@@ -6,6 +6,7 @@
 
 mod assistance;
 mod bundle_files;
+mod bundles;
 mod endings;
 mod errors;
 mod files;

@@ -26,7 +26,8 @@ fn with_golden_frames(cart: &Cart) -> PathBuf {
     for path in folder::files(&from) {
         fs::copy(from.join(&path), to.join(&path)).unwrap();
     }
-    cart.put(&cart.profile().with("model.bundle", "\"../golden-model\""));
+    let profile = cart.profile().with("model.bundle", "\"../golden-model\"");
+    cart.put(&profile.with("trust.development_key", true));
     let golden = folder::files(&to.join("golden"));
     to.join("golden").join(golden.first().unwrap())
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use polyp_edge::bundle::manifest::COMPATIBLE;
+
 use crate::export::{Request, export};
 use crate::parallel::default_threads;
 
@@ -21,9 +23,12 @@ pub struct Arguments {
     name: String,
     #[arg(long, default_value = "0.1.0")]
     model_version: String,
-    /// Written to the manifest and meant to grow with every release. This version of polyp-edge does not enforce it.
+    /// Grows with each release that replaces one which must not run any more: carts refuse bundles with a lower one than theirs.
     #[arg(long, default_value_t = 1)]
     rollback_index: u64,
+    /// What the bundle is made for: carts take only what has their profile's text.
+    #[arg(long, value_name = "TEXT", default_value = COMPATIBLE)]
+    compatible: String,
     /// Also write the float network, outside the bundle.
     #[arg(long = "f32", value_name = "FILE")]
     float: Option<PathBuf>,
@@ -74,6 +79,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         name: arguments.name,
         model_version: arguments.model_version,
         rollback_index: arguments.rollback_index,
+        compatible: arguments.compatible,
         float: arguments.float,
         qdq: arguments.qdq,
         qdq_symmetric: arguments.qdq_symmetric,

@@ -7,7 +7,7 @@ use anyhow::Context;
 use polyp_edge::bundle::manifest::{
     Decision, FORMAT_VERSION, Gate, Golden, Manifest, OperatingPoint, Provenance, Sensitivity, TensorContract,
 };
-use polyp_edge::bundle::{Bundle, MANIFEST, digest};
+use polyp_edge::bundle::{Bundle, MANIFEST, SIGNATURE, digest};
 use polyp_edge::capture::Mask;
 use polyp_edge::capture::synthetic::Colon;
 use polyp_edge::engine::Engine;
@@ -27,9 +27,9 @@ const MODEL: &str = "model.onnx";
 const CARD: &str = "MODEL_CARD.md";
 /// The worst of rendered frames, as pictures for the card.
 pub const FAILURES: &str = "failures.jpg";
-/// What a bundle's folder holds.
+/// What a bundle's folder holds. A signature is of the bundle before: a new one has none.
 pub const KIND: files::FolderKind =
-    files::FolderKind { mark: MANIFEST, names: &[MODEL, CARD, FAILURES, "golden"] };
+    files::FolderKind { mark: MANIFEST, names: &[MODEL, CARD, FAILURES, "golden", SIGNATURE] };
 const FAILURES_QUALITY: u8 = 88;
 /// Of so many frames with a polyp, of another patient than the golden ones.
 const FAILURES_SEARCH: usize = 48;
@@ -50,8 +50,10 @@ pub struct Description {
     pub name: String,
     /// The model's version, such as `0.1.0`.
     pub model_version: String,
-    /// Meant to grow with every release.
+    /// Grows with each release that replaces one which must not run any more.
     pub rollback_index: u64,
+    /// What the bundle is made for.
+    pub compatible: String,
     /// Which pixels and regions count.
     pub decision: Decision,
     /// How long a region must last to be shown.
@@ -85,6 +87,7 @@ pub fn write(folder: &Path, quantised: &QuantisedGraph, description: &Descriptio
         name: description.name.clone(),
         model_version: description.model_version.clone(),
         rollback_index: description.rollback_index,
+        compatible: description.compatible.clone(),
         model: MODEL.into(),
         input: TensorContract {
             name: INPUT.into(),

@@ -40,8 +40,10 @@ pub struct Request {
     pub name: String,
     /// The model's version, such as `0.1.0`.
     pub model_version: String,
-    /// Written to the manifest and meant to grow with every release. This version of polyp-edge does not enforce it.
+    /// Grows with each release that replaces one which must not run any more.
     pub rollback_index: u64,
+    /// What the bundle is made for.
+    pub compatible: String,
     /// Also write the float network, outside the bundle.
     pub float: Option<PathBuf>,
     /// Also write the int8 network in QDQ form, with the bundle's scales, for onnxruntime, OpenVINO and others.
@@ -112,6 +114,7 @@ pub fn export(request: &Request) -> anyhow::Result<Description> {
         name: request.name.clone(),
         model_version: request.model_version.clone(),
         rollback_index: request.rollback_index,
+        compatible: request.compatible.clone(),
         decision: recipe.decision,
         gate,
         sensitivity: points(recipe),

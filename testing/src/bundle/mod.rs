@@ -4,11 +4,13 @@ mod network;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use polyp_edge::bundle::manifest::{
-    Decision, Gate, Golden, Manifest, OperatingPoint, Provenance, Sensitivity, TensorContract,
+    COMPATIBLE, Decision, Gate, Golden, Manifest, OperatingPoint, Provenance, Sensitivity, TensorContract,
 };
-use polyp_edge::bundle::{MANIFEST, digest};
+use polyp_edge::bundle::signature::SigningKey;
+use polyp_edge::bundle::{MANIFEST, SIGNATURE, digest};
 use polyp_edge::field_of_view::Rule;
 
 pub use network::{cells, onnx};
@@ -22,6 +24,7 @@ pub fn manifest(input: TensorContract, output: TensorContract, files: &[(&str, &
         name: "seed".into(),
         model_version: "1".into(),
         rollback_index: 0,
+        compatible: COMPATIBLE.into(),
         model: "model.onnx".into(),
         input,
         output,
@@ -77,4 +80,23 @@ pub fn write_model(folder: &Path, model: &[u8]) {
         std::fs::write(folder.join(name), bytes).unwrap();
     }
     std::fs::write(folder.join(MANIFEST), toml::to_string(&manifest).unwrap()).unwrap();
+    sign(folder);
+}
+
+/// The key that this process signs bundles with.
+pub fn key() -> &'static SigningKey {
+    static KEY: OnceLock<SigningKey> = OnceLock::new();
+    KEY.get_or_init(|| SigningKey::new().unwrap())
+}
+
+/// Signs the manifest in a folder as it is now. The carts of tests trust the key.
+pub fn sign(folder: &Path) {
+    let manifest = std::fs::read(folder.join(MANIFEST)).unwrap();
+    std::fs::write(folder.join(SIGNATURE), key().sign(&manifest, "a test's").unwrap()).unwrap();
+}
+
+/// Puts the public half of the key into a folder.
+pub fn trust(keys: &Path) {
+    std::fs::create_dir_all(keys).unwrap();
+    std::fs::write(keys.join("test.pub"), key().public().unwrap()).unwrap();
 }

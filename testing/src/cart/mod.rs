@@ -20,7 +20,7 @@ pub mod video;
 mod workplace;
 
 pub use files::{Cart, state_in};
-pub use profile::{Profile, put_board};
+pub use profile::{Profile, put_base, put_board};
 pub use workplace::Workplace;
 
 /// What a cart's rendered endoscope gives, unless its profile says otherwise.

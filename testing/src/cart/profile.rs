@@ -13,8 +13,9 @@ pub fn put_board(folder: &Path, rest: &str) {
     fs::write(folder.join("boards/test.toml"), text).unwrap();
 }
 
-/// Puts the shipped base, which other profiles inherit, into a folder.
-pub(super) fn put_base(folder: &Path) {
+/// Puts the shipped base, which other profiles inherit, into a folder, and the key that the tests' bundles are signed with.
+pub fn put_base(folder: &Path) {
+    crate::bundle::trust(&folder.join("keys"));
     fs::copy(crate::root().join("boards/base.toml"), folder.join("base.toml")).unwrap();
 }
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use polyp_edge::bundle::digest;
-use polyp_edge::bundle::manifest::{Gate, Provenance};
+use polyp_edge::bundle::manifest::{COMPATIBLE, Gate, Provenance};
 use polyp_edge::engine::{Engine, Options};
 use polyp_edge::fault::{Exit, Fault};
 use polyp_edge::field_of_view::{Locator, Rule, Sequence};
@@ -200,6 +200,7 @@ fn predict(command: &Path, folder: &Path, quantised: &QuantisedGraph, name: &str
         name: name.to_owned(),
         model_version: "0.0.0".into(),
         rollback_index: 1,
+        compatible: COMPATIBLE.into(),
         decision: AT_HALF,
         gate: Gate { appear: 3, window: 5 },
         sensitivity: BTreeMap::new(),

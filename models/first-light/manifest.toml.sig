@@ -1,0 +1,4 @@
+untrusted comment: signature of a polyp-edge bundle
+RUQczU9y2pg8IiDN3UtNUdRyRq1JYVVowRHP6oy8S94aHlt9kSdDVz1inIRD9ALy4HpaOBAPNiymlyWj9SHtSY8et0EMEK1JwgY=
+trusted comment: first-light 2026.11.23, rollback index 1
+SWDBYPYTd4X+igNLtVbryXw/wSKfj3T4hfDq8s0nqv2+2Z2SJVDHSG4z61CI29FSu2Hva4apYK9IOvPfePGJCQ==
