@@ -93,9 +93,10 @@ pub struct Signer {
 
 impl fmt::Display for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.is_development {
-            true => write!(f, "the development key {}, which everybody has", self.key),
-            false => write!(f, "the key {}", self.key),
+        if self.is_development {
+            write!(f, "the development key {}, which everybody has", self.key)
+        } else {
+            write!(f, "the key {}", self.key)
         }
     }
 }

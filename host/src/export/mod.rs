@@ -134,8 +134,7 @@ pub fn export(request: &Request) -> anyhow::Result<Description> {
     if let Some(path) = &request.float {
         files::write_whole(path, &float)?;
     }
-    let forms = [(&request.qdq, Form::Unsigned), (&request.qdq_symmetric, Form::Symmetric)];
-    for (path, form) in forms {
+    for (path, form) in [(&request.qdq, Form::Unsigned), (&request.qdq_symmetric, Form::Symmetric)] {
         if let Some(path) = path {
             files::write_whole(path, &onnx::qdq::to_onnx(&quantised, form)?)?;
         }

@@ -38,6 +38,24 @@ fn config(kind: EncoderKind, frozen: bool, prompts: Prompts) -> TrainConfig {
     }
 }
 
+/// How far each parameter's gradient is off, as a share of its largest value, the largest first.
+fn differences<'a>(ours: &Parameters, theirs: &'a Parameters) -> Vec<(f32, &'a String)> {
+    let largest = |floor, gradient: &Array| gradient.values.iter().fold(floor, |m: f32, v| m.max(v.abs()));
+    let overall = theirs.0.values().fold(0.0, largest);
+    let mut differences: Vec<(f32, &String)> = theirs
+        .0
+        .iter()
+        .map(|(name, gradient)| {
+            // Gradients that batch norms cancel are rounding.
+            let scale = largest(1e-3 * overall, gradient);
+            let pairs = ours.get(name).values.iter().zip(&gradient.values);
+            (pairs.fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / scale, name)
+        })
+        .collect();
+    differences.sort_by(|a, b| b.0.total_cmp(&a.0));
+    differences
+}
+
 /// However little is kept, the gradients are those of a pass that keeps everything.
 #[test]
 fn pieces_give_the_gradients_of_the_whole() {
@@ -82,26 +100,11 @@ fn pieces_give_the_gradients_of_the_whole() {
                 pieces.gradients.0.keys().collect::<Vec<_>>(),
                 whole.gradients.0.keys().collect::<Vec<_>>()
             );
-            let largest =
-                |floor, gradient: &Array| gradient.values.iter().fold(floor, |m: f32, v| m.max(v.abs()));
-            let overall = whole.gradients.0.values().fold(0.0, largest);
-            let mut differences: Vec<(f32, &String)> = Vec::new();
-            for (name, gradient) in &whole.gradients.0 {
-                // Gradients that batch norms cancel are rounding.
-                let scale = largest(1e-3 * overall, gradient);
-                let ours = pieces.gradients.get(name).values.iter();
-                let off = ours.zip(&gradient.values).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
-                differences.push((off / scale, name));
-            }
-            differences.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let differences = differences(&pieces.gradients, &whole.gradients);
             // Sums are rounded otherwise on each kind of CPU. Where that moves a value across a ReLU's edge, the gradients before
             // it change by the share of one of the few pixels of the deepest level; a part that is missing changes far more.
-            let [largest, median] = [0, differences.len() / 2].map(|rank| differences[rank]);
-            assert!(
-                median.0 < 1e-3 && largest.0 < 0.05,
-                "{kind:?}: {:?}",
-                &differences[..differences.len() / 2]
-            );
+            let [largest, median] = [0, differences.len() / 2].map(|rank| differences[rank].0);
+            assert!(median < 1e-3 && largest < 0.05, "{kind:?}: {:?}", &differences[..differences.len() / 2]);
             assert_eq!(
                 pieces.statistics.0.keys().collect::<Vec<_>>(),
                 whole.statistics.0.keys().collect::<Vec<_>>()
