@@ -25,7 +25,7 @@
 //! Beside the walk: [`bundle`] (what a model is on disk), [`board`] (profiles), [`state`], [`latency`],
 //! [`score`] (what was drawn against what was there), `health` (what the machine says of itself), [`files`] (what is
 //! written: whole, private, never over somebody else's), [`logging`] (log lines by a thread of their own), [`heap`] (what the
-//! allocator keeps), [`runtime`] (time, threads and waiting, the system's or a simulation's), [`call`] (calls of the kernel that failed), [`fault`] (errors and exit codes) and [`cli`].
+//! allocator keeps), [`runtime`] (time, threads and waiting, the system's or a simulation's), [`call`] (calls of the kernel that failed), [`identity`] (which program this is), [`fault`] (errors and exit codes) and [`cli`].
 //!
 //! `unsafe` is found in `capture::v4l2`, `display::kms`, `engine::kernels`, `engine::threads`, `bundle::sealed` and [`heap`]
 //! alone: everywhere else it does not compile.
@@ -51,6 +51,7 @@ pub mod geometry;
 mod health;
 #[expect(unsafe_code, reason = "settings of the C library's allocator")]
 pub mod heap;
+pub mod identity;
 pub mod latency;
 pub mod logging;
 mod output;

@@ -5,6 +5,7 @@
 //! [`WINDOW`] is told how many more there were instead of each. `RUST_LOG` is read for this project's crates alone: others say warnings
 //! and errors.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,7 +85,7 @@ pub fn recorder(rust_log: Option<&str>, has_colours: bool) -> (Recorder, Writer)
     let logger = env_logger::Builder::new()
         .parse_filters(&filters(rust_log))
         .write_style(style)
-        .target(env_logger::Target::Pipe(Box::new(Lines(queue.clone()))))
+        .target(env_logger::Target::Pipe(Box::new(Formatted)))
         .build();
     (Recorder { logger, queue: queue.clone() }, Writer(queue))
 }
@@ -219,12 +220,19 @@ impl Writer {
     }
 }
 
-/// What env_logger writes formatted lines to.
-struct Lines(Arc<Queue>);
+thread_local! {
+    /// The line that env_logger has just formatted for this thread.
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
-impl Write for Lines {
+/// What env_logger writes formatted lines to. It holds a lock of its own meanwhile, so nothing here may wait: a thread that
+/// stands still with that lock would hold up every other one that logs.
+struct Formatted;
+
+impl Write for Formatted {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.push(line);
+        // A thread that ends logs no more.
+        let _ = LINE.try_with(|formatted| formatted.borrow_mut().extend_from_slice(line));
         Ok(line.len())
     }
     fn flush(&mut self) -> io::Result<()> {
@@ -255,6 +263,10 @@ impl Log for Recorder {
             return;
         }
         self.logger.log(record);
+        let line = LINE.try_with(RefCell::take).unwrap_or_default();
+        if !line.is_empty() {
+            self.queue.push(&line);
+        }
     }
 
     fn flush(&self) {

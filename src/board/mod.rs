@@ -34,6 +34,8 @@ const MOST_PARENTS: usize = 16;
 pub struct Board {
     /// Its values lie in their ranges.
     pub profile: Profile,
+    /// The sha256 in hex of the profile's text and of those that it inherits from.
+    pub digest: String,
     /// The profile's folder: relative paths to bundles start here.
     folder: PathBuf,
 }
@@ -60,7 +62,7 @@ impl Board {
             return Err(texts.wrong(span_of(&table, "name"), what));
         }
         profile.check().map_err(|wrong| texts.wrong(span_of(&table, wrong.key), wrong.what))?;
-        Ok(Board { profile, folder })
+        Ok(Board { profile, digest: texts.digest(), folder })
     }
 
     /// The model bundle's folder.
@@ -133,6 +135,12 @@ impl Texts {
             return Err(self.wrong(Some(value.span()), what));
         }
         Ok(Some(parent))
+    }
+
+    fn digest(&self) -> String {
+        let texts: Vec<&str> =
+            self.files.iter().map(|file| file.text.get(file.padding..).unwrap_or_default()).collect();
+        bundle::digest(texts.join("\n").as_bytes())
     }
 
     fn parse<'a>(&self, file: &'a Text) -> Result<DeTable<'a>> {

@@ -14,8 +14,10 @@ pub mod signature;
 mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::fault::Fault;
@@ -42,6 +44,34 @@ const LARGEST_FILE: u64 = 256 << 20;
 const LONGEST_WORD: usize = 64;
 /// The most files of a bundle.
 const MOST_FILES: usize = 1000;
+
+/// Which bundle it is: what a state file, a report or a log says of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    /// The model's name.
+    pub name: String,
+    /// The model's version.
+    pub version: String,
+    /// The manifest's sha256 in hex.
+    pub digest: String,
+    /// See [`Manifest::rollback_index`].
+    pub rollback_index: u64,
+    /// The key that it is signed with; `None` if nobody asked.
+    pub key: Option<String>,
+    /// That is the development key, which everybody has.
+    pub is_development_key: bool,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}, digest {}", self.name, self.version, self.digest)?;
+        match &self.key {
+            Some(key) if self.is_development_key => write!(f, ", signed with the development key {key}"),
+            Some(key) => write!(f, ", signed with the key {key}"),
+            None => Ok(()),
+        }
+    }
+}
 
 /// An opened bundle: its manifest makes sense, and its files were those that the manifest lists, byte for byte.
 #[derive(Debug)]
@@ -112,6 +142,18 @@ impl Bundle {
         let model = model.ok_or_else(|| missing(&manifest.model))?;
         let golden = GoldenFrames::new(directory.to_owned(), manifest.golden.clone(), golden)?;
         Ok(Bundle { manifest, digest, signer, directory: directory.to_owned(), text, model, golden })
+    }
+
+    /// Which bundle it is.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            name: self.manifest.name.clone(),
+            version: self.manifest.model_version.clone(),
+            digest: self.digest.clone(),
+            rollback_index: self.manifest.rollback_index,
+            key: self.signer.as_ref().map(|signer| signer.key.to_string()),
+            is_development_key: self.signer.as_ref().is_some_and(|signer| signer.is_development),
+        }
     }
 
     /// The model's bytes, as they were when their digest was checked. No later change of the file reaches them.

@@ -7,8 +7,7 @@ use anyhow::Result;
 use super::report::REPORTS;
 use super::surroundings::Surroundings;
 use crate::board::{Board, DisplayKind, Profile};
-use crate::bundle::Bundle;
-use crate::bundle::manifest::Manifest;
+use crate::bundle::{Bundle, Identity};
 use crate::capture::{self, v4l2};
 use crate::display::{Images, Null, PICTURES, Sink, Written, Y4m, kms};
 use crate::engine::{Engine, Options};
@@ -119,6 +118,7 @@ impl Surroundings for Machine {
 
     fn bundle(&self, board: &Board) -> Result<Bundle> {
         let bundle = Bundle::open_trusted(&board.bundle(), &board.trust()?)?;
+        log::info!("model {}", bundle.identity());
         if bundle.signer.as_ref().is_some_and(|signer| signer.is_development) {
             log::warn!(
                 "the model {} is signed with the development key, which everybody has: it is for simulation and benches, not \
@@ -129,8 +129,8 @@ impl Surroundings for Machine {
         Ok(bundle)
     }
 
-    fn manifest<'a>(&self, bundle: &'a Bundle) -> &'a Manifest {
-        &bundle.manifest
+    fn identity(&self, bundle: &Bundle) -> Identity {
+        bundle.identity()
     }
 
     fn segmenter(&self, profile: &Profile, bundle: &Bundle) -> Result<Segmenter<Engine>> {
@@ -168,6 +168,10 @@ impl Surroundings for Machine {
             make_folder(folder)?;
         }
         files::write_readable(path, |file| Ok(std::io::Write::write_all(file, text.as_bytes())?))
+    }
+
+    fn state_is_stale(&self, path: &Path, text: &str) {
+        files::overwrite(path, text.as_bytes());
     }
 
     fn write_report(&self, output: &OutputFolder, name: &str, bytes: &[u8]) -> Result<()> {

@@ -103,7 +103,8 @@ enum End {
 
 impl<W: Surroundings> Run<W> {
     fn start(surroundings: W, path: PathBuf, force: bool, limits: Limits, board: Board) -> Result<Run<W>> {
-        let status = StatusFile::start(&surroundings, &board.profile)?;
+        let made = Made::default();
+        let status = StatusFile::start(&surroundings, &board, &made)?;
         let scorer = Arc::new(Mutex::new(None));
         let watch = Watch { scorer: scorer.clone(), status: status.teller(), other: surroundings.observer() };
         let mut pipeline = Pipeline::start(prepare::settings(&limits, &board)?, Box::new(watch))?;
@@ -115,7 +116,6 @@ impl<W: Surroundings> Run<W> {
             its_outputs.set(theirs.claim(&its_path, &its_board, force, None)?);
             theirs.sink(&its_board.profile, its_outputs.get())
         })?;
-        let made = Made::default();
         pipeline.load(prepare::loader(&surroundings, &board, &made, None))?;
         Ok(Run {
             surroundings,
@@ -148,6 +148,7 @@ impl<W: Surroundings> Run<W> {
                 Err(error) => break End::Error(error),
             }
         };
+        self.status.stopping();
         let outcome = self.pipeline.end(&|| signals.twice());
         let score = self.scorer.lock().take();
         let asked = match &end {
@@ -160,7 +161,8 @@ impl<W: Surroundings> Run<W> {
         };
         let output = self.outputs.get();
         let (surroundings, board, status) = (self.surroundings, self.board, self.status);
-        Ending { surroundings, board, outcome, score, error, status, output, asked }.tell(signals)
+        let model = self.made.get().map(|made| made.identity);
+        Ending { surroundings, board, model, outcome, score, error, status, output, asked }.tell(signals)
     }
 
     /// Looks once after everything.
@@ -264,12 +266,15 @@ impl<W: Surroundings> Run<W> {
         let Some(ready) = self.reload.poll() else { return Ok(()) };
         if ready.is_changed {
             self.pipeline.set_settings(ready.settings);
-            self.status.set_target(&ready.board.profile);
             self.outputs.set(ready.output);
         }
+        let has_model = ready.model.is_some();
         if let Some((segmenter, load, made)) = ready.model {
             self.pipeline.adopt(segmenter, load);
             self.made = made;
+        }
+        if ready.is_changed || has_model {
+            self.status.set_target(&ready.board, &self.made);
         }
         if let Some(feed) = ready.feed {
             self.pipeline.set_feed(feed)?;

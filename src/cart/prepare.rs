@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::surroundings::Surroundings;
 use crate::board::{self, Board};
-use crate::bundle::manifest;
+use crate::bundle::{Identity, manifest};
 use crate::fault::Fault;
 use crate::pipeline::{Load, Settings};
 use crate::runtime;
@@ -97,16 +97,16 @@ pub(super) fn settings(limits: &Limits, board: &Board) -> Result<Settings> {
 #[derive(Clone, PartialEq)]
 pub(super) struct Ingredients {
     bundle: PathBuf,
-    manifest: manifest::Manifest,
+    pub identity: Identity,
     model: board::Model,
     field_of_view: board::FieldOfView,
 }
 
 impl Ingredients {
-    pub(super) fn of(board: &Board, manifest: &manifest::Manifest) -> Ingredients {
+    pub(super) fn of(board: &Board, identity: Identity) -> Ingredients {
         Ingredients {
             bundle: board.bundle(),
-            manifest: manifest.clone(),
+            identity,
             model: board.profile.model.clone(),
             field_of_view: board.profile.field_of_view.clone(),
         }
@@ -143,7 +143,7 @@ pub(super) fn loader<W: Surroundings>(
             Some(bundle) => bundle,
             None => {
                 let bundle = Arc::new(surroundings.bundle(&board)?);
-                made.set(Ingredients::of(&board, surroundings.manifest(&bundle)));
+                made.set(Ingredients::of(&board, surroundings.identity(&bundle)));
                 *opened.lock() = Some(bundle.clone());
                 bundle
             }

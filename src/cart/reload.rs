@@ -155,7 +155,7 @@ impl<W: Surroundings> Running<W> {
         };
         let (sink, exchanges_sink) = another_sink(surroundings, old, new, output.as_ref())?;
         let bundle = surroundings.bundle(&board)?;
-        let ingredients = Ingredients::of(&board, surroundings.manifest(&bundle));
+        let ingredients = Ingredients::of(&board, surroundings.identity(&bundle));
         let model = if self.made.as_ref() == Some(&ingredients) {
             None
         } else {

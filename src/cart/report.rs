@@ -9,8 +9,10 @@ use super::prepare::Opening;
 use super::status::StatusFile;
 use super::surroundings::{Asked, Surroundings};
 use crate::board::{Board, DisplayKind};
+use crate::bundle::Identity;
 use crate::capture::live::Counts;
-use crate::fault::{Exit, Fault, one_line};
+use crate::fault::{Exit, Fault, exit_of, one_line};
+use crate::identity::Program;
 use crate::latency::{self, StageReport};
 use crate::pipeline::Outcome;
 use crate::runtime;
@@ -20,6 +22,8 @@ use crate::score::{self, Scorer};
 pub(super) const REPORTS: [&str; 3] = ["latency.txt", "latency.json", "score.json"];
 /// From the signal on, everything that a run still does must be done in this time; then it ends all the same.
 const ENDS_WITHIN: Duration = Duration::from_millis(700);
+/// The same with the last state in its file, written once the report is.
+const LAST_WORD_WITHIN: Duration = Duration::from_millis(750);
 /// The same with what threads that were left behind had begun to write removed.
 const CLEANED_WITHIN: Duration = Duration::from_millis(800);
 /// What a run that is told twice to end still does for its state file.
@@ -31,7 +35,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 #[derive(Serialize)]
 struct RunReport {
     schema: u32,
+    program: Program,
     board: String,
+    profile_digest: String,
+    model: Option<Identity>,
     state: String,
     transitions: u64,
     captured: u64,
@@ -49,6 +56,8 @@ struct RunReport {
 pub(super) struct Ending<W: Surroundings> {
     pub surroundings: W,
     pub board: Board,
+    /// The one in charge, or the last that was to be.
+    pub model: Option<Identity>,
     pub outcome: Outcome,
     pub score: Option<Scorer>,
     /// What ended it, if it should not have ended.
@@ -67,24 +76,36 @@ impl<W: Surroundings> Ending<W> {
     /// What ended the run, that assistance was lost in it, that threads were, that frames could not be read, or that the
     /// reports could not be written.
     pub(super) fn tell(self, signals: &impl Asked) -> Result<()> {
-        let Ending { surroundings, board, mut outcome, score, error, status, output, asked } = self;
-        let in_time = match asked {
-            Some(_) if signals.twice() => runtime::now() + HURRIED_WITHIN,
-            Some(asked) => asked + ENDS_WITHIN,
-            None => runtime::now() + LAST_STATE_WITHIN,
-        };
+        let asked = self.asked;
         signals.nothing_to_restore();
-        let is_told = status.finish(in_time);
         if signals.twice() {
+            self.status.finish(0, runtime::now() + HURRIED_WITHIN);
             return Ok(());
         }
-        if !is_told {
+        let (surroundings, status, told) = self.outcome(signals);
+        let code = told.as_ref().err().map_or(0, |error| exit_of(error) as u8);
+        let in_time = asked.map_or(runtime::now() + LAST_STATE_WITHIN, |asked| asked + LAST_WORD_WITHIN);
+        if !status.finish(code, in_time) {
             log::warn!("the last state was not written: the disk of pipeline.state_file does not answer");
         }
+        if asked.is_some() {
+            // Whoever was left behind may hold what it needs. What stays is removed by the next run.
+            let _ = within(CLEANED_WITHIN, asked, signals, "clean-up", move || {
+                surroundings.clean_up();
+                Ok(())
+            });
+        }
+        told
+    }
+
+    /// The report, and what the run is to end with.
+    fn outcome(self, signals: &impl Asked) -> (W, StatusFile, Result<()>) {
+        let Ending { surroundings, board, model, mut outcome, score, error, status, output, asked } = self;
         let (lost, lost_threads, damaged) = (outcome.lost.take(), outcome.lost_threads, outcome.damaged);
         let kind = board.profile.display.kind;
         if outcome.display_lost {
-            return Err(error.unwrap_or_else(|| Fault::new(Exit::Assertion, "the display thread panicked")));
+            let lost = || Fault::new(Exit::Assertion, "the display thread panicked");
+            return (surroundings, status, Err(error.unwrap_or_else(lost)));
         }
         // A source that cannot be read says why, and nothing else.
         let written = if error.is_some() && outcome.captured == 0 {
@@ -92,7 +113,7 @@ impl<W: Surroundings> Ending<W> {
         } else {
             let theirs = surroundings.clone();
             within(ENDS_WITHIN, asked, signals, "report", move || {
-                report(&theirs, &board, &outcome, score.map(|score| score.report()), output.as_ref())
+                report(&theirs, &board, model, &outcome, score.map(|score| score.report()), output.as_ref())
             })
             .unwrap_or_else(|| {
                 Err(Fault::io(
@@ -101,34 +122,29 @@ impl<W: Surroundings> Ending<W> {
                 ))
             })
         };
-        if asked.is_some() {
-            // Whoever was left behind may hold what it needs. What stays is removed by the next run.
-            let _ = within(CLEANED_WITHIN, asked, signals, "clean-up", move || {
-                surroundings.clean_up();
-                Ok(())
-            });
-        }
-        if let Some(error) = error {
-            return Err(error);
-        }
-        match (written, kind) {
-            (Ok(()), _) => {}
-            (Err(error), DisplayKind::Kms) => log::warn!("{}", one_line(&error)),
-            (Err(error), _) => return Err(error),
-        }
-        if let Some(error) = lost {
-            return Err(error);
-        }
-        match (lost_threads, damaged) {
-            (0, 0) => Ok(()),
-            (0, damaged) => Err(Fault::data(format!(
-                "{damaged} frames of the source could not be read and were left out; the log names them"
-            ))),
-            (lost, _) => Err(Fault::new(
-                Exit::Assertion,
-                format!("threads that panicked and were replaced: {lost}; the log says which and where"),
-            )),
-        }
+        let told = match (error, written, kind) {
+            (Some(error), ..) => Err(error),
+            (None, Err(error), kind) if kind != DisplayKind::Kms => Err(error),
+            (None, written, _) => {
+                if let Err(error) = written {
+                    log::warn!("{}", one_line(&error));
+                }
+                match (lost, lost_threads, damaged) {
+                    (Some(error), ..) => Err(error),
+                    (None, 0, 0) => Ok(()),
+                    (None, 0, damaged) => Err(Fault::data(format!(
+                        "{damaged} frames of the source could not be read and were left out; the log names them"
+                    ))),
+                    (None, lost, _) => Err(Fault::new(
+                        Exit::Assertion,
+                        format!(
+                            "threads that panicked and were replaced: {lost}; the log says which and where"
+                        ),
+                    )),
+                }
+            }
+        };
+        (surroundings, status, told)
     }
 }
 
@@ -161,6 +177,7 @@ fn within(
 fn report<W: Surroundings>(
     surroundings: &W,
     board: &Board,
+    model: Option<Identity>,
     outcome: &Outcome,
     score: Option<score::ScoreReport>,
     output: Option<&W::Output>,
@@ -168,7 +185,10 @@ fn report<W: Surroundings>(
     let profile = &board.profile;
     let report = RunReport {
         schema: 1,
+        program: Program::this(),
         board: profile.name.clone(),
+        profile_digest: board.digest.clone(),
+        model,
         state: outcome.state.to_string(),
         transitions: outcome.transitions,
         captured: outcome.captured,

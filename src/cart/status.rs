@@ -1,6 +1,6 @@
 //! The device's state in a file, for whoever watches over carts.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -8,9 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Result;
 use serde::Serialize;
 
+use super::prepare::Made;
 use super::surroundings::Surroundings;
-use crate::board::Profile;
+use crate::board::Board;
+use crate::bundle::Identity;
 use crate::fault::{Fault, one_line};
+use crate::identity::{Program, boot_id};
 use crate::pipeline::Status;
 use crate::pipeline::mailbox::{Letter, Mailbox};
 use crate::runtime;
@@ -20,19 +23,65 @@ use crate::state::State;
 /// How often the thread that writes looks whether there is something to write.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// Written in place of a state that could not be replaced.
+const STALE: &str = "{\"schema\": 1, \"stale\": true}\n";
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing is shown yet.
+    Starting,
+    Running,
+    /// It was told to end, or its source is at its end.
+    Stopping,
+    /// With this exit code.
+    Stopped(u8),
+}
+
+impl Phase {
+    fn word(self) -> &'static str {
+        match self {
+            Phase::Starting => "starting",
+            Phase::Running => "running",
+            Phase::Stopping => "stopping",
+            Phase::Stopped(_) => "stopped",
+        }
+    }
+
+    fn exit_code(self) -> Option<u8> {
+        match self {
+            Phase::Stopped(code) => Some(code),
+            _ => None,
+        }
+    }
+}
+
 /// What the file holds.
 #[derive(Serialize)]
 struct Written<'a> {
     schema: u32,
+    program: &'a Program,
     board: &'a str,
+    profile_digest: &'a str,
+    /// In charge or being tested.
+    model: Option<Identity>,
+    /// Of the machine's start in which it was written.
+    boot_id: &'a str,
     /// Of the process that wrote it.
     pid: u32,
+    /// `starting`, `running`, `stopping` or `stopped`.
+    phase: &'static str,
+    /// Once it is stopped.
+    exit_code: Option<u8>,
     /// `self-test`, `no-signal`, `passthrough`, `assist` or `degraded`.
     state: &'a str,
     reason: Option<String>,
     /// Seconds since 1970.
     since_unix_s: f64,
+    /// The same; about once a second as long as the program shows pictures.
     written_unix_s: f64,
+    /// Seconds since the machine's start: unlike the clock on the wall, it never jumps.
+    written_uptime_s: f64,
     shown: u64,
     shown_with_regions: u64,
     /// Why nobody sees the picture.
@@ -57,16 +106,38 @@ struct LastReport {
 
 impl Letter for LastReport {}
 
-/// Where it is written to: changes with the profile.
-#[derive(Clone, PartialEq)]
+impl LastReport {
+    /// Before the display's thread has told anything.
+    fn at_start() -> LastReport {
+        LastReport {
+            state: State::SelfTest,
+            since: runtime::wall_clock(),
+            shown: 0,
+            with_regions: 0,
+            dark: None,
+            feed: "none yet".into(),
+            display: "none yet".into(),
+        }
+    }
+}
+
+/// Where it is written to, and what it is of: changes with the profile.
+#[derive(Clone)]
 struct Target {
     board: String,
+    profile_digest: String,
     path: Option<PathBuf>,
+    made: Made,
 }
 
 impl Target {
-    fn of(profile: &Profile) -> Target {
-        Target { board: profile.name.clone(), path: profile.pipeline.state_file.clone() }
+    fn of(board: &Board, made: &Made) -> Target {
+        Target {
+            board: board.profile.name.clone(),
+            profile_digest: board.digest.clone(),
+            path: board.profile.pipeline.state_file.clone(),
+            made: made.clone(),
+        }
     }
 }
 
@@ -76,8 +147,11 @@ pub(super) struct StatusFile {
 }
 
 struct Shared {
+    program: Program,
+    boot_id: String,
     newest: Mailbox<LastReport>,
     target: Mutex<Target>,
+    phase: Mutex<Phase>,
     /// The target is another one: it is written anew at once.
     is_moved: AtomicBool,
     ended: AtomicBool,
@@ -103,10 +177,13 @@ impl Teller {
 impl StatusFile {
     /// # Errors
     /// 74 if there can be no more threads.
-    pub(super) fn start(surroundings: &impl Surroundings, profile: &Profile) -> Result<StatusFile> {
+    pub(super) fn start(surroundings: &impl Surroundings, board: &Board, made: &Made) -> Result<StatusFile> {
         let shared = Arc::new(Shared {
+            program: Program::this(),
+            boot_id: boot_id(),
             newest: Mailbox::default(),
-            target: Mutex::new(Target::of(profile)),
+            target: Mutex::new(Target::of(board, made)),
+            phase: Mutex::new(Phase::Starting),
             is_moved: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
@@ -120,18 +197,21 @@ impl StatusFile {
         Teller(self.shared.clone())
     }
 
-    /// Writes where another profile says from now on.
-    pub(super) fn set_target(&self, profile: &Profile) {
-        let target = Target::of(profile);
-        let mut current = self.shared.target.lock();
-        if *current != target {
-            *current = target;
-            self.shared.is_moved.store(true, Ordering::Release);
-        }
+    /// Writes where another profile says from now on, and of which model.
+    pub(super) fn set_target(&self, board: &Board, made: &Made) {
+        *self.shared.target.lock() = Target::of(board, made);
+        self.shared.is_moved.store(true, Ordering::Release);
     }
 
-    /// Waits until the last that was told is written, at most until `deadline`; whether it is.
-    pub(super) fn finish(self, deadline: Instant) -> bool {
+    /// The run is going to end.
+    pub(super) fn stopping(&self) {
+        *self.shared.phase.lock() = Phase::Stopping;
+        self.shared.is_moved.store(true, Ordering::Release);
+    }
+
+    /// Waits until the last that was told is written with the exit code, at most until `deadline`; whether it is.
+    pub(super) fn finish(self, exit_code: u8, deadline: Instant) -> bool {
+        *self.shared.phase.lock() = Phase::Stopped(exit_code);
         self.shared.newest.close();
         while !self.shared.ended.load(Ordering::Acquire) {
             if runtime::now() >= deadline {
@@ -145,54 +225,70 @@ impl StatusFile {
 
 impl Shared {
     fn work(&self, surroundings: &impl Surroundings) {
-        let (mut last, mut has_failed): (Option<LastReport>, bool) = (None, false);
+        let (mut last, mut is_new, mut has_failed) = (LastReport::at_start(), true, false);
         loop {
-            let told = self.newest.take(LOOK_EVERY);
             let is_over = self.newest.is_over();
             let is_moved = self.is_moved.swap(false, Ordering::AcqRel);
-            let is_new = told.is_some();
-            last = told.or(last);
-            if let Some(last) = last.as_ref().filter(|_| is_new || is_moved || is_over) {
-                let target = self.target.lock().clone();
-                let written = target.path.as_ref().map_or(Ok(()), |path| {
-                    surroundings.write_state(path, &last.text(&target.board, !is_over)?)
-                });
-                match &written {
-                    Err(error) if !has_failed => {
-                        let path = target.path.as_deref().unwrap_or(Path::new(""));
-                        log::warn!("cannot write the state file {}: {}", path.display(), one_line(error));
-                    }
-                    Ok(()) if has_failed => log::info!("the state file is written again"),
-                    _ => {}
-                }
-                has_failed = written.is_err();
+            if is_new || is_moved || is_over {
+                has_failed = !self.write(&last, surroundings, has_failed);
             }
             if is_over {
                 break;
             }
+            let told = self.newest.take(LOOK_EVERY);
+            is_new = told.is_some();
+            if let Some(told) = told {
+                last = told;
+                let mut phase = self.phase.lock();
+                if *phase == Phase::Starting {
+                    *phase = Phase::Running;
+                }
+            }
         }
         self.ended.store(true, Ordering::Release);
     }
-}
 
-impl LastReport {
-    fn text(&self, board: &str, running: bool) -> Result<String> {
+    /// Whether it could be written. `has_failed`: the last time it could not, which the log has said.
+    fn write(&self, last: &LastReport, surroundings: &impl Surroundings, has_failed: bool) -> bool {
+        let target = self.target.lock().clone();
+        let phase = *self.phase.lock();
+        let Some(path) = &target.path else { return true };
+        let written = self.text(last, &target, phase).and_then(|text| surroundings.write_state(path, &text));
+        match &written {
+            Err(error) if !has_failed => {
+                log::warn!("cannot write the state file {}: {}", path.display(), one_line(error));
+                surroundings.state_is_stale(path, STALE);
+            }
+            Ok(()) if has_failed => log::info!("the state file is written again"),
+            _ => {}
+        }
+        written.is_ok()
+    }
+
+    fn text(&self, last: &LastReport, target: &Target, phase: Phase) -> Result<String> {
         let seconds =
             |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         Ok(serde_json::to_string_pretty(&Written {
             schema: 1,
-            board,
+            program: &self.program,
+            board: &target.board,
+            profile_digest: &target.profile_digest,
+            model: target.made.get().map(|made| made.identity),
+            boot_id: &self.boot_id,
             pid: std::process::id(),
-            state: self.state.word(),
-            reason: self.state.reason(),
-            since_unix_s: seconds(self.since),
+            phase: phase.word(),
+            exit_code: phase.exit_code(),
+            state: last.state.word(),
+            reason: last.state.reason(),
+            since_unix_s: seconds(last.since),
             written_unix_s: seconds(runtime::wall_clock()),
-            shown: self.shown,
-            shown_with_regions: self.with_regions,
-            dark: self.dark.as_deref(),
-            feed: &self.feed,
-            display: &self.display,
-            running,
+            written_uptime_s: runtime::since_boot().as_secs_f64(),
+            shown: last.shown,
+            shown_with_regions: last.with_regions,
+            dark: last.dark.as_deref(),
+            feed: &last.feed,
+            display: &last.display,
+            running: !matches!(phase, Phase::Stopped(_)),
         })?)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::board::{Board, Profile};
-use crate::bundle::manifest::Manifest;
+use crate::bundle::Identity;
 use crate::display::Sink;
 use crate::pipeline::{Feed, Observer};
 use crate::segment::{Network, Segmenter};
@@ -50,8 +50,8 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
     /// Reads a board's bundle.
     fn bundle(&self, board: &Board) -> Result<Self::Bundle>;
 
-    /// What a bundle says of itself.
-    fn manifest<'a>(&self, bundle: &'a Self::Bundle) -> &'a Manifest;
+    /// Which bundle it is.
+    fn identity(&self, bundle: &Self::Bundle) -> Identity;
 
     /// The model of an open bundle, as the profile runs it.
     fn segmenter(&self, profile: &Profile, bundle: &Self::Bundle) -> Result<Segmenter<Self::Network>>;
@@ -64,6 +64,9 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
 
     /// Writes the state file whole or not at all.
     fn write_state(&self, path: &Path, text: &str) -> Result<()>;
+
+    /// Writes over the state file where it is, for there is no room for a new one: what it said is no longer so.
+    fn state_is_stale(&self, path: &Path, text: &str);
 
     /// Writes a report into a claimed place.
     fn write_report(&self, output: &Self::Output, name: &str, bytes: &[u8]) -> Result<()>;

@@ -25,6 +25,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::fault::{self, Exit};
+use crate::identity::Program;
 use crate::logging;
 
 /// How long the program waits at its end for whoever reads its log.
@@ -62,6 +63,13 @@ pub fn main() -> ExitCode {
 /// As [`main`] with other arguments, the program's name first: for programs that embed this one. Log lines go to whatever
 /// logger there is.
 pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if is_version_as_json(&arguments) {
+        return match version_as_json() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fault::report("polyp-edge", &error),
+        };
+    }
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => return not_understood("polyp-edge", &error),
@@ -81,6 +89,19 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fault::report("polyp-edge", error),
     }
+}
+
+/// `--version --json`, in either order.
+fn is_version_as_json(arguments: &[OsString]) -> bool {
+    let is = |argument: &OsString, names: &[&str]| names.iter().any(|name| argument == name);
+    let version = |argument| is(argument, &["--version", "-V"]);
+    let json = |argument| is(argument, &["--json"]);
+    matches!(arguments, [_, one, other] if version(one) && json(other) || json(one) && version(other))
+}
+
+fn version_as_json() -> anyhow::Result<()> {
+    say!("{}", serde_json::to_string_pretty(&Program::this())?);
+    Ok(())
 }
 
 /// What a program says of arguments that it did not take: help and version as they are; an error as one line, exit 2.

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::board::Board;
 use crate::cart::{self, Limits, Machine, Signals};
+use crate::identity::Program;
 use crate::{heap, logging};
 
 /// Runs the program as on a cart: from the camera to the display, with outlines of what the model finds.
@@ -40,6 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let limits = Limits::new(arguments.seconds, arguments.frames)?;
     // Until here, and while the profile is read, a signal ends the program as it ends any other.
     let board = Board::load(&arguments.board)?;
+    log::info!("{}: board {}, profile {}", Program::this(), board.profile.name, board.digest);
     let signals = Signals::watch()?;
     cart::run(&Machine, &signals, &arguments.board, arguments.force, limits, board)
 }

@@ -97,6 +97,19 @@ pub fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<()> {
     write().map_err(|error| Fault::io(format!("cannot write {}: {error:#}", path.display())))
 }
 
+/// Writes over the beginning of a regular file and cuts off the rest: needs no room on the disk, if the file was as long. Nothing
+/// happens to anything else, and errors are nobody's business: it is done where writing has failed already.
+pub fn overwrite(path: &Path, bytes: &[u8]) {
+    use std::os::unix::fs::FileExt;
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let Ok(file) = rustix::fs::open(path, flags, Mode::empty()).map(File::from) else { return };
+    if file.metadata().is_ok_and(|file| file.is_file() && file.len() >= bytes.len() as u64)
+        && file.write_all_at(bytes, 0).is_ok()
+    {
+        let _ = file.set_len(bytes.len() as u64);
+    }
+}
+
 /// Makes a folder and those above it, each its owner's alone (0700); an error (exit 74) names it.
 pub fn make_folder(folder: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);

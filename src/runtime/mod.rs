@@ -102,6 +102,15 @@ pub fn since(then: Instant) -> Duration {
     now().saturating_duration_since(then)
 }
 
+/// The time since the machine was started, sleep included; none in a simulation.
+pub fn since_boot() -> Duration {
+    if is_simulated() {
+        return Duration::ZERO;
+    }
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
+}
+
 /// What time people say it is.
 pub fn wall_clock() -> SystemTime {
     simulation().map_or_else(SystemTime::now, |scheduler| scheduler.wall_clock())

@@ -289,3 +289,20 @@ fn a_reader_that_goes_away() {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && text.is_empty(), "{text}");
 }
+
+#[test]
+fn the_program_says_which_one_it_is() {
+    let folder = Workplace::shared();
+    let plain = PROGRAM.run(folder.path(), &["--version"]);
+    assert_eq!(plain.stdout, format!("polyp-edge {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
+    for order in [["--version", "--json"], ["--json", "-V"]] {
+        let output = PROGRAM.run(folder.path(), &order);
+        assert!(output.status.success(), "{output:?}");
+        let program: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(program["version"], env!("CARGO_PKG_VERSION"));
+        for key in ["commit", "build", "target", "kernels", "host"] {
+            assert!(program[key].as_str().is_some_and(|text| !text.is_empty()), "{key}: {program}");
+        }
+    }
+    assert_fault(&PROGRAM.run(folder.path(), &["--json"]), 2, "--json");
+}

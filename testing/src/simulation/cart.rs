@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use polyp_edge::board::{Board, Profile};
+use polyp_edge::bundle::Identity;
 use polyp_edge::bundle::manifest::{Decision, Manifest};
 use polyp_edge::cart::{Asked, Surroundings};
 use polyp_edge::display::Sink;
@@ -127,8 +128,15 @@ impl Surroundings for WorldSurroundings {
         Ok(Opened(self.manifest.clone()))
     }
 
-    fn manifest<'a>(&self, bundle: &'a Opened) -> &'a Manifest {
-        &bundle.0
+    fn identity(&self, bundle: &Opened) -> Identity {
+        Identity {
+            name: bundle.0.name.clone(),
+            version: bundle.0.model_version.clone(),
+            digest: "simulated".into(),
+            rollback_index: bundle.0.rollback_index,
+            key: None,
+            is_development_key: false,
+        }
     }
 
     fn segmenter(&self, _: &Profile, _: &Opened) -> Result<Segmenter<WorldNetwork>> {
@@ -155,6 +163,10 @@ impl Surroundings for WorldSurroundings {
         }
         self.world.wrote_state(text);
         Ok(())
+    }
+
+    fn state_is_stale(&self, _: &Path, _: &str) {
+        self.world.wait_for_disk();
     }
 
     fn write_report(&self, (): &(), name: &str, bytes: &[u8]) -> Result<()> {
