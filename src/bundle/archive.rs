@@ -9,7 +9,7 @@ use anyhow::Result;
 use tar::{Archive as Tar, Builder, EntryType, Header};
 
 use super::folder::{MOST_ENTRIES, OpenFile, unreadable};
-use super::{MANIFEST, SIGNATURE, stays_inside};
+use super::names::{MANIFEST, SIGNATURE, stays_inside};
 use crate::fault::Fault;
 use crate::panics;
 

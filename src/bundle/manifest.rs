@@ -138,11 +138,11 @@ pub struct TensorContract {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
-    /// Probability from which a pixel counts as polyp, 0.05..=0.95.
+    /// Probability from which a pixel counts as polyp, 0.01..=0.9999.
     pub threshold: f32,
     /// Regions smaller than this share of the field of view are dropped, 0..=0.05.
     pub min_region_share: f32,
-    /// A region stays only if its highest probability reaches this, 0.05..=0.9999.
+    /// A region stays only if its highest probability reaches this, 0.01..=0.9999.
     pub min_peak: f32,
 }
 

@@ -8,6 +8,7 @@ pub mod archive;
 mod folder;
 mod golden;
 pub mod manifest;
+mod names;
 #[expect(unsafe_code, reason = "a mapping of memory that nobody can change")]
 mod sealed;
 pub mod signature;
@@ -15,7 +16,7 @@ mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -25,14 +26,11 @@ use archive::Archive;
 use folder::{Folder, OpenFile, Place};
 pub use golden::{GoldenFrame, GoldenFrames};
 use manifest::{FORMAT_VERSION, Manifest, OperatingPoint, Sensitivity};
+use names::stays_inside;
+pub use names::{MANIFEST, SIGNATURE};
 use sealed::Sealed;
 use signature::Signer;
 pub use trust::Trust;
-
-/// The manifest's name in its folder.
-pub const MANIFEST: &str = "manifest.toml";
-/// The name of the manifest's detached signature; it and the manifest are the only files that the manifest does not list.
-pub const SIGNATURE: &str = "manifest.toml.sig";
 
 /// The largest manifest, in bytes: reading it makes many times as much of it.
 const LARGEST_MANIFEST: u64 = 1 << 20;
@@ -412,8 +410,8 @@ fn check_points(manifest: &Manifest) -> Result<(), String> {
     let standard = OperatingPoint { decision: manifest.decision, gate: manifest.gate };
     for OperatingPoint { decision, gate } in std::iter::once(&standard).chain(manifest.sensitivity.values()) {
         for (name, value, range) in [
-            ("threshold", decision.threshold, 0.05..=0.95),
-            ("min_peak", decision.min_peak, 0.05..=0.9999),
+            ("threshold", decision.threshold, 0.01..=0.9999),
+            ("min_peak", decision.min_peak, 0.01..=0.9999),
             ("min_region_share", decision.min_region_share, 0.0..=0.05),
         ] {
             if !range.contains(&value) {
@@ -432,17 +430,6 @@ fn check_points(manifest: &Manifest) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// Whether a listed name is a plain relative path.
-fn stays_inside(name: &str) -> bool {
-    let mut components = Path::new(name).components();
-    let plain = components.by_ref().all(|component| matches!(component, Component::Normal(_)));
-    plain
-        && !name.is_empty()
-        && !name.contains(|c: char| c == '\\' || c.is_control())
-        && !name.ends_with('/')
-        && !name.contains("//")
 }
 
 /// Bytes in hexadecimal digits, as a manifest has its digests.

@@ -206,7 +206,8 @@ impl Operator {
 
 /// What must hold once the run has ended.
 fn look_after_the_end(world: &World, drivers: Option<&Drivers>, scheduler: &Scheduler) {
-    let asked = world.asked_to_end();
+    // Nothing ends while the thread that would end it has no core.
+    let asked = world.asked_to_end().map(|asked| asked.max(world.starved_until()));
     match asked {
         None if world.panics_often() => {}
         None => world.breaks("the run ended, and nobody had asked for it"),
@@ -215,7 +216,8 @@ fn look_after_the_end(world: &World, drivers: Option<&Drivers>, scheduler: &Sche
         }
         _ => {}
     }
-    let again = world.asked_again().map_or(Duration::ZERO, runtime::since);
+    let again = world.asked_again().map(|again| again.max(world.starved_until()));
+    let again = again.map_or(Duration::ZERO, runtime::since);
     if again > HURRIES_WITHIN {
         world.breaks(&format!("ending took {again:?} after the second time that it was asked for"));
     }

@@ -424,6 +424,11 @@ impl World {
         self.lock().end_asked
     }
 
+    /// Until when a thread has no core, or had none.
+    pub fn starved_until(&self) -> Instant {
+        self.lock().told_from
+    }
+
     /// Takes as long as the disk does at the moment.
     pub fn wait_for_disk(&self) {
         let (hangs_until, takes) = {
