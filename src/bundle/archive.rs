@@ -13,8 +13,6 @@ use super::names::{MANIFEST, SIGNATURE, stays_inside};
 use crate::fault::Fault;
 use crate::panics;
 
-/// What a packed bundle's name ends with.
-pub const EXTENSION: &str = "polyp";
 /// The largest archive, in bytes.
 const LARGEST: u64 = 512 << 20;
 /// Rights of a file: everybody may read it.

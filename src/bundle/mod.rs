@@ -4,7 +4,7 @@
 //! memory: the bytes that were checked are the bytes that are used, whatever becomes of the files. [`Bundle::open_trusted`] also
 //! asks who signed the manifest, before anything but its bytes is read; the manifest's digests then speak for all other files.
 
-pub mod archive;
+mod archive;
 mod folder;
 mod golden;
 pub mod manifest;
