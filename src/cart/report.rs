@@ -79,13 +79,14 @@ impl<W: Surroundings> Ending<W> {
         let asked = self.asked;
         signals.nothing_to_restore();
         if signals.twice() {
-            self.status.finish(0, runtime::now() + HURRIED_WITHIN);
+            let in_time = runtime::now() + HURRIED_WITHIN;
+            self.status.finish(0, || runtime::now() < in_time);
             return Ok(());
         }
         let (surroundings, status, told) = self.outcome(signals);
         let code = told.as_ref().err().map_or(0, |error| exit_of(error) as u8);
         let in_time = asked.map_or(runtime::now() + LAST_STATE_WITHIN, |asked| asked + LAST_WORD_WITHIN);
-        if !status.finish(code, in_time) {
+        if !status.finish(code, || runtime::now() < in_time && !signals.twice()) {
             log::warn!("the last state was not written: the disk of pipeline.state_file does not answer");
         }
         if asked.is_some() {

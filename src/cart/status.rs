@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -209,12 +209,12 @@ impl StatusFile {
         self.shared.is_moved.store(true, Ordering::Release);
     }
 
-    /// Waits until the last that was told is written with the exit code, at most until `deadline`; whether it is.
-    pub(super) fn finish(self, exit_code: u8, deadline: Instant) -> bool {
+    /// Waits until the last that was told is written with the exit code, as long as it may; whether it is.
+    pub(super) fn finish(self, exit_code: u8, may_wait: impl Fn() -> bool) -> bool {
         *self.shared.phase.lock() = Phase::Stopped(exit_code);
         self.shared.newest.close();
         while !self.shared.ended.load(Ordering::Acquire) {
-            if runtime::now() >= deadline {
+            if !may_wait() {
                 return false;
             }
             runtime::thread::sleep(Duration::from_millis(1));
