@@ -21,11 +21,11 @@ use crate::score::{self, Scorer};
 /// Names of the files that a run writes at its end into its display's folder.
 pub(super) const REPORTS: [&str; 3] = ["latency.txt", "latency.json", "score.json"];
 /// From the signal on, everything that a run still does must be done in this time; then it ends all the same.
-const ENDS_WITHIN: Duration = Duration::from_millis(700);
+const ENDS_WITHIN: Duration = Duration::from_millis(750);
 /// The same with the last state in its file, written once the report is.
-const LAST_WORD_WITHIN: Duration = Duration::from_millis(750);
+const LAST_WORD_WITHIN: Duration = Duration::from_millis(800);
 /// The same with what threads that were left behind had begun to write removed.
-const CLEANED_WITHIN: Duration = Duration::from_millis(800);
+const CLEANED_WITHIN: Duration = Duration::from_millis(840);
 /// What a run that is told twice to end still does for its state file.
 const HURRIED_WITHIN: Duration = Duration::from_millis(20);
 /// A run that ends by itself waits so long for the state file.
