@@ -113,7 +113,8 @@ impl Keys {
         })? {
             return Ok(keys);
         }
-        let development = Key::development().map(|key| key.id);
+        // By the key itself: its eight bytes of a name can be any.
+        let development = Key::development().map(|key| key.public);
         for name in names(folder)? {
             let path = folder.join(&name);
             let wrong = |what: &str| Fault::configuration(format!("{}: {what}", path.display()));
@@ -124,7 +125,7 @@ impl Keys {
             let key = key.ok_or_else(|| {
                 wrong("it is not a public key as minisign or polyp-edge bundle keygen writes it")
             })?;
-            if Some(key.id) == development {
+            if development.as_ref() == Some(&key.public) {
                 return Err(wrong(
                     "it is the development key, whose secret half everybody has; remove it from the trusted keys",
                 ));
@@ -159,7 +160,7 @@ impl Keys {
         if with_this_id.is_empty() {
             let known: Vec<String> = self.ids().map(|id| id.to_string()).collect();
             let known = match known.as_slice() {
-                [] => "no key is trusted; put the public key into the profile's folder trust.keys".into(),
+                [] => "no key is trusted; put its public half into the folder that trust.keys of the profile names".into(),
                 known => format!("trusted are {}", known.join(", ")),
             };
             let what = match Key::development() {

@@ -185,6 +185,11 @@ fn what_is_no_key_is_said() {
         exit_of(&error) == Exit::Configuration && error.to_string().contains("development key"),
         "{error}"
     );
+    // Under another name it is the same key.
+    let renamed = include_str!("../../keys/development.pub").replacen("RWQc", "RWQd", 1);
+    assert_ne!(renamed, include_str!("../../keys/development.pub"));
+    fs::write(signed.keys().join("b.pub"), renamed).unwrap();
+    assert_eq!(exit_of(&signed.open().unwrap_err()), Exit::Configuration);
     fs::remove_file(signed.keys().join("b.pub")).unwrap();
     // Other files may lie there.
     fs::write(signed.keys().join("README"), "keys").unwrap();

@@ -148,7 +148,6 @@ pub(super) struct StatusFile {
 
 struct Shared {
     program: Program,
-    boot_id: String,
     newest: Mailbox<LastReport>,
     target: Mutex<Target>,
     phase: Mutex<Phase>,
@@ -180,7 +179,6 @@ impl StatusFile {
     pub(super) fn start(surroundings: &impl Surroundings, board: &Board, made: &Made) -> Result<StatusFile> {
         let shared = Arc::new(Shared {
             program: Program::this(),
-            boot_id: boot_id(),
             newest: Mailbox::default(),
             target: Mutex::new(Target::of(board, made)),
             phase: Mutex::new(Phase::Starting),
@@ -225,12 +223,13 @@ impl StatusFile {
 
 impl Shared {
     fn work(&self, surroundings: &impl Surroundings) {
+        let boot_id = boot_id();
         let (mut last, mut is_new, mut has_failed) = (LastReport::at_start(), true, false);
         loop {
             let is_over = self.newest.is_over();
             let is_moved = self.is_moved.swap(false, Ordering::AcqRel);
             if is_new || is_moved || is_over {
-                has_failed = !self.write(&last, surroundings, has_failed);
+                has_failed = !self.write(&last, &boot_id, surroundings, has_failed);
             }
             if is_over {
                 break;
@@ -249,11 +248,18 @@ impl Shared {
     }
 
     /// Whether it could be written. `has_failed`: the last time it could not, which the log has said.
-    fn write(&self, last: &LastReport, surroundings: &impl Surroundings, has_failed: bool) -> bool {
+    fn write(
+        &self,
+        last: &LastReport,
+        boot_id: &str,
+        surroundings: &impl Surroundings,
+        has_failed: bool,
+    ) -> bool {
         let target = self.target.lock().clone();
         let phase = *self.phase.lock();
         let Some(path) = &target.path else { return true };
-        let written = self.text(last, &target, phase).and_then(|text| surroundings.write_state(path, &text));
+        let written =
+            self.text(last, boot_id, &target, phase).and_then(|text| surroundings.write_state(path, &text));
         match &written {
             Err(error) if !has_failed => {
                 log::warn!("cannot write the state file {}: {}", path.display(), one_line(error));
@@ -265,7 +271,7 @@ impl Shared {
         written.is_ok()
     }
 
-    fn text(&self, last: &LastReport, target: &Target, phase: Phase) -> Result<String> {
+    fn text(&self, last: &LastReport, boot_id: &str, target: &Target, phase: Phase) -> Result<String> {
         let seconds =
             |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         Ok(serde_json::to_string_pretty(&Written {
@@ -274,7 +280,7 @@ impl Shared {
             board: &target.board,
             profile_digest: &target.profile_digest,
             model: target.made.get().map(|made| made.identity),
-            boot_id: &self.boot_id,
+            boot_id,
             pid: std::process::id(),
             phase: phase.word(),
             exit_code: phase.exit_code(),
