@@ -21,8 +21,11 @@ use crate::fault::Fault;
 
 pub use profile::{
     Camera, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Model, Overlay, Pipeline, Profile,
-    Stop, Trust, Wrong,
+    Stop, Store, Trust, Wrong,
 };
+
+/// What `model.bundle` says for the bundle that is installed in the store; a folder of that name is `./installed`.
+pub const INSTALLED: &str = "installed";
 
 /// The largest profile, bytes.
 const LARGEST: u64 = 1 << 20;
@@ -65,9 +68,10 @@ impl Board {
         Ok(Board { profile, digest: texts.digest(), folder })
     }
 
-    /// The model bundle's folder.
-    pub fn bundle(&self) -> PathBuf {
-        self.folder.join(&self.profile.model.bundle)
+    /// Where the model bundle lies; `None` if it is the one that is installed in the store.
+    pub fn bundle(&self) -> Option<PathBuf> {
+        let bundle = &self.profile.model.bundle;
+        (bundle.as_os_str() != INSTALLED).then(|| self.folder.join(bundle))
     }
 
     /// Which bundles may run, with the keys as they are now.

@@ -27,6 +27,9 @@ pub struct Profile {
     /// Which bundles may run. May be left out.
     #[serde(default)]
     pub trust: Trust,
+    /// Where bundles are installed. May be left out.
+    #[serde(default)]
+    pub store: Store,
     /// How frames and results meet.
     pub pipeline: Pipeline,
     /// When regions are shown.
@@ -102,7 +105,7 @@ pub enum FieldOfViewWish {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// The bundle's folder; if relative, from the profile's folder.
+    /// The bundle's folder or packed file; if relative, from the profile's folder. `installed`: the one in the store.
     pub bundle: PathBuf,
     /// 1..=16.
     pub threads: usize,
@@ -136,6 +139,22 @@ impl Default for Trust {
             lowest_rollback_index: 0,
             development_key: false,
         }
+    }
+}
+
+/// Where bundles are installed, and how a new one proves itself.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// An absolute path.
+    pub folder: PathBuf,
+    /// For how many minutes a new bundle must have assisted, without degradation, before it is the good one; 0.1..=10000.
+    pub trial_minutes: f64,
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store { folder: "/var/lib/polyp-edge/bundles".into(), trial_minutes: 10.0 }
     }
 }
 
@@ -262,6 +281,13 @@ impl Profile {
         if !(1..=64).contains(&self.trust.compatible.chars().count()) {
             return wrong("trust.compatible", "must be text of 1 to 64 characters");
         }
+        if !self.store.folder.is_absolute() {
+            return wrong(
+                "store.folder",
+                format!("is {:?}, but must be an absolute path", self.store.folder),
+            );
+        }
+        within("store.trial_minutes", self.store.trial_minutes, 0.1..=1e4)?;
         within("pipeline.max_age_ms", self.pipeline.max_age_ms, 20..=1000)?;
         within("overlay.line_px_at_480", self.overlay.line_px_at_480, 0.5..=8.0)?;
         within("overlay.tint_percent", self.overlay.tint_percent, 0.0..=50.0)?;

@@ -66,7 +66,7 @@ fn a_leaf_says_only_what_differs() {
     assert_eq!((pipeline.max_age_ms, pipeline.lock_step), (90, true));
     assert_eq!((board.profile.camera.source.as_str(), board.profile.camera.rate_hz), ("synthetic", 0.0));
     assert_eq!(board.profile.stop.after_frames, Some(9));
-    assert!(board.bundle().ends_with("../models/m"));
+    assert!(board.bundle().unwrap().ends_with("../models/m"));
 }
 
 #[test]

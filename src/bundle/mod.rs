@@ -228,6 +228,11 @@ impl Bundle {
         }
     }
 
+    /// The folder or packed file that was opened.
+    pub fn place(&self) -> &Path {
+        &self.directory
+    }
+
     /// Where a file of the bundle lay when it was opened, for messages.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)

@@ -1,6 +1,7 @@
 //! The machine's own devices, files and bundles.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Result;
 
@@ -16,15 +17,18 @@ use crate::field_of_view::Sequence;
 use crate::files::{self, Claim, Input, OutputFolder, check_writable, make_folder};
 use crate::pipeline::Feed;
 use crate::segment::Segmenter;
+use crate::store::{Chosen, OnTrial, Session, Verdict};
 use crate::{logging, output};
 
 /// See the module.
-#[derive(Clone, Copy, Debug)]
-pub struct Machine;
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    session: Arc<Session>,
+}
 
 impl Surroundings for Machine {
     type Network = Engine;
-    type Bundle = Bundle;
+    type Bundle = Chosen;
     type Output = OutputFolder;
 
     fn board(&self, path: &Path) -> Result<Board> {
@@ -70,7 +74,7 @@ impl Surroundings for Machine {
             DisplayKind::Images => &[PICTURES, REPORTS[0], REPORTS[1], REPORTS[2]],
             _ => &REPORTS,
         };
-        let bundle = board.bundle();
+        let bundle = board.bundle().unwrap_or_else(|| board.profile.store.folder.clone());
         let mut inputs = vec![Input::File(path), Input::Tree(&bundle)];
         inputs.extend(Input::of_source(board.profile.camera.source.as_ref()));
         let claimed = match held.filter(|held| held.is_at(&display.folder)) {
@@ -116,9 +120,10 @@ impl Surroundings for Machine {
         kms::examine(&monitor(profile)?)
     }
 
-    fn bundle(&self, board: &Board) -> Result<Bundle> {
-        let bundle = Bundle::open_trusted(&board.bundle(), &board.trust()?)?;
-        log::info!("model {}", bundle.identity());
+    fn bundle(&self, board: &Board) -> Result<Chosen> {
+        let chosen = self.session.choose(board)?;
+        let bundle = &chosen.bundle;
+        log::info!("model {}{}", bundle.identity(), if chosen.trial.is_some() { ", on trial" } else { "" });
         if bundle.signer.as_ref().is_some_and(|signer| signer.is_development) {
             log::warn!(
                 "the model {} is signed with the development key, which everybody has: it is for simulation and benches, not \
@@ -126,28 +131,23 @@ impl Surroundings for Machine {
                 bundle.manifest.name
             );
         }
-        Ok(bundle)
+        Ok(chosen)
     }
 
-    fn identity(&self, bundle: &Bundle) -> Identity {
-        bundle.identity()
+    fn trial(&self, chosen: &Chosen) -> Option<OnTrial> {
+        chosen.trial.clone()
     }
 
-    fn segmenter(&self, profile: &Profile, bundle: &Bundle) -> Result<Segmenter<Engine>> {
-        let options = Options {
-            threads: profile.model.threads,
-            cores: profile.model.cores.clone(),
-            ..Options::default()
-        };
-        let engine = Engine::load(bundle, &options)?;
-        let point = bundle.manifest.operating_point(profile.model.sensitivity)?;
-        let segmenter = Segmenter::new(engine, &bundle.manifest, Sequence::Video)?
-            .at(&point)?
-            .with_golden(bundle.golden().clone());
-        Ok(match profile.field_of_view.rule() {
-            Some(rule) => segmenter.with_field_of_view(rule, Sequence::Video),
-            None => segmenter,
-        })
+    fn judge(&self, board: &Board, digest: &str, verdict: &Verdict) -> Result<()> {
+        self.session.judge(board, digest, verdict)
+    }
+
+    fn identity(&self, chosen: &Chosen) -> Identity {
+        chosen.bundle.identity()
+    }
+
+    fn segmenter(&self, profile: &Profile, chosen: &Chosen) -> Result<Segmenter<Engine>> {
+        segmenter(profile, &chosen.bundle)
     }
 
     fn check_state_file(&self, profile: &Profile) -> Result<()> {
@@ -194,6 +194,24 @@ impl Surroundings for Machine {
     fn clean_up(&self) {
         files::remove_temporaries();
     }
+}
+
+/// A bundle's model as a profile runs it, with its golden frames.
+///
+/// # Errors
+/// If it cannot be loaded.
+pub fn segmenter(profile: &Profile, bundle: &Bundle) -> Result<Segmenter<Engine>> {
+    let options =
+        Options { threads: profile.model.threads, cores: profile.model.cores.clone(), ..Options::default() };
+    let engine = Engine::load(bundle, &options)?;
+    let point = bundle.manifest.operating_point(profile.model.sensitivity)?;
+    let segmenter = Segmenter::new(engine, &bundle.manifest, Sequence::Video)?
+        .at(&point)?
+        .with_golden(bundle.golden().clone());
+    Ok(match profile.field_of_view.rule() {
+        Some(rule) => segmenter.with_field_of_view(rule, Sequence::Video),
+        None => segmenter,
+    })
 }
 
 /// A live camera as the profile wants it; `None` if its pictures are recorded or rendered.

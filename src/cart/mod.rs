@@ -6,6 +6,7 @@
 //! | [`Machine`] | the machine's own of that |
 //! | [`Signals`] | what the system asks of the program |
 //! | `prepare` | from a profile to what the pipeline works with |
+//! | `trial` | whether a newly installed bundle proves itself |
 //! | `reload` | a new profile beside the running one, taken over whole or refused |
 //! | `status` | the device's state in a file |
 //! | `report` | how the run went, at its end |
@@ -19,6 +20,7 @@ mod report;
 mod signals;
 mod status;
 mod surroundings;
+mod trial;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-pub use machine::Machine;
+pub use machine::{Machine, segmenter};
 pub use prepare::Limits;
 pub use signals::Signals;
 pub use surroundings::{Asked, Surroundings};
@@ -45,6 +47,7 @@ use prepare::{Made, Opening, Outputs};
 use reload::Reload;
 use report::Ending;
 use status::StatusFile;
+use trial::Watched;
 
 /// Between two looks at the threads.
 const TICK: Duration = Duration::from_millis(4);
@@ -89,6 +92,7 @@ struct Run<W: Surroundings> {
     reopen_at: Option<Instant>,
     has_feed: bool,
     reload: Reload<W>,
+    trial: trial::Watch,
     restarts: (u32, Instant),
 }
 
@@ -106,7 +110,13 @@ impl<W: Surroundings> Run<W> {
         let made = Made::default();
         let status = StatusFile::start(&surroundings, &board, &made)?;
         let scorer = Arc::new(Mutex::new(None));
-        let watch = Watch { scorer: scorer.clone(), status: status.teller(), other: surroundings.observer() };
+        let trial = trial::Watch::default();
+        let watch = Watch {
+            scorer: scorer.clone(),
+            status: status.teller(),
+            trial: trial.states(),
+            other: surroundings.observer(),
+        };
         let mut pipeline = Pipeline::start(prepare::settings(&limits, &board)?, Box::new(watch))?;
         // The display first: its picture needs no model.
         let outputs = Outputs::default();
@@ -132,6 +142,7 @@ impl<W: Surroundings> Run<W> {
             reopen_at: None,
             has_feed: false,
             reload: Reload::default(),
+            trial,
             restarts: (0, runtime::now()),
         })
     }
@@ -161,7 +172,7 @@ impl<W: Surroundings> Run<W> {
         };
         let output = self.outputs.get();
         let (surroundings, board, status) = (self.surroundings, self.board, self.status);
-        let model = self.made.get().map(|made| made.identity);
+        let model = self.made.identity();
         Ending { surroundings, board, model, outcome, score, error, status, output, asked }.tell(signals)
     }
 
@@ -185,7 +196,8 @@ impl<W: Surroundings> Run<W> {
             Event::SinkFailed(error) => self.sink_failed(error)?,
         }
         self.open_display()?;
-        if signals.to_reload() {
+        let has_failed = self.trial.attend(&self.surroundings, &self.board, &self.made)?;
+        if signals.to_reload() || has_failed {
             self.reload.ask();
         }
         self.attend_reload()?;
@@ -295,6 +307,7 @@ impl<W: Surroundings> Run<W> {
 struct Watch {
     scorer: Arc<Mutex<Option<Scorer>>>,
     status: status::Teller,
+    trial: Arc<Watched>,
     other: Box<dyn Observer>,
 }
 
@@ -309,6 +322,7 @@ impl Observer for Watch {
 
     fn status(&mut self, status: &Status<'_>) {
         self.status.tell(status);
+        self.trial.tell(status.state);
         self.other.status(status);
     }
 }

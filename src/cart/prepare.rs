@@ -1,6 +1,5 @@
 //! From a board profile to what the pipeline works with.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use crate::pipeline::{Load, Settings};
 use crate::runtime;
 use crate::runtime::channel::{Nothing, Receiver, channel};
 use crate::runtime::sync::Mutex;
+use crate::store::OnTrial;
 
 /// Something that is being opened by a thread of its own; left behind if it hangs.
 pub(super) struct Opening<T> {
@@ -96,7 +96,6 @@ pub(super) fn settings(limits: &Limits, board: &Board) -> Result<Settings> {
 /// What a model is made of: as long as it stays the same, the model in charge does.
 #[derive(Clone, PartialEq)]
 pub(super) struct Ingredients {
-    bundle: PathBuf,
     pub identity: Identity,
     model: board::Model,
     field_of_view: board::FieldOfView,
@@ -105,7 +104,6 @@ pub(super) struct Ingredients {
 impl Ingredients {
     pub(super) fn of(board: &Board, identity: Identity) -> Ingredients {
         Ingredients {
-            bundle: board.bundle(),
             identity,
             model: board.profile.model.clone(),
             field_of_view: board.profile.field_of_view.clone(),
@@ -115,15 +113,26 @@ impl Ingredients {
 
 /// Told by the thread that makes a model once it has read the bundle.
 #[derive(Clone, Default)]
-pub(super) struct Made(Arc<Mutex<Option<Ingredients>>>);
+pub(super) struct Made(Arc<Mutex<Option<Arc<Known>>>>);
+
+/// What is known of a model that was made.
+pub(super) struct Known {
+    pub ingredients: Ingredients,
+    /// If its bundle has yet to prove itself.
+    pub trial: Option<OnTrial>,
+}
 
 impl Made {
-    pub(super) fn get(&self) -> Option<Ingredients> {
+    pub(super) fn get(&self) -> Option<Arc<Known>> {
         self.0.lock().clone()
     }
 
-    pub(super) fn set(&self, ingredients: Ingredients) {
-        *self.0.lock() = Some(ingredients);
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.get().map(|known| known.ingredients.identity.clone())
+    }
+
+    pub(super) fn set(&self, ingredients: Ingredients, trial: Option<OnTrial>) {
+        *self.0.lock() = Some(Arc::new(Known { ingredients, trial }));
     }
 }
 
@@ -143,7 +152,10 @@ pub(super) fn loader<W: Surroundings>(
             Some(bundle) => bundle,
             None => {
                 let bundle = Arc::new(surroundings.bundle(&board)?);
-                made.set(Ingredients::of(&board, surroundings.identity(&bundle)));
+                made.set(
+                    Ingredients::of(&board, surroundings.identity(&bundle)),
+                    surroundings.trial(&bundle),
+                );
                 *opened.lock() = Some(bundle.clone());
                 bundle
             }

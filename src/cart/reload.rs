@@ -1,17 +1,19 @@
 //! A new profile beside the running one: all that differs is opened and tested first, then taken over whole, or refused.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::prepare::{self, Ingredients, Limits, Made, Opening};
+use super::prepare::{self, Ingredients, Known, Limits, Made, Opening};
 use super::surroundings::Surroundings;
 use crate::board::{Board, DisplayKind, Profile};
 use crate::display::Sink;
 use crate::fault::one_line;
 use crate::pipeline::{self, Feed, Load, Settings};
 use crate::segment::Segmenter;
+use crate::store::Verdict;
 
 /// What takes longer is left behind: a file or a device that does not answer.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
@@ -135,7 +137,7 @@ pub(super) struct Running<W: Surroundings> {
     pub limits: Limits,
     pub board: Board,
     /// What the model in charge was made of, if there is one.
-    pub made: Option<Ingredients>,
+    pub made: Option<Arc<Known>>,
     /// The folder that is claimed.
     pub output: Option<W::Output>,
 }
@@ -149,25 +151,44 @@ impl<W: Surroundings> Running<W> {
         surroundings.check_state_file(new)?;
         let feed = if new.camera == old.camera { None } else { Some(surroundings.another_feed(old, new)?) };
         let output = if new.display == old.display {
-            self.output
+            self.output.clone()
         } else {
-            surroundings.claim(&self.path, &board, self.force, self.output)?
+            surroundings.claim(&self.path, &board, self.force, self.output.clone())?
         };
         let (sink, exchanges_sink) = another_sink(surroundings, old, new, output.as_ref())?;
-        let bundle = surroundings.bundle(&board)?;
-        let ingredients = Ingredients::of(&board, surroundings.identity(&bundle));
-        let model = if self.made.as_ref() == Some(&ingredients) {
-            None
-        } else {
-            let segmenter = pipeline::tested(|| surroundings.segmenter(new, &bundle))?;
-            let made = Made::default();
-            made.set(ingredients);
-            let load = prepare::loader(surroundings, &board, &made, Some(bundle));
-            Some((segmenter, load, made))
-        };
+        let model = self.model(&board)?;
         let is_changed = new != old;
         let before = exchanges_sink.then(|| old.clone());
         Ok(Ready { board, settings, is_changed, model, feed, output, sink, exchanges_sink, before })
+    }
+
+    /// Another model, tested, if it is not the one in charge. An installed bundle on trial that does not pass is given up, and
+    /// the good one is looked at in its place.
+    fn model(&self, board: &Board) -> Result<Option<Model<W::Network>>> {
+        let surroundings = &self.surroundings;
+        loop {
+            let bundle = surroundings.bundle(board)?;
+            let (ingredients, trial) =
+                (Ingredients::of(board, surroundings.identity(&bundle)), surroundings.trial(&bundle));
+            if self.made.as_ref().is_some_and(|made| made.ingredients == ingredients) {
+                return Ok(None);
+            }
+            match pipeline::tested(|| surroundings.segmenter(&board.profile, &bundle)) {
+                Ok(segmenter) => {
+                    let made = Made::default();
+                    made.set(ingredients, trial);
+                    let load = prepare::loader(surroundings, board, &made, Some(bundle));
+                    return Ok(Some((segmenter, load, made)));
+                }
+                Err(error) => {
+                    let Some(trial) = trial.filter(|trial| trial.has_other) else { return Err(error) };
+                    let verdict = Verdict::Failed(one_line(&error));
+                    if let Err(error) = surroundings.judge(board, &trial.digest, &verdict) {
+                        log::warn!("{}", one_line(&error));
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -64,7 +64,9 @@ struct Written<'a> {
     board: &'a str,
     profile_digest: &'a str,
     /// In charge or being tested.
-    model: Option<Identity>,
+    model: Option<&'a Identity>,
+    /// It was installed, and has yet to prove itself.
+    on_trial: bool,
     /// Of the machine's start in which it was written.
     boot_id: &'a str,
     /// Of the process that wrote it.
@@ -274,12 +276,14 @@ impl Shared {
     fn text(&self, last: &LastReport, boot_id: &str, target: &Target, phase: Phase) -> Result<String> {
         let seconds =
             |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let known = target.made.get();
         Ok(serde_json::to_string_pretty(&Written {
             schema: 1,
             program: &self.program,
             board: &target.board,
             profile_digest: &target.profile_digest,
-            model: target.made.get().map(|made| made.identity),
+            model: known.as_ref().map(|known| &known.ingredients.identity),
+            on_trial: known.as_ref().is_some_and(|known| known.trial.is_some()),
             boot_id,
             pid: std::process::id(),
             phase: phase.word(),

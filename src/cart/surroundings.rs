@@ -10,6 +10,7 @@ use crate::bundle::Identity;
 use crate::display::Sink;
 use crate::pipeline::{Feed, Observer};
 use crate::segment::{Network, Segmenter};
+use crate::store::{OnTrial, Verdict};
 
 /// Devices, files and bundles: the machine's, or a simulation's.
 ///
@@ -47,8 +48,15 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
     /// That the profile's monitor can be shown on, as far as that can be told while the profile in force still shows.
     fn examine_monitor(&self, profile: &Profile) -> Result<()>;
 
-    /// Reads a board's bundle.
+    /// Reads the bundle that a board is to run.
     fn bundle(&self, board: &Board) -> Result<Self::Bundle>;
+
+    /// Its trial, if it has yet to prove itself.
+    fn trial(&self, bundle: &Self::Bundle) -> Option<OnTrial>;
+
+    /// Takes in what was found out about a bundle on trial, by its digest. One that failed is not given again by
+    /// [`bundle`](Surroundings::bundle), also where this cannot be kept on the disk.
+    fn judge(&self, board: &Board, digest: &str, verdict: &Verdict) -> Result<()>;
 
     /// Which bundle it is.
     fn identity(&self, bundle: &Self::Bundle) -> Identity;

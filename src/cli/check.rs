@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::board::{Board, DisplayKind};
-use crate::bundle::Bundle;
 use crate::bundle::manifest;
 use crate::engine::{Engine, Options};
 use crate::field_of_view::Sequence;
 use crate::runtime;
 use crate::segment::Segmenter;
+use crate::store;
 use crate::track::Rule;
 
 /// Checks a board profile and the bundle that it names: every value and range, every file's digest, that the model
@@ -48,7 +48,7 @@ struct CheckReport {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let board = Board::load(&arguments.board)?;
     let profile = &board.profile;
-    let bundle = Bundle::open_trusted(&board.bundle(), &board.trust()?)?;
+    let bundle = store::bundle(&board)?;
     // The profile may be another machine's: its cores need not be here.
     let options = Options { threads: profile.model.threads, ..Options::default() };
     let engine = Engine::load(&bundle, &options)?;
@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             DisplayKind::Y4m => "video on standard output".into(),
             DisplayKind::Null => "none".into(),
         },
-        bundle: board.bundle().display().to_string(),
+        bundle: bundle.place().display().to_string(),
         model: bundle.manifest.name.clone(),
         model_version: bundle.manifest.model_version.clone(),
         rollback_index: bundle.manifest.rollback_index,

@@ -7,11 +7,11 @@ use rustix::fs::{Access, access};
 use rustix::process::{Resource, getrlimit};
 
 use crate::board::{Board, DisplayKind};
-use crate::bundle::Bundle;
 use crate::capture::v4l2::{self, CameraFacts, facts::DeviceRole};
 use crate::display::kms::{self, CardFacts, gpu::Status};
 use crate::fault::{Exit, Fault, exit_of};
 use crate::health::{self, Machine};
+use crate::store;
 
 /// From here on boards slow themselves down soon.
 const HOT_C: f32 = 80.0;
@@ -140,7 +140,7 @@ fn tell(arguments: &Arguments, findings: Vec<Finding>) -> Result<()> {
 }
 
 fn bundle(board: &Board, findings: &mut Findings) {
-    match board.trust().and_then(|trust| Bundle::open_trusted(&board.bundle(), &trust)) {
+    match store::bundle(board) {
         Ok(bundle) => {
             findings.good(format!("bundle {}: all files match the manifest", bundle.manifest.name));
             match bundle.signer {

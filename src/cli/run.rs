@@ -43,5 +43,5 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let board = Board::load(&arguments.board)?;
     log::info!("{}: board {}, profile {}", Program::this(), board.profile.name, board.digest);
     let signals = Signals::watch()?;
-    cart::run(&Machine, &signals, &arguments.board, arguments.force, limits, board)
+    cart::run(&Machine::default(), &signals, &arguments.board, arguments.force, limits, board)
 }

@@ -10,6 +10,7 @@ mod bundles;
 mod endings;
 mod errors;
 mod files;
+mod installed;
 mod kills;
 mod late_camera;
 mod limits;

@@ -3,6 +3,7 @@
 mod faults;
 mod invariants;
 mod seeds;
+mod trials;
 
 use std::time::Duration;
 

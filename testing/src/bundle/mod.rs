@@ -83,6 +83,17 @@ pub fn write_model(folder: &Path, model: &[u8]) {
     sign(folder);
 }
 
+/// The same as another version, with a rollback index of its own.
+pub fn write_version(folder: &Path, version: &str, rollback_index: u64) {
+    write(folder);
+    let path = folder.join(MANIFEST);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut manifest: Manifest = toml::from_str(&text).unwrap();
+    (manifest.model_version, manifest.rollback_index) = (version.into(), rollback_index);
+    std::fs::write(&path, toml::to_string(&manifest).unwrap()).unwrap();
+    sign(folder);
+}
+
 /// The key that this process signs bundles with.
 pub fn key() -> &'static SigningKey {
     static KEY: OnceLock<SigningKey> = OnceLock::new();

@@ -8,6 +8,8 @@ pub mod chance;
 mod files;
 #[expect(unsafe_code, reason = "a call of the kernel")]
 pub mod held_file;
+#[expect(unsafe_code, reason = "calls of the kernel")]
+pub mod killed;
 pub mod log;
 pub mod noise;
 pub mod process;

@@ -14,12 +14,14 @@ use polyp_edge::field_of_view::{Rule, Sequence};
 use polyp_edge::pipeline::{Feed, Observer};
 use polyp_edge::runtime;
 use polyp_edge::segment::Segmenter;
+use polyp_edge::store::{OnTrial, Verdict};
 
 use super::camera::WorldCamera;
 use super::drivers::Drivers;
 use super::monitor::WorldMonitor;
 use super::network::WorldNetwork;
 use super::plan::Change;
+use super::store::Choice;
 use super::world::{Watch, World};
 
 /// What opening a device takes.
@@ -50,7 +52,7 @@ impl WorldSurroundings {
 }
 
 /// A bundle that was read.
-pub struct Opened(Manifest);
+pub struct Opened(Manifest, Choice);
 
 impl Surroundings for WorldSurroundings {
     type Network = WorldNetwork;
@@ -63,7 +65,7 @@ impl Surroundings for WorldSurroundings {
         let profile = &mut board.profile;
         let (number, change) = self.world.profile();
         match change {
-            Change::Nothing => {}
+            Change::Nothing | Change::TrialOfGood | Change::TrialOfBad => {}
             Change::ProfileUnreadable => {
                 bail!(Failure::configuration("the simulated profile cannot be read"))
             }
@@ -119,27 +121,35 @@ impl Surroundings for WorldSurroundings {
     }
 
     fn bundle(&self, board: &Board) -> Result<Opened> {
-        self.world.wait_for_disk();
         let (number, change) = self.world.profile();
         let is_newest = board.profile.model.bundle == Path::new(&format!("model-{number}"));
         if change == Change::BundleUnreadable && is_newest {
+            self.world.wait_for_disk();
             bail!(Failure::data("the simulated bundle cannot be read"));
         }
-        Ok(Opened(self.manifest.clone()))
+        Ok(Opened(self.manifest.clone(), self.world.choose()))
     }
 
     fn identity(&self, bundle: &Opened) -> Identity {
         Identity {
             name: bundle.0.name.clone(),
             version: bundle.0.model_version.clone(),
-            digest: "simulated".into(),
+            digest: bundle.1.digest(),
             rollback_index: bundle.0.rollback_index,
             key: None,
             is_development_key: false,
         }
     }
 
-    fn segmenter(&self, _: &Profile, _: &Opened) -> Result<Segmenter<WorldNetwork>> {
+    fn trial(&self, bundle: &Opened) -> Option<OnTrial> {
+        bundle.1.trial()
+    }
+
+    fn judge(&self, _: &Board, digest: &str, verdict: &Verdict) -> Result<()> {
+        self.world.judge(digest, verdict)
+    }
+
+    fn segmenter(&self, _: &Profile, bundle: &Opened) -> Result<Segmenter<WorldNetwork>> {
         // As compiling a model does.
         runtime::thread::sleep(Duration::from_millis(250));
         let decision = Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 };
@@ -148,6 +158,7 @@ impl Surroundings for WorldSurroundings {
         } else {
             WorldNetwork::new(&self.world)
         };
+        let network = if bundle.1.is_bad { network.failing_soon() } else { network };
         Segmenter::with(network, &decision, Rule::WholeFrame, Sequence::Video)
     }
 

@@ -11,6 +11,7 @@
 //! | [`world`] | what ails the surroundings, and what must hold all the same |
 //! | [`camera`], [`monitor`], [`network`] | what stands in for each |
 //! | [`drivers`] | the cart's own drivers in the place of camera and monitor, on the stand-ins for the kernel |
+//! | `store` | installed bundles, and one on trial |
 //! | `log` | the cart's own log, and a reader that may not read |
 //! | [`mod@cart`] | what a run opens, reads and writes there |
 
@@ -25,6 +26,7 @@ pub mod plan;
 #[expect(unsafe_code, reason = "tasks give way on stacks of their own")]
 pub mod scheduler;
 pub mod shrink;
+mod store;
 pub mod world;
 
 use std::cell::RefCell;
@@ -145,6 +147,7 @@ fn board() -> Board {
     (profile.gate.appear, profile.gate.window) = (Some(1), Some(1));
     (profile.gate.hold_frames, profile.gate.steady_percent) = (0, 0.0);
     profile.pipeline.max_age_ms = 120;
+    profile.store.trial_minutes = store::TRIAL_MINUTES;
     profile.pipeline.realtime_priority = 40;
     profile.pipeline.state_file = Some("/run/state.json".into());
     board

@@ -1,6 +1,6 @@
 //! The simulated network.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use polyp_edge::engine::{Engine, Options};
@@ -8,6 +8,7 @@ use polyp_edge::runtime;
 use polyp_edge::segment::Network;
 
 use super::picture::CELLS;
+use super::store::FAILS_AFTER;
 use super::world::{ASSISTS_WITHIN, World};
 use crate::bundle::cells;
 
@@ -21,6 +22,9 @@ pub struct WorldNetwork {
     number: u64,
     /// Made for a reload, and not to take the place of one that failed.
     is_for_reload: bool,
+    /// It fails so long after it has seen its first frame.
+    fails_after: Option<Duration>,
+    begun: Option<Instant>,
     /// What computes the answer, if not this module.
     engine: Option<Engine>,
 }
@@ -29,7 +33,20 @@ impl WorldNetwork {
     /// A network that was just loaded.
     pub fn new(world: &World) -> WorldNetwork {
         let is_for_reload = runtime::thread::name() == "reload";
-        WorldNetwork { world: world.clone(), number: world.another_network(), is_for_reload, engine: None }
+        WorldNetwork {
+            world: world.clone(),
+            number: world.another_network(),
+            is_for_reload,
+            fails_after: None,
+            begun: None,
+            engine: None,
+        }
+    }
+
+    /// The same as one that is no good.
+    #[must_use]
+    pub fn failing_soon(self) -> WorldNetwork {
+        WorldNetwork { fails_after: Some(FAILS_AFTER), ..self }
     }
 
     /// A network that tract runs with the cart's own operations, on one thread: it finds the same.
@@ -71,8 +88,10 @@ impl Network for WorldNetwork {
             (world.takes, hang_for)
         };
         runtime::thread::sleep(hang_for.unwrap_or(takes));
+        let begun = *self.begun.get_or_insert_with(runtime::now);
         let mut world = self.world.lock();
-        if std::mem::take(&mut world.network_fails) {
+        let is_spent = self.fails_after.is_some_and(|time| runtime::since(begun) >= time);
+        if std::mem::take(&mut world.network_fails) || is_spent {
             world.network_failed(self.number);
             bail!("the simulated network failed");
         }

@@ -99,10 +99,14 @@ pub enum Change {
     MonitorMissing,
     /// Its bundle cannot be read.
     BundleUnreadable,
+    /// It is the old one, and a new bundle is on trial, which proves itself.
+    TrialOfGood,
+    /// The same with one that fails after a while.
+    TrialOfBad,
 }
 
 /// All changes.
-pub const CHANGES: [Change; 10] = [
+pub const CHANGES: [Change; 12] = [
     Change::Nothing,
     Change::Settings,
     Change::Camera,
@@ -113,6 +117,8 @@ pub const CHANGES: [Change; 10] = [
     Change::CameraMissing,
     Change::MonitorMissing,
     Change::BundleUnreadable,
+    Change::TrialOfGood,
+    Change::TrialOfBad,
 ];
 
 /// A call that was made to fail does so for so long.

@@ -14,6 +14,7 @@ use polyp_edge::runtime;
 
 use super::picture::{CELLS, Picture, Seen, pictures};
 use super::plan::{CALLS_FAIL_FOR, Change, Fault, Thread};
+use super::store::Store;
 
 /// Frames a second, and refreshes of the monitor.
 pub(super) const RATE_HZ: f64 = 60.0;
@@ -113,6 +114,8 @@ pub(super) struct Surroundings {
     failures: usize,
     failed: Option<Instant>,
     pub(super) state: String,
+    /// Bundles that are installed.
+    pub(super) store: Store,
     /// The profile that a reload finds: its number, and how it differs from the first.
     pub(super) profile: (u64, Change),
     pub(super) reload_asked: bool,
@@ -179,6 +182,7 @@ impl World {
             failures: 0,
             failed: None,
             state: String::new(),
+            store: Store::default(),
             profile: (0, Change::Nothing),
             reload_asked: false,
             end_asked: None,
@@ -288,6 +292,7 @@ impl World {
             Fault::ClockForward(_) | Fault::ClockBack(_) => {}
             Fault::Reload(change) => {
                 world.profile = (world.profile.0 + 1, change);
+                world.store.changes(change);
                 world.reload_asked = true;
             }
             Fault::DiskSlow(takes, time) => {

@@ -1,4 +1,6 @@
-//! `bundle`: who signed a model bundle and what is in it; keys, signing and packing.
+//! `bundle`: who signed a model bundle and what is in it; keys, signing and packing; and the bundles installed on a cart.
+
+mod installed;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -12,11 +14,12 @@ use crate::bundle::signature::{Keys, SecretKey, Signer, new_key};
 use crate::bundle::{Bundle, SIGNATURE, Trust};
 use crate::fault::Fault;
 use crate::files::{self, signals};
+use crate::store::{self, word};
 
 /// The longest password, in bytes.
 const LONGEST_PASSWORD: usize = 1024;
 
-/// Verifies, shows, signs and packs model bundles, and makes keys for it.
+/// Verifies, shows, signs and packs model bundles, makes keys for it, and installs bundles on a cart.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -80,6 +83,8 @@ enum Verb {
         #[arg(long)]
         force: bool,
     },
+    #[command(flatten)]
+    Installed(installed::Verb),
 }
 
 #[derive(serde::Serialize)]
@@ -114,12 +119,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         Verb::Keygen { name, password_file } => keygen(name, password_file.as_deref()),
         Verb::Pack { bundle, out, force } => pack(bundle, out.as_deref(), *force),
+        Verb::Installed(verb) => installed::run(verb),
     }
 }
 
 fn verify(path: &Path, board: Option<&Path>, keys: Option<&Path>, json: bool) -> Result<()> {
     let trust = match (board, keys) {
-        (Some(board), _) => Board::load(board)?.trust()?,
+        (Some(board), _) => store::trust(&Board::load(board)?)?,
         (None, Some(keys)) => {
             if !keys.is_dir() {
                 return Err(Fault::usage(format!("--keys {}: it is not a folder", keys.display())));
@@ -252,12 +258,6 @@ fn pack(path: &Path, out: Option<&Path>, force: bool) -> Result<()> {
     files::write_readable(out, |file| bundle.pack(file))?;
     say!("{}: {} KiB", out.display(), out.metadata().map_or(0, |file| file.len()) >> 10);
     Ok(())
-}
-
-/// Text as a part of a file's name.
-fn word(text: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-    text.chars().map(plain).collect()
 }
 
 /// The first line of a file, or what somebody types.
