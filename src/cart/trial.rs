@@ -18,6 +18,8 @@ use crate::store::{OnTrial, Verdict};
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 /// Degradation that passes by itself may last so long.
 const BEARABLE: Duration = Duration::from_secs(10);
+/// And happen so often.
+const MOST_LAPSES: u32 = 3;
 /// A disk that does not answer is not waited for any longer.
 const DISK_HANGS_AFTER: Duration = Duration::from_secs(10);
 /// So many writes may be left behind; then nothing more is written.
@@ -132,6 +134,8 @@ struct Progress {
     is_assisting: bool,
     /// Since when assistance is off for a reason, and for which.
     ill: Option<(Instant, String)>,
+    /// How often it went off.
+    lapses: u32,
     /// A verdict was given: there is none after it.
     is_over: bool,
     /// Once it has failed: when to ask again that another one takes its place.
@@ -149,6 +153,7 @@ impl Progress {
             has_survived: false,
             is_assisting: false,
             ill: None,
+            lapses: 0,
             is_over: false,
             replace_at: None,
         }
@@ -170,7 +175,13 @@ impl Progress {
                 State::Degraded(reason) => {
                     self.assisted = Duration::ZERO;
                     is_final = reason.is_final();
-                    let since = self.ill.take().map_or(now, |(since, _)| since);
+                    let since = self.ill.take().map_or_else(
+                        || {
+                            self.lapses += 1;
+                            now
+                        },
+                        |(since, _)| since,
+                    );
                     self.ill = Some((since, reason.to_string()));
                 }
                 _ => self.ill = None,
@@ -178,10 +189,14 @@ impl Progress {
         }
         if let Some((since, reason)) = &self.ill
             && self.trial.has_other
-            && (is_final || now.saturating_duration_since(*since) >= BEARABLE)
+            && (is_final || self.lapses > MOST_LAPSES || now.saturating_duration_since(*since) >= BEARABLE)
         {
             self.is_over = true;
-            return Some(Verdict::Failed(format!("assistance was off while it was on trial: {reason}")));
+            let lapses = self.lapses;
+            let often = if lapses > 1 { format!(", {lapses} times") } else { String::new() };
+            return Some(Verdict::Failed(format!(
+                "assistance was off while it was on trial{often}: {reason}"
+            )));
         }
         if self.assisted >= needed {
             self.is_over = true;
@@ -269,6 +284,23 @@ mod tests {
         let (mut one, begin) = progress(true);
         let said = goes(&mut one, begin, &late, 0..100);
         assert!(matches!(&said[..], [(10, Verdict::Failed(_))]), "{said:?}");
+    }
+
+    #[test]
+    fn a_bundle_that_lapses_again_and_again_is_given_up() {
+        let (mut one, begin) = progress(true);
+        let mut said = Vec::new();
+        for round in 0..5 {
+            said.extend(goes(&mut one, begin, &State::Assist, 20 * round..20 * round + 18));
+            said.extend(goes(
+                &mut one,
+                begin,
+                &State::Degraded(Reason::Implausible),
+                20 * round + 18..20 * round + 20,
+            ));
+        }
+        let [(60, Verdict::Survives(_)), (78, Verdict::Failed(why))] = &said[..] else { panic!("{said:?}") };
+        assert!(why.contains("4 times: inference gives implausible"), "{why}");
     }
 
     #[test]
