@@ -22,7 +22,7 @@
 //! | [`pipeline`] | the threads, the single-slot mailboxes between them, and their supervisor |
 //! | [`cart`] | a whole cart as its profile says: reloads, the state file, reports |
 //!
-//! Beside the walk: [`bundle`] (what a model is on disk), [`store`] (bundles installed on a cart, and their trial), [`board`] (profiles), [`state`], [`latency`],
+//! Beside the walk: [`bundle`] (what a model is on disk), [`store`] (bundles installed on a cart, and their trial), [`audit`] (what happened on a cart, as a chain of lines), [`board`] (profiles), [`state`], [`latency`],
 //! [`score`] (what was drawn against what was there), `health` (what the machine says of itself), [`files`] (what is
 //! written: whole, private, never over somebody else's), [`logging`] (log lines by a thread of their own), [`heap`] (what the
 //! allocator keeps), [`runtime`] (time, threads and waiting, the system's or a simulation's), [`call`] (calls of the kernel that failed), [`identity`] (which program this is), [`fault`] (errors and exit codes) and [`cli`].
@@ -33,6 +33,7 @@
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types))]
 
+pub mod audit;
 pub mod board;
 pub mod bundle;
 pub mod call;

@@ -170,6 +170,8 @@ pub struct Pipeline {
     pub realtime_priority: u8,
     /// Where the device's state is written whenever it changes; none: nowhere.
     pub state_file: Option<PathBuf>,
+    /// The folder of the audit trail; none: nothing is recorded.
+    pub audit_folder: Option<PathBuf>,
 }
 
 /// When regions are shown, beyond what the bundle says.
@@ -341,6 +343,11 @@ impl Profile {
             && !state_file.is_absolute()
         {
             return wrong("pipeline.state_file", format!("is {state_file:?}, but must be an absolute path"));
+        }
+        if let Some(folder) = &self.pipeline.audit_folder
+            && !folder.is_absolute()
+        {
+            return wrong("pipeline.audit_folder", format!("is {folder:?}, but must be an absolute path"));
         }
         match (self.gate.appear, self.gate.window) {
             (None, None) => {}

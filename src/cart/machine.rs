@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::report::REPORTS;
 use super::surroundings::Surroundings;
+use crate::audit::{self, Entry};
 use crate::board::{Board, DisplayKind, Profile};
 use crate::bundle::{Bundle, Identity};
 use crate::capture::{self, v4l2};
@@ -172,6 +173,10 @@ impl Surroundings for Machine {
 
     fn state_is_stale(&self, path: &Path, text: &str) {
         files::overwrite(path, text.as_bytes());
+    }
+
+    fn audit(&self, folder: &Path, entry: &Entry) -> Result<()> {
+        audit::append(folder, entry)
     }
 
     fn write_report(&self, output: &OutputFolder, name: &str, bytes: &[u8]) -> Result<()> {

@@ -9,12 +9,14 @@
 //! | `trial` | whether a newly installed bundle proves itself |
 //! | `reload` | a new profile beside the running one, taken over whole or refused |
 //! | `status` | the device's state in a file |
+//! | `recorder` | what happens, in the audit trail |
 //! | `report` | how the run went, at its end |
 //!
 //! The thread that is here supervises: it opens, reads and writes nothing itself. What may hang is opened in threads of its own.
 
 mod machine;
 mod prepare;
+mod recorder;
 mod reload;
 mod report;
 mod signals;
@@ -44,6 +46,7 @@ use crate::runtime::sync::Mutex;
 use crate::score::Scorer;
 
 use prepare::{Made, Opening, Outputs};
+use recorder::Recorder;
 use reload::Reload;
 use report::Ending;
 use status::StatusFile;
@@ -83,6 +86,7 @@ struct Run<W: Surroundings> {
     board: Board,
     pipeline: Pipeline<W::Network>,
     status: StatusFile,
+    recorder: Recorder,
     scorer: Arc<Mutex<Option<Scorer>>>,
     /// What the model in charge was made of.
     made: Made,
@@ -109,12 +113,14 @@ impl<W: Surroundings> Run<W> {
     fn start(surroundings: W, path: PathBuf, force: bool, limits: Limits, board: Board) -> Result<Run<W>> {
         let made = Made::default();
         let status = StatusFile::start(&surroundings, &board, &made)?;
+        let recorder = Recorder::start(&surroundings, &board)?;
         let scorer = Arc::new(Mutex::new(None));
         let trial = trial::Watch::default();
         let watch = Watch {
             scorer: scorer.clone(),
             status: status.teller(),
             trial: trial.states(),
+            recorder: recorder.clone(),
             other: surroundings.observer(),
         };
         let mut pipeline = Pipeline::start(prepare::settings(&limits, &board)?, Box::new(watch))?;
@@ -136,6 +142,7 @@ impl<W: Surroundings> Run<W> {
             outputs,
             pipeline,
             status,
+            recorder,
             scorer,
             made,
             opening: Some(opening),
@@ -171,9 +178,11 @@ impl<W: Surroundings> Run<W> {
             _ => None,
         };
         let output = self.outputs.get();
-        let (surroundings, board, status) = (self.surroundings, self.board, self.status);
+        let (surroundings, board, status, recorder) =
+            (self.surroundings, self.board, self.status, self.recorder);
         let model = self.made.identity();
-        Ending { surroundings, board, model, outcome, score, error, status, output, asked }.tell(signals)
+        Ending { surroundings, board, model, outcome, score, error, status, recorder, output, asked }
+            .tell(signals)
     }
 
     /// Looks once after everything.
@@ -196,6 +205,7 @@ impl<W: Surroundings> Run<W> {
             Event::SinkFailed(error) => self.sink_failed(error)?,
         }
         self.open_display()?;
+        self.recorder.model(&self.made);
         let has_failed = self.trial.attend(&self.surroundings, &self.board, &self.made)?;
         if signals.to_reload() || has_failed {
             self.reload.ask();
@@ -275,7 +285,7 @@ impl<W: Surroundings> Run<W> {
                 output: self.outputs.get(),
             })?;
         }
-        let Some(ready) = self.reload.poll() else { return Ok(()) };
+        let Some(ready) = self.reload.poll(&self.recorder) else { return Ok(()) };
         if ready.is_changed {
             self.pipeline.set_settings(ready.settings);
             self.outputs.set(ready.output);
@@ -298,6 +308,7 @@ impl<W: Surroundings> Run<W> {
             self.pipeline.release_sink();
         }
         log::info!("{}: the profile was reloaded and is in use", self.path.display());
+        self.recorder.reloaded(&ready.board);
         self.board = ready.board;
         Ok(())
     }
@@ -308,6 +319,7 @@ struct Watch {
     scorer: Arc<Mutex<Option<Scorer>>>,
     status: status::Teller,
     trial: Arc<Watched>,
+    recorder: Recorder,
     other: Box<dyn Observer>,
 }
 
@@ -323,6 +335,7 @@ impl Observer for Watch {
     fn status(&mut self, status: &Status<'_>) {
         self.status.tell(status);
         self.trial.tell(status.state);
+        self.recorder.state(status.state);
         self.other.status(status);
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::prepare::{self, Ingredients, Known, Limits, Made, Opening};
+use super::recorder::Recorder;
 use super::surroundings::Surroundings;
+use crate::audit::Event;
 use crate::board::{Board, DisplayKind, Profile};
 use crate::display::Sink;
 use crate::fault::one_line;
@@ -83,23 +85,27 @@ impl<W: Surroundings> Reload<W> {
     }
 
     /// What is ready to be taken over. What cannot be is told in the log, and all stays as it was.
-    pub(super) fn poll(&mut self) -> Option<Ready<W>> {
+    pub(super) fn poll(&mut self, recorder: &Recorder) -> Option<Ready<W>> {
         let preparing = self.preparing.as_mut()?;
         match preparing.poll() {
             Some(outcome) => {
                 self.preparing = None;
                 let ready = outcome.map_err(|error| {
-                    log::error!("the profile stays as it was: {}", one_line(&error));
+                    let why = one_line(&error);
+                    log::error!("the profile stays as it was: {why}");
+                    recorder.tell(Event::ReloadRefused { why });
                 });
                 ready.ok().inspect(|ready| {
                     self.before.clone_from(&ready.before);
                 })
             }
             None if preparing.takes() > HANGS_AFTER => {
-                log::error!(
-                    "the profile stays as it was: a file or device that the new profile names has not answered for {} s",
+                let why = format!(
+                    "a file or device that the new profile names has not answered for {} s",
                     HANGS_AFTER.as_secs()
                 );
+                log::error!("the profile stays as it was: {why}");
+                recorder.tell(Event::ReloadRefused { why });
                 self.preparing = None;
                 self.hanging += 1;
                 None

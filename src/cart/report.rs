@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::prepare::Opening;
+use super::recorder::Recorder;
 use super::status::StatusFile;
 use super::surroundings::{Asked, Surroundings};
 use crate::board::{Board, DisplayKind};
@@ -63,6 +64,7 @@ pub(super) struct Ending<W: Surroundings> {
     /// What ended it, if it should not have ended.
     pub error: Option<anyhow::Error>,
     pub status: StatusFile,
+    pub recorder: Recorder,
     /// Where reports go, if there is such a place.
     pub output: Option<W::Output>,
     /// When it was told to end.
@@ -78,17 +80,21 @@ impl<W: Surroundings> Ending<W> {
     pub(super) fn tell(self, signals: &impl Asked) -> Result<()> {
         let asked = self.asked;
         signals.nothing_to_restore();
+        let recorder = self.recorder.clone();
         if signals.twice() {
             let in_time = runtime::now() + HURRIED_WITHIN;
+            recorder.stopped(0);
             self.status.finish(0, || runtime::now() < in_time);
             return Ok(());
         }
         let (surroundings, status, told) = self.outcome(signals);
         let code = told.as_ref().err().map_or(0, |error| exit_of(error) as u8);
         let in_time = asked.map_or(runtime::now() + LAST_STATE_WITHIN, |asked| asked + LAST_WORD_WITHIN);
+        recorder.stopped(code);
         if !status.finish(code, || runtime::now() < in_time && !signals.twice()) {
             log::warn!("the last state was not written: the disk of pipeline.state_file does not answer");
         }
+        recorder.wait(|| runtime::now() < in_time && !signals.twice());
         if asked.is_some() {
             // Whoever was left behind may hold what it needs. What stays is removed by the next run.
             let _ = within(CLEANED_WITHIN, asked, signals, "clean-up", move || {
@@ -101,7 +107,8 @@ impl<W: Surroundings> Ending<W> {
 
     /// The report, and what the run is to end with.
     fn outcome(self, signals: &impl Asked) -> (W, StatusFile, Result<()>) {
-        let Ending { surroundings, board, model, mut outcome, score, error, status, output, asked } = self;
+        let Ending { surroundings, board, model, mut outcome, score, error, status, output, asked, .. } =
+            self;
         let (lost, lost_threads, damaged) = (outcome.lost.take(), outcome.lost_threads, outcome.damaged);
         let kind = board.profile.display.kind;
         if outcome.display_lost {

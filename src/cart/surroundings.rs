@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::audit::Entry;
 use crate::board::{Board, Profile};
 use crate::bundle::Identity;
 use crate::display::Sink;
@@ -75,6 +76,9 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
 
     /// Writes over the state file where it is, for there is no room for a new one: what it said is no longer so.
     fn state_is_stale(&self, path: &Path, text: &str);
+
+    /// Appends to the audit trail in a folder.
+    fn audit(&self, folder: &Path, entry: &Entry) -> Result<()>;
 
     /// Writes a report into a claimed place.
     fn write_report(&self, output: &Self::Output, name: &str, bytes: &[u8]) -> Result<()>;

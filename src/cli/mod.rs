@@ -7,6 +7,7 @@ macro_rules! say {
     };
 }
 
+mod audit;
 mod bench;
 mod bundle;
 mod check;
@@ -28,6 +29,8 @@ use crate::fault::{self, Exit};
 use crate::identity::Program;
 use crate::logging;
 
+/// The profile of a cart that was installed.
+const CART_PROFILE: &str = "/etc/polyp-edge/cart.toml";
 /// How long the program waits at its end for whoever reads its log.
 const LAST_LINES_WITHIN: Duration = Duration::from_millis(100);
 
@@ -50,6 +53,7 @@ enum Verb {
     Probe(probe::Arguments),
     Doctor(doctor::Arguments),
     Bundle(bundle::Arguments),
+    Audit(audit::Arguments),
 }
 
 /// Parses the process's command line, runs the verb, and says how it ended.
@@ -84,6 +88,7 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Probe(arguments) => probe::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Bundle(arguments) => bundle::run(&arguments),
+        Verb::Audit(arguments) => audit::run(&arguments),
     };
     match &outcome {
         Ok(()) => ExitCode::SUCCESS,

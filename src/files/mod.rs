@@ -29,13 +29,13 @@ mod tests;
 
 use std::fs::{DirBuilder, File};
 use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Gid, Mode, OFlags, Uid};
 
 use crate::fault::Fault;
 use crate::runtime::sync::Mutex;
@@ -114,6 +114,34 @@ pub fn overwrite(path: &Path, bytes: &[u8]) {
 pub fn make_folder(folder: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| Fault::io(format!("cannot create the folder {}: {error}", folder.display())))
+}
+
+/// Makes a folder and those above it, less what the umask takes. Where an administrator makes them, they belong to the owner of the
+/// folder above, whose service is going to write there.
+pub fn make_shared_folder(folder: &Path, mode: u32) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder_of(folder);
+    make_shared_folder(above, mode)?;
+    match DirBuilder::new().mode(mode).create(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
+        made => made?,
+    }
+    give_to_owner_of(above, open_folder(folder)?.as_fd())?;
+    // Its name is on the disk when this returns.
+    Ok(rustix::fs::fsync(open_folder(above)?)?)
+}
+
+/// Gives a file or folder to the owner of another folder, where the process may do that at all.
+pub fn give_to_owner_of(folder: &Path, file: BorrowedFd<'_>) -> std::io::Result<()> {
+    let (owner, mine) = (rustix::fs::fstat(open_folder(folder)?)?, rustix::fs::fstat(file)?);
+    let is_other = (owner.st_uid, owner.st_gid) != (mine.st_uid, mine.st_gid);
+    if is_other && rustix::process::geteuid().is_root() {
+        let (user, group) = (Uid::from_raw(owner.st_uid), Gid::from_raw(owner.st_gid));
+        rustix::fs::fchown(file, Some(user), Some(group))?;
+    }
+    Ok(())
 }
 
 /// That files can be made in a folder. Leaves nothing behind, and removes what a killed run has left.

@@ -5,12 +5,13 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+
+use crate::files;
 
 /// See the module. Names are those of files in the folder.
 pub trait Disk {
@@ -151,13 +152,7 @@ impl Disk for Folder {
     }
 
     fn lock(&self, name: &str) -> io::Result<Option<Lock>> {
-        if !self.path.is_dir() {
-            std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&self.path)?;
-            // The folder's own name.
-            if let Some(parent) = self.path.parent() {
-                Folder::new(parent).sync()?;
-            }
-        }
+        files::make_shared_folder(&self.path, FOLDER_MODE)?;
         let folder = self.open()?;
         // Read-only, so that whoever did not make the file may lock it too.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

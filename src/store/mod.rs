@@ -178,8 +178,8 @@ impl<D: Disk> Store<D> {
             return Ok(None);
         }
         self.change(|slots| {
-            let slot = slots.trial.as_ref().map(|trial| trial.slot.clone());
-            Ok(slot.filter(|slot| slots.accept(&slot.digest)))
+            let digest = slots.trial.as_ref().map(|trial| trial.slot.digest.clone());
+            Ok(digest.and_then(|digest| slots.accept(&digest)))
         })
     }
 

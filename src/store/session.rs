@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::disk::Disk;
 use super::slots::{Refused, Slot, Slots};
 use super::{Store, trust, unix_s};
+use crate::audit::{self, Event};
 use crate::board::Board;
 use crate::bundle::{Bundle, Trust};
 use crate::fault::{Fault, one_line};
@@ -75,7 +76,7 @@ impl Session {
             return Ok(Chosen { bundle: Bundle::open_trusted(&path, &trust)?, trial: None });
         }
         let store = Store::at(&board.profile.store.folder);
-        self.count_start(&store);
+        self.count_start(&store, board);
         let refused = self.inner.lock().refused.clone();
         let mut failed = Vec::new();
         let chosen = first_that_opens(
@@ -94,7 +95,7 @@ impl Session {
     }
 
     /// A store that cannot be written to is a reason for a warning, not for doing without assistance.
-    fn count_start<D: Disk>(&self, store: &Store<D>) {
+    fn count_start<D: Disk>(&self, store: &Store<D>, board: &Board) {
         let known = self.inner.lock().counted.clone();
         let count = |slots: &mut Slots| {
             let digest = slots.trial.as_ref().map(|trial| trial.slot.digest.clone());
@@ -111,7 +112,7 @@ impl Session {
         match store.change(count) {
             Ok((digest, refused)) => {
                 self.inner.lock().counted = digest;
-                tell(refused.as_ref());
+                tell(board, refused.as_ref());
             }
             Err(error) => log::warn!(
                 "the trial of a new bundle cannot be recorded, so it will not be given up if the machine ends: {}",
@@ -136,30 +137,34 @@ impl Session {
             }
         }
         let store = Store::at(&board.profile.store.folder);
-        store.change(|slots| {
-            match verdict {
-                Verdict::Survives(assisted) => slots.survive(digest, assisted.as_secs()),
-                Verdict::Good => {
-                    let name = slots.trial.as_ref().map(|trial| trial.slot.to_string());
-                    if slots.accept(digest) {
-                        log::info!(
-                            "the bundle {} has proved itself: it is the good one now",
-                            name.unwrap_or_default()
-                        );
-                    }
+        let (passed, refused) = store.change(|slots| {
+            Ok(match verdict {
+                Verdict::Survives(assisted) => {
+                    slots.survive(digest, assisted.as_secs());
+                    (None, None)
                 }
-                Verdict::Failed(why) => tell(slots.refuse(digest, why, unix_s()).as_ref()),
-            }
-            Ok(())
-        })
+                Verdict::Good => (slots.accept(digest), None),
+                Verdict::Failed(why) => (None, slots.refuse(digest, why, unix_s())),
+            })
+        })?;
+        if let Some(slot) = passed {
+            log::info!("the bundle {slot} has proved itself: it is the good one now");
+            let event = Event::TrialPassed { bundle: slot.to_string(), digest: slot.digest };
+            audit::note(board.profile.pipeline.audit_folder.as_deref(), event);
+        }
+        tell(board, refused.as_ref());
+        Ok(())
     }
 }
 
-fn tell(refused: Option<&Refused>) {
+fn tell(board: &Board, refused: Option<&Refused>) {
     if let Some(Refused { slot, why, .. }) = refused {
         log::error!(
             "the bundle {slot}, which was on trial, is given up and the good one takes its place: {why}"
         );
+        let event =
+            Event::TrialFailed { bundle: slot.to_string(), digest: slot.digest.clone(), why: why.clone() };
+        audit::note(board.profile.pipeline.audit_folder.as_deref(), event);
     }
 }
 

@@ -188,12 +188,12 @@ impl Slots {
         }
     }
 
-    /// The bundle on trial becomes the good one; whether it was.
-    pub(super) fn accept(&mut self, digest: &str) -> bool {
-        let Some(trial) = self.trial.take_if(|trial| trial.slot.digest == digest) else { return false };
+    /// The bundle on trial becomes the good one; which it is.
+    pub(super) fn accept(&mut self, digest: &str) -> Option<Slot> {
+        let trial = self.trial.take_if(|trial| trial.slot.digest == digest)?;
         self.lowest_rollback_index = self.lowest_rollback_index.max(trial.slot.rollback_index);
-        self.previous = self.good.replace(trial.slot);
-        true
+        self.previous = self.good.replace(trial.slot.clone());
+        Some(trial.slot)
     }
 
     /// The bundle on trial is given up, if there is another one to run; who it was then.

@@ -7,9 +7,11 @@ use anyhow::Result;
 use clap::Subcommand;
 use jiff::Timestamp;
 
+use crate::audit::{self, Event};
 use crate::board::{Board, INSTALLED};
 use crate::bundle::Bundle;
 use crate::cart;
+use crate::cli::CART_PROFILE;
 use crate::detect::Regions;
 use crate::engine::Engine;
 use crate::fault::{Exit, Fault, one_line};
@@ -18,8 +20,6 @@ use crate::runtime;
 use crate::segment::Segmenter;
 use crate::store::{self, Refused, Slot, Store, Trial};
 
-/// The profile of the cart's own.
-const PROFILE: &str = "/etc/polyp-edge/cart.toml";
 /// Frames that are timed.
 const TIMED_FRAMES: usize = 12;
 
@@ -61,7 +61,7 @@ pub enum Verb {
 #[derive(clap::Args)]
 pub struct Cart {
     /// The cart's profile: who may have signed a bundle, where bundles are installed, and how the model is run.
-    #[arg(long, value_name = "FILE", default_value = PROFILE)]
+    #[arg(long, value_name = "FILE", default_value = CART_PROFILE)]
     board: PathBuf,
 }
 
@@ -85,7 +85,18 @@ pub fn run(verb: &Verb) -> Result<()> {
 
 fn install(path: &Path, cart: &Cart) -> Result<()> {
     let (board, store) = cart.load()?;
-    let trust = store::trust(&board)?;
+    try_install(path, cart, &board, &store).inspect_err(|error| {
+        let event = Event::InstallRefused { path: path.display().to_string(), why: one_line(error) };
+        note(&board, event);
+    })
+}
+
+fn note(board: &Board, event: Event) {
+    audit::note(board.profile.pipeline.audit_folder.as_deref(), event);
+}
+
+fn try_install(path: &Path, cart: &Cart, board: &Board, store: &Store) -> Result<()> {
+    let trust = store::trust(board)?;
     let source = Bundle::open_trusted(path, &trust)?;
     let what = format!("{} {}", source.manifest.name, source.manifest.model_version);
     if let Some(slots) = store.slots()? {
@@ -103,7 +114,7 @@ fn install(path: &Path, cart: &Cart) -> Result<()> {
     drop(source);
     // What is tested is the copy, as the cart is going to read it.
     let tested = Bundle::open_trusted(&copy, &trust).and_then(|bundle| {
-        let tested = test(&board, &bundle)?;
+        let tested = test(board, &bundle)?;
         Ok((bundle, tested))
     });
     let (bundle, Tested { frames, time, limit }) = match tested {
@@ -116,6 +127,7 @@ fn install(path: &Path, cart: &Cart) -> Result<()> {
         }
     };
     let slot = installing.keep(&bundle)?;
+    note(board, Event::Installed { bundle: what.clone(), digest: slot.digest.clone() });
     let limit = limit.map_or(String::new(), |limit| format!(", {:.1} ms allowed", milliseconds(limit)));
     say!("{what}: installed as {}, digest {}", store.path(&slot).display(), slot.digest);
     say!("tested    {frames} golden frames exact; a frame takes {:.1} ms{limit}", milliseconds(time));
@@ -253,8 +265,9 @@ fn day(unix_s: u64) -> String {
 }
 
 fn roll_back(cart: &Cart) -> Result<()> {
-    let (_, store) = cart.load()?;
+    let (board, store) = cart.load()?;
     let slot = store.roll_back()?;
+    note(&board, Event::RolledBack { bundle: slot.to_string(), digest: slot.digest.clone() });
     say!(
         "{slot} is the one to run; sudo systemctl reload polyp-edge takes it over now, else the next start does"
     );
@@ -262,9 +275,12 @@ fn roll_back(cart: &Cart) -> Result<()> {
 }
 
 fn mark_good(cart: &Cart) -> Result<()> {
-    let (_, store) = cart.load()?;
+    let (board, store) = cart.load()?;
     match store.mark_good()? {
-        Some(slot) => say!("{slot} is the good one now"),
+        Some(slot) => {
+            note(&board, Event::TrialPassed { bundle: slot.to_string(), digest: slot.digest.clone() });
+            say!("{slot} is the good one now");
+        }
         None => return Err(Fault::new(Exit::Assertion, "no bundle is on trial")),
     }
     Ok(())

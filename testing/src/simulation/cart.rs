@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use polyp_edge::audit::Entry;
 use polyp_edge::board::{Board, Profile};
 use polyp_edge::bundle::Identity;
 use polyp_edge::bundle::manifest::{Decision, Manifest};
@@ -178,6 +179,15 @@ impl Surroundings for WorldSurroundings {
 
     fn state_is_stale(&self, _: &Path, _: &str) {
         self.world.wait_for_disk();
+    }
+
+    fn audit(&self, _: &Path, entry: &Entry) -> Result<()> {
+        self.world.wait_for_disk();
+        if self.world.disk_is_full() {
+            bail!(Failure::io("no space is left on the simulated disk"));
+        }
+        self.world.recorded(entry);
+        Ok(())
     }
 
     fn write_report(&self, (): &(), name: &str, bytes: &[u8]) -> Result<()> {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use polyp_edge::audit::{Entry, Event};
 use polyp_edge::capture::Mask;
 use polyp_edge::capture::v4l2::camera::RECOVERS_WITHIN;
 use polyp_edge::detect::Region;
@@ -127,6 +128,8 @@ pub(super) struct Surroundings {
     /// Nothing can be expected of the state file before then.
     pub(super) disk_from: Instant,
     pub(super) state_written: Option<String>,
+    /// The last state in the audit trail.
+    recorded: Option<&'static str>,
     pub(super) state_told: Instant,
     log_blocked_until: Instant,
     log_lines: u64,
@@ -192,6 +195,7 @@ impl World {
             disk_full_until: now,
             disk_from: now,
             state_written: None,
+            recorded: None,
             state_told: now,
             log_blocked_until: now,
             log_lines: 0,
@@ -458,6 +462,25 @@ impl World {
             world.breaks("the state file holds no state");
         }
         world.state_written = state;
+    }
+
+    /// Takes in what the audit trail records: a state after one that it is not, unless something was left out.
+    pub fn recorded(&self, entry: &Entry) {
+        let mut world = self.lock();
+        match &entry.event {
+            Event::State { state, omitted, .. } => {
+                if *omitted == 0
+                    && world.recorded == Some(*state)
+                    && *state != "no-signal"
+                    && *state != "degraded"
+                {
+                    world.breaks(&format!("the audit trail records {state} twice, one after the other"));
+                }
+                world.recorded = Some(*state);
+            }
+            Event::Lost { .. } => world.recorded = None,
+            _ => {}
+        }
     }
 
     /// The number of a network that was made.
