@@ -1,6 +1,8 @@
-//! A clock a stage: fixed-size histograms, and the report made of them.
+//! A clock a stage: fixed-size histograms, and the report made of them; and coarser ones that others read while a run goes on.
 
 use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -51,6 +53,24 @@ impl Stage {
         Stage::Total,
         Stage::OnMonitor,
     ];
+
+    /// For machines: as serde writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Capture => "capture",
+            Stage::Decode => "decode",
+            Stage::Convert => "convert",
+            Stage::Prepare => "prepare",
+            Stage::Inference => "inference",
+            Stage::Detect => "detect",
+            Stage::Gate => "gate",
+            Stage::Draw => "draw",
+            Stage::Display => "display",
+            Stage::VideoDelay => "video_delay",
+            Stage::Total => "total",
+            Stage::OnMonitor => "on_monitor",
+        }
+    }
 
     /// As it stands in the report.
     pub fn label(self) -> &'static str {
@@ -155,12 +175,21 @@ fn upper_us(index: usize) -> u64 {
 #[derive(Clone, Default)]
 pub struct Latencies {
     stages: [Histogram; Stage::ALL.len()],
+    meters: Option<Arc<Meters>>,
 }
 
 impl Latencies {
+    /// What is recorded is counted in `meters`, too.
+    pub fn metered(meters: &Arc<Meters>) -> Latencies {
+        Latencies { meters: Some(meters.clone()), ..Latencies::default() }
+    }
+
     /// Counts a duration of a stage.
     pub fn record(&mut self, stage: Stage, duration: Duration) {
         self.stages[stage as usize].record(duration);
+        if let Some(meters) = &self.meters {
+            meters.record(stage, duration);
+        }
     }
 
     pub(crate) fn merge(&mut self, other: &Latencies) {
@@ -190,6 +219,63 @@ impl Latencies {
                 max_ms: ms(histogram.max_us),
             });
         reports.collect()
+    }
+}
+
+/// Upper bounds of the classes in which a run's durations can be read while it goes on, µs; those that are longer are in one more
+/// class. Finest around the times of a frame at 60, 50, 30 and 25 frames a second.
+pub const BOUNDS_US: [u64; 20] = [
+    500, 1_000, 2_000, 3_000, 5_000, 7_000, 10_000, 13_000, 16_667, 20_000, 25_000, 33_333, 40_000, 50_000,
+    66_667, 100_000, 150_000, 250_000, 500_000, 1_000_000,
+];
+
+/// Durations of each stage in coarse classes: written by the threads that record them, read by whoever wants to.
+#[derive(Debug, Default)]
+pub struct Meters {
+    stages: [Meter; Stage::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct Meter {
+    classes: [AtomicU64; BOUNDS_US.len() + 1],
+    sum_us: AtomicU64,
+}
+
+/// What a meter says at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// How many durations were at most as long as each of [`BOUNDS_US`].
+    pub within: [u64; BOUNDS_US.len()],
+    /// All of them.
+    pub count: u64,
+    /// How long all took together.
+    pub sum_us: u64,
+}
+
+impl Meters {
+    fn record(&self, stage: Stage, duration: Duration) {
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let class = BOUNDS_US.partition_point(|&bound| bound < us);
+        let Some(meter) = self.stages.get(stage as usize) else { return };
+        if let Some(class) = meter.classes.get(class) {
+            class.fetch_add(1, Ordering::Relaxed);
+        }
+        meter.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// What a stage's meter says now. A duration that is being recorded may be in the sum and not yet in the count, or the other
+    /// way round.
+    pub fn read(&self, stage: Stage) -> Reading {
+        let mut reading = Reading { within: [0; BOUNDS_US.len()], count: 0, sum_us: 0 };
+        let Some(meter) = self.stages.get(stage as usize) else { return reading };
+        reading.sum_us = meter.sum_us.load(Ordering::Relaxed);
+        for (index, class) in meter.classes.iter().enumerate() {
+            reading.count += class.load(Ordering::Relaxed);
+            if let Some(within) = reading.within.get_mut(index) {
+                *within = reading.count;
+            }
+        }
+        reading
     }
 }
 
@@ -240,6 +326,7 @@ mod tests {
     fn stages_are_numbered_in_their_order() {
         for (index, stage) in Stage::ALL.into_iter().enumerate() {
             assert_eq!(stage as usize, index);
+            assert_eq!(serde_json::to_string(&stage).unwrap(), format!("{:?}", stage.name()));
         }
     }
 
@@ -259,6 +346,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn meters_count_what_the_histograms_do(durations in proptest::collection::vec(0u64..2_000_000, 0..200)) {
+            let meters = Arc::new(Meters::default());
+            let mut latencies = Latencies::metered(&meters);
+            durations.iter().for_each(|&us| latencies.record(Stage::Draw, Duration::from_micros(us)));
+            let reading = meters.read(Stage::Draw);
+            for (within, bound) in reading.within.iter().zip(BOUNDS_US) {
+                let expected = durations.iter().filter(|&&us| us <= bound).count();
+                prop_assert_eq!(*within, expected as u64);
+            }
+            prop_assert_eq!(reading.count, latencies.stage(Stage::Draw).count());
+            prop_assert_eq!(reading.sum_us, durations.iter().sum::<u64>());
+            prop_assert_eq!(meters.read(Stage::Gate).count, 0);
+        }
+
         #[test]
         fn quantiles_are_a_thirtysecond_too_high_at_most(
             mut durations in proptest::collection::vec(0u64..100_000_000, 1..200), share in 0.01f64..1.0,

@@ -172,6 +172,8 @@ pub struct Pipeline {
     pub state_file: Option<PathBuf>,
     /// The folder of the audit trail; none: nothing is recorded.
     pub audit_folder: Option<PathBuf>,
+    /// A file for node_exporter's textfile collector, `*.prom`; none: there are no metrics.
+    pub metrics_file: Option<PathBuf>,
 }
 
 /// When regions are shown, beyond what the bundle says.
@@ -348,6 +350,14 @@ impl Profile {
             && !folder.is_absolute()
         {
             return wrong("pipeline.audit_folder", format!("is {folder:?}, but must be an absolute path"));
+        }
+        if let Some(file) = &self.pipeline.metrics_file
+            && !(file.is_absolute() && file.extension().is_some_and(|ending| ending == "prom"))
+        {
+            return wrong(
+                "pipeline.metrics_file",
+                format!("is {file:?}, but must be an absolute path that ends in .prom"),
+            );
         }
         match (self.gate.appear, self.gate.window) {
             (None, None) => {}

@@ -175,6 +175,10 @@ impl Surroundings for Machine {
         files::overwrite(path, text.as_bytes());
     }
 
+    fn write_metrics(&self, path: &Path, text: &str) -> Result<()> {
+        files::write_readable(path, |file| Ok(std::io::Write::write_all(file, text.as_bytes())?))
+    }
+
     fn audit(&self, folder: &Path, entry: &Entry) -> Result<()> {
         audit::append(folder, entry)
     }

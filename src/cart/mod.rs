@@ -9,12 +9,14 @@
 //! | `trial` | whether a newly installed bundle proves itself |
 //! | `reload` | a new profile beside the running one, taken over whole or refused |
 //! | `status` | the device's state in a file |
+//! | `metrics` | how the run goes, for whoever watches over many carts |
 //! | `recorder` | what happens, in the audit trail |
 //! | `report` | how the run went, at its end |
 //!
 //! The thread that is here supervises: it opens, reads and writes nothing itself. What may hang is opened in threads of its own.
 
 mod machine;
+mod metrics;
 mod prepare;
 mod recorder;
 mod reload;
@@ -45,6 +47,7 @@ use crate::runtime;
 use crate::runtime::sync::Mutex;
 use crate::score::Scorer;
 
+use metrics::Metrics;
 use prepare::{Made, Opening, Outputs};
 use recorder::Recorder;
 use reload::Reload;
@@ -87,6 +90,7 @@ struct Run<W: Surroundings> {
     pipeline: Pipeline<W::Network>,
     status: StatusFile,
     recorder: Recorder,
+    metrics: Metrics,
     scorer: Arc<Mutex<Option<Scorer>>>,
     /// What the model in charge was made of.
     made: Made,
@@ -114,6 +118,7 @@ impl<W: Surroundings> Run<W> {
         let made = Made::default();
         let status = StatusFile::start(&surroundings, &board, &made)?;
         let recorder = Recorder::start(&surroundings, &board)?;
+        let metrics = Metrics::default();
         let scorer = Arc::new(Mutex::new(None));
         let trial = trial::Watch::default();
         let watch = Watch {
@@ -121,9 +126,11 @@ impl<W: Surroundings> Run<W> {
             status: status.teller(),
             trial: trial.states(),
             recorder: recorder.clone(),
+            metrics: metrics.clone(),
             other: surroundings.observer(),
         };
         let mut pipeline = Pipeline::start(prepare::settings(&limits, &board)?, Box::new(watch))?;
+        metrics.start(&surroundings, &board, &made, pipeline.gauges())?;
         // The display first: its picture needs no model.
         let outputs = Outputs::default();
         let (theirs, its_path, its_board, its_outputs) =
@@ -143,6 +150,7 @@ impl<W: Surroundings> Run<W> {
             pipeline,
             status,
             recorder,
+            metrics,
             scorer,
             made,
             opening: Some(opening),
@@ -178,10 +186,10 @@ impl<W: Surroundings> Run<W> {
             _ => None,
         };
         let output = self.outputs.get();
-        let (surroundings, board, status, recorder) =
-            (self.surroundings, self.board, self.status, self.recorder);
+        let (surroundings, board, status) = (self.surroundings, self.board, self.status);
+        let (recorder, metrics) = (self.recorder, self.metrics);
         let model = self.made.identity();
-        Ending { surroundings, board, model, outcome, score, error, status, recorder, output, asked }
+        Ending { surroundings, board, model, outcome, score, error, status, recorder, metrics, output, asked }
             .tell(signals)
     }
 
@@ -297,6 +305,7 @@ impl<W: Surroundings> Run<W> {
         }
         if ready.is_changed || has_model {
             self.status.set_target(&ready.board, &self.made);
+            self.metrics.set_target(&ready.board, &self.made);
         }
         if let Some(feed) = ready.feed {
             self.pipeline.set_feed(feed)?;
@@ -320,6 +329,7 @@ struct Watch {
     status: status::Teller,
     trial: Arc<Watched>,
     recorder: Recorder,
+    metrics: Metrics,
     other: Box<dyn Observer>,
 }
 
@@ -336,6 +346,7 @@ impl Observer for Watch {
         self.status.tell(status);
         self.trial.tell(status.state);
         self.recorder.state(status.state);
+        self.metrics.tell(status);
         self.other.status(status);
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::Serialize;
 
+use super::metrics::Metrics;
 use super::prepare::Opening;
 use super::recorder::Recorder;
 use super::status::StatusFile;
@@ -65,6 +66,7 @@ pub(super) struct Ending<W: Surroundings> {
     pub error: Option<anyhow::Error>,
     pub status: StatusFile,
     pub recorder: Recorder,
+    pub metrics: Metrics,
     /// Where reports go, if there is such a place.
     pub output: Option<W::Output>,
     /// When it was told to end.
@@ -80,10 +82,11 @@ impl<W: Surroundings> Ending<W> {
     pub(super) fn tell(self, signals: &impl Asked) -> Result<()> {
         let asked = self.asked;
         signals.nothing_to_restore();
-        let recorder = self.recorder.clone();
+        let (recorder, metrics) = (self.recorder.clone(), self.metrics.clone());
         if signals.twice() {
             let in_time = runtime::now() + HURRIED_WITHIN;
             recorder.stopped(0);
+            metrics.stopped();
             self.status.finish(0, || runtime::now() < in_time);
             return Ok(());
         }
@@ -91,10 +94,12 @@ impl<W: Surroundings> Ending<W> {
         let code = told.as_ref().err().map_or(0, |error| exit_of(error) as u8);
         let in_time = asked.map_or(runtime::now() + LAST_STATE_WITHIN, |asked| asked + LAST_WORD_WITHIN);
         recorder.stopped(code);
+        metrics.stopped();
         if !status.finish(code, || runtime::now() < in_time && !signals.twice()) {
             log::warn!("the last state was not written: the disk of pipeline.state_file does not answer");
         }
         recorder.wait(|| runtime::now() < in_time && !signals.twice());
+        metrics.wait(|| runtime::now() < in_time && !signals.twice());
         if asked.is_some() {
             // Whoever was left behind may hold what it needs. What stays is removed by the next run.
             let _ = within(CLEANED_WITHIN, asked, signals, "clean-up", move || {

@@ -77,6 +77,9 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
     /// Writes over the state file where it is, for there is no room for a new one: what it said is no longer so.
     fn state_is_stale(&self, path: &Path, text: &str);
 
+    /// Writes the metrics whole or not at all.
+    fn write_metrics(&self, path: &Path, text: &str) -> Result<()>;
+
     /// Appends to the audit trail in a folder.
     fn audit(&self, folder: &Path, entry: &Entry) -> Result<()>;
 

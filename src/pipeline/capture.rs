@@ -36,7 +36,7 @@ pub(super) fn work(feed: Feed, boxes: &Boxes, stop: &AtomicBool, start: Instant)
         start,
         epoch: boxes.next_epoch(),
         read: 0,
-        latencies: Latencies::default(),
+        latencies: Latencies::metered(&boxes.meters),
     };
     let (error, counts) = match feed {
         Feed::Recorded(open) => (open().and_then(|mut source| run.recorded(&mut *source)).err(), None),

@@ -13,7 +13,7 @@ use crate::capture::live::{Absence, Why};
 use crate::detect::Region;
 use crate::display::{Dark, Scene, Shown, Sink};
 use crate::frame::FrameNumber;
-use crate::latency::Stage;
+use crate::latency::{Latencies, Stage};
 use crate::overlay::{Glyph, Layer, Painter};
 use crate::runtime;
 use crate::runtime::channel::Sender;
@@ -102,7 +102,7 @@ impl<'a> Display<'a> {
             judge: Judge::new(runtime::now()),
             since: runtime::wall_clock(),
             layer: Layer::default(),
-            outcome: Outcome::default(),
+            outcome: Outcome { latencies: Latencies::metered(&boxes.meters), ..Outcome::default() },
             newest: None,
             drawn_last: None,
             last_frame: runtime::now(),

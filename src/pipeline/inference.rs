@@ -66,7 +66,7 @@ pub(super) fn work<S: Network>(
     let in_charge = || !boxes.is_stopping() && boxes.generation.load(Ordering::Acquire) == generation;
     let everywhere = rustix::thread::sched_getaffinity(None).ok().filter(|_| !runtime::is_simulated());
     let mut looking: Option<Looking<S>> = None;
-    let mut latencies = Latencies::default();
+    let mut latencies = Latencies::metered(&boxes.meters);
     while in_charge() {
         progress.alive();
         // Frames wait for the first segmenter, a segmenter is exchanged between two frames.

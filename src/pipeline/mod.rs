@@ -42,7 +42,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 
 pub use inference::tested;
-pub use supervisor::{Event, Load, Pipeline, run};
+pub use supervisor::{Event, Gauges, Load, Pipeline, run};
 
 use crate::bundle::manifest;
 use crate::capture::live::{Camera, Counts};

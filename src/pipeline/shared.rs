@@ -9,6 +9,7 @@ use super::mailbox::Mailbox;
 use super::progress::Progress;
 use crate::capture::live::Absence;
 use crate::display::Sink;
+use crate::latency::Meters;
 use crate::runtime::sync::Mutex;
 use crate::state::Reason;
 
@@ -100,6 +101,8 @@ pub(super) struct Boxes {
     /// Frames that were captured, and those that could not be read.
     pub captured: AtomicU64,
     pub damaged: AtomicU64,
+    /// How long each stage takes, as the run goes on.
+    pub meters: Arc<Meters>,
     /// All threads are to end.
     pub stop: AtomicBool,
     /// And not to finish what they are at.
@@ -124,6 +127,7 @@ impl Boxes {
             epochs: AtomicU64::new(0),
             captured: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
+            meters: Arc::default(),
             stop: AtomicBool::new(false),
             hurry: AtomicBool::new(false),
         }

@@ -18,7 +18,7 @@ use super::shared::{Assistance, Boxes, SinkOrder};
 use super::{Feed, Observer, Outcome, Settings};
 use crate::display::Sink;
 use crate::fault::{Exit, Fault, one_line};
-use crate::latency::Latencies;
+use crate::latency::{Latencies, Meters};
 use crate::runtime;
 use crate::runtime::channel::{Receiver, Sender, channel};
 use crate::runtime::thread::JoinHandle;
@@ -231,6 +231,11 @@ impl<S: Network + Send + 'static> Pipeline<S> {
         self.boxes.assistance.get() != Assistance::Lost
     }
 
+    /// What others may read of the run while it goes on.
+    pub fn gauges(&self) -> Gauges {
+        Gauges(self.boxes.clone())
+    }
+
     /// Looks after the threads; to be called every few milliseconds.
     pub fn attend(&mut self) -> Event {
         while let Ok(loaded) = self.loads.1.try_recv() {
@@ -434,6 +439,37 @@ impl<S: Network + Send + 'static> Pipeline<S> {
         outcome.not_shown += self.boxes.display.overwritten();
         outcome.lost_threads = self.lost_threads;
         outcome
+    }
+}
+
+/// A run's counts while it goes on, for whoever wants to read them.
+#[derive(Clone)]
+pub struct Gauges(Arc<Boxes>);
+
+impl Gauges {
+    /// Frames that the sources gave.
+    pub fn captured(&self) -> u64 {
+        self.0.captured.load(Ordering::Relaxed)
+    }
+
+    /// Frames that could not be read and were left out.
+    pub fn damaged(&self) -> u64 {
+        self.0.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Frames that inference never saw, because a newer one came.
+    pub fn skipped(&self) -> u64 {
+        self.0.inference.overwritten()
+    }
+
+    /// Frames that the display never saw for the same reason.
+    pub fn overtaken(&self) -> u64 {
+        self.0.display.overwritten()
+    }
+
+    /// How long each stage takes.
+    pub fn meters(&self) -> &Meters {
+        &self.0.meters
     }
 }
 

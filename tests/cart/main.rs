@@ -5,6 +5,7 @@
 //! to five minutes.
 
 mod assistance;
+mod audit;
 mod bundle_files;
 mod bundles;
 mod endings;
@@ -16,6 +17,7 @@ mod late_camera;
 mod limits;
 mod live;
 mod log_pipe;
+mod metrics;
 mod reloads;
 mod reloads_many;
 mod replay;

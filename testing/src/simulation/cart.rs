@@ -181,6 +181,15 @@ impl Surroundings for WorldSurroundings {
         self.world.wait_for_disk();
     }
 
+    fn write_metrics(&self, _: &Path, text: &str) -> Result<()> {
+        self.world.wait_for_disk();
+        if self.world.disk_is_full() {
+            bail!(Failure::io("no space is left on the simulated disk"));
+        }
+        self.world.measured(text);
+        Ok(())
+    }
+
     fn audit(&self, _: &Path, entry: &Entry) -> Result<()> {
         self.world.wait_for_disk();
         if self.world.disk_is_full() {

@@ -130,6 +130,8 @@ pub(super) struct Surroundings {
     pub(super) state_written: Option<String>,
     /// The last state in the audit trail.
     recorded: Option<&'static str>,
+    /// Pictures shown, as the metrics said last.
+    measured: f64,
     pub(super) state_told: Instant,
     log_blocked_until: Instant,
     log_lines: u64,
@@ -196,6 +198,7 @@ impl World {
             disk_from: now,
             state_written: None,
             recorded: None,
+            measured: 0.0,
             state_told: now,
             log_blocked_until: now,
             log_lines: 0,
@@ -480,6 +483,21 @@ impl World {
             }
             Event::Lost { .. } => world.recorded = None,
             _ => {}
+        }
+    }
+
+    /// Takes in what the metrics say: what is counted never becomes less.
+    pub fn measured(&self, text: &str) {
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.and_then(|value| value.parse::<f64>().ok())
+        };
+        let shown = value("polyp_edge_frames_shown_total");
+        let mut world = self.lock();
+        let before = world.measured;
+        match shown {
+            Some(shown) if shown >= before => world.measured = shown,
+            _ => world.breaks(&format!("the metrics say that {shown:?} frames were shown, after {before}")),
         }
     }
 

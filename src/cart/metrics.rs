@@ -1,0 +1,267 @@
+//! How the run goes, in a file for node_exporter's textfile collector, in Prometheus' text format. Written every few seconds by a
+//! thread of its own: whether it hangs, nobody notices.
+
+use std::fmt::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Result;
+
+use super::prepare::Made;
+use super::surroundings::Surroundings;
+use crate::board::Board;
+use crate::fault::{Fault, one_line};
+use crate::health;
+use crate::identity::Program;
+use crate::latency::{BOUNDS_US, Stage};
+use crate::pipeline::{Gauges, Status};
+use crate::runtime;
+use crate::runtime::sync::{Condvar, Mutex};
+
+/// Between two writes.
+const EVERY: Duration = Duration::from_secs(5);
+/// All that the state can be.
+const STATES: [&str; 5] = ["self-test", "no-signal", "passthrough", "assist", "degraded"];
+
+/// Takes in what there is to tell. Clones tell the same file.
+#[derive(Clone, Default)]
+pub(super) struct Metrics(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Default)]
+struct Inner {
+    path: Option<PathBuf>,
+    board: String,
+    profile_digest: String,
+    made: Made,
+    state: Option<&'static str>,
+    /// Nobody sees the picture.
+    is_dark: bool,
+    shown: u64,
+    with_regions: u64,
+    /// Changes of state.
+    transitions: u64,
+    is_over: bool,
+    has_ended: bool,
+}
+
+impl Metrics {
+    /// Starts the thread that writes.
+    ///
+    /// # Errors
+    /// 74 if there can be no more threads.
+    pub(super) fn start(
+        &self,
+        surroundings: &impl Surroundings,
+        board: &Board,
+        made: &Made,
+        gauges: Gauges,
+    ) -> Result<()> {
+        self.set_target(board, made);
+        let (theirs, surroundings) = (self.clone(), surroundings.clone());
+        runtime::thread::spawn("metrics", move || theirs.work(&surroundings, &gauges))
+            .map_err(|error| Fault::io(format!("cannot start a thread: {error}")))?;
+        Ok(())
+    }
+
+    /// Another profile or model is in force.
+    pub(super) fn set_target(&self, board: &Board, made: &Made) {
+        let mut inner = self.0.inner.lock();
+        inner.path.clone_from(&board.profile.pipeline.metrics_file);
+        inner.board.clone_from(&board.profile.name);
+        inner.profile_digest.clone_from(&board.digest);
+        inner.made = made.clone();
+    }
+
+    /// In the thread that shows: never waits, and allocates nothing.
+    pub(super) fn tell(&self, status: &Status<'_>) {
+        let mut inner = self.0.inner.lock();
+        let word = Some(status.state.word());
+        inner.transitions += u64::from(inner.state != word);
+        (inner.state, inner.is_dark) = (word, status.dark.is_some());
+        (inner.shown, inner.with_regions) = (status.shown, status.with_regions);
+    }
+
+    /// The run has ended; what is written now is the last.
+    pub(super) fn stopped(&self) {
+        self.0.inner.lock().is_over = true;
+        self.0.changed.notify_all();
+    }
+
+    /// Waits until the last is written, as long as it may.
+    pub(super) fn wait(&self, may_wait: impl Fn() -> bool) {
+        while !self.0.inner.lock().has_ended && may_wait() {
+            runtime::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn work(&self, surroundings: &impl Surroundings, gauges: &Gauges) {
+        let (program, started) = (Program::this(), unix_s());
+        let mut has_failed = false;
+        loop {
+            let now = self.0.inner.lock().clone();
+            if let Some(path) = &now.path {
+                let text = text(&program, started, &now, gauges);
+                let written = surroundings.write_metrics(path, &text);
+                match &written {
+                    Err(error) if !has_failed => log::warn!("no metrics are written: {}", one_line(error)),
+                    Ok(()) if has_failed => log::info!("metrics are written again"),
+                    _ => {}
+                }
+                has_failed = written.is_err();
+            }
+            if now.is_over {
+                break;
+            }
+            let until = runtime::now() + EVERY;
+            let mut inner = self.0.inner.lock();
+            while !inner.is_over && runtime::now() < until {
+                let left = until.saturating_duration_since(runtime::now());
+                inner = self.0.changed.wait_timeout(inner, left);
+            }
+        }
+        self.0.inner.lock().has_ended = true;
+    }
+}
+
+fn unix_s() -> f64 {
+    runtime::wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+fn text(program: &Program, started: f64, now: &Inner, gauges: &Gauges) -> String {
+    let mut text = Text::default();
+    let known = now.made.get();
+    let model = known.as_ref().map(|known| &known.ingredients.identity);
+    let of_model = |value: fn(&crate::bundle::Identity) -> &str| model.map_or("", value);
+    text.family("polyp_edge_info", "gauge", "Which program and model run, with which profile; always 1.");
+    let labels = [
+        ("version", program.version),
+        ("commit", program.commit),
+        ("build", program.build),
+        ("kernels", &program.kernels),
+        ("board", &now.board),
+        ("profile_digest", &now.profile_digest),
+        ("model", of_model(|model| &model.name)),
+        ("model_version", of_model(|model| &model.version)),
+        ("model_digest", of_model(|model| &model.digest)),
+        ("key", of_model(|model| model.key.as_deref().unwrap_or_default())),
+    ];
+    text.value("polyp_edge_info", &labels, 1.0);
+    text.one(
+        "polyp_edge_running",
+        "gauge",
+        "1 as long as the program runs.",
+        f64::from(u8::from(!now.is_over)),
+    );
+    text.one("polyp_edge_start_time_seconds", "gauge", "When the run began, seconds since 1970.", started);
+    let on_trial = known.as_ref().is_some_and(|known| known.trial.is_some());
+    text.one(
+        "polyp_edge_model_on_trial",
+        "gauge",
+        "1 if the model was installed and has yet to prove itself.",
+        f64::from(u8::from(on_trial)),
+    );
+    text.family("polyp_edge_state", "gauge", "1 for the state that the program is in.");
+    for state in STATES {
+        let is_so = now.state == Some(state) && !now.is_over;
+        text.value("polyp_edge_state", &[("state", state)], f64::from(u8::from(is_so)));
+    }
+    text.one("polyp_edge_dark", "gauge", "1 if nobody sees the picture.", f64::from(u8::from(now.is_dark)));
+    let counts = [
+        ("polyp_edge_state_changes_total", "Changes of state.", now.transitions),
+        ("polyp_edge_frames_captured_total", "Frames that the source gave.", gauges.captured()),
+        ("polyp_edge_frames_damaged_total", "Frames that could not be read.", gauges.damaged()),
+        ("polyp_edge_frames_shown_total", "Frames that the display took.", now.shown),
+        ("polyp_edge_frames_outlined_total", "Frames shown with at least one outline.", now.with_regions),
+        ("polyp_edge_frames_overtaken_total", "Frames not shown, for a newer one came.", gauges.overtaken()),
+        (
+            "polyp_edge_inference_skipped_total",
+            "Frames that inference did not see, for a newer one came.",
+            gauges.skipped(),
+        ),
+    ];
+    for (name, help, count) in counts {
+        text.one(name, "counter", help, count as f64);
+    }
+    let name = "polyp_edge_stage_seconds";
+    text.family(name, "histogram", "How long each stage of a frame's way takes.");
+    for stage in Stage::ALL {
+        let reading = gauges.meters().read(stage);
+        let stage = stage.name();
+        for (within, bound) in reading.within.iter().zip(BOUNDS_US) {
+            let bound = (bound as f64 / 1e6).to_string();
+            text.value(&format!("{name}_bucket"), &[("stage", stage), ("le", &bound)], *within as f64);
+        }
+        text.value(&format!("{name}_bucket"), &[("stage", stage), ("le", "+Inf")], reading.count as f64);
+        text.value(&format!("{name}_sum"), &[("stage", stage)], reading.sum_us as f64 / 1e6);
+        text.value(&format!("{name}_count"), &[("stage", stage)], reading.count as f64);
+    }
+    if !runtime::is_simulated() {
+        let temperatures = health::machine().temperatures;
+        if !temperatures.is_empty() {
+            text.family("polyp_edge_temperature_celsius", "gauge", "What the machine's sensors say.");
+        }
+        for (number, sensor) in temperatures.iter().enumerate() {
+            let labels = [("sensor", sensor.zone.as_str()), ("number", &number.to_string())];
+            text.value("polyp_edge_temperature_celsius", &labels, f64::from(sensor.celsius));
+        }
+    }
+    text.0
+}
+
+/// Prometheus' text format: <https://prometheus.io/docs/instrumenting/exposition_formats/>
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    // Writing to a string cannot fail.
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn value(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        self.0.push_str(name);
+        for (index, (name, value)) in labels.iter().enumerate() {
+            let before = if index == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{before}{name}=\"{}\"", Escaped(value));
+        }
+        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: f64) {
+        self.family(name, kind, help);
+        self.value(name, &[], value);
+    }
+}
+
+/// A label's value as the format wants it.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|letter| match letter {
+            '\\' => f.write_str("\\\\"),
+            '"' => f.write_str("\\\""),
+            '\n' => f.write_str("\\n"),
+            letter => f.write_char(letter),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_hold_any_text() {
+        let mut text = Text::default();
+        text.value("name", &[("a", "q\"b\\c\nd"), ("e", "")], 0.5);
+        assert_eq!(text.0, "name{a=\"q\\\"b\\\\c\\nd\",e=\"\"} 0.5\n");
+    }
+}
