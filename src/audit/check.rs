@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -117,6 +117,6 @@ fn parse(line: &[u8]) -> Option<(u64, String, Value)> {
     Some((value.get("number")?.as_u64()?, value.get("before")?.as_str()?.to_owned(), value))
 }
 
-fn unreadable(path: &PathBuf, error: &std::io::Error) -> anyhow::Error {
+fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
     Fault::io(format!("cannot read {}: {error}", path.display()))
 }

@@ -11,10 +11,11 @@ use anyhow::Result;
 use super::prepare::Made;
 use super::surroundings::Surroundings;
 use crate::board::Board;
+use crate::bundle::Identity;
 use crate::fault::{Fault, one_line};
 use crate::health;
 use crate::identity::Program;
-use crate::latency::{BOUNDS_US, Stage};
+use crate::latency::{BOUNDS_US, Meters, Stage};
 use crate::pipeline::{Gauges, Status};
 use crate::runtime;
 use crate::runtime::sync::{Condvar, Mutex};
@@ -136,9 +137,40 @@ fn unix_s() -> f64 {
 
 fn text(program: &Program, started: f64, now: &Inner, gauges: &Gauges) -> String {
     let mut text = Text::default();
+    identity(&mut text, program, now);
+    text.one("polyp_edge_running", "gauge", "1 as long as the program runs.", number(!now.is_over));
+    text.one("polyp_edge_start_time_seconds", "gauge", "When the run began, seconds since 1970.", started);
+    text.family("polyp_edge_state", "gauge", "1 for the state that the program is in.");
+    for state in STATES {
+        let is_so = now.state == Some(state) && !now.is_over;
+        text.value("polyp_edge_state", &[("state", state)], number(is_so));
+    }
+    text.one("polyp_edge_dark", "gauge", "1 if nobody sees the picture.", number(now.is_dark));
+    let counts = [
+        ("state_changes", "Changes of state.", now.transitions),
+        ("frames_captured", "Frames that the source gave.", gauges.captured()),
+        ("frames_damaged", "Frames that could not be read.", gauges.damaged()),
+        ("frames_shown", "Frames that the display took.", now.shown),
+        ("frames_outlined", "Frames shown with at least one outline.", now.with_regions),
+        ("frames_overtaken", "Frames not shown, for a newer one came.", gauges.overtaken()),
+        ("inference_skipped", "Frames that inference did not see, for a newer one came.", gauges.skipped()),
+    ];
+    for (name, help, count) in counts {
+        text.one(&format!("polyp_edge_{name}_total"), "counter", help, count as f64);
+    }
+    stages(&mut text, gauges.meters());
+    temperatures(&mut text);
+    text.0
+}
+
+fn number(is_so: bool) -> f64 {
+    f64::from(u8::from(is_so))
+}
+
+fn identity(text: &mut Text, program: &Program, now: &Inner) {
     let known = now.made.get();
     let model = known.as_ref().map(|known| &known.ingredients.identity);
-    let of_model = |value: fn(&crate::bundle::Identity) -> &str| model.map_or("", value);
+    let of_model = |value: fn(&Identity) -> &str| model.map_or("", value);
     text.family("polyp_edge_info", "gauge", "Which program and model run, with which profile; always 1.");
     let labels = [
         ("version", program.version),
@@ -153,46 +185,16 @@ fn text(program: &Program, started: f64, now: &Inner, gauges: &Gauges) -> String
         ("key", of_model(|model| model.key.as_deref().unwrap_or_default())),
     ];
     text.value("polyp_edge_info", &labels, 1.0);
-    text.one(
-        "polyp_edge_running",
-        "gauge",
-        "1 as long as the program runs.",
-        f64::from(u8::from(!now.is_over)),
-    );
-    text.one("polyp_edge_start_time_seconds", "gauge", "When the run began, seconds since 1970.", started);
     let on_trial = known.as_ref().is_some_and(|known| known.trial.is_some());
-    text.one(
-        "polyp_edge_model_on_trial",
-        "gauge",
-        "1 if the model was installed and has yet to prove itself.",
-        f64::from(u8::from(on_trial)),
-    );
-    text.family("polyp_edge_state", "gauge", "1 for the state that the program is in.");
-    for state in STATES {
-        let is_so = now.state == Some(state) && !now.is_over;
-        text.value("polyp_edge_state", &[("state", state)], f64::from(u8::from(is_so)));
-    }
-    text.one("polyp_edge_dark", "gauge", "1 if nobody sees the picture.", f64::from(u8::from(now.is_dark)));
-    let counts = [
-        ("polyp_edge_state_changes_total", "Changes of state.", now.transitions),
-        ("polyp_edge_frames_captured_total", "Frames that the source gave.", gauges.captured()),
-        ("polyp_edge_frames_damaged_total", "Frames that could not be read.", gauges.damaged()),
-        ("polyp_edge_frames_shown_total", "Frames that the display took.", now.shown),
-        ("polyp_edge_frames_outlined_total", "Frames shown with at least one outline.", now.with_regions),
-        ("polyp_edge_frames_overtaken_total", "Frames not shown, for a newer one came.", gauges.overtaken()),
-        (
-            "polyp_edge_inference_skipped_total",
-            "Frames that inference did not see, for a newer one came.",
-            gauges.skipped(),
-        ),
-    ];
-    for (name, help, count) in counts {
-        text.one(name, "counter", help, count as f64);
-    }
+    let help = "1 if the model was installed and has yet to prove itself.";
+    text.one("polyp_edge_model_on_trial", "gauge", help, number(on_trial));
+}
+
+fn stages(text: &mut Text, meters: &Meters) {
     let name = "polyp_edge_stage_seconds";
     text.family(name, "histogram", "How long each stage of a frame's way takes.");
     for stage in Stage::ALL {
-        let reading = gauges.meters().read(stage);
+        let reading = meters.read(stage);
         let stage = stage.name();
         for (within, bound) in reading.within.iter().zip(BOUNDS_US) {
             let bound = (bound as f64 / 1e6).to_string();
@@ -202,17 +204,21 @@ fn text(program: &Program, started: f64, now: &Inner, gauges: &Gauges) -> String
         text.value(&format!("{name}_sum"), &[("stage", stage)], reading.sum_us as f64 / 1e6);
         text.value(&format!("{name}_count"), &[("stage", stage)], reading.count as f64);
     }
-    if !runtime::is_simulated() {
-        let temperatures = health::machine().temperatures;
-        if !temperatures.is_empty() {
-            text.family("polyp_edge_temperature_celsius", "gauge", "What the machine's sensors say.");
-        }
-        for (number, sensor) in temperatures.iter().enumerate() {
-            let labels = [("sensor", sensor.zone.as_str()), ("number", &number.to_string())];
-            text.value("polyp_edge_temperature_celsius", &labels, f64::from(sensor.celsius));
-        }
+}
+
+/// A sensor that does not answer holds up this thread alone.
+fn temperatures(text: &mut Text) {
+    if runtime::is_simulated() {
+        return;
     }
-    text.0
+    let sensors = health::machine().temperatures;
+    if !sensors.is_empty() {
+        text.family("polyp_edge_temperature_celsius", "gauge", "What the machine's sensors say.");
+    }
+    for (number, sensor) in sensors.iter().enumerate() {
+        let labels = [("sensor", sensor.zone.as_str()), ("number", &number.to_string())];
+        text.value("polyp_edge_temperature_celsius", &labels, f64::from(sensor.celsius));
+    }
 }
 
 /// Prometheus' text format: <https://prometheus.io/docs/instrumenting/exposition_formats/>

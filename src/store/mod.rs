@@ -238,10 +238,10 @@ impl<D: Disk> Installing<'_, D> {
         store.disk.create(INCOMING, &mut write).map_err(|error| {
             // What cannot be removed is removed by the next installation.
             let _ = store.disk.remove(INCOMING);
-            match error.is::<Fault>() {
-                true => error,
-                false => Fault::io(format!("cannot write {}: {error:#}", path.display())),
+            if error.is::<Fault>() {
+                return error;
             }
+            Fault::io(format!("cannot write {}: {error:#}", path.display()))
         })?;
         Ok(path)
     }

@@ -11,6 +11,7 @@
 //! | [`world`] | what ails the surroundings, and what must hold all the same |
 //! | [`camera`], [`monitor`], [`network`] | what stands in for each |
 //! | [`drivers`] | the cart's own drivers in the place of camera and monitor, on the stand-ins for the kernel |
+//! | `records` | what a run records for others |
 //! | `store` | installed bundles, and one on trial |
 //! | `log` | the cart's own log, and a reader that may not read |
 //! | [`mod@cart`] | what a run opens, reads and writes there |
@@ -23,6 +24,7 @@ pub mod monitor;
 pub mod network;
 mod picture;
 pub mod plan;
+mod records;
 #[expect(unsafe_code, reason = "tasks give way on stacks of their own")]
 pub mod scheduler;
 pub mod shrink;

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use polyp_edge::audit::{Entry, Event};
 use polyp_edge::capture::Mask;
 use polyp_edge::capture::v4l2::camera::RECOVERS_WITHIN;
 use polyp_edge::detect::Region;
@@ -15,6 +14,7 @@ use polyp_edge::runtime;
 
 use super::picture::{CELLS, Picture, Seen, pictures};
 use super::plan::{CALLS_FAIL_FOR, Change, Fault, Thread};
+use super::records::Records;
 use super::store::Store;
 
 /// Frames a second, and refreshes of the monitor.
@@ -128,10 +128,7 @@ pub(super) struct Surroundings {
     /// Nothing can be expected of the state file before then.
     pub(super) disk_from: Instant,
     pub(super) state_written: Option<String>,
-    /// The last state in the audit trail.
-    recorded: Option<&'static str>,
-    /// Pictures shown, as the metrics said last.
-    measured: f64,
+    pub(super) records: Records,
     pub(super) state_told: Instant,
     log_blocked_until: Instant,
     log_lines: u64,
@@ -144,6 +141,7 @@ pub(super) struct Surroundings {
 
 impl World {
     /// Well surroundings. With `tells`, the story is kept. Drivers take longer to be back after a fault.
+    #[expect(clippy::too_many_lines, reason = "one field after another")]
     pub fn new(has_drivers: bool, tells: bool) -> World {
         let now = runtime::now();
         World(Arc::new(Mutex::new(Surroundings {
@@ -197,8 +195,7 @@ impl World {
             disk_full_until: now,
             disk_from: now,
             state_written: None,
-            recorded: None,
-            measured: 0.0,
+            records: Records::default(),
             state_told: now,
             log_blocked_until: now,
             log_lines: 0,
@@ -465,40 +462,6 @@ impl World {
             world.breaks("the state file holds no state");
         }
         world.state_written = state;
-    }
-
-    /// Takes in what the audit trail records: a state after one that it is not, unless something was left out.
-    pub fn recorded(&self, entry: &Entry) {
-        let mut world = self.lock();
-        match &entry.event {
-            Event::State { state, omitted, .. } => {
-                if *omitted == 0
-                    && world.recorded == Some(*state)
-                    && *state != "no-signal"
-                    && *state != "degraded"
-                {
-                    world.breaks(&format!("the audit trail records {state} twice, one after the other"));
-                }
-                world.recorded = Some(*state);
-            }
-            Event::Lost { .. } => world.recorded = None,
-            _ => {}
-        }
-    }
-
-    /// Takes in what the metrics say: what is counted never becomes less.
-    pub fn measured(&self, text: &str) {
-        let value = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-            line.and_then(|value| value.parse::<f64>().ok())
-        };
-        let shown = value("polyp_edge_frames_shown_total");
-        let mut world = self.lock();
-        let before = world.measured;
-        match shown {
-            Some(shown) if shown >= before => world.measured = shown,
-            _ => world.breaks(&format!("the metrics say that {shown:?} frames were shown, after {before}")),
-        }
     }
 
     /// The number of a network that was made.
