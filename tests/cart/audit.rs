@@ -82,7 +82,17 @@ fn a_carts_life_is_recorded_in_order() {
     let states: Vec<_> =
         lines.iter().filter(|line| line["event"] == "state").map(|line| &line["state"]).collect();
     assert!(states.contains(&&"assist".into()), "{states:?}");
+}
 
+#[test]
+fn a_trail_is_shown_and_checked() {
+    let cart = Cart::shared(PROGRAM);
+    cart.put(&profile(&cart));
+    let verb = |arguments: &[&str]| {
+        PROGRAM.run(&cart.at("."), &[arguments, &["--board", "boards/test.toml"]].concat())
+    };
+    assert!(verb(&["bundle", "install", "model"]).status.success());
+    assert!(verb(&["bundle", "mark-good"]).status.success());
     let checked = verb(&["audit", "--check"]);
     assert!(
         String::from_utf8_lossy(&checked.stdout).ends_with(", all as they were written\n"),
@@ -91,7 +101,7 @@ fn a_carts_life_is_recorded_in_order() {
     let shown = verb(&["audit"]);
     assert!(String::from_utf8_lossy(&shown.stdout).contains("trial-passed   bundle bright 1"), "{shown:?}");
     let text = fs::read_to_string(cart.at("audit/audit.jsonl")).unwrap();
-    fs::write(cart.at("audit/audit.jsonl"), text.replace("\"exit_code\":0", "\"exit_code\":1")).unwrap();
+    fs::write(cart.at("audit/audit.jsonl"), text.replace("bright 1", "bright 2")).unwrap();
     let checked = verb(&["audit", "--check"]);
     assert_eq!(checked.status.code(), Some(1));
     let (found, said) = (String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr));
