@@ -23,7 +23,8 @@
 //! | [`cart`] | a whole cart as its profile says: reloads, the state file, reports |
 //!
 //! Beside the walk: [`bundle`] (what a model is on disk), [`board`] (profiles), [`state`], [`latency`],
-//! [`score`] (what was drawn against what was there), `health` (what the machine says of itself), [`files`] (what is
+//! [`score`] (what was drawn against what was there), `health` (what the machine says of itself), [`thermal`] (heat, and
+//! what is done about it), [`files`] (what is
 //! written: whole, private, never over somebody else's), [`logging`] (log lines by a thread of their own), [`heap`] (what the
 //! allocator keeps), [`runtime`] (time, threads and waiting, the system's or a simulation's), [`call`] (calls of the kernel that failed), [`identity`] (which program this is), [`fault`] (errors and exit codes) and [`cli`].
 //!
@@ -64,4 +65,5 @@ pub mod runtime;
 pub mod score;
 pub mod segment;
 pub mod state;
+pub mod thermal;
 pub mod track;

@@ -20,8 +20,8 @@ use crate::bundle;
 use crate::fault::Fault;
 
 pub use profile::{
-    Camera, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Model, Overlay, Pipeline, Profile,
-    Stop, Trust, Wrong,
+    Camera, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Heat, Model, Overlay, Pipeline,
+    Profile, Stop, Trust, Wrong,
 };
 
 /// The largest profile, bytes.
@@ -68,6 +68,13 @@ impl Board {
     /// The model bundle's folder.
     pub fn bundle(&self) -> PathBuf {
         self.folder.join(&self.profile.model.bundle)
+    }
+
+    /// The same with the lighter bundle for when the computer is hot in the place of its own, if there is one.
+    pub fn lite(&self) -> Option<Board> {
+        let mut lite = self.clone();
+        lite.profile.model.bundle = self.profile.heat.lite_bundle.clone()?;
+        Some(lite)
     }
 
     /// Which bundles may run, with the keys as they are now.

@@ -16,6 +16,7 @@ use crate::field_of_view::Sequence;
 use crate::files::{self, Claim, Input, OutputFolder, check_writable, make_folder};
 use crate::pipeline::Feed;
 use crate::segment::Segmenter;
+use crate::thermal::{Sysfs, Thermometer};
 use crate::{logging, output};
 
 /// See the module.
@@ -189,6 +190,10 @@ impl Surroundings for Machine {
             _ => output::print(format_args!("{text}"))?,
         }
         Ok(())
+    }
+
+    fn thermometer(&self) -> Box<dyn Thermometer> {
+        Box::new(Sysfs::under(Path::new("/")))
     }
 
     fn clean_up(&self) {

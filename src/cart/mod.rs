@@ -7,11 +7,13 @@
 //! | [`Signals`] | what the system asks of the program |
 //! | `prepare` | from a profile to what the pipeline works with |
 //! | `reload` | a new profile beside the running one, taken over whole or refused |
+//! | `heat` | what is done when the machine gets hot |
 //! | `status` | the device's state in a file |
 //! | `report` | how the run went, at its end |
 //!
 //! The thread that is here supervises: it opens, reads and writes nothing itself. What may hang is opened in threads of its own.
 
+mod heat;
 mod machine;
 mod prepare;
 mod reload;
@@ -41,6 +43,7 @@ use crate::runtime;
 use crate::runtime::sync::Mutex;
 use crate::score::Scorer;
 
+use heat::Heat;
 use prepare::{Made, Opening, Outputs};
 use reload::Reload;
 use report::Ending;
@@ -89,6 +92,7 @@ struct Run<W: Surroundings> {
     reopen_at: Option<Instant>,
     has_feed: bool,
     reload: Reload<W>,
+    heat: Heat<W>,
     restarts: (u32, Instant),
 }
 
@@ -116,7 +120,9 @@ impl<W: Surroundings> Run<W> {
             its_outputs.set(theirs.claim(&its_path, &its_board, force, None)?);
             theirs.sink(&its_board.profile, its_outputs.get())
         })?;
-        pipeline.load(prepare::loader(&surroundings, &board, &made, None))?;
+        let load = prepare::loader(&surroundings, &board, &made, None);
+        pipeline.load(load.clone())?;
+        let heat = Heat::start(&surroundings, load, &made)?;
         Ok(Run {
             surroundings,
             path,
@@ -132,6 +138,7 @@ impl<W: Surroundings> Run<W> {
             reopen_at: None,
             has_feed: false,
             reload: Reload::default(),
+            heat,
             restarts: (0, runtime::now()),
         })
     }
@@ -161,7 +168,7 @@ impl<W: Surroundings> Run<W> {
         };
         let output = self.outputs.get();
         let (surroundings, board, status) = (self.surroundings, self.board, self.status);
-        let model = self.made.get().map(|made| made.identity);
+        let model = self.heat.made().get().map(|made| made.identity);
         Ending { surroundings, board, model, outcome, score, error, status, output, asked }.tell(signals)
     }
 
@@ -189,7 +196,23 @@ impl<W: Surroundings> Run<W> {
             self.reload.ask();
         }
         self.attend_reload()?;
+        self.attend_heat();
         Ok(None)
+    }
+
+    /// Does what the machine's heat asks for.
+    fn attend_heat(&mut self) {
+        let orders = self.heat.attend(&self.board);
+        if let Some(step) = orders.step {
+            self.pipeline.set_heat(step);
+        }
+        if let Some((segmenter, load, made)) = orders.model {
+            self.pipeline.adopt(segmenter, load);
+            self.status.set_target(&self.board, &made);
+        }
+        if orders.is_news {
+            self.status.set_heat(self.heat.told());
+        }
     }
 
     /// Takes over a display that was opened; the first feed follows it.
@@ -270,11 +293,15 @@ impl<W: Surroundings> Run<W> {
         }
         let has_model = ready.model.is_some();
         if let Some((segmenter, load, made)) = ready.model {
+            self.heat.own_is(load.clone(), &made);
             self.pipeline.adopt(segmenter, load);
             self.made = made;
         }
+        if ready.is_changed {
+            self.heat.profile_changed();
+        }
         if ready.is_changed || has_model {
-            self.status.set_target(&ready.board, &self.made);
+            self.status.set_target(&ready.board, self.heat.made());
         }
         if let Some(feed) = ready.feed {
             self.pipeline.set_feed(feed)?;

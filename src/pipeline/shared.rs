@@ -100,6 +100,8 @@ pub(super) struct Boxes {
     /// Frames that were captured, and those that could not be read.
     pub captured: AtomicU64,
     pub damaged: AtomicU64,
+    /// Frames that inference left alone because of heat.
+    pub spared: AtomicU64,
     /// All threads are to end.
     pub stop: AtomicBool,
     /// And not to finish what they are at.
@@ -124,6 +126,7 @@ impl Boxes {
             epochs: AtomicU64::new(0),
             captured: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
+            spared: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             hurry: AtomicBool::new(false),
         }

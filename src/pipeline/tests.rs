@@ -22,6 +22,7 @@ use crate::latency::Stage;
 use crate::overlay::Layer;
 use crate::segment::{Network, Segmenter};
 use crate::state::Reason;
+use crate::thermal::Step;
 
 const SIDE: usize = 32;
 
@@ -778,6 +779,99 @@ fn a_profile_cannot_hide_that_assistance_is_off() {
     let rubbish = Some((1, Trouble::Rubbish(100)));
     assert_eq!(said(loads(move || segmenter(rubbish)), false), [true; 12]);
     assert_eq!(said(loads(|| -> Result<Segmenter<Fake>> { Err(Fault::data("damaged")) }), false), [true; 12]);
+}
+
+/// Counts how often it is asked.
+struct Asked(Fake, Arc<AtomicU64>);
+
+impl Network for Asked {
+    fn input_shape(&self) -> [usize; 3] {
+        self.0.input_shape()
+    }
+    fn output_shape(&self) -> [usize; 3] {
+        self.0.output_shape()
+    }
+    fn output_quantisation(&self) -> (f32, u8) {
+        self.0.output_quantisation()
+    }
+    fn run(&mut self, input: &[u8], logits: &mut [u8]) -> Result<()> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.run(input, logits)
+    }
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "one step after another")]
+fn heat_makes_inferences_fewer_then_none_and_the_corner_says_so() {
+    /// Whether the corner of the last frame said anything.
+    #[derive(Clone, Default)]
+    struct Corner(Arc<AtomicBool>);
+    impl Sink for Corner {
+        fn show(&mut self, scene: &Scene<'_>) -> Result<crate::display::Shown> {
+            // Below the squares.
+            self.0.store((48..64).any(|y| scene.layer.is_touched(y)), Ordering::Relaxed);
+            Ok(crate::display::Shown::Yes)
+        }
+        fn describe(&self) -> String {
+            "corner".into()
+        }
+    }
+    let (asked, corner, log) = (Arc::new(AtomicU64::new(0)), Corner::default(), Shared::default());
+    let live = Settings {
+        lock_step: false,
+        glyph: false,
+        pace_hz: Some(100.0),
+        max_age: Duration::from_secs(1),
+        reduced_hz: 10.0,
+        ..settings()
+    };
+    let mut pipeline = Pipeline::start(live.clone(), log.boxed()).unwrap();
+    pipeline.set_sink(Box::new(corner.clone()));
+    let count = asked.clone();
+    let load = loads(move || {
+        let fake = Fake { runs: 0, trouble: None };
+        Segmenter::new(Asked(fake, count.clone()), &manifest(), Sequence::Video)
+    });
+    pipeline.load(load).unwrap();
+    pipeline.set_feed(Feed::recorded(squares(1_000_000))).unwrap();
+    let patience = Duration::from_secs(20);
+    let during = |pipeline: &mut Pipeline<Asked>, time: Duration| {
+        let (before, end) = (asked.load(Ordering::Relaxed), Instant::now() + time);
+        attend(pipeline, patience, || Instant::now() >= end);
+        asked.load(Ordering::Relaxed) - before
+    };
+    let is = |state: State| {
+        let log = log.clone();
+        move || log.state() == Some(state.clone())
+    };
+    let says = |wanted: bool| {
+        let corner = corner.clone();
+        move || corner.0.load(Ordering::Relaxed) == wanted
+    };
+    attend(&mut pipeline, patience, is(State::Assist));
+    attend(&mut pipeline, patience, says(false));
+    let second = Duration::from_secs(1);
+    assert!(during(&mut pipeline, second) > 20, "a busy machine leaves some frames out");
+
+    pipeline.set_heat(Step::Fewer);
+    attend(&mut pipeline, patience, says(true));
+    let fewer = during(&mut pipeline, second);
+    assert!((2..=12).contains(&fewer), "{fewer} inferences in a second");
+
+    pipeline.set_heat(Step::Off);
+    attend(&mut pipeline, patience, is(State::Degraded(Reason::Hot)));
+    during(&mut pipeline, second / 10);
+    // Other settings change nothing about it.
+    pipeline.set_settings(live);
+    assert_eq!(during(&mut pipeline, second), 0, "inference is idle");
+    attend(&mut pipeline, patience, says(true));
+
+    pipeline.set_heat(Step::Lite);
+    attend(&mut pipeline, patience, is(State::Assist));
+    pipeline.set_heat(Step::None);
+    attend(&mut pipeline, patience, says(false));
+    let outcome = pipeline.end(&|| false);
+    assert!(outcome.skipped > 100 && outcome.lost.is_none(), "{} frames were left alone", outcome.skipped);
 }
 
 #[test]

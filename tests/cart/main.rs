@@ -10,6 +10,7 @@ mod bundles;
 mod endings;
 mod errors;
 mod files;
+mod heat;
 mod kills;
 mod late_camera;
 mod limits;

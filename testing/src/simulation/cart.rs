@@ -14,9 +14,11 @@ use polyp_edge::field_of_view::{Rule, Sequence};
 use polyp_edge::pipeline::{Feed, Observer};
 use polyp_edge::runtime;
 use polyp_edge::segment::Segmenter;
+use polyp_edge::thermal::Thermometer;
 
 use super::camera::WorldCamera;
 use super::drivers::Drivers;
+use super::heat::WorldThermometer;
 use super::monitor::WorldMonitor;
 use super::network::WorldNetwork;
 use super::plan::Change;
@@ -49,8 +51,8 @@ impl WorldSurroundings {
     }
 }
 
-/// A bundle that was read.
-pub struct Opened(Manifest);
+/// A bundle that was read, and whether it is the lighter one.
+pub struct Opened(Manifest, bool);
 
 impl Surroundings for WorldSurroundings {
     type Network = WorldNetwork;
@@ -125,7 +127,11 @@ impl Surroundings for WorldSurroundings {
         if change == Change::BundleUnreadable && is_newest {
             bail!(Failure::data("the simulated bundle cannot be read"));
         }
-        Ok(Opened(self.manifest.clone()))
+        let is_lite = board.profile.heat.lite_bundle.as_ref() == Some(&board.profile.model.bundle);
+        if is_lite && self.world.lite_is_unreadable() {
+            bail!(Failure::data("the simulated lighter bundle cannot be read"));
+        }
+        Ok(Opened(self.manifest.clone(), is_lite))
     }
 
     fn identity(&self, bundle: &Opened) -> Identity {
@@ -139,14 +145,14 @@ impl Surroundings for WorldSurroundings {
         }
     }
 
-    fn segmenter(&self, _: &Profile, _: &Opened) -> Result<Segmenter<WorldNetwork>> {
+    fn segmenter(&self, _: &Profile, bundle: &Opened) -> Result<Segmenter<WorldNetwork>> {
         // As compiling a model does.
         runtime::thread::sleep(Duration::from_millis(250));
         let decision = Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 };
         let network = if self.has_engine {
-            WorldNetwork::with_engine(&self.world)?
+            WorldNetwork::with_engine(&self.world, bundle.1)?
         } else {
-            WorldNetwork::new(&self.world)
+            WorldNetwork::new(&self.world, bundle.1)
         };
         Segmenter::with(network, &decision, Rule::WholeFrame, Sequence::Video)
     }
@@ -184,6 +190,10 @@ impl Surroundings for WorldSurroundings {
     fn print(&self, _: &Profile, _: &str) -> Result<()> {
         self.world.wait_for_disk();
         Ok(())
+    }
+
+    fn thermometer(&self) -> Box<dyn Thermometer> {
+        Box::new(WorldThermometer(self.world.clone()))
     }
 
     fn observer(&self) -> Box<dyn Observer> {

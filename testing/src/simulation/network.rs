@@ -21,25 +21,28 @@ pub struct WorldNetwork {
     number: u64,
     /// Made for a reload, and not to take the place of one that failed.
     is_for_reload: bool,
+    /// It is the lighter one, for when the computer is hot.
+    is_lite: bool,
     /// What computes the answer, if not this module.
     engine: Option<Engine>,
 }
 
 impl WorldNetwork {
     /// A network that was just loaded.
-    pub fn new(world: &World) -> WorldNetwork {
-        let is_for_reload = runtime::thread::name() == "reload";
-        WorldNetwork { world: world.clone(), number: world.another_network(), is_for_reload, engine: None }
+    pub fn new(world: &World, is_lite: bool) -> WorldNetwork {
+        let is_for_reload = ["reload", "heat model"].contains(&runtime::thread::name().as_str());
+        let number = world.another_network();
+        WorldNetwork { world: world.clone(), number, is_for_reload, is_lite, engine: None }
     }
 
     /// A network that tract runs with the cart's own operations, on one thread: it finds the same.
     ///
     /// # Errors
     /// If it cannot be loaded.
-    pub fn with_engine(world: &World) -> Result<WorldNetwork> {
+    pub fn with_engine(world: &World, is_lite: bool) -> Result<WorldNetwork> {
         let onnx = cells(SIDE as u64, CELLS as u64);
         let engine = Engine::from_onnx(&onnx, &Options::default())?;
-        Ok(WorldNetwork { engine: Some(engine), ..WorldNetwork::new(world) })
+        Ok(WorldNetwork { engine: Some(engine), ..WorldNetwork::new(world, is_lite) })
     }
 }
 
@@ -59,7 +62,7 @@ impl Network for WorldNetwork {
     fn run(&mut self, input: &[u8], logits: &mut [u8]) -> Result<()> {
         let (takes, hang_for) = {
             let mut world = self.world.lock();
-            world.is_in_charge(self.number, self.is_for_reload);
+            world.is_in_charge(self.number, self.is_for_reload, self.is_lite);
             if runtime::now() >= world.slow_until {
                 world.takes = Duration::from_millis(9);
             }
