@@ -137,7 +137,10 @@ fn what_is_unknown_missing_or_out_of_range_is_refused() {
         &leaf("[heat]\nfewer_at_c = 82.0"),
         "heat.lite_at_c is 81, but must be above heat.fewer_at_c, which is 82",
     );
-    refused(&leaf("[heat]\nlite_at_c = 85.0"), "leaf.toml:4: heat.off_at_c is 84, but must be above");
+    refused(
+        &leaf("[heat]\nlite_at_c = 85.0"),
+        "heat.off_at_c is 84, but must be above heat.lite_at_c, which is 85",
+    );
     refused(&leaf("[heat]\nlite_at_c = 84.0"), "heat.off_at_c is 84, but must be above heat.lite_at_c");
     refused(&leaf("[heat]\noff_at_c = 121.0"), "heat.off_at_c is 121, but must be from 40 to 120");
     refused(&leaf("[heat]\noff_at_c = nan"), "heat.off_at_c");

@@ -334,7 +334,11 @@ impl<W: Surroundings> Heat<W> {
         };
         let has_it = wanted == self.in_charge && !(wanted == Which::Lite && self.is_old);
         if self.preparing.is_none() {
-            let may = wanted == Which::Lite || self.try_own_from.is_none_or(|from| now >= from);
+            let may = match wanted {
+                // The ladder leaves the step with the next reading.
+                Which::Lite => !self.has_failed,
+                Which::Own => self.try_own_from.is_none_or(|from| now >= from),
+            };
             if !has_it && may && self.ladder.step() != Step::Off {
                 self.begin(wanted, board, now);
             }
