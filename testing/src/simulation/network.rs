@@ -86,6 +86,8 @@ impl Network for WorldNetwork {
         }
         if world.nonsense > 0 {
             world.nonsense -= 1;
+            // It may have waited for this while assistance was off because of heat, or come more slowly.
+            world.assistance_ill(ASSISTS_WITHIN);
             logits.fill(255);
             return Ok(());
         }
