@@ -129,7 +129,7 @@ fn a_hot_computer_does_less_step_by_step_and_more_again() {
     for words in [
         "heat: cpu-thermal is at 79.0 °C: at most 5.0 inferences a second, until it has been below 74 °C for 1 s",
         "heat: cpu-thermal is at 90.0 °C: assistance is off, until it has been below 80 °C for 1 s",
-        "degraded: the computer is too hot",
+        "assist → degraded: the computer is too hot",
         "heat: the profile's own bundle is in charge again",
     ] {
         assert_eq!(run.log.count(|line| line.contains(words)), 1, "{words:?} in {}", run.log.text());
