@@ -279,7 +279,9 @@ impl<'a> Display<'a> {
             self.judge.no_frames();
             return Some(State::Degraded(Reason::Hot));
         }
-        self.judge.frame(result, now, self.settings.silent_after, self.settings.max_age)
+        let next = self.judge.frame(result, now, self.settings.silent_after, self.settings.max_age);
+        // Pictures are back, whatever else there is to say.
+        next.or_else(|| matches!(self.machine.state(), State::NoSignal(_)).then_some(State::Passthrough))
     }
 
     /// What may be drawn on a frame of the newest result. Regions that were last seen too long ago are dropped from it.

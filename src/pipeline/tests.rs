@@ -640,6 +640,33 @@ fn a_model_that_failed_can_be_loaded_again() {
     assert!(pipeline.end(&|| false).lost.is_none(), "what was lost is found");
 }
 
+/// The state stayed at "no signal" for ever where pictures came only after the model was lost.
+#[test]
+fn pictures_that_come_late_end_no_signal_where_the_model_is_lost() {
+    struct Late(Squares);
+    impl Source for Late {
+        fn read(&mut self, frame: &mut Frame) -> Result<bool> {
+            if self.0.next == 0 {
+                thread::sleep(Duration::from_millis(1500));
+            }
+            self.0.read(frame)
+        }
+        fn name(&self) -> &OsStr {
+            self.0.name()
+        }
+    }
+    let live = Settings { lock_step: false, pace_hz: Some(100.0), ..settings() };
+    let log = Shared::default();
+    let mut pipeline = Pipeline::start(live, log.boxed()).unwrap();
+    pipeline.set_sink(Box::new(Null));
+    pipeline.load(loads(|| -> Result<Segmenter<Fake>> { Err(Fault::data("model.onnx: damaged")) })).unwrap();
+    pipeline.set_feed(Feed::recorded(Late(squares(1_000_000)))).unwrap();
+    let patience = Duration::from_secs(20);
+    attend(&mut pipeline, patience, || matches!(log.state(), Some(State::NoSignal(_))));
+    let lost = State::Degraded(Reason::Model("model.onnx: damaged".into()));
+    attend(&mut pipeline, patience, || log.state() == Some(lost.clone()));
+}
+
 #[test]
 fn a_load_that_another_overtook_counts_for_nothing() {
     let live = Settings { lock_step: false, pace_hz: Some(200.0), ..settings() };
