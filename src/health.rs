@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::engine::kernels;
+use crate::thermal::{Reading, Sysfs, Temperature, Thermometer};
 
 /// The machine, as far as it can be asked without privileges.
 #[derive(Clone, Debug, Serialize)]
@@ -16,16 +17,13 @@ pub struct Machine {
     pub cores: usize,
     /// Kernel sets that can run here, the best first.
     pub kernel_sets: Vec<&'static str>,
-    pub temperatures: Vec<Temperature>,
+    #[serde(flatten)]
+    pub heat: Reading,
+    /// At which temperature it switches itself off.
+    pub switches_off_at: Option<Temperature>,
     /// Of the first core: `performance`, `ondemand` …
     pub governor: Option<String>,
     pub memory_available_mb: Option<u64>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Temperature {
-    pub zone: String,
-    pub celsius: f32,
 }
 
 /// Asks the machine that this program runs on.
@@ -44,26 +42,17 @@ fn under(root: &Path) -> Machine {
         let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
         line.trim().split(' ').next()?.parse::<u64>().ok()
     });
+    let mut sensors = Sysfs::under(root);
     Machine {
         board: read("proc/device-tree/model"),
         kernel: read("proc/sys/kernel/osrelease").unwrap_or_default(),
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         kernel_sets: kernels::available().iter().map(|set| set.name).collect(),
-        temperatures: temperatures(root),
+        heat: sensors.read(),
+        switches_off_at: sensors.critical(),
         governor: read("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         memory_available_mb: available.map(|kilobytes| kilobytes / 1024),
     }
-}
-
-/// All thermal zones, by number.
-fn temperatures(root: &Path) -> Vec<Temperature> {
-    let zone = |number: usize| {
-        let folder = root.join(format!("sys/class/thermal/thermal_zone{number}"));
-        let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
-        let celsius = read("temp")?.trim().parse::<f32>().ok()? / 1000.0;
-        Some(Temperature { zone: read("type")?.trim().to_owned(), celsius })
-    };
-    (0..32).filter_map(zone).filter(|temperature| (-50.0..200.0).contains(&temperature.celsius)).collect()
 }
 
 #[cfg(test)]
@@ -82,20 +71,22 @@ mod tests {
         write("proc/meminfo", "MemTotal: 8245000 kB\nMemAvailable:    7340032 kB\n");
         write("sys/class/thermal/thermal_zone0/temp", "54321\n");
         write("sys/class/thermal/thermal_zone0/type", "cpu-thermal\n");
-        write("sys/class/thermal/thermal_zone1/temp", "not a number\n");
         write("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "ondemand\n");
         let machine = under(root.path());
         assert_eq!(machine.board.as_deref(), Some("Raspberry Pi 5 Model B Rev 1.0"));
         assert_eq!(machine.memory_available_mb, Some(7168));
         assert_eq!(machine.governor.as_deref(), Some("ondemand"));
         let expected = Temperature { zone: "cpu-thermal".into(), celsius: 54.321 };
-        assert_eq!(machine.temperatures, [expected]);
+        assert_eq!(machine.heat.temperatures, [expected]);
+        let told = serde_json::to_value(&machine).unwrap();
+        assert_eq!(told["temperatures"][0]["zone"], "cpu-thermal", "{told}");
+        assert_eq!(told["missing_sensors"].as_array().unwrap().len(), 1, "{told}");
         assert_eq!(machine.kernel_sets.last(), Some(&"scalar"));
     }
 
     #[test]
     fn a_machine_that_says_nothing_is_no_error() {
         let machine = under(Path::new("/no/such/root"));
-        assert_eq!((machine.board, machine.temperatures.len()), (None, 0));
+        assert_eq!((machine.board, machine.heat.temperatures.len()), (None, 0));
     }
 }

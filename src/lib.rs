@@ -22,8 +22,10 @@
 //! | [`pipeline`] | the threads, the single-slot mailboxes between them, and their supervisor |
 //! | [`cart`] | a whole cart as its profile says: reloads, the state file, reports |
 //!
-//! Beside the walk: [`bundle`] (what a model is on disk), [`store`] (bundles installed on a cart, and their trial), [`audit`] (what happened on a cart, as a chain of lines), [`board`] (profiles), [`state`], [`latency`],
-//! [`score`] (what was drawn against what was there), `health` (what the machine says of itself), [`files`] (what is
+//! Beside the walk: [`bundle`] (what a model is on disk), [`store`] (bundles installed on a cart, and their trial), [`audit`] (what
+//! happened on a cart, as a chain of lines), [`board`] (profiles), [`state`], [`latency`],
+//! [`score`] (what was drawn against what was there), `health` (what the machine says of itself), [`thermal`] (heat, and
+//! what is done about it), [`files`] (what is
 //! written: whole, private, never over somebody else's), [`logging`] (log lines by a thread of their own), [`heap`] (what the
 //! allocator keeps), [`runtime`] (time, threads and waiting, the system's or a simulation's), [`call`] (calls of the kernel that failed), [`identity`] (which program this is), [`fault`] (errors and exit codes) and [`cli`].
 //!
@@ -66,4 +68,5 @@ pub mod score;
 pub mod segment;
 pub mod state;
 pub mod store;
+pub mod thermal;
 pub mod track;

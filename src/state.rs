@@ -24,6 +24,8 @@ pub enum Reason {
     },
     /// Results that no picture can have. Until they are plausible again.
     Implausible,
+    /// The computer is too hot. Until it has cooled down.
+    Hot,
 }
 
 impl Reason {
@@ -42,6 +44,7 @@ impl Reason {
             Reason::Silent => "ASSIST OFF - no results",
             Reason::Late { .. } => "ASSIST OFF - results come too late",
             Reason::Implausible => "ASSIST OFF - implausible results",
+            Reason::Hot => "ASSIST OFF - the computer is too hot",
         }
     }
 }
@@ -59,9 +62,13 @@ impl fmt::Display for Reason {
                  raise it, or use a faster camera rate or a smaller model"
             ),
             Reason::Implausible => f.write_str("inference gives implausible results"),
+            Reason::Hot => f.write_str("the computer is too hot"),
         }
     }
 }
+
+/// What the monitor's corner says where there is assistance, but less than there would be if the computer were cooler.
+pub const REDUCED_ON_MONITOR: &str = "ASSIST - reduced: hot";
 
 /// SelfTest → NoSignal ⇄ Passthrough ⇄ Assist → Degraded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,6 +232,7 @@ mod tests {
             Reason::Silent,
             Reason::Late { age_ms: 143, limit_ms: 120 },
             Reason::Implausible,
+            Reason::Hot,
         ];
         for reason in reasons {
             let words = reason.on_monitor();
@@ -237,9 +245,9 @@ mod tests {
     }
 
     #[test]
-    fn silence_and_implausible_results_pass() {
+    fn silence_implausible_results_and_heat_pass() {
         let mut machine = Machine::default();
-        for reason in [Reason::Silent, Reason::Implausible] {
+        for reason in [Reason::Silent, Reason::Implausible, Reason::Hot] {
             assert!(machine.go(State::Degraded(reason)));
             assert!(machine.go(State::Assist));
         }

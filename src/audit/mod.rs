@@ -71,6 +71,13 @@ pub enum Event {
         #[serde(skip_serializing_if = "is_none")]
         omitted: u64,
     },
+    /// Another step against heat.
+    Heat {
+        /// As in the state file.
+        step: &'static str,
+        /// Of the hottest sensor.
+        celsius: Option<f32>,
+    },
     /// The run has ended.
     Stopped {
         /// With this code.

@@ -20,8 +20,8 @@ use crate::bundle;
 use crate::fault::Fault;
 
 pub use profile::{
-    Camera, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Model, Overlay, Pipeline, Profile,
-    Stop, Store, Trust, Wrong,
+    Camera, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Heat, Model, Overlay, Pipeline,
+    Profile, Stop, Store, Trust, Wrong,
 };
 
 /// What `model.bundle` says for the bundle that is installed in the store; a folder of that name is `./installed`.
@@ -72,6 +72,13 @@ impl Board {
     pub fn bundle(&self) -> Option<PathBuf> {
         let bundle = &self.profile.model.bundle;
         (bundle.as_os_str() != INSTALLED).then(|| self.folder.join(bundle))
+    }
+
+    /// The same with the lighter bundle for when the computer is hot in the place of its own, if there is one.
+    pub fn lite(&self) -> Option<Board> {
+        let mut lite = self.clone();
+        lite.profile.model.bundle = self.profile.heat.lite_bundle.clone()?;
+        Some(lite)
     }
 
     /// Which bundles may run, with the keys as they are now.

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -11,6 +12,13 @@ use crate::field_of_view::Rule;
 use crate::frame::PixelFormat;
 use crate::geometry::Rect;
 use crate::overlay::Style;
+use crate::thermal::Limits;
+
+/// Inferences a second may be so few that each result is half of `max_age_ms` old when the next frame is looked at: the other half
+/// is for computing it, and for the frame that comes late.
+const RESULTS_IN_MAX_AGE: f64 = 2.0;
+/// And so few at all: the gate forgets what it saw half a second ago.
+const FEWEST_HZ: f64 = 5.0;
 
 /// A resolved profile. All fields must be there; `base.toml` has most of them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -38,6 +46,9 @@ pub struct Profile {
     pub overlay: Overlay,
     /// Where pictures go.
     pub display: Display,
+    /// What is done when the computer gets hot. May be left out.
+    #[serde(default)]
+    pub heat: Heat,
     /// When a run ends by itself. May be left out.
     #[serde(default)]
     pub stop: Stop,
@@ -241,6 +252,41 @@ pub enum DisplayKind {
     Null,
 }
 
+/// What is done when the computer gets hot, by its hottest sensor. Each limit is higher than the one before.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Heat {
+    /// From here on there are fewer inferences a second; °C, 40..=120.
+    pub fewer_at_c: f32,
+    /// From here on `lite_bundle` is used; °C, 40..=120. Without one, nothing changes here.
+    pub lite_at_c: f32,
+    /// From here on assistance is off; °C, 40..=120.
+    pub off_at_c: f32,
+    /// So far below a limit, the step before it will do; °C, 1..=20.
+    pub hysteresis_c: f32,
+    /// If it has been so for so long; seconds, 1..=3600.
+    pub back_after_s: u64,
+    /// How many inferences a second are fewer, at most 240; as few as `pipeline.max_age_ms` allows if left out, and no fewer than that.
+    pub inferences_hz: Option<f64>,
+    /// A lighter bundle's folder; if relative, from the profile's folder. If left out, its step is, too.
+    pub lite_bundle: Option<PathBuf>,
+}
+
+/// A Raspberry Pi 5's: it turns its fan up at 75 °C, slows its cores down from 80 °C on and its graphics, too, at 85 °C.
+impl Default for Heat {
+    fn default() -> Heat {
+        Heat {
+            fewer_at_c: 78.0,
+            lite_at_c: 81.0,
+            off_at_c: 84.0,
+            hysteresis_c: 4.0,
+            back_after_s: 60,
+            inferences_hz: None,
+            lite_bundle: None,
+        }
+    }
+}
+
 /// When a run ends by itself; never, if nothing is said.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -297,6 +343,7 @@ impl Profile {
         within("overlay.tint_percent", self.overlay.tint_percent, 0.0..=50.0)?;
         within("display.every_frames", self.display.every_frames, 1..=100_000)?;
         self.check_live()?;
+        self.check_heat()?;
         within("stop.after_frames", self.stop.after_frames.unwrap_or(1), 1..=u64::MAX)?;
         within("stop.after_s", self.stop.after_s.unwrap_or(1.0), 0.001..=1e9)
     }
@@ -383,12 +430,70 @@ impl Profile {
         }
     }
 
+    fn check_heat(&self) -> Result<(), Wrong> {
+        let heat = &self.heat;
+        within("heat.fewer_at_c", heat.fewer_at_c, 40.0..=120.0)?;
+        within("heat.lite_at_c", heat.lite_at_c, 40.0..=120.0)?;
+        within("heat.off_at_c", heat.off_at_c, 40.0..=120.0)?;
+        if heat.lite_at_c <= heat.fewer_at_c {
+            let (this, other) = (heat.lite_at_c, heat.fewer_at_c);
+            return wrong(
+                "heat.lite_at_c",
+                format!("is {this}, but must be above heat.fewer_at_c, which is {other}"),
+            );
+        }
+        if heat.off_at_c <= heat.lite_at_c {
+            let (this, other) = (heat.off_at_c, heat.lite_at_c);
+            return wrong(
+                "heat.off_at_c",
+                format!("is {this}, but must be above heat.lite_at_c, which is {other}"),
+            );
+        }
+        within("heat.hysteresis_c", heat.hysteresis_c, 1.0..=20.0)?;
+        within("heat.back_after_s", heat.back_after_s, 1..=3600)?;
+        let (fewest, hz) = (self.fewest_hz(), self.reduced_hz());
+        if !(fewest..=240.0).contains(&hz) {
+            let age = self.pipeline.max_age_ms;
+            return wrong(
+                "heat.inferences_hz",
+                format!(
+                    "is {hz}, but must be from {fewest:.1} to 240: with fewer, outlines would come and go, because none is \
+                     shown for longer than pipeline.max_age_ms, which is {age}"
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    /// The fewest inferences a second at which outlines stay.
+    fn fewest_hz(&self) -> f64 {
+        (1000.0 * RESULTS_IN_MAX_AGE / self.pipeline.max_age_ms.max(1) as f64).max(FEWEST_HZ)
+    }
+
+    /// Inferences a second while there are to be fewer because of heat.
+    pub fn reduced_hz(&self) -> f64 {
+        self.heat.inferences_hz.unwrap_or_else(|| self.fewest_hz())
+    }
+
     /// How outlines look, as `overlay` says.
     pub fn style(&self) -> Style {
         Style {
             colour: self.overlay.colour,
             line_px_at_480: self.overlay.line_px_at_480,
             tint: self.overlay.tint_percent / 100.0,
+        }
+    }
+}
+
+impl Heat {
+    /// At which temperatures which step begins and ends. `has_lite`: there is a lighter bundle, and it can be used.
+    pub fn limits(&self, has_lite: bool) -> Limits {
+        Limits {
+            fewer_c: self.fewer_at_c,
+            lite_c: has_lite.then_some(self.lite_at_c),
+            off_c: self.off_at_c,
+            hysteresis_c: self.hysteresis_c,
+            back_after: Duration::from_secs(self.back_after_s),
         }
     }
 }

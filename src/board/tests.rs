@@ -133,12 +133,52 @@ fn what_is_unknown_missing_or_out_of_range_is_refused() {
     refused(&leaf("[gate]\nsteady_percent = 90.0"), "gate.steady_percent");
     refused(&leaf("[pipeline]\nrealtime_priority = 100"), "pipeline.realtime_priority");
     refused(&leaf("[pipeline]\nstate_file = \"state.json\""), "absolute");
+    refused(
+        &leaf("[heat]\nfewer_at_c = 82.0"),
+        "heat.lite_at_c is 81, but must be above heat.fewer_at_c, which is 82",
+    );
+    refused(
+        &leaf("[heat]\nlite_at_c = 85.0"),
+        "heat.off_at_c is 84, but must be above heat.lite_at_c, which is 85",
+    );
+    refused(&leaf("[heat]\nlite_at_c = 84.0"), "heat.off_at_c is 84, but must be above heat.lite_at_c");
+    refused(&leaf("[heat]\noff_at_c = 121.0"), "heat.off_at_c is 121, but must be from 40 to 120");
+    refused(&leaf("[heat]\noff_at_c = nan"), "heat.off_at_c");
+    refused(&leaf("[heat]\nhysteresis_c = 0.0"), "leaf.toml:4: heat.hysteresis_c is 0");
+    refused(&leaf("[heat]\nback_after_s = 0"), "heat.back_after_s is 0, but must be from 1 to 3600");
+    refused(
+        &leaf("[heat]\ninferences_hz = 10.0"),
+        "heat.inferences_hz is 10, but must be from 16.7 to 240: with fewer, outlines would come and go",
+    );
+    refused(&leaf("[heat]\ninferences_hz = nan"), "heat.inferences_hz");
+    refused(&leaf("[heat]\nlite = \"x\""), "leaf.toml:4: unknown key `lite`");
     refused("inherits = \"leaf2\"", "leaf2.toml, which does not exist");
     refused("name = \"leaf\"\n", "leaf.toml: the key `camera` is missing");
     refused("inherits = \"none\"\nname = \"leaf\"", "leaf.toml:1: inherits names");
     refused("name = \"leaf\"\ninherits = \"../base\"", "inherits");
     refused("name = \"leaf\"\ninherits = \"leaf\"", "inherits from itself");
     refused("name = \"leaf\"\n[camera", "leaf.toml:2");
+}
+
+#[test]
+fn a_profile_from_before_heat_was_looked_at_is_valid_with_any_age_limit() {
+    for age in [20, 60, 120, 1000] {
+        let leaf = format!("name = \"leaf\"\ninherits = \"base\"\n[pipeline]\nmax_age_ms = {age}");
+        let board = load(&[("base", BASE), ("leaf", &leaf)]).unwrap();
+        assert_eq!(board.profile.heat, Heat::default());
+        let least = (2000.0 / age as f64).max(5.0);
+        assert!((board.profile.reduced_hz() - least).abs() < 1e-9);
+        assert!(board.lite().is_none());
+    }
+    let leaf =
+        "name = \"leaf\"\ninherits = \"base\"\n[heat]\ninferences_hz = 20.0\nlite_bundle = \"../models/l\"";
+    let board = load(&[("base", BASE), ("leaf", leaf)]).unwrap();
+    assert!((board.profile.reduced_hz() - 20.0).abs() < 1e-9);
+    let lite = board.lite().unwrap();
+    assert!(lite.bundle().unwrap().ends_with("../models/l") && board.bundle().unwrap().ends_with("../models/m"));
+    assert_eq!(lite.profile.model.threads, board.profile.model.threads);
+    let limits = board.profile.heat.limits(true);
+    assert_eq!((limits.lite_c, board.profile.heat.limits(false).lite_c), (Some(81.0), None));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::files::{self, Claim, Input, OutputFolder, check_writable, make_folder
 use crate::pipeline::Feed;
 use crate::segment::Segmenter;
 use crate::store::{Chosen, OnTrial, Session, Verdict};
+use crate::thermal::{Sysfs, Thermometer};
 use crate::{logging, output};
 
 /// See the module.
@@ -198,6 +199,10 @@ impl Surroundings for Machine {
             _ => output::print(format_args!("{text}"))?,
         }
         Ok(())
+    }
+
+    fn thermometer(&self) -> Box<dyn Thermometer> {
+        Box::new(Sysfs::under(Path::new("/")))
     }
 
     fn clean_up(&self) {

@@ -19,6 +19,7 @@ use crate::latency::{BOUNDS_US, Meters, Stage};
 use crate::pipeline::{Gauges, Status};
 use crate::runtime;
 use crate::runtime::sync::{Condvar, Mutex};
+use crate::thermal::Step;
 
 /// Between two writes.
 const EVERY: Duration = Duration::from_secs(5);
@@ -42,6 +43,8 @@ struct Inner {
     profile_digest: String,
     made: Made,
     state: Option<&'static str>,
+    /// What is done against heat.
+    heat: Option<&'static str>,
     /// Nobody sees the picture.
     is_dark: bool,
     shown: u64,
@@ -87,6 +90,11 @@ impl Metrics {
         inner.transitions += u64::from(inner.state != word);
         (inner.state, inner.is_dark) = (word, status.dark.is_some());
         (inner.shown, inner.with_regions) = (status.shown, status.with_regions);
+    }
+
+    /// What is done against heat.
+    pub(super) fn set_heat(&self, step: &'static str) {
+        self.0.inner.lock().heat = Some(step);
     }
 
     /// The run has ended; what is written now is the last.
@@ -145,6 +153,10 @@ fn text(program: &Program, started: f64, now: &Inner, gauges: &Gauges) -> String
         let is_so = now.state == Some(state) && !now.is_over;
         text.value("polyp_edge_state", &[("state", state)], number(is_so));
     }
+    text.family("polyp_edge_heat_step", "gauge", "1 for what is done against heat.");
+    for step in [Step::None, Step::Fewer, Step::Lite, Step::Off].map(Step::word) {
+        text.value("polyp_edge_heat_step", &[("step", step)], number(now.heat == Some(step) && !now.is_over));
+    }
     text.one("polyp_edge_dark", "gauge", "1 if nobody sees the picture.", number(now.is_dark));
     let counts = [
         ("state_changes", "Changes of state.", now.transitions),
@@ -154,6 +166,7 @@ fn text(program: &Program, started: f64, now: &Inner, gauges: &Gauges) -> String
         ("frames_outlined", "Frames shown with at least one outline.", now.with_regions),
         ("frames_overtaken", "Frames not shown, for a newer one came.", gauges.overtaken()),
         ("inference_skipped", "Frames that inference did not see, for a newer one came.", gauges.skipped()),
+        ("inference_spared", "Frames that inference left alone because of heat.", gauges.spared()),
     ];
     for (name, help, count) in counts {
         text.one(&format!("polyp_edge_{name}_total"), "counter", help, count as f64);
@@ -211,7 +224,7 @@ fn temperatures(text: &mut Text) {
     if runtime::is_simulated() {
         return;
     }
-    let sensors = health::machine().temperatures;
+    let sensors = health::machine().heat.temperatures;
     if !sensors.is_empty() {
         text.family("polyp_edge_temperature_celsius", "gauge", "What the machine's sensors say.");
     }

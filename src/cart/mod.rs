@@ -8,6 +8,7 @@
 //! | `prepare` | from a profile to what the pipeline works with |
 //! | `trial` | whether a newly installed bundle proves itself |
 //! | `reload` | a new profile beside the running one, taken over whole or refused |
+//! | `heat` | what is done when the machine gets hot |
 //! | `status` | the device's state in a file |
 //! | `metrics` | how the run goes, for whoever watches over many carts |
 //! | `recorder` | what happens, in the audit trail |
@@ -15,6 +16,7 @@
 //!
 //! The thread that is here supervises: it opens, reads and writes nothing itself. What may hang is opened in threads of its own.
 
+mod heat;
 mod machine;
 mod metrics;
 mod prepare;
@@ -37,16 +39,18 @@ pub use prepare::Limits;
 pub use signals::Signals;
 pub use surroundings::{Asked, Surroundings};
 
+use crate::audit::Event;
 use crate::board::{Board, DisplayKind};
 use crate::capture::Mask;
 use crate::detect::Region;
 use crate::display::Sink;
 use crate::fault::{Exit, Fault, one_line};
-use crate::pipeline::{Event, Feed, Observer, Pipeline, Status};
+use crate::pipeline::{self, Feed, Observer, Pipeline, Status};
 use crate::runtime;
 use crate::runtime::sync::Mutex;
 use crate::score::Scorer;
 
+use heat::Heat;
 use metrics::Metrics;
 use prepare::{Made, Opening, Outputs};
 use recorder::Recorder;
@@ -101,6 +105,7 @@ struct Run<W: Surroundings> {
     has_feed: bool,
     reload: Reload<W>,
     trial: trial::Watch,
+    heat: Heat<W>,
     restarts: (u32, Instant),
 }
 
@@ -139,7 +144,9 @@ impl<W: Surroundings> Run<W> {
             its_outputs.set(theirs.claim(&its_path, &its_board, force, None)?);
             theirs.sink(&its_board.profile, its_outputs.get())
         })?;
-        pipeline.load(prepare::loader(&surroundings, &board, &made, None))?;
+        let load = prepare::loader(&surroundings, &board, &made, None);
+        pipeline.load(load.clone())?;
+        let heat = Heat::start(&surroundings, load, &made)?;
         Ok(Run {
             surroundings,
             path,
@@ -158,6 +165,7 @@ impl<W: Surroundings> Run<W> {
             has_feed: false,
             reload: Reload::default(),
             trial,
+            heat,
             restarts: (0, runtime::now()),
         })
     }
@@ -188,7 +196,7 @@ impl<W: Surroundings> Run<W> {
         let output = self.outputs.get();
         let (surroundings, board, status) = (self.surroundings, self.board, self.status);
         let (recorder, metrics) = (self.recorder, self.metrics);
-        let model = self.made.identity();
+        let model = self.heat.made().identity();
         Ending { surroundings, board, model, outcome, score, error, status, recorder, metrics, output, asked }
             .tell(signals)
     }
@@ -196,30 +204,51 @@ impl<W: Surroundings> Run<W> {
     /// Looks once after everything.
     fn step(&mut self, signals: &impl Asked) -> Result<Option<End>> {
         match self.pipeline.attend() {
-            Event::Going => {}
-            Event::Over => return Ok(Some(End::Itself)),
-            Event::SourceFailed(error) => return Err(error),
-            Event::DisplayLost => {
+            pipeline::Event::Going => {}
+            pipeline::Event::Over => return Ok(Some(End::Itself)),
+            pipeline::Event::SourceFailed(error) => return Err(error),
+            pipeline::Event::DisplayLost => {
                 return Err(Fault::new(
                     Exit::Assertion,
                     "the display thread panicked, so nothing more can be shown; the log says where",
                 ));
             }
-            Event::CaptureLost => self.restart_feed()?,
-            Event::SinkReleased(old) => {
+            pipeline::Event::CaptureLost => self.restart_feed()?,
+            pipeline::Event::SinkReleased(old) => {
                 self.reopen_at = None;
                 self.opening = Some(self.reload.exchange_sink(&self.surroundings, old, &self.board)?);
             }
-            Event::SinkFailed(error) => self.sink_failed(error)?,
+            pipeline::Event::SinkFailed(error) => self.sink_failed(error)?,
         }
         self.open_display()?;
-        self.recorder.model(&self.made);
-        let has_failed = self.trial.attend(&self.surroundings, &self.board, &self.made)?;
+        self.recorder.model(self.heat.made());
+        let has_failed = self.trial.attend(&self.surroundings, &self.board, self.heat.made())?;
         if signals.to_reload() || has_failed {
             self.reload.ask();
         }
         self.attend_reload()?;
+        self.attend_heat();
         Ok(None)
+    }
+
+    /// Does what the machine's heat asks for.
+    fn attend_heat(&mut self) {
+        let orders = self.heat.attend(&self.board);
+        if let Some(step) = orders.step {
+            self.pipeline.set_heat(step);
+            let told = self.heat.told();
+            self.recorder.tell(Event::Heat { step: told.step, celsius: told.celsius });
+        }
+        if let Some((segmenter, load, made)) = orders.model {
+            self.pipeline.adopt(segmenter, load);
+            self.status.set_target(&self.board, &made);
+            self.metrics.set_target(&self.board, &made);
+        }
+        if orders.is_news {
+            let told = self.heat.told();
+            self.metrics.set_heat(told.step);
+            self.status.set_heat(told);
+        }
     }
 
     /// Takes over a display that was opened; the first feed follows it.
@@ -300,12 +329,16 @@ impl<W: Surroundings> Run<W> {
         }
         let has_model = ready.model.is_some();
         if let Some((segmenter, load, made)) = ready.model {
+            self.heat.own_is(load.clone(), &made);
             self.pipeline.adopt(segmenter, load);
             self.made = made;
         }
+        if ready.is_changed {
+            self.heat.profile_changed();
+        }
         if ready.is_changed || has_model {
-            self.status.set_target(&ready.board, &self.made);
-            self.metrics.set_target(&ready.board, &self.made);
+            self.status.set_target(&ready.board, self.heat.made());
+            self.metrics.set_target(&ready.board, self.heat.made());
         }
         if let Some(feed) = ready.feed {
             self.pipeline.set_feed(feed)?;

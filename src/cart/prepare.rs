@@ -87,6 +87,7 @@ pub(super) fn settings(limits: &Limits, board: &Board) -> Result<Settings> {
         hold_frames: profile.gate.hold_frames,
         steady: profile.gate.steady_percent / 100.0,
         realtime_priority: profile.pipeline.realtime_priority,
+        reduced_hz: profile.reduced_hz(),
         most_frames: limits.frames.or(profile.stop.after_frames.filter(|_| limits.seconds.is_none())),
         most_time: limits.seconds.or(after),
         ..Settings::default()

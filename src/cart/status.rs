@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use serde::Serialize;
 
+use super::heat::Told;
 use super::prepare::Made;
 use super::surroundings::Surroundings;
 use crate::board::Board;
@@ -86,6 +87,7 @@ struct Written<'a> {
     written_uptime_s: f64,
     shown: u64,
     shown_with_regions: u64,
+    heat: &'a Told,
     /// Why nobody sees the picture.
     dark: Option<&'a str>,
     feed: &'a str,
@@ -153,6 +155,7 @@ struct Shared {
     newest: Mailbox<LastReport>,
     target: Mutex<Target>,
     phase: Mutex<Phase>,
+    heat: Mutex<Told>,
     /// The target is another one: it is written anew at once.
     is_moved: AtomicBool,
     ended: AtomicBool,
@@ -184,6 +187,7 @@ impl StatusFile {
             newest: Mailbox::default(),
             target: Mutex::new(Target::of(board, made)),
             phase: Mutex::new(Phase::Starting),
+            heat: Mutex::default(),
             is_moved: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
@@ -201,6 +205,14 @@ impl StatusFile {
     pub(super) fn set_target(&self, board: &Board, made: &Made) {
         *self.shared.target.lock() = Target::of(board, made);
         self.shared.is_moved.store(true, Ordering::Release);
+    }
+
+    /// What the sensors say and what is done about it: written with the next state, or at once if another step was taken.
+    pub(super) fn set_heat(&self, told: Told) {
+        let before = std::mem::replace(&mut *self.shared.heat.lock(), told.clone());
+        if before.step != told.step {
+            self.shared.is_moved.store(true, Ordering::Release);
+        }
     }
 
     /// The run is going to end.
@@ -274,6 +286,7 @@ impl Shared {
     }
 
     fn text(&self, last: &LastReport, boot_id: &str, target: &Target, phase: Phase) -> Result<String> {
+        let heat = self.heat.lock().clone();
         let seconds =
             |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let known = target.made.get();
@@ -295,6 +308,7 @@ impl Shared {
             written_uptime_s: runtime::since_boot().as_secs_f64(),
             shown: last.shown,
             shown_with_regions: last.with_regions,
+            heat: &heat,
             dark: last.dark.as_deref(),
             feed: &last.feed,
             display: &last.display,

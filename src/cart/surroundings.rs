@@ -12,6 +12,7 @@ use crate::display::Sink;
 use crate::pipeline::{Feed, Observer};
 use crate::segment::{Network, Segmenter};
 use crate::store::{OnTrial, Verdict};
+use crate::thermal::Thermometer;
 
 /// Devices, files and bundles: the machine's, or a simulation's.
 ///
@@ -91,6 +92,9 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
 
     /// Prints what people read at the end of a run: among the log's lines if the pictures go to standard output.
     fn print(&self, profile: &Profile, text: &str) -> Result<()>;
+
+    /// What reads the machine's temperatures and throttle flags: called by a thread of its own, which also reads.
+    fn thermometer(&self) -> Box<dyn Thermometer>;
 
     /// Is told of what is shown and of the state, in the thread that shows: must not wait.
     fn observer(&self) -> Box<dyn Observer> {

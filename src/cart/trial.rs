@@ -11,7 +11,7 @@ use crate::board::Board;
 use crate::fault::one_line;
 use crate::pipeline::mailbox::{Letter, Mailbox};
 use crate::runtime;
-use crate::state::State;
+use crate::state::{Reason, State};
 use crate::store::{OnTrial, Verdict};
 
 /// A program that has gone on for so long with a new bundle has survived its start. Progress is kept as often.
@@ -172,6 +172,8 @@ impl Progress {
         if let Some(state) = state {
             self.is_assisting = *state == State::Assist;
             match state {
+                // That is no fault of the bundle's.
+                State::Degraded(Reason::Hot) => self.ill = None,
                 State::Degraded(reason) => {
                     self.assisted = Duration::ZERO;
                     is_final = reason.is_final();
@@ -215,7 +217,6 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::Reason;
 
     const SECOND: Duration = Duration::from_secs(1);
     const NEEDED: Duration = Duration::from_secs(150);
@@ -256,8 +257,10 @@ mod tests {
         let (mut progress, begin) = progress(true);
         assert_eq!(goes(&mut progress, begin, &State::Passthrough, 0..500), [(60, survives(0))]);
         assert_eq!(goes(&mut progress, begin, &State::Assist, 500..560), []);
+        let hot = State::Degraded(Reason::Hot);
+        assert_eq!(goes(&mut progress, begin, &hot, 560..700), [(560, survives(60))]);
         let quiet = State::NoSignal(crate::capture::live::Why::NoDevice);
-        assert_eq!(goes(&mut progress, begin, &quiet, 560..900), [(560, survives(60))]);
+        assert_eq!(goes(&mut progress, begin, &quiet, 700..900), []);
         let said = goes(&mut progress, begin, &State::Assist, 900..1000);
         assert_eq!(said, [(960, survives(120)), (990, Verdict::Good)]);
     }

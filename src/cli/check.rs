@@ -40,6 +40,8 @@ struct CheckReport {
     kernels: &'static str,
     golden_frames: usize,
     golden_frame_ms: f64,
+    /// Name and version of the bundle that takes over when it is hot.
+    lite: Option<String>,
     /// How long a region's first outline is held back by the gate, at least, at the camera's rate.
     gate: manifest::Gate,
     gate_delay_ms: Option<f64>,
@@ -58,6 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let begun = runtime::now();
     (0..segmenter.golden_frames()).try_for_each(|index| segmenter.check(index))?;
     let golden_ms = runtime::since(begun).as_secs_f64() * 1e3;
+    let lite = board.lite().map(|lite| lite_model(&lite)).transpose()?;
     let gate = match (profile.gate.appear, profile.gate.window) {
         (Some(appear), Some(window)) => manifest::Gate { appear, window },
         _ => bundle.manifest.gate,
@@ -88,6 +91,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         kernels,
         golden_frames: segmenter.golden_frames(),
         golden_frame_ms: golden_ms / segmenter.golden_frames().max(1) as f64,
+        lite,
         gate,
         gate_delay_ms: (rate > 0.0).then_some(delay),
     };
@@ -95,6 +99,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         say!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
+    tell(&report, &board)
+}
+
+fn tell(report: &CheckReport, board: &Board) -> Result<()> {
+    let (gate, rate, kernels) = (report.gate, board.profile.camera.rate_hz, report.kernels);
     say!("profile  {}: valid", report.board);
     say!("camera   {}", report.camera);
     say!("display  {}", report.display);
@@ -103,8 +112,24 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         say!("signed   with {signer}");
     }
     say!("golden   all {} masks are exact, {:.1} ms each", report.golden_frames, report.golden_frame_ms);
+    if let Some(lite) = &report.lite {
+        let heat = &board.profile.heat;
+        say!("hot      {lite} from {} °C on, no assistance from {} °C on", heat.lite_at_c, heat.off_at_c);
+    }
     let added = report.gate_delay_ms.map(|ms| format!("; adds {ms:.0} ms at {rate} frames a second"));
     let added = added.unwrap_or_default();
     say!("gate     a region is shown once found in {} of {} frames{added}", gate.appear, gate.window);
     Ok(())
+}
+
+/// Checks the bundle that takes over when it is hot, as the profile's own is checked; its name and version.
+fn lite_model(board: &Board) -> Result<String> {
+    let bundle = store::bundle(board)?;
+    let options = Options { threads: board.profile.model.threads, ..Options::default() };
+    let point = bundle.manifest.operating_point(board.profile.model.sensitivity)?;
+    let mut segmenter = Segmenter::new(Engine::load(&bundle, &options)?, &bundle.manifest, Sequence::Video)?
+        .at(&point)?
+        .with_golden(bundle.golden().clone());
+    (0..segmenter.golden_frames()).try_for_each(|index| segmenter.check(index))?;
+    Ok(format!("{} {} ({})", bundle.manifest.name, bundle.manifest.model_version, bundle.place().display()))
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use rustix::fs::{Access, access};
 use rustix::process::{Resource, getrlimit};
 
+use super::heat;
 use crate::board::{Board, DisplayKind};
 use crate::capture::v4l2::{self, CameraFacts, facts::DeviceRole};
 use crate::display::kms::{self, CardFacts, gpu::Status};
@@ -13,8 +14,6 @@ use crate::fault::{Exit, Fault, exit_of};
 use crate::health::{self, Machine};
 use crate::store;
 
-/// From here on boards slow themselves down soon.
-const HOT_C: f32 = 80.0;
 /// Programs that draw on the monitor, and what ends them.
 const DRAWING_PROGRAMS: [(&str, &str); 7] = [
     ("plymouthd", "sudo systemctl mask plymouth-start.service && sudo plymouth quit"),
@@ -292,16 +291,10 @@ fn monitors(cards: &[CardFacts], card: Option<&Path>, connector: Option<&str>, f
 }
 
 fn machine(machine: &Machine, board: Option<&Board>, findings: &mut Findings) {
-    let hottest = machine.temperatures.iter().max_by(|a, b| a.celsius.total_cmp(&b.celsius));
-    if let Some(hottest) = hottest {
-        let what = format!("{}: {:.0} °C", hottest.zone, hottest.celsius);
-        if hottest.celsius >= HOT_C {
-            findings.advice(
-                what,
-                "the board lowers its clock at about this temperature: check its fan and the cart's vents",
-            )
-        } else {
-            findings.good(what)
+    for (what, mend) in heat::hints(machine, board) {
+        match mend {
+            Some(mend) => findings.advice(what, mend),
+            None => findings.good(what),
         }
     }
     if let Some(governor) = machine.governor.as_deref().filter(|&governor| governor != "performance") {

@@ -13,6 +13,7 @@ mod bundle;
 mod check;
 mod cross_check;
 mod doctor;
+mod heat;
 mod inputs;
 mod model;
 mod probe;

@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 
+use super::heat;
 use crate::capture::v4l2::{self, CameraFacts};
 use crate::display::kms::{self, CardFacts};
 use crate::health::{self, Machine};
 
-/// Lists cameras with their formats, monitors and planes, CPU features and temperatures. Does not
-/// disturb programs that use them.
+/// Lists cameras with their formats, monitors and planes, CPU features, temperatures and throttle flags, and which of those are
+/// missing. Does not disturb programs that use them.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Print JSON on standard output.
@@ -41,9 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(governor) = &machine.governor {
         say!("  CPU governor: {governor}");
     }
-    for temperature in &machine.temperatures {
-        say!("  {}: {:.1} °C", temperature.zone, temperature.celsius);
-    }
+    heat::tell(machine)?;
     for camera in &report.cameras {
         one_camera(camera)?;
     }

@@ -38,6 +38,8 @@ impl Default for Style {
 pub enum Glyph {
     /// Results are drawn.
     Assist,
+    /// Results are drawn, and there would be more or better ones if nothing hindered.
+    Reduced,
     /// There is no fresh result.
     Passthrough,
     /// There will be no results.
@@ -48,6 +50,7 @@ impl Glyph {
     fn colour(self) -> [u8; 3] {
         match self {
             Glyph::Assist => [60, 230, 90],
+            Glyph::Reduced => [235, 235, 60],
             Glyph::Passthrough => [200, 200, 200],
             Glyph::Off => [255, 170, 0],
         }
@@ -90,7 +93,8 @@ impl Painter {
 
     /// A dot and a word or two in the lower right corner, where endoscopes leave the picture black.
     pub fn glyph(&mut self, layer: &mut Layer, glyph: Glyph, words: &str) {
-        text::corner(layer, glyph.colour(), glyph == Glyph::Assist, words);
+        let has_results = matches!(glyph, Glyph::Assist | Glyph::Reduced);
+        text::corner(layer, glyph.colour(), has_results, words);
     }
 
     /// Lines in the middle of an empty screen: a headline, and what more there is to say.

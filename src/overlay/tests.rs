@@ -94,6 +94,7 @@ fn the_glyph_stays_in_its_corner_and_says_what_it_should() {
     assert!(changed(&before, &assist).iter().all(|&(x, y)| x > 460 && y > 450));
     assert!(changed(&before, &assist).len() > 200);
     assert_ne!(assist, draw(Glyph::Passthrough, "ASSIST"));
+    assert_ne!(assist, draw(Glyph::Reduced, "ASSIST"));
     assert_ne!(assist, draw(Glyph::Assist, "ASSIST OFF"));
 }
 

@@ -17,7 +17,8 @@ use crate::latency::{Latencies, Stage};
 use crate::overlay::{Glyph, Layer, Painter};
 use crate::runtime;
 use crate::runtime::channel::Sender;
-use crate::state::{Machine, State};
+use crate::state::{Machine, REDUCED_ON_MONITOR, Reason, State};
+use crate::thermal::Step;
 
 /// Without a frame for this long there is no signal.
 const NO_SIGNAL_AFTER: Duration = Duration::from_secs(1);
@@ -123,6 +124,9 @@ impl<'a> Display<'a> {
             if settings.style != self.settings.style {
                 self.painter = Painter::new(settings.style);
             }
+            if settings.heat() != self.settings.heat() {
+                self.told = None;
+            }
             self.settings = settings;
             priority::set(self.settings.realtime_priority);
         }
@@ -214,8 +218,7 @@ impl<'a> Display<'a> {
         let begun = runtime::now();
         let mut newest = self.newest.take();
         let result = self.result(newest.as_mut(), &captured, begun);
-        let (silent_after, max_age) = (self.settings.silent_after, self.settings.max_age);
-        if let Some(next) = self.judge.frame(result, begun, silent_after, max_age) {
+        if let Some(next) = self.next_state(result, begun) {
             self.go(next);
         }
         let is_drawn = result == judge::Result::Plausible && *self.machine.state() == State::Assist;
@@ -223,14 +226,16 @@ impl<'a> Display<'a> {
         let regions = fresh.map_or(&[][..], |found| found.shown.list());
         self.layer.reset(placement.surface.0, placement.surface.1);
         self.painter.outlines(&mut self.layer, regions, &placement);
+        let words = self.machine.state().on_monitor();
         let glyph = match self.machine.state() {
-            State::Assist => Some(Glyph::Assist).filter(|_| self.settings.glyph),
-            State::Degraded(_) => Some(Glyph::Off),
+            State::Assist if self.settings.heat().is_reduced() => Some((Glyph::Reduced, REDUCED_ON_MONITOR)),
+            State::Assist => Some((Glyph::Assist, words)).filter(|_| self.settings.glyph),
+            State::Degraded(_) => Some((Glyph::Off, words)),
             // Whoever looks must know that there are no outlines.
-            _ => Some(Glyph::Passthrough),
+            _ => Some((Glyph::Passthrough, words)),
         };
-        if let Some(glyph) = glyph {
-            self.painter.glyph(&mut self.layer, glyph, self.machine.state().on_monitor());
+        if let Some((glyph, words)) = glyph {
+            self.painter.glyph(&mut self.layer, glyph, words);
         }
         let drawn = runtime::now();
         let scene = Scene {
@@ -265,6 +270,18 @@ impl<'a> Display<'a> {
         if self.settings.lock_step {
             self.boxes.finished.put(());
         }
+    }
+
+    /// The state with a frame at hand; `None` if it stays as it is.
+    fn next_state(&mut self, result: judge::Result, now: Instant) -> Option<State> {
+        if self.settings.heat() == Step::Off {
+            // That there are no results is not inference's fault.
+            self.judge.no_frames();
+            return Some(State::Degraded(Reason::Hot));
+        }
+        let next = self.judge.frame(result, now, self.settings.silent_after, self.settings.max_age);
+        // Pictures are back, whatever else there is to say.
+        next.or_else(|| matches!(self.machine.state(), State::NoSignal(_)).then_some(State::Passthrough))
     }
 
     /// What may be drawn on a frame of the newest result. Regions that were last seen too long ago are dropped from it.
@@ -351,8 +368,9 @@ impl<'a> Display<'a> {
         let placement = self.sink.place(self.frame_size.0, self.frame_size.1);
         self.layer.reset(placement.surface.0, placement.surface.1);
         self.painter.screen(&mut self.layer, &[&headline, "", &since, &tried]);
-        if let Some(lost) = self.machine.lost() {
-            self.painter.glyph(&mut self.layer, Glyph::Off, lost.on_monitor());
+        let hot = (self.settings.heat() == Step::Off).then_some(&Reason::Hot);
+        if let Some(reason) = self.machine.lost().or(hot) {
+            self.painter.glyph(&mut self.layer, Glyph::Off, reason.on_monitor());
         }
         let scene = Scene {
             picture: None,
@@ -379,6 +397,7 @@ impl<'a> Display<'a> {
         self.observer.status(&Status {
             state: self.machine.state(),
             since: self.since,
+            heat: self.settings.heat(),
             shown: self.outcome.shown,
             with_regions: self.outcome.with_regions,
             dark: self.sink.dark(),

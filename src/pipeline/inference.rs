@@ -13,6 +13,7 @@ use anyhow::Result;
 use super::PATIENCE;
 use super::frames::{Captured, Found, Origin};
 use super::mailbox::{Letter, Mailbox};
+use super::pace::Pace;
 use super::progress::Progress;
 use super::shared::{Assistance, Boxes};
 use crate::convert;
@@ -66,7 +67,7 @@ pub(super) fn work<S: Network>(
     let in_charge = || !boxes.is_stopping() && boxes.generation.load(Ordering::Acquire) == generation;
     let everywhere = rustix::thread::sched_getaffinity(None).ok().filter(|_| !runtime::is_simulated());
     let mut looking: Option<Looking<S>> = None;
-    let mut latencies = Latencies::metered(&boxes.meters);
+    let (mut latencies, mut pace) = (Latencies::metered(&boxes.meters), Pace::default());
     while in_charge() {
         progress.alive();
         // Frames wait for the first segmenter, a segmenter is exchanged between two frames.
@@ -85,6 +86,12 @@ pub(super) fn work<S: Network>(
         let Some(now) = &mut looking else { continue };
         let Some(captured) = boxes.inference.take(PATIENCE) else { continue };
         progress.alive();
+        pace.follow(&boxes.settings);
+        if !pace.takes(captured.at) {
+            boxes.spared.fetch_add(1, Ordering::Relaxed);
+            boxes.inference.give_back(captured);
+            continue;
+        }
         let mut found = boxes.found.blank().unwrap_or_else(Found::blank);
         match guarded(|| now.look(captured, &mut found, boxes, &mut latencies)) {
             Ok(captured) => boxes.inference.give_back(captured),

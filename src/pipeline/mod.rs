@@ -29,6 +29,7 @@ mod frames;
 mod inference;
 mod judge;
 pub(crate) mod mailbox;
+mod pace;
 mod priority;
 mod progress;
 mod retries;
@@ -51,6 +52,7 @@ use crate::detect::Region;
 use crate::latency::Latencies;
 use crate::overlay::Style;
 use crate::state::State;
+use crate::thermal::Step;
 use crate::track::Rule;
 
 /// How long a thread waits before it looks whether the run is over.
@@ -101,6 +103,10 @@ pub struct Settings {
     pub recheck_after: Duration,
     /// Of capture and display, 1..=99; 0: none.
     pub realtime_priority: u8,
+    /// What is done against heat: at first this; from then on, what [`Pipeline::set_heat`] says.
+    pub heat: Step,
+    /// Inferences a second, at most, while there are to be fewer because of heat.
+    pub reduced_hz: f64,
     /// Since the start of the pipeline, over all feeds.
     pub most_frames: Option<u64>,
     /// Since the start of the pipeline; without end if `None`.
@@ -122,6 +128,8 @@ impl Default for Settings {
             stuck_after: Duration::from_secs(30),
             recheck_after: Duration::from_secs(60),
             realtime_priority: 0,
+            heat: Step::None,
+            reduced_hz: 20.0,
             most_frames: None,
             most_time: None,
         }
@@ -129,6 +137,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// What is done against heat. Nothing in lock step, which waits for each result and keeps no patient waiting.
+    fn heat(&self) -> Step {
+        if self.lock_step { Step::None } else { self.heat }
+    }
+
     /// The rule for a model whose own gate this is.
     fn rule(&self, of_model: manifest::Gate) -> Rule {
         Rule { gate: self.gate.unwrap_or(of_model), hold_frames: self.hold_frames, steady: self.steady }
@@ -149,7 +162,7 @@ pub struct Outcome {
     pub shown: u64,
     /// Of those, the ones with at least one region drawn.
     pub with_regions: u64,
-    /// Frames that inference never saw, because a newer one came.
+    /// Frames that inference never looked at, because a newer one came or because of heat.
     pub skipped: u64,
     /// Frames that the display never saw for the same reason, and those that it could not take.
     pub not_shown: u64,
@@ -191,6 +204,8 @@ pub struct Status<'a> {
     pub state: &'a State,
     /// Since when.
     pub since: SystemTime,
+    /// What is done against heat.
+    pub heat: Step,
     /// Frames that the display has taken so far.
     pub shown: u64,
     /// Of those, the ones with at least one region drawn.

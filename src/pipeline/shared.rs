@@ -103,6 +103,8 @@ pub(super) struct Boxes {
     pub damaged: AtomicU64,
     /// How long each stage takes, as the run goes on.
     pub meters: Arc<Meters>,
+    /// Frames that inference left alone because of heat.
+    pub spared: AtomicU64,
     /// All threads are to end.
     pub stop: AtomicBool,
     /// And not to finish what they are at.
@@ -128,6 +130,7 @@ impl Boxes {
             captured: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
             meters: Arc::default(),
+            spared: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             hurry: AtomicBool::new(false),
         }

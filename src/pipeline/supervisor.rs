@@ -24,6 +24,7 @@ use crate::runtime::channel::{Receiver, Sender, channel};
 use crate::runtime::thread::JoinHandle;
 use crate::segment::{Network, Segmenter};
 use crate::state::Reason;
+use crate::thermal::Step;
 
 /// Makes a segmenter; called again if the inference thread has to be replaced.
 pub type Load<S> = Arc<dyn Fn() -> Result<Segmenter<S>> + Send + Sync>;
@@ -151,9 +152,16 @@ impl<S: Network + Send + 'static> Pipeline<S> {
         })
     }
 
-    /// From the next frame on.
+    /// From the next frame on. What is done against heat stays as it is.
     pub fn set_settings(&mut self, settings: Settings) {
-        self.boxes.settings.set(settings);
+        let heat = self.boxes.settings.get().heat;
+        self.boxes.settings.set(Settings { heat, ..settings });
+    }
+
+    /// What is done against heat, from the next frame on.
+    pub fn set_heat(&mut self, heat: Step) {
+        let settings = (*self.boxes.settings.get()).clone();
+        self.boxes.settings.set(Settings { heat, ..settings });
     }
 
     /// Shows on another sink from the next frame on; the one before is closed.
@@ -435,7 +443,7 @@ impl<S: Network + Send + 'static> Pipeline<S> {
         outcome.damaged = self.boxes.damaged.load(Ordering::Relaxed);
         outcome.counts = self.counts;
         outcome.latencies.merge(&self.latencies);
-        outcome.skipped = self.boxes.inference.overwritten();
+        outcome.skipped = self.boxes.inference.overwritten() + self.boxes.spared.load(Ordering::Relaxed);
         outcome.not_shown += self.boxes.display.overwritten();
         outcome.lost_threads = self.lost_threads;
         outcome
@@ -462,9 +470,14 @@ impl Gauges {
         self.0.inference.overwritten()
     }
 
-    /// Frames that the display never saw for the same reason.
+    /// Frames that the display never saw, because a newer one came.
     pub fn overtaken(&self) -> u64 {
         self.0.display.overwritten()
+    }
+
+    /// Frames that inference left alone because of heat.
+    pub fn spared(&self) -> u64 {
+        self.0.spared.load(Ordering::Relaxed)
     }
 
     /// How long each stage takes.

@@ -22,6 +22,7 @@ use crate::latency::Stage;
 use crate::overlay::Layer;
 use crate::segment::{Network, Segmenter};
 use crate::state::Reason;
+use crate::thermal::Step;
 
 const SIDE: usize = 32;
 
@@ -639,6 +640,33 @@ fn a_model_that_failed_can_be_loaded_again() {
     assert!(pipeline.end(&|| false).lost.is_none(), "what was lost is found");
 }
 
+/// The state stayed at "no signal" for ever where pictures came only after the model was lost.
+#[test]
+fn pictures_that_come_late_end_no_signal_where_the_model_is_lost() {
+    struct Late(Squares);
+    impl Source for Late {
+        fn read(&mut self, frame: &mut Frame) -> Result<bool> {
+            if self.0.next == 0 {
+                thread::sleep(Duration::from_millis(1500));
+            }
+            self.0.read(frame)
+        }
+        fn name(&self) -> &OsStr {
+            self.0.name()
+        }
+    }
+    let live = Settings { lock_step: false, pace_hz: Some(100.0), ..settings() };
+    let log = Shared::default();
+    let mut pipeline = Pipeline::start(live, log.boxed()).unwrap();
+    pipeline.set_sink(Box::new(Null));
+    pipeline.load(loads(|| -> Result<Segmenter<Fake>> { Err(Fault::data("model.onnx: damaged")) })).unwrap();
+    pipeline.set_feed(Feed::recorded(Late(squares(1_000_000)))).unwrap();
+    let patience = Duration::from_secs(20);
+    attend(&mut pipeline, patience, || matches!(log.state(), Some(State::NoSignal(_))));
+    let lost = State::Degraded(Reason::Model("model.onnx: damaged".into()));
+    attend(&mut pipeline, patience, || log.state() == Some(lost.clone()));
+}
+
 #[test]
 fn a_load_that_another_overtook_counts_for_nothing() {
     let live = Settings { lock_step: false, pace_hz: Some(200.0), ..settings() };
@@ -778,6 +806,99 @@ fn a_profile_cannot_hide_that_assistance_is_off() {
     let rubbish = Some((1, Trouble::Rubbish(100)));
     assert_eq!(said(loads(move || segmenter(rubbish)), false), [true; 12]);
     assert_eq!(said(loads(|| -> Result<Segmenter<Fake>> { Err(Fault::data("damaged")) }), false), [true; 12]);
+}
+
+/// Counts how often it is asked.
+struct Asked(Fake, Arc<AtomicU64>);
+
+impl Network for Asked {
+    fn input_shape(&self) -> [usize; 3] {
+        self.0.input_shape()
+    }
+    fn output_shape(&self) -> [usize; 3] {
+        self.0.output_shape()
+    }
+    fn output_quantisation(&self) -> (f32, u8) {
+        self.0.output_quantisation()
+    }
+    fn run(&mut self, input: &[u8], logits: &mut [u8]) -> Result<()> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.run(input, logits)
+    }
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "one step after another")]
+fn heat_makes_inferences_fewer_then_none_and_the_corner_says_so() {
+    /// Whether the corner of the last frame said anything.
+    #[derive(Clone, Default)]
+    struct Corner(Arc<AtomicBool>);
+    impl Sink for Corner {
+        fn show(&mut self, scene: &Scene<'_>) -> Result<crate::display::Shown> {
+            // Below the squares.
+            self.0.store((48..64).any(|y| scene.layer.is_touched(y)), Ordering::Relaxed);
+            Ok(crate::display::Shown::Yes)
+        }
+        fn describe(&self) -> String {
+            "corner".into()
+        }
+    }
+    let (asked, corner, log) = (Arc::new(AtomicU64::new(0)), Corner::default(), Shared::default());
+    let live = Settings {
+        lock_step: false,
+        glyph: false,
+        pace_hz: Some(100.0),
+        max_age: Duration::from_secs(1),
+        reduced_hz: 10.0,
+        ..settings()
+    };
+    let mut pipeline = Pipeline::start(live.clone(), log.boxed()).unwrap();
+    pipeline.set_sink(Box::new(corner.clone()));
+    let count = asked.clone();
+    let load = loads(move || {
+        let fake = Fake { runs: 0, trouble: None };
+        Segmenter::new(Asked(fake, count.clone()), &manifest(), Sequence::Video)
+    });
+    pipeline.load(load).unwrap();
+    pipeline.set_feed(Feed::recorded(squares(1_000_000))).unwrap();
+    let patience = Duration::from_secs(20);
+    let during = |pipeline: &mut Pipeline<Asked>, time: Duration| {
+        let (before, end) = (asked.load(Ordering::Relaxed), Instant::now() + time);
+        attend(pipeline, patience, || Instant::now() >= end);
+        asked.load(Ordering::Relaxed) - before
+    };
+    let is = |state: State| {
+        let log = log.clone();
+        move || log.state() == Some(state.clone())
+    };
+    let says = |wanted: bool| {
+        let corner = corner.clone();
+        move || corner.0.load(Ordering::Relaxed) == wanted
+    };
+    attend(&mut pipeline, patience, is(State::Assist));
+    attend(&mut pipeline, patience, says(false));
+    let second = Duration::from_secs(1);
+    assert!(during(&mut pipeline, second) > 20, "a busy machine leaves some frames out");
+
+    pipeline.set_heat(Step::Fewer);
+    attend(&mut pipeline, patience, says(true));
+    let fewer = during(&mut pipeline, second);
+    assert!((2..=12).contains(&fewer), "{fewer} inferences in a second");
+
+    pipeline.set_heat(Step::Off);
+    attend(&mut pipeline, patience, is(State::Degraded(Reason::Hot)));
+    during(&mut pipeline, second / 10);
+    // Other settings change nothing about it.
+    pipeline.set_settings(live);
+    assert_eq!(during(&mut pipeline, second), 0, "inference is idle");
+    attend(&mut pipeline, patience, says(true));
+
+    pipeline.set_heat(Step::Lite);
+    attend(&mut pipeline, patience, is(State::Assist));
+    pipeline.set_heat(Step::None);
+    attend(&mut pipeline, patience, says(false));
+    let outcome = pipeline.end(&|| false);
+    assert!(outcome.skipped > 100 && outcome.lost.is_none(), "{} frames were left alone", outcome.skipped);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod bundles;
 mod endings;
 mod errors;
 mod files;
+mod heat;
 mod installed;
 mod kills;
 mod late_camera;

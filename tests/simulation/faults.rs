@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use testing::simulation::plan::{Change, ERRNOS, Fault, Plan, Thread};
-use testing::simulation::simulate_plan;
+use testing::simulation::plan::{CHANGES, Change, ERRNOS, Fault, Plan, Thread};
+use testing::simulation::{Report, simulate_plan};
 
 use crate::{holds, quiet};
 
@@ -126,4 +126,136 @@ fn every_call_on_camera_and_card_may_fail() {
         holds(&report, "calls that fail");
         assert!(report.compared > 300, "{} pictures were compared with the monitor", report.compared);
     }
+}
+
+/// The steps against heat in a story, in order.
+fn steps(report: &Report) -> Vec<String> {
+    let told = report.story.iter().filter_map(|line| line.split_once("  heat: "));
+    told.filter_map(|(_, told)| Some(told.split_once(" at ")?.0.to_owned())).collect()
+}
+
+fn states(report: &Report, word: &str) -> usize {
+    report.story.iter().filter(|line| line.contains(&format!("  state: {word}"))).count()
+}
+
+const UP_AND_DOWN: [&str; 6] =
+    ["fewer-inferences", "lite-bundle", "assistance-off", "lite-bundle", "fewer-inferences", "none"];
+
+/// As a hot room does it: every step is taken and left again, and there are outlines in all but the last.
+#[test]
+fn heat_reduces_assistance_step_by_step_and_gives_it_back() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let plan = Plan::of([(10 * second, Fault::Heat(90, 120 * second, 60 * second))]);
+    for (seed, plan) in [(2, plan.clone()), (3, plan.with_all())] {
+        let report = simulate_plan(seed, 500 * second, &plan, true);
+        holds(&report, "heat");
+        assert_eq!(steps(&report), UP_AND_DOWN, "{:#?}", report.story);
+        assert_eq!(states(&report, "degraded: the computer is too hot"), 1, "{:#?}", report.story);
+        // Self-test, assistance, none, passing through until the first result, assistance.
+        assert!(states(&report, "") <= 5, "{:#?}", report.story);
+        let told = |words: &str| report.story.iter().filter(|line| line.contains(words)).count();
+        assert_eq!((told("the lighter bundle is in charge"), told("own bundle is in charge again")), (1, 1));
+    }
+}
+
+#[test]
+fn heat_that_jumps_over_all_limits_turns_assistance_off_at_once() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let plan = Plan::of([(20 * second, Fault::Heat(105, Duration::ZERO, 5 * second))]);
+    let report = simulate_plan(4, 300 * second, &plan, true);
+    holds(&report, "a jump");
+    assert_eq!(steps(&report), UP_AND_DOWN[2..], "{:#?}", report.story);
+}
+
+/// Sensors that go, hang or say nonsense stop neither the picture nor, where it is cool, the assistance; where it is hot, nothing
+/// is given back unseen, but not for ever either.
+#[test]
+fn sensors_that_fail_change_nothing_where_it_is_cool() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let faults = [
+        (10 * second, Fault::SensorMissing(150 * second)),
+        (170 * second, Fault::SensorHangs(150 * second)),
+        (330 * second, Fault::SensorWild(100 * second)),
+        (440 * second, Fault::SensorHangs(60 * second)),
+    ];
+    // The sensors hang when the run is told to end, too.
+    for seed in [5, 6] {
+        let report = simulate_plan(seed, 450 * second, &Plan::of(faults), true);
+        holds(&report, "sensors");
+        assert_eq!(steps(&report), [""; 0], "{:#?}", report.story);
+        assert_eq!(states(&report, ""), 2, "self-test, then assistance: {:#?}", report.story);
+    }
+}
+
+#[test]
+fn sensors_that_fail_where_it_is_hot_give_assistance_back_after_a_while() {
+    quiet();
+    let second = Duration::from_secs(1);
+    for fault in [Fault::SensorMissing(200 * second), Fault::SensorHangs(200 * second)] {
+        let faults = [(10 * second, Fault::Heat(95, Duration::ZERO, 20 * second)), (20 * second, fault)];
+        let report = simulate_plan(7, 400 * second, &Plan::of(faults), true);
+        holds(&report, "hot sensors");
+        assert_eq!(steps(&report), ["assistance-off", "fewer-inferences", "none"], "{:#?}", report.story);
+    }
+}
+
+#[test]
+fn a_lighter_bundle_that_cannot_be_used_leaves_its_step_out() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let hot = |peak, at: u32| (at * second, Fault::Heat(peak, 10 * second, 30 * second));
+    let faults = [(5 * second, Fault::LiteUnreadable(100 * second)), hot(82, 10), hot(90, 60), hot(82, 400)];
+    let report = simulate_plan(8, 480 * second, &Plan::of(faults), true);
+    holds(&report, "no lighter bundle");
+    let expected = [
+        "fewer-inferences",
+        "lite-bundle",
+        "fewer-inferences",
+        "assistance-off",
+        "fewer-inferences",
+        "none",
+        // It can be read again, and it was cool in between.
+        "fewer-inferences",
+        "lite-bundle",
+    ];
+    assert_eq!(steps(&report)[..8], expected, "{:#?}", report.story);
+    let told = |words: &str| report.story.iter().filter(|line| line.contains(words)).count();
+    assert_eq!(told("the lighter bundle cannot be used"), 1, "{:#?}", report.story);
+    assert_eq!(told("the lighter bundle is in charge"), 1, "{:#?}", report.story);
+}
+
+/// Whatever is reloaded while it is hot, the step stays and its model comes back.
+#[test]
+fn reloads_while_it_is_hot_keep_the_step() {
+    quiet();
+    let second = Duration::from_secs(1);
+    for (peak, step) in [(79, "fewer-inferences"), (82, "lite-bundle"), (90, "assistance-off")] {
+        let reloads = CHANGES.iter().enumerate();
+        let reloads = reloads
+            .map(|(number, change)| (20 * second + 6 * second * number as u32, Fault::Reload(*change)));
+        let heat = [(10 * second, Fault::Heat(peak, Duration::ZERO, 100 * second))];
+        let faults: Vec<_> = heat.into_iter().chain(reloads).collect();
+        let report = simulate_plan(9, 90 * second, &Plan::of(faults), true);
+        holds(&report, "reloads while it is hot");
+        assert_eq!(steps(&report), [step], "{:#?}", report.story);
+    }
+}
+
+/// A board that slows itself down is relieved before it is too hot.
+#[test]
+fn a_board_that_slows_itself_down_has_fewer_inferences() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let plan = Plan::of([(10 * second, Fault::BoardSlowed(50 * second))]);
+    let report = simulate_plan(10, 300 * second, &plan, true);
+    holds(&report, "slowed");
+    assert_eq!(
+        steps(&report),
+        ["fewer-inferences", "lite-bundle", "fewer-inferences", "none"],
+        "{:#?}",
+        report.story
+    );
 }

@@ -11,10 +11,13 @@ use polyp_edge::display::{Scene, Sink};
 use polyp_edge::frame::Frame;
 use polyp_edge::geometry::{Placement, Point};
 use polyp_edge::overlay::Layer;
-use polyp_edge::pipeline::Observer;
+use polyp_edge::pipeline::{Observer, Status};
 use polyp_edge::runtime;
+use polyp_edge::state::{Reason, State};
+use polyp_edge::thermal::Step;
 use testing::simulation::camera::WorldCamera;
 use testing::simulation::monitor::WorldMonitor;
+use testing::simulation::plan::Fault;
 use testing::simulation::scheduler::{Chaos, End, Scheduler};
 use testing::simulation::world::{Watch, World};
 
@@ -68,4 +71,57 @@ fn what_does_not_hold_is_told_of() {
     assert_eq!(counts, [0, 1, 2, 4], "{broken:?}");
     let words = ["of no frame that the camera gave", "old", "no picture for", "the state file says"];
     assert!(broken[3].iter().zip(words).all(|(line, word)| line.contains(word)), "{broken:?}");
+}
+
+/// Nor is what asks for the steps against heat.
+#[test]
+fn a_computer_that_stays_hot_or_cool_without_its_step_is_told_of() {
+    let second = Duration::from_secs(1);
+    let broken = Rc::new(RefCell::new(Vec::new()));
+    let theirs = broken.clone();
+    let scheduler = Scheduler::new(1, Chaos::default());
+    let end = scheduler.run(1000 * second, move || {
+        let world = World::new(false, false);
+        let mut watch = Watch(world.clone());
+        let mut tell = |step| {
+            let state = if step == Step::Off { State::Degraded(Reason::Hot) } else { State::Assist };
+            watch.status(&Status {
+                state: &state,
+                since: runtime::wall_clock(),
+                heat: step,
+                shown: 0,
+                with_regions: 0,
+                dark: None,
+                feed: "",
+                display: "",
+            });
+        };
+        let told = |words: &str| {
+            world.look();
+            let told = world.broken().iter().filter(|line| line.contains(words)).count();
+            theirs.borrow_mut().push((words.to_owned(), told));
+        };
+        tell(Step::None);
+        world.happens(Fault::Heat(90, Duration::ZERO, 20 * second), second);
+        told("too hot");
+        runtime::thread::sleep(5 * second);
+        told("too hot");
+        runtime::thread::sleep(2 * second);
+        told("too hot");
+        tell(Step::Off);
+        told("too hot");
+        runtime::thread::sleep(12 * second);
+        told("cooler for long");
+        runtime::thread::sleep(65 * second);
+        told("cooler for long");
+        runtime::thread::sleep(10 * second);
+        told("cooler for long");
+        tell(Step::Fewer);
+        told("cool for long");
+        runtime::thread::sleep(150 * second);
+        told("cool for long");
+    });
+    assert_eq!(end, End::Done);
+    let counts: Vec<bool> = broken.borrow().iter().map(|(_, told)| *told > 0).collect();
+    assert_eq!(counts, [false, false, true, true, false, false, true, false, true], "{broken:?}");
 }

@@ -13,6 +13,8 @@ use super::running::PATIENCE;
 pub enum Corner {
     /// Outlines are drawn where something is found.
     Assist,
+    /// The same, and that there would be more if nothing hindered.
+    Reduced,
     /// Assistance is off.
     Off,
     /// Neither: passing through, starting, or no word at all.
@@ -165,10 +167,13 @@ fn look(planes: &[u8], width: usize, height: usize) -> (Corner, usize) {
         (rows.start * width..rows.end * width).filter(|&index| near(index, colour)).count()
     };
     let words = height - 12..height;
-    let corner = match (count(words.clone(), [60.0, 230.0, 90.0]), count(words, [255.0, 170.0, 0.0])) {
-        (assist, off) if assist > 40 && assist > off => Corner::Assist,
-        (_, off) if off > 40 => Corner::Off,
-        _ => Corner::Other,
-    };
+    let colours = [
+        (Corner::Assist, [60.0, 230.0, 90.0]),
+        (Corner::Reduced, [235.0, 235.0, 60.0]),
+        (Corner::Off, [255.0, 170.0, 0.0]),
+    ];
+    let counts = colours.map(|(corner, colour)| (count(words.clone(), colour), corner));
+    let most = counts.into_iter().max_by_key(|(count, _)| *count);
+    let corner = most.filter(|(count, _)| *count > 40).map_or(Corner::Other, |(_, corner)| corner);
     (corner, count(0..height - 14, [0.0, 255.0, 230.0]))
 }

@@ -16,9 +16,11 @@ use polyp_edge::pipeline::{Feed, Observer};
 use polyp_edge::runtime;
 use polyp_edge::segment::Segmenter;
 use polyp_edge::store::{OnTrial, Verdict};
+use polyp_edge::thermal::Thermometer;
 
 use super::camera::WorldCamera;
 use super::drivers::Drivers;
+use super::heat::WorldThermometer;
 use super::monitor::WorldMonitor;
 use super::network::WorldNetwork;
 use super::plan::Change;
@@ -52,8 +54,8 @@ impl WorldSurroundings {
     }
 }
 
-/// A bundle that was read.
-pub struct Opened(Manifest, Choice);
+/// A bundle that was read, which of the installed ones it is, and whether it is the lighter one.
+pub struct Opened(Manifest, Choice, bool);
 
 impl Surroundings for WorldSurroundings {
     type Network = WorldNetwork;
@@ -128,7 +130,15 @@ impl Surroundings for WorldSurroundings {
             self.world.wait_for_disk();
             bail!(Failure::data("the simulated bundle cannot be read"));
         }
-        Ok(Opened(self.manifest.clone(), self.world.choose()))
+        let is_lite = board.profile.heat.lite_bundle.as_ref() == Some(&board.profile.model.bundle);
+        if !is_lite {
+            return Ok(Opened(self.manifest.clone(), self.world.choose(), false));
+        }
+        self.world.wait_for_disk();
+        if self.world.lite_is_unreadable() {
+            bail!(Failure::data("the simulated lighter bundle cannot be read"));
+        }
+        Ok(Opened(self.manifest.clone(), Choice::lite(), true))
     }
 
     fn identity(&self, bundle: &Opened) -> Identity {
@@ -155,9 +165,9 @@ impl Surroundings for WorldSurroundings {
         runtime::thread::sleep(Duration::from_millis(250));
         let decision = Decision { threshold: 0.5, min_region_share: 0.0, min_peak: 0.5 };
         let network = if self.has_engine {
-            WorldNetwork::with_engine(&self.world)?
+            WorldNetwork::with_engine(&self.world, bundle.2)?
         } else {
-            WorldNetwork::new(&self.world)
+            WorldNetwork::new(&self.world, bundle.2)
         };
         let network = if bundle.1.is_bad { network.failing_soon() } else { network };
         Segmenter::with(network, &decision, Rule::WholeFrame, Sequence::Video)
@@ -214,6 +224,10 @@ impl Surroundings for WorldSurroundings {
     fn print(&self, _: &Profile, _: &str) -> Result<()> {
         self.world.wait_for_disk();
         Ok(())
+    }
+
+    fn thermometer(&self) -> Box<dyn Thermometer> {
+        Box::new(WorldThermometer(self.world.clone()))
     }
 
     fn observer(&self) -> Box<dyn Observer> {

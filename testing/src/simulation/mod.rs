@@ -13,12 +13,14 @@
 //! | [`drivers`] | the cart's own drivers in the place of camera and monitor, on the stand-ins for the kernel |
 //! | `records` | what a run records for others |
 //! | `store` | installed bundles, and one on trial |
+//! | `heat` | the computer's temperature and its sensors |
 //! | `log` | the cart's own log, and a reader that may not read |
 //! | [`mod@cart`] | what a run opens, reads and writes there |
 
 pub mod camera;
 pub mod cart;
 pub mod drivers;
+mod heat;
 mod log;
 pub mod monitor;
 pub mod network;

@@ -25,18 +25,21 @@ pub struct WorldNetwork {
     /// It fails so long after it has seen its first frame.
     fails_after: Option<Duration>,
     begun: Option<Instant>,
+    /// It is the lighter one, for when the computer is hot.
+    is_lite: bool,
     /// What computes the answer, if not this module.
     engine: Option<Engine>,
 }
 
 impl WorldNetwork {
     /// A network that was just loaded.
-    pub fn new(world: &World) -> WorldNetwork {
-        let is_for_reload = runtime::thread::name() == "reload";
+    pub fn new(world: &World, is_lite: bool) -> WorldNetwork {
+        let is_for_reload = ["reload", "heat model"].contains(&runtime::thread::name().as_str());
         WorldNetwork {
             world: world.clone(),
             number: world.another_network(),
             is_for_reload,
+            is_lite,
             fails_after: None,
             begun: None,
             engine: None,
@@ -53,10 +56,10 @@ impl WorldNetwork {
     ///
     /// # Errors
     /// If it cannot be loaded.
-    pub fn with_engine(world: &World) -> Result<WorldNetwork> {
+    pub fn with_engine(world: &World, is_lite: bool) -> Result<WorldNetwork> {
         let onnx = cells(SIDE as u64, CELLS as u64);
         let engine = Engine::from_onnx(&onnx, &Options::default())?;
-        Ok(WorldNetwork { engine: Some(engine), ..WorldNetwork::new(world) })
+        Ok(WorldNetwork { engine: Some(engine), ..WorldNetwork::new(world, is_lite) })
     }
 }
 
@@ -76,7 +79,7 @@ impl Network for WorldNetwork {
     fn run(&mut self, input: &[u8], logits: &mut [u8]) -> Result<()> {
         let (takes, hang_for) = {
             let mut world = self.world.lock();
-            world.is_in_charge(self.number, self.is_for_reload);
+            world.is_in_charge(self.number, self.is_for_reload, self.is_lite);
             if runtime::now() >= world.slow_until {
                 world.takes = Duration::from_millis(9);
             }
@@ -102,6 +105,8 @@ impl Network for WorldNetwork {
         }
         if world.nonsense > 0 {
             world.nonsense -= 1;
+            // It may have waited for this while assistance was off because of heat, or come more slowly.
+            world.assistance_ill(ASSISTS_WITHIN);
             logits.fill(255);
             return Ok(());
         }

@@ -74,6 +74,18 @@ pub enum Fault {
     DiskFull(Duration),
     /// Nobody reads the log for so long.
     LogBlocked(Duration),
+    /// The computer gets so hot (°C), evenly within the first time, stays so for the second, and cools as evenly.
+    Heat(u16, Duration, Duration),
+    /// No sensor is there for so long.
+    SensorMissing(Duration),
+    /// A sensor's driver does not come back for so long.
+    SensorHangs(Duration),
+    /// Every third reading is nonsense, for so long.
+    SensorWild(Duration),
+    /// The board says for so long that heat slows it down.
+    BoardSlowed(Duration),
+    /// The lighter bundle cannot be read for so long.
+    LiteUnreadable(Duration),
 }
 
 /// What is different in a new profile.
@@ -276,20 +288,32 @@ fn random(rng: &mut ChaCha8Rng, has_drivers: bool) -> Fault {
         [Thread::Capture, Thread::Display, Thread::Inference, Thread::Main][rng.random_range(0..4)]
     };
     let years = |rng: &mut ChaCha8Rng| Duration::from_secs(rng.random_range(1..10 * 365 * 86_400));
-    match rng.random_range(0..if has_drivers { 46 } else { 31 }) {
+    match rng.random_range(0..if has_drivers { 53 } else { 38 }) {
         30 => Fault::LogBlocked(ms(rng, 300_000)),
-        31 | 32 => Fault::CameraSignalLost(ms(rng, 10_000)),
-        33..36 => Fault::CameraQuirk(QUIRKS[rng.random_range(0..QUIRKS.len())], rng.random_range(1..90)),
-        36 => Fault::CameraQueueError,
-        37..40 => Fault::CameraCallFails(
+        31 => {
+            let rise = if rng.random_bool(0.3) { Duration::ZERO } else { ms(rng, 300_000) };
+            Fault::Heat(rng.random_range(70..110), rise, ms(rng, 300_000))
+        }
+        // As a hot room does it: slowly, and over all limits.
+        32 => Fault::Heat(90, Duration::from_secs(60), ms(rng, 60_000)),
+        33 => Fault::SensorMissing(ms(rng, 300_000)),
+        // No longer than threads that hang may go on after the end.
+        34 => Fault::SensorHangs(ms(rng, 140_000)),
+        35 => Fault::SensorWild(ms(rng, 60_000)),
+        36 => Fault::BoardSlowed(ms(rng, 120_000)),
+        37 => Fault::LiteUnreadable(ms(rng, 300_000)),
+        38 | 39 => Fault::CameraSignalLost(ms(rng, 10_000)),
+        40..43 => Fault::CameraQuirk(QUIRKS[rng.random_range(0..QUIRKS.len())], rng.random_range(1..90)),
+        43 => Fault::CameraQueueError,
+        44..47 => Fault::CameraCallFails(
             rng.random_range(0..CALLS.len()),
             rng.random_range(0..ERRNOS.len()),
             rng.random_range(1..5),
         ),
-        40 => Fault::MonitorSilent(ms(rng, 5_000)),
-        41 => Fault::MonitorUnplugged(ms(rng, 10_000)),
-        42 => Fault::MasterTaken(ms(rng, 10_000)),
-        43..46 => Fault::CardCallFails(
+        47 => Fault::MonitorSilent(ms(rng, 5_000)),
+        48 => Fault::MonitorUnplugged(ms(rng, 10_000)),
+        49 => Fault::MasterTaken(ms(rng, 10_000)),
+        50..53 => Fault::CardCallFails(
             rng.random_range(0..CARD_CALLS.len()),
             rng.random_range(0..ERRNOS.len()),
             rng.random_range(1..5),

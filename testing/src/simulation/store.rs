@@ -41,6 +41,11 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// The lighter one, which is not installed.
+    pub(super) fn lite() -> Choice {
+        Choice { number: u64::MAX, is_on_trial: false, is_bad: false }
+    }
+
     pub(super) fn digest(self) -> String {
         format!("installed-{}", self.number)
     }

@@ -12,6 +12,7 @@ use polyp_edge::detect::Region;
 use polyp_edge::pipeline::{Observer, Settings, Status};
 use polyp_edge::runtime;
 
+use super::heat::Heat;
 use super::picture::{CELLS, Picture, Seen, pictures};
 use super::plan::{CALLS_FAIL_FOR, Change, Fault, Thread};
 use super::records::Records;
@@ -130,6 +131,7 @@ pub(super) struct Surroundings {
     pub(super) state_written: Option<String>,
     pub(super) records: Records,
     pub(super) state_told: Instant,
+    pub(super) heat: Heat,
     log_blocked_until: Instant,
     log_lines: u64,
     end_asked_again: Option<Instant>,
@@ -197,6 +199,7 @@ impl World {
             state_written: None,
             records: Records::default(),
             state_told: now,
+            heat: Heat::new(now),
             log_blocked_until: now,
             log_lines: 0,
             end_asked_again: None,
@@ -219,6 +222,7 @@ impl World {
         let state = world.state.clone();
         *world.faults.entry((fault.kind(), state)).or_default() += 1;
         let now = runtime::now();
+        world.heat.happens(fault, now);
         let has_drivers = world.has_drivers;
         let back = |with_drivers: Duration| if has_drivers { with_drivers } else { SOON };
         match fault {
@@ -293,7 +297,14 @@ impl World {
                     if thread == Thread::Main { Duration::from_millis(1200) } else { Duration::ZERO };
                 world.picture_ill(time + mending + back(CAMERA_BACK));
             }
-            Fault::ClockForward(_) | Fault::ClockBack(_) => {}
+            Fault::ClockForward(_)
+            | Fault::ClockBack(_)
+            | Fault::Heat(..)
+            | Fault::SensorMissing(_)
+            | Fault::SensorHangs(_)
+            | Fault::SensorWild(_)
+            | Fault::BoardSlowed(_)
+            | Fault::LiteUnreadable(_) => {}
             Fault::Reload(change) => {
                 world.profile = (world.profile.0 + 1, change);
                 world.store.changes(change);
@@ -332,10 +343,20 @@ impl World {
             && now > world.picture_from + ASSISTS_WITHIN
             && now > world.told_from + ASSISTS_WITHIN
             && !world.assistance_lost
+            && !world.heat.is_off()
             && world.state != "assist"
         {
             let state = world.state.clone();
             world.breaks(&format!("nothing ails the assistance, and the state is {state}"));
+        }
+        let (state, told_from) = (world.state.clone(), world.told_from);
+        let ill_until = if world.assistance_lost {
+            now
+        } else {
+            world.picture_from.max(world.assistance_from).max(world.disk_from)
+        };
+        if let Some(what) = world.heat.look(&state, now, told_from, ill_until) {
+            world.breaks(&what);
         }
         // What the file says is what the monitor says, but for the time that writing takes.
         let told_since = world.state_told.max(world.disk_from).max(world.told_from);
@@ -446,6 +467,11 @@ impl World {
             (world.disk_hangs_until, if is_slow { world.disk_takes } else { Duration::from_micros(300) })
         };
         runtime::thread::sleep(hangs_until.saturating_duration_since(runtime::now()) + takes);
+    }
+
+    /// Whether the lighter bundle cannot be read.
+    pub fn lite_is_unreadable(&self) -> bool {
+        runtime::now() < self.lock().heat.lite_unreadable_until
     }
 
     /// Whether nothing can be written.
@@ -579,11 +605,12 @@ impl Surroundings {
         self.assistance_from = self.assistance_from.max(runtime::now() + time);
     }
 
-    /// A network is asked. One that is asked for the first time has none of the others' faults.
-    pub(super) fn is_in_charge(&mut self, number: u64, is_for_reload: bool) {
-        if number <= self.in_charge {
+    /// A network is asked. One that was not asked last has none of the others' faults.
+    pub(super) fn is_in_charge(&mut self, number: u64, is_for_reload: bool, is_lite: bool) {
+        if number == self.in_charge {
             return;
         }
+        self.heat.is_lite = is_lite;
         self.in_charge = number;
         (self.network_fails, self.network_panics, self.assistance_lost) = (false, false, false);
         (self.hang_for, self.nonsense, self.nothing) = (None, 0, 0);
@@ -663,6 +690,13 @@ impl Observer for Watch {
             world.tell(&format!("state: {}", status.state));
             word.clone_into(&mut world.state);
             world.state_told = runtime::now();
+        }
+        let was_off = world.heat.is_off();
+        if let Some(told) = world.heat.told(status.heat, status.state.reason(), runtime::now()) {
+            world.tell(&told);
+            if was_off {
+                world.assistance_ill(ASSISTS_WITHIN);
+            }
         }
     }
 }
