@@ -862,10 +862,11 @@ fn heat_makes_inferences_fewer_then_none_and_the_corner_says_so() {
     pipeline.load(load).unwrap();
     pipeline.set_feed(Feed::recorded(squares(1_000_000))).unwrap();
     let patience = Duration::from_secs(20);
+    // How often it was asked, and in how many seconds: a busy machine looks late.
     let during = |pipeline: &mut Pipeline<Asked>, time: Duration| {
-        let (before, end) = (asked.load(Ordering::Relaxed), Instant::now() + time);
-        attend(pipeline, patience, || Instant::now() >= end);
-        asked.load(Ordering::Relaxed) - before
+        let (before, begun) = (asked.load(Ordering::Relaxed), Instant::now());
+        attend(pipeline, patience, || begun.elapsed() >= time);
+        (asked.load(Ordering::Relaxed) - before, begun.elapsed().as_secs_f64())
     };
     let is = |state: State| {
         let log = log.clone();
@@ -878,19 +879,19 @@ fn heat_makes_inferences_fewer_then_none_and_the_corner_says_so() {
     attend(&mut pipeline, patience, is(State::Assist));
     attend(&mut pipeline, patience, says(false));
     let second = Duration::from_secs(1);
-    assert!(during(&mut pipeline, second) > 20, "a busy machine leaves some frames out");
+    assert!(during(&mut pipeline, second).0 > 20, "a busy machine leaves some frames out");
 
     pipeline.set_heat(Step::Fewer);
     attend(&mut pipeline, patience, says(true));
-    let fewer = during(&mut pipeline, second);
-    assert!((2..=12).contains(&fewer), "{fewer} inferences in a second");
+    let (fewer, seconds) = during(&mut pipeline, second);
+    assert!(fewer >= 2 && fewer as f64 <= 3.0 + 12.0 * seconds, "{fewer} inferences in {seconds:.2} s");
 
     pipeline.set_heat(Step::Off);
     attend(&mut pipeline, patience, is(State::Degraded(Reason::Hot)));
     during(&mut pipeline, second / 10);
     // Other settings change nothing about it.
     pipeline.set_settings(live);
-    assert_eq!(during(&mut pipeline, second), 0, "inference is idle");
+    assert_eq!(during(&mut pipeline, second).0, 0, "inference is idle");
     attend(&mut pipeline, patience, says(true));
 
     pipeline.set_heat(Step::Lite);
