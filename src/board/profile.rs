@@ -151,6 +151,13 @@ pub struct Pipeline {
     pub realtime_priority: u8,
     /// Where the device's state is written whenever it changes; none: nowhere.
     pub state_file: Option<PathBuf>,
+    /// The program denies itself all files but those that the profile at its start lets it need. May be left out: then it does.
+    #[serde(default = "yes")]
+    pub sandbox: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// When regions are shown, beyond what the bundle says.

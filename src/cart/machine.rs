@@ -1,10 +1,14 @@
 //! The machine's own devices, files and bundles.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 
+use super::manager::{Manager, Notice};
 use super::report::REPORTS;
+use super::sandbox::Sandbox;
 use super::surroundings::Surroundings;
 use crate::board::{Board, DisplayKind, Profile};
 use crate::bundle::{Bundle, Identity};
@@ -19,8 +23,13 @@ use crate::segment::Segmenter;
 use crate::{logging, output};
 
 /// See the module.
-#[derive(Clone, Copy, Debug)]
-pub struct Machine;
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    /// Whoever manages the program as a service.
+    pub manager: Manager,
+    /// What the program has denied itself; `None` if nothing.
+    pub sandbox: Option<Arc<Sandbox>>,
+}
 
 impl Surroundings for Machine {
     type Network = Engine;
@@ -189,6 +198,18 @@ impl Surroundings for Machine {
             _ => output::print(format_args!("{text}"))?,
         }
         Ok(())
+    }
+
+    fn admits(&self, board: &Board) -> Result<()> {
+        self.sandbox.as_ref().map_or(Ok(()), |sandbox| sandbox.admits(board))
+    }
+
+    fn notify(&self, notice: &Notice<'_>) -> bool {
+        self.manager.notify(notice)
+    }
+
+    fn watchdog(&self) -> Option<Duration> {
+        self.manager.watchdog()
     }
 
     fn clean_up(&self) {

@@ -5,6 +5,9 @@
 //! | [`Surroundings`] | what is opened, read and written |
 //! | [`Machine`] | the machine's own of that |
 //! | [`Signals`] | what the system asks of the program |
+//! | [`Manager`] | what the service manager is told |
+//! | `watchdog` | signs of life, as long as the display goes on in time |
+//! | [`sandbox`] | what the program denies itself |
 //! | `prepare` | from a profile to what the pipeline works with |
 //! | `reload` | a new profile beside the running one, taken over whole or refused |
 //! | `status` | the device's state in a file |
@@ -12,13 +15,17 @@
 //!
 //! The thread that is here supervises: it opens, reads and writes nothing itself. What may hang is opened in threads of its own.
 
+mod announced;
 mod machine;
+mod manager;
 mod prepare;
 mod reload;
 mod report;
+pub mod sandbox;
 mod signals;
 mod status;
 mod surroundings;
+mod watchdog;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,9 +34,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 pub use machine::Machine;
+pub use manager::{Manager, Notice};
 pub use prepare::Limits;
 pub use signals::Signals;
 pub use surroundings::{Asked, Surroundings};
+pub use watchdog::STANDS_STILL_AFTER;
 
 use crate::board::{Board, DisplayKind};
 use crate::capture::Mask;
@@ -41,10 +50,12 @@ use crate::runtime;
 use crate::runtime::sync::Mutex;
 use crate::score::Scorer;
 
+use announced::Announced;
 use prepare::{Made, Opening, Outputs};
 use reload::Reload;
 use report::Ending;
 use status::StatusFile;
+use watchdog::{Turns, Watchdog};
 
 /// Between two looks at the threads.
 const TICK: Duration = Duration::from_millis(4);
@@ -90,6 +101,9 @@ struct Run<W: Surroundings> {
     has_feed: bool,
     reload: Reload<W>,
     restarts: (u32, Instant),
+    announced: Announced,
+    /// Gives signs of life until the run is over.
+    watchdog: Option<Watchdog>,
 }
 
 /// Why a run ends.
@@ -106,7 +120,10 @@ impl<W: Surroundings> Run<W> {
         let made = Made::default();
         let status = StatusFile::start(&surroundings, &board, &made)?;
         let scorer = Arc::new(Mutex::new(None));
-        let watch = Watch { scorer: scorer.clone(), status: status.teller(), other: surroundings.observer() };
+        let turns = Arc::new(Turns::default());
+        let watchdog = Watchdog::start(&surroundings, &turns)?;
+        let watch =
+            Watch { scorer: scorer.clone(), status: status.teller(), turns, other: surroundings.observer() };
         let mut pipeline = Pipeline::start(prepare::settings(&limits, &board)?, Box::new(watch))?;
         // The display first: its picture needs no model.
         let outputs = Outputs::default();
@@ -133,6 +150,8 @@ impl<W: Surroundings> Run<W> {
             has_feed: false,
             reload: Reload::default(),
             restarts: (0, runtime::now()),
+            announced: Announced::default(),
+            watchdog,
         })
     }
 
@@ -149,6 +168,7 @@ impl<W: Surroundings> Run<W> {
             }
         };
         self.status.stopping();
+        self.surroundings.notify(&Notice::Stopping);
         let outcome = self.pipeline.end(&|| signals.twice());
         let score = self.scorer.lock().take();
         let asked = match &end {
@@ -160,6 +180,8 @@ impl<W: Surroundings> Run<W> {
             _ => None,
         };
         let output = self.outputs.get();
+        // Nothing is shown any more: what is left to do is bounded by the manager.
+        drop(self.watchdog);
         let (surroundings, board, status) = (self.surroundings, self.board, self.status);
         let model = self.made.get().map(|made| made.identity);
         Ending { surroundings, board, model, outcome, score, error, status, output, asked }.tell(signals)
@@ -247,6 +269,7 @@ impl<W: Surroundings> Run<W> {
 
     /// Prepares a reload that was asked for, and takes over what is ready.
     fn attend_reload(&mut self) -> Result<()> {
+        self.announced.tell(&self.surroundings, self.has_feed, self.reload.is_under_way());
         // One after another: what is opened now belongs to the profile in force.
         if self.opening.is_some() || !self.has_feed {
             return Ok(());
@@ -295,6 +318,7 @@ impl<W: Surroundings> Run<W> {
 struct Watch {
     scorer: Arc<Mutex<Option<Scorer>>>,
     status: status::Teller,
+    turns: Arc<Turns>,
     other: Box<dyn Observer>,
 }
 
@@ -310,5 +334,10 @@ impl Observer for Watch {
     fn status(&mut self, status: &Status<'_>) {
         self.status.tell(status);
         self.other.status(status);
+    }
+
+    fn turned(&mut self) {
+        self.turns.turned();
+        self.other.turned();
     }
 }

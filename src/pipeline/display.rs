@@ -44,7 +44,10 @@ pub(super) enum Left {
 /// Shows until the frames end or the pipeline stops; gives how that went, as far as it is known here.
 pub(super) fn work(boxes: &Boxes, left: &Sender<Left>, observer: &mut dyn Observer) -> Outcome {
     let mut display = Display::new(boxes, left, observer);
+    let mut rests = priority::Rests::default();
     while !boxes.is_stopping() {
+        display.observer.turned();
+        rests.now_and_then(display.settings.realtime_priority);
         let captured = boxes.display.take(TEND_EVERY);
         // What was ordered before the frame came holds for it.
         display.follow_settings();
@@ -247,6 +250,7 @@ impl<'a> Display<'a> {
                 Ok(Shown::Skipped)
                     if self.settings.lock_step && self.sink.is_busy() && !self.boxes.is_stopping() =>
                 {
+                    self.observer.turned();
                     runtime::thread::sleep(BUSY);
                 }
                 shown => break shown,
@@ -405,6 +409,7 @@ impl<'a> Display<'a> {
         };
         while !is_its_own(&self.newest) && !self.boxes.is_stopping() {
             self.newer(self.boxes.found.take(PATIENCE));
+            self.observer.turned();
             // The thread that had the frame is gone, and the frame with it.
             let is_replaced = !Arc::ptr_eq(&progress, &self.boxes.progress());
             if is_replaced || self.boxes.assistance.get() == Assistance::Lost {
