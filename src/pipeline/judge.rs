@@ -251,7 +251,8 @@ mod tests {
         let changes = states.iter().filter(|state| **state == State::Assist).count();
         assert!(changes <= 4, "{states:?}");
         // Two of three in time are assistance.
-        let mostly = |frame: u64| if frame % 3 == 0 { Result::TooOld(late) } else { Result::Plausible };
+        let mostly =
+            |frame: u64| if frame.is_multiple_of(3) { Result::TooOld(late) } else { Result::Plausible };
         let states = with_results(60, 400, mostly);
         assert!(!states.iter().any(|state| matches!(state, State::Degraded(_))), "{states:?}");
     }

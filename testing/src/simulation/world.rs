@@ -64,6 +64,30 @@ pub(super) struct Given {
     pub(super) size: (usize, usize),
 }
 
+/// What the service manager was told last.
+struct Manager {
+    sign_of_life: Instant,
+    status: String,
+    is_ready: bool,
+    is_stopping: bool,
+    /// When the display's thread has last turned, and until when it has no core.
+    turned: Instant,
+    display_starved_until: Instant,
+}
+
+impl Manager {
+    fn new(now: Instant) -> Manager {
+        Manager {
+            sign_of_life: now,
+            status: String::new(),
+            is_ready: false,
+            is_stopping: false,
+            turned: now,
+            display_starved_until: now,
+        }
+    }
+}
+
 /// See [`World`].
 pub(super) struct Surroundings {
     pub(super) begin: Instant,
@@ -131,14 +155,7 @@ pub(super) struct Surroundings {
     pub(super) disk_from: Instant,
     pub(super) state_written: Option<String>,
     pub(super) state_told: Instant,
-    /// What the service manager was told last of each: that the display turns, the state, that the run is ready and that it ends.
-    sign_of_life: Instant,
-    status: String,
-    is_ready: bool,
-    is_stopping: bool,
-    /// When the display's thread has last turned, and until when it has no core.
-    turned: Instant,
-    display_starved_until: Instant,
+    manager: Manager,
     log_blocked_until: Instant,
     log_lines: u64,
     end_asked_again: Option<Instant>,
@@ -150,6 +167,7 @@ pub(super) struct Surroundings {
 
 impl World {
     /// Well surroundings. With `tells`, the story is kept. Drivers take longer to be back after a fault.
+    #[expect(clippy::too_many_lines, reason = "one field after another")]
     pub fn new(has_drivers: bool, tells: bool) -> World {
         let now = runtime::now();
         World(Arc::new(Mutex::new(Surroundings {
@@ -203,12 +221,7 @@ impl World {
             disk_from: now,
             state_written: None,
             state_told: now,
-            sign_of_life: now,
-            status: String::new(),
-            is_ready: false,
-            is_stopping: false,
-            turned: now,
-            display_starved_until: now,
+            manager: Manager::new(now),
             log_blocked_until: now,
             log_lines: 0,
             end_asked_again: None,
@@ -301,7 +314,7 @@ impl World {
             Fault::Starved(thread, time) => {
                 world.told_from = world.told_from.max(now + time);
                 if thread == Thread::Display {
-                    world.display_starved_until = world.display_starved_until.max(now + time);
+                    world.manager.display_starved_until = world.manager.display_starved_until.max(now + time);
                 }
                 // What failed is mended only once the supervisor has its turn again.
                 let mending =
@@ -360,14 +373,14 @@ impl World {
             world.breaks(&format!("the state is {state}, and the state file says {written:?}"));
         }
         if now.saturating_duration_since(told_since) > STATE_WITHIN
-            && !world.status.replacen("no signal", "no-signal", 1).starts_with(&world.state)
+            && !world.manager.status.replacen("no signal", "no-signal", 1).starts_with(&world.state)
         {
-            let (state, status) = (world.state.clone(), world.status.clone());
+            let (state, status) = (world.state.clone(), world.manager.status.clone());
             world.breaks(&format!("the state is {state}, and the service manager was told {status:?}"));
         }
-        let silent_since = world.sign_of_life.max(world.display_starved_until);
+        let silent_since = world.manager.sign_of_life.max(world.manager.display_starved_until);
         if now.saturating_duration_since(silent_since) > WATCHDOG {
-            world.sign_of_life = now;
+            world.manager.sign_of_life = now;
             world.breaks("the service manager would have ended a run whose display is well");
         }
         // A camera that is gone is told of, unless a thread that would tell has no core.
@@ -495,33 +508,33 @@ impl World {
         let now = runtime::now();
         match *notice {
             Notice::Alive => {
-                let still = now.duration_since(world.turned);
+                let still = now.duration_since(world.manager.turned);
                 if still > STANDS_STILL_AFTER {
                     world.breaks(&format!(
                         "a sign of life was given while the display stood still for {still:?}"
                     ));
                 }
-                let pause = now.duration_since(world.sign_of_life);
+                let pause = now.duration_since(world.manager.sign_of_life);
                 if pause > LONG_PAUSE {
                     world.tell(&format!("the first sign of life for {:.1} s", pause.as_secs_f64()));
                 }
-                world.sign_of_life = now;
+                world.manager.sign_of_life = now;
             }
-            Notice::Status(text) => text.clone_into(&mut world.status),
+            Notice::Status(text) => text.clone_into(&mut world.manager.status),
             Notice::Ready => {
-                world.is_ready = true;
+                world.manager.is_ready = true;
                 world.tell("ready");
             }
             Notice::Reloading => world.tell("reloading"),
-            Notice::Stopping => world.is_stopping = true,
+            Notice::Stopping => world.manager.is_stopping = true,
         }
     }
 
     /// What the service manager must have been told by the end of a run.
     pub fn look_at_notices(&self) {
         let mut world = self.lock();
-        if !world.is_ready || !world.is_stopping {
-            let (ready, stopping) = (world.is_ready, world.is_stopping);
+        if !world.manager.is_ready || !world.manager.is_stopping {
+            let (ready, stopping) = (world.manager.is_ready, world.manager.is_stopping);
             world.breaks(&format!("the service manager was told ready: {ready}, stopping: {stopping}"));
         }
     }
@@ -719,7 +732,7 @@ impl Observer for Watch {
     }
 
     fn turned(&mut self) {
-        self.0.lock().turned = runtime::now();
+        self.0.lock().manager.turned = runtime::now();
     }
 
     fn status(&mut self, status: &Status<'_>) {
