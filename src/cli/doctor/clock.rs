@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::Findings;
+use super::findings::Findings;
 use crate::runtime;
 
 /// 1 January 2026: nothing that this program knows of is older.
@@ -51,7 +51,7 @@ fn is_synchronised() -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
+    use super::super::findings::Level;
     use super::*;
 
     #[test]

@@ -3,6 +3,7 @@
 //! | module | job |
 //! |---|---|
 //! | here | profile, bundle, camera, monitor, heat, memory |
+//! | `findings` | what was found, and how bad it is |
 //! | `service` | the service's user, its devices, limits, watchdog and sandbox |
 //! | `unit` | the service's unit as systemd reads it |
 //! | `speed` | how long the model takes, against the camera's rate |
@@ -11,6 +12,7 @@
 
 #[expect(unsafe_code, reason = "a question to the kernel that no library asks")]
 mod clock;
+mod findings;
 mod service;
 mod speed;
 mod storage;
@@ -21,6 +23,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use rustix::fs::{Access, access};
 use rustix::process::{Resource, getrlimit};
+
+use findings::{Finding, Findings, Level};
 
 use crate::board::{Board, DisplayKind};
 use crate::bundle::Bundle;
@@ -58,44 +62,10 @@ pub struct Arguments {
     json: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Level {
-    Good,
-    /// It works, but could be better.
-    Advice,
-    /// It does not work.
-    Bad,
-}
-
-/// One thing that was looked at.
-#[derive(Debug, serde::Serialize)]
-struct Finding {
-    level: Level,
-    what: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mend: Option<String>,
-}
-
 #[derive(serde::Serialize)]
 struct DoctorReport {
     schema: u32,
     findings: Vec<Finding>,
-}
-
-#[derive(Default)]
-struct Findings(Vec<Finding>);
-
-impl Findings {
-    fn good(&mut self, what: impl Into<String>) {
-        self.0.push(Finding { level: Level::Good, what: what.into(), mend: None });
-    }
-    fn advice(&mut self, what: impl Into<String>, mend: impl Into<String>) {
-        self.0.push(Finding { level: Level::Advice, what: what.into(), mend: Some(mend.into()) });
-    }
-    fn bad(&mut self, what: impl Into<String>, mend: impl Into<String>) {
-        self.0.push(Finding { level: Level::Bad, what: what.into(), mend: Some(mend.into()) });
-    }
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::Findings;
+use super::findings::Findings;
 use super::unit::Unit;
 use crate::board::Board;
 use crate::cart::sandbox::{self, Kernel};
@@ -274,7 +274,7 @@ fn supervision(unit: &Unit, priority: u8, findings: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
+    use super::super::findings::Level;
     use super::*;
 
     /// A root with the shipped unit, its user and its groups.
@@ -315,7 +315,7 @@ mod tests {
         let mut findings = Findings::default();
         let board = board.map(|(path, board)| (path.as_path(), board));
         look(root, board, &[], &mut findings);
-        let kept = |finding: &super::super::Finding| {
+        let kept = |finding: &super::super::findings::Finding| {
             finding.level != Level::Good && !finding.what.contains("Landlock")
         };
         findings.0.into_iter().filter(kept).map(|finding| finding.what).collect()

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Findings, Level};
+use super::findings::{Findings, Level};
 use crate::board::{Board, Profile};
 use crate::bundle::Bundle;
 use crate::cart::{Machine, Surroundings};

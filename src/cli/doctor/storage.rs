@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
-use super::Findings;
+use super::findings::Findings;
 use crate::board::Board;
 
 /// Less than this, and the reports and the state will soon not be written any more.
@@ -65,7 +65,7 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
+    use super::super::findings::Level;
     use super::*;
 
     #[test]
