@@ -180,11 +180,12 @@ impl<'a> Display<'a> {
 
     /// Takes in that there is a model, or that there will be none.
     fn follow_assistance(&mut self) {
-        let assistance = self.boxes.assistance.get();
         if let Some((reason, error)) = self.boxes.lost.try_take() {
             self.go(State::Degraded(reason));
             self.outcome.lost = Some(error);
         }
+        // After the reason: that there is one is said first by those who give it, so that it is never taken for an earlier model's.
+        let assistance = self.boxes.assistance.get();
         if assistance != Assistance::Lost && self.machine.lost().is_some() {
             self.machine.recover();
             self.outcome.lost = None;
@@ -218,8 +219,15 @@ impl<'a> Display<'a> {
         let mut newest = self.newest.take();
         let result = self.result(newest.as_mut(), &captured, begun);
         let (silent_after, max_age) = (self.settings.silent_after, self.settings.max_age);
-        if let Some(next) = self.judge.frame(result, begun, silent_after, max_age) {
-            self.go(next);
+        match self.judge.frame(result, begun, silent_after, max_age) {
+            Some(next) => self.go(next),
+            // Pictures are back, and assistance is not.
+            None if matches!(self.machine.state(), State::NoSignal(_)) => {
+                if let Some(lost) = self.machine.lost().cloned() {
+                    self.go(State::Degraded(lost));
+                }
+            }
+            None => {}
         }
         let is_drawn = result == judge::Result::Plausible && *self.machine.state() == State::Assist;
         let fresh = newest.as_ref().filter(|_| is_drawn);

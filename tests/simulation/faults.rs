@@ -78,6 +78,19 @@ fn many_faults_in_one_instant_are_survived() {
     }
 }
 
+/// The monitor said that there was no signal, and later nothing at all, where a camera came back after assistance was lost for good.
+#[test]
+fn assistance_that_is_lost_is_told_of_when_the_camera_comes_back() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let mut faults: Vec<_> = [10, 20, 60, 190].map(|at| (at * second, Fault::InferenceFails)).into();
+    faults.push((200 * second, Fault::CameraUnplugged(3 * second)));
+    let report = simulate_plan(4, 220 * second, &Plan::of(faults), true);
+    holds(&report, "a camera that comes back");
+    let last = report.story.iter().rfind(|line| line.contains("state: ")).unwrap();
+    assert!(last.contains("state: degraded: inference: the simulated network failed"), "{last}");
+}
+
 /// The service manager hears of the display's thread and of no other: it ends a run whose display stands still, and no other one.
 #[test]
 fn signs_of_life_stop_with_the_display_alone() {

@@ -364,6 +364,10 @@ impl World {
             let state = world.state.clone();
             world.breaks(&format!("nothing ails the assistance, and the state is {state}"));
         }
+        let well_since = world.picture_from.max(world.told_from);
+        if now.saturating_duration_since(well_since) > STATE_WITHIN && world.state == "no-signal" {
+            world.breaks("pictures are shown, and the state is no-signal");
+        }
         // What the file says is what the monitor says, but for the time that writing takes.
         let told_since = world.state_told.max(world.disk_from).max(world.told_from);
         if now.saturating_duration_since(told_since) > STATE_WITHIN
