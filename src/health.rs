@@ -55,6 +55,22 @@ fn under(root: &Path) -> Machine {
     }
 }
 
+/// Those of these cores that no thread can be bound to.
+pub fn not_online(cores: &[usize]) -> Vec<usize> {
+    not_online_of(cores, &fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default())
+}
+
+/// `online` as the kernel lists cores: `0-2,4`. None is missing where it does not say.
+fn not_online_of(cores: &[usize], online: &str) -> Vec<usize> {
+    let span = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.trim().parse::<usize>().ok()?..=last.trim().parse::<usize>().ok()?)
+    };
+    let online: Vec<_> = online.split(',').filter_map(span).collect();
+    let is_missing = |core: &&usize| !online.is_empty() && !online.iter().any(|span| span.contains(core));
+    cores.iter().filter(is_missing).copied().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +98,13 @@ mod tests {
         assert_eq!(told["temperatures"][0]["zone"], "cpu-thermal", "{told}");
         assert_eq!(told["missing_sensors"].as_array().unwrap().len(), 1, "{told}");
         assert_eq!(machine.kernel_sets.last(), Some(&"scalar"));
+    }
+
+    #[test]
+    fn cores_that_are_offline_are_found() {
+        assert_eq!(not_online_of(&[0, 1, 2, 3, 7], "0,2-3\n"), [1, 7]);
+        assert_eq!(not_online_of(&[9], ""), Vec::<usize>::new());
+        assert_eq!(not_online(&[0]), Vec::<usize>::new());
     }
 
     #[test]

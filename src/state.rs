@@ -22,6 +22,15 @@ pub enum Reason {
         /// What `pipeline.max_age_ms` allows.
         limit_ms: u64,
     },
+    /// Frames come so far apart that no result can be in time for the next one. Until they come faster.
+    Slow {
+        /// From one frame to the next.
+        interval_ms: u64,
+        /// What `pipeline.max_age_ms` allows.
+        limit_ms: u64,
+    },
+    /// Results come, but each belongs to another source or size than the frame that is shown next. Until one does not.
+    Unmatched,
     /// Results that no picture can have. Until they are plausible again.
     Implausible,
     /// The computer is too hot. Until it has cooled down.
@@ -43,6 +52,8 @@ impl Reason {
             Reason::Loading => "ASSIST OFF - the model is still loading",
             Reason::Silent => "ASSIST OFF - no results",
             Reason::Late { .. } => "ASSIST OFF - results come too late",
+            Reason::Slow { .. } => "ASSIST OFF - too few pictures a second",
+            Reason::Unmatched => "ASSIST OFF - the source changes all the time",
             Reason::Implausible => "ASSIST OFF - implausible results",
             Reason::Hot => "ASSIST OFF - the computer is too hot",
         }
@@ -60,6 +71,16 @@ impl fmt::Display for Reason {
                 f,
                 "results are {age_ms} ms old when the next frame is shown, and pipeline.max_age_ms allows {limit_ms}: \
                  raise it, or use a faster camera rate or a smaller model"
+            ),
+            Reason::Slow { interval_ms, limit_ms } => write!(
+                f,
+                "frames come {interval_ms} ms apart, so a result is at least that old when the next frame is shown, and \
+                 pipeline.max_age_ms allows {limit_ms}: use a faster camera rate, or set pipeline.max_age_ms to {}",
+                interval_ms.saturating_mul(3) / 2
+            ),
+            Reason::Unmatched => f.write_str(
+                "results come, but each is of another source or frame size than the frame that is shown next: the camera or \
+                 its signal changes again and again",
             ),
             Reason::Implausible => f.write_str("inference gives implausible results"),
             Reason::Hot => f.write_str("the computer is too hot"),
@@ -97,8 +118,13 @@ impl State {
         }
     }
 
-    fn is_late(&self) -> bool {
-        matches!(self, State::Degraded(Reason::Late { .. }))
+    /// Whether it is the same state for the same reason, but for figures that change all the time.
+    fn is_alike(&self, other: &State) -> bool {
+        match (self, other) {
+            (State::Degraded(Reason::Late { .. }), State::Degraded(Reason::Late { .. }))
+            | (State::Degraded(Reason::Slow { .. }), State::Degraded(Reason::Slow { .. })) => true,
+            (one, other) => one == other,
+        }
     }
 
     /// What the monitor's corner says.
@@ -165,7 +191,7 @@ impl Machine {
         self.transitions
     }
 
-    /// Goes to a state; says whether it is another one. A lateness that only differs in its figures is the same. Once
+    /// Goes to a state; says whether it is another one. A lateness or slowness that only differs in its figures is the same. Once
     /// degraded for good, pictures and assistance are told as that, with the first reason; that there are no pictures is
     /// always told as it is.
     pub fn go(&mut self, next: State) -> bool {
@@ -184,7 +210,7 @@ impl Machine {
             }
             (None, next) => next,
         };
-        if self.state == next || self.state.is_late() && next.is_late() {
+        if self.state.is_alike(&next) {
             return false;
         }
         match next {
@@ -231,6 +257,8 @@ mod tests {
             Reason::Loading,
             Reason::Silent,
             Reason::Late { age_ms: 143, limit_ms: 120 },
+            Reason::Slow { interval_ms: 143, limit_ms: 120 },
+            Reason::Unmatched,
             Reason::Implausible,
             Reason::Hot,
         ];
@@ -245,9 +273,25 @@ mod tests {
     }
 
     #[test]
+    fn figures_that_change_all_the_time_are_no_other_state() {
+        let mut machine = Machine::default();
+        let late = |age_ms| State::Degraded(Reason::Late { age_ms, limit_ms: 120 });
+        let slow = |interval_ms| State::Degraded(Reason::Slow { interval_ms, limit_ms: 120 });
+        assert!(
+            machine.go(late(130))
+                && !machine.go(late(140))
+                && machine.go(slow(143))
+                && !machine.go(slow(150))
+        );
+        assert_eq!(machine.state(), &slow(143));
+        let told = slow(143).to_string();
+        assert!(told.contains("143 ms apart") && told.contains("set pipeline.max_age_ms to 214"), "{told}");
+    }
+
+    #[test]
     fn silence_implausible_results_and_heat_pass() {
         let mut machine = Machine::default();
-        for reason in [Reason::Silent, Reason::Implausible, Reason::Hot] {
+        for reason in [Reason::Silent, Reason::Unmatched, Reason::Implausible, Reason::Hot] {
             assert!(machine.go(State::Degraded(reason)));
             assert!(machine.go(State::Assist));
         }

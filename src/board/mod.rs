@@ -81,13 +81,18 @@ impl Board {
         Some(lite)
     }
 
+    /// The folder of public keys.
+    pub fn keys(&self) -> PathBuf {
+        self.folder.join(&self.profile.trust.keys)
+    }
+
     /// Which bundles may run, with the keys as they are now.
     ///
     /// # Errors
     /// 78 if the folder of keys holds something else under a key's name; 74 if it cannot be read.
     pub fn trust(&self) -> Result<bundle::Trust> {
         let trust = &self.profile.trust;
-        let keys = bundle::signature::Keys::read(&self.folder.join(&trust.keys))?;
+        let keys = bundle::signature::Keys::read(&self.keys())?;
         Ok(bundle::Trust {
             keys: if trust.development_key { keys.with_development() } else { keys },
             compatible: trust.compatible.clone(),

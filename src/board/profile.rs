@@ -185,6 +185,13 @@ pub struct Pipeline {
     pub audit_folder: Option<PathBuf>,
     /// A file for node_exporter's textfile collector, `*.prom`; none: there are no metrics.
     pub metrics_file: Option<PathBuf>,
+    /// The program denies itself all files but those that the profile at its start lets it need. May be left out: then it does.
+    #[serde(default = "yes")]
+    pub sandbox: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// When regions are shown, beyond what the bundle says.

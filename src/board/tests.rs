@@ -175,7 +175,9 @@ fn a_profile_from_before_heat_was_looked_at_is_valid_with_any_age_limit() {
     let board = load(&[("base", BASE), ("leaf", leaf)]).unwrap();
     assert!((board.profile.reduced_hz() - 20.0).abs() < 1e-9);
     let lite = board.lite().unwrap();
-    assert!(lite.bundle().unwrap().ends_with("../models/l") && board.bundle().unwrap().ends_with("../models/m"));
+    assert!(
+        lite.bundle().unwrap().ends_with("../models/l") && board.bundle().unwrap().ends_with("../models/m")
+    );
     assert_eq!(lite.profile.model.threads, board.profile.model.threads);
     let limits = board.profile.heat.limits(true);
     assert_eq!((limits.lite_c, board.profile.heat.limits(false).lite_c), (Some(81.0), None));

@@ -2,10 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 
+use super::manager::{Manager, Notice};
 use super::report::REPORTS;
+use super::sandbox::Sandbox;
 use super::surroundings::Surroundings;
 use crate::audit::{self, Entry};
 use crate::board::{Board, DisplayKind, Profile};
@@ -26,6 +29,15 @@ use crate::{logging, output};
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
     session: Arc<Session>,
+    manager: Manager,
+    sandbox: Option<Arc<Sandbox>>,
+}
+
+impl Machine {
+    /// With whoever manages the program as a service, and what the program has denied itself; `None` if nothing.
+    pub fn new(manager: Manager, sandbox: Option<Sandbox>) -> Machine {
+        Machine { manager, sandbox: sandbox.map(Arc::new), ..Machine::default() }
+    }
 }
 
 impl Surroundings for Machine {
@@ -203,6 +215,18 @@ impl Surroundings for Machine {
 
     fn thermometer(&self) -> Box<dyn Thermometer> {
         Box::new(Sysfs::under(Path::new("/")))
+    }
+
+    fn admits(&self, board: &Board) -> Result<()> {
+        self.sandbox.as_ref().map_or(Ok(()), |sandbox| sandbox.admits(board))
+    }
+
+    fn notify(&self, notice: &Notice<'_>) -> bool {
+        self.manager.notify(notice)
+    }
+
+    fn watchdog(&self) -> Option<Duration> {
+        self.manager.watchdog()
     }
 
     fn clean_up(&self) {

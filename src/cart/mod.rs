@@ -5,6 +5,9 @@
 //! | [`Surroundings`] | what is opened, read and written |
 //! | [`Machine`] | the machine's own of that |
 //! | [`Signals`] | what the system asks of the program |
+//! | [`Manager`] | what the service manager is told |
+//! | `watchdog` | signs of life, as long as the display goes on in time |
+//! | [`sandbox`] | what the program denies itself |
 //! | `prepare` | from a profile to what the pipeline works with |
 //! | `trial` | whether a newly installed bundle proves itself |
 //! | `reload` | a new profile beside the running one, taken over whole or refused |
@@ -16,17 +19,21 @@
 //!
 //! The thread that is here supervises: it opens, reads and writes nothing itself. What may hang is opened in threads of its own.
 
+mod announced;
 mod heat;
 mod machine;
+mod manager;
 mod metrics;
 mod prepare;
 mod recorder;
 mod reload;
 mod report;
+pub mod sandbox;
 mod signals;
 mod status;
 mod surroundings;
 mod trial;
+mod watchdog;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,9 +42,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 pub use machine::{Machine, segmenter};
+pub use manager::{Manager, Notice};
 pub use prepare::Limits;
 pub use signals::Signals;
 pub use surroundings::{Asked, Surroundings};
+pub use watchdog::STANDS_STILL_AFTER;
 
 use crate::audit::Event;
 use crate::board::{Board, DisplayKind};
@@ -50,6 +59,7 @@ use crate::runtime;
 use crate::runtime::sync::Mutex;
 use crate::score::Scorer;
 
+use announced::Announced;
 use heat::Heat;
 use metrics::Metrics;
 use prepare::{Made, Opening, Outputs};
@@ -58,6 +68,7 @@ use reload::Reload;
 use report::Ending;
 use status::StatusFile;
 use trial::Watched;
+use watchdog::{Turns, Watchdog};
 
 /// Between two looks at the threads.
 const TICK: Duration = Duration::from_millis(4);
@@ -107,6 +118,9 @@ struct Run<W: Surroundings> {
     trial: trial::Watch,
     heat: Heat<W>,
     restarts: (u32, Instant),
+    announced: Announced,
+    /// Gives signs of life until the run is over.
+    watchdog: Option<Watchdog>,
 }
 
 /// Why a run ends.
@@ -126,12 +140,15 @@ impl<W: Surroundings> Run<W> {
         let metrics = Metrics::default();
         let scorer = Arc::new(Mutex::new(None));
         let trial = trial::Watch::default();
+        let turns = Arc::new(Turns::default());
+        let watchdog = Watchdog::start(&surroundings, &turns)?;
         let watch = Watch {
             scorer: scorer.clone(),
             status: status.teller(),
             trial: trial.states(),
             recorder: recorder.clone(),
             metrics: metrics.clone(),
+            turns,
             other: surroundings.observer(),
         };
         let mut pipeline = Pipeline::start(prepare::settings(&limits, &board)?, Box::new(watch))?;
@@ -167,6 +184,8 @@ impl<W: Surroundings> Run<W> {
             trial,
             heat,
             restarts: (0, runtime::now()),
+            announced: Announced::default(),
+            watchdog,
         })
     }
 
@@ -183,6 +202,7 @@ impl<W: Surroundings> Run<W> {
             }
         };
         self.status.stopping();
+        self.surroundings.notify(&Notice::Stopping);
         let outcome = self.pipeline.end(&|| signals.twice());
         let score = self.scorer.lock().take();
         let asked = match &end {
@@ -194,6 +214,8 @@ impl<W: Surroundings> Run<W> {
             _ => None,
         };
         let output = self.outputs.get();
+        // Nothing is shown any more: what is left to do is bounded by the manager.
+        drop(self.watchdog);
         let (surroundings, board, status) = (self.surroundings, self.board, self.status);
         let (recorder, metrics) = (self.recorder, self.metrics);
         let model = self.heat.made().identity();
@@ -306,6 +328,7 @@ impl<W: Surroundings> Run<W> {
 
     /// Prepares a reload that was asked for, and takes over what is ready.
     fn attend_reload(&mut self) -> Result<()> {
+        self.announced.tell(&self.surroundings, self.has_feed, self.reload.is_under_way());
         // One after another: what is opened now belongs to the profile in force.
         if self.opening.is_some() || !self.has_feed {
             return Ok(());
@@ -363,6 +386,7 @@ struct Watch {
     trial: Arc<Watched>,
     recorder: Recorder,
     metrics: Metrics,
+    turns: Arc<Turns>,
     other: Box<dyn Observer>,
 }
 
@@ -381,5 +405,10 @@ impl Observer for Watch {
         self.recorder.state(status.state);
         self.metrics.tell(status);
         self.other.status(status);
+    }
+
+    fn turned(&mut self) {
+        self.turns.turned();
+        self.other.turned();
     }
 }

@@ -70,6 +70,11 @@ impl<W: Surroundings> Reload<W> {
         self.is_asked && self.preparing.is_none()
     }
 
+    /// Whether something is being prepared.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.preparing.is_some()
+    }
+
     /// Begins to prepare what was asked for.
     pub(super) fn begin(&mut self, running: Running<W>) -> Result<()> {
         self.is_asked = false;
@@ -152,6 +157,7 @@ impl<W: Surroundings> Running<W> {
     fn prepare(self) -> Result<Ready<W>> {
         let surroundings = &self.surroundings;
         let board = surroundings.board(&self.path)?;
+        surroundings.admits(&board)?;
         let (old, new) = (&self.board.profile, &board.profile);
         let settings = prepare::settings(&self.limits, &board)?;
         surroundings.check_state_file(new)?;

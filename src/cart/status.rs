@@ -9,6 +9,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::heat::Told;
+use super::manager::Notice;
 use super::prepare::Made;
 use super::surroundings::Surroundings;
 use crate::board::Board;
@@ -121,6 +122,14 @@ impl LastReport {
             dark: None,
             feed: "none yet".into(),
             display: "none yet".into(),
+        }
+    }
+
+    /// What a service manager shows of the run.
+    fn line(&self) -> String {
+        match &self.dark {
+            Some(why) => format!("{}; nobody sees the picture: {why}", self.state),
+            None => self.state.to_string(),
         }
     }
 }
@@ -239,7 +248,12 @@ impl Shared {
     fn work(&self, surroundings: &impl Surroundings) {
         let boot_id = boot_id();
         let (mut last, mut is_new, mut has_failed) = (LastReport::at_start(), true, false);
+        let mut told = String::new();
         loop {
+            let line = last.line();
+            if line != told && surroundings.notify(&Notice::Status(&line)) {
+                told = line;
+            }
             let is_over = self.newest.is_over();
             let is_moved = self.is_moved.swap(false, Ordering::AcqRel);
             if is_new || is_moved || is_over {

@@ -1,10 +1,11 @@
 //! What a cart is surrounded by, as far as a run opens, reads and writes it.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::manager::Notice;
 use crate::audit::Entry;
 use crate::board::{Board, Profile};
 use crate::bundle::Identity;
@@ -16,8 +17,9 @@ use crate::thermal::Thermometer;
 
 /// Devices, files and bundles: the machine's, or a simulation's.
 ///
-/// [`feed`](Surroundings::feed), [`observer`](Surroundings::observer) and [`clean_up`](Surroundings::clean_up) are called by the
-/// thread that supervises, and must not wait. All others are called by threads that may hang.
+/// [`feed`](Surroundings::feed), [`observer`](Surroundings::observer), [`clean_up`](Surroundings::clean_up) and
+/// [`notify`](Surroundings::notify) are called by the thread that supervises, and must not wait. All others are called by threads that
+/// may hang.
 pub trait Surroundings: Clone + Send + Sync + 'static {
     /// What is run on a frame.
     type Network: Network + Send + 'static;
@@ -99,6 +101,26 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
     /// Is told of what is shown and of the state, in the thread that shows: must not wait.
     fn observer(&self) -> Box<dyn Observer> {
         Box::new(())
+    }
+
+    /// Whether a profile that is reloaded needs nothing that the program has denied itself when it started.
+    ///
+    /// # Errors
+    /// 78, with the key and the path.
+    fn admits(&self, board: &Board) -> Result<()> {
+        let _ = board;
+        Ok(())
+    }
+
+    /// Tells whoever manages the program as a service; whether that took it, or nobody does. Must not wait.
+    fn notify(&self, notice: &Notice<'_>) -> bool {
+        let _ = notice;
+        true
+    }
+
+    /// How long whoever manages the program waits for a sign of life before ending it; `None` if nobody does.
+    fn watchdog(&self) -> Option<Duration> {
+        None
     }
 
     /// Removes what threads that were left behind have begun to write.

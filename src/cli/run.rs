@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::board::Board;
-use crate::cart::{self, Limits, Machine, Signals};
+use crate::cart::sandbox::Sandbox;
+use crate::cart::{self, Limits, Machine, Manager, Signals};
 use crate::identity::Program;
 use crate::{heap, logging};
 
@@ -19,6 +20,9 @@ use crate::{heap, logging};
 /// SIGTERM, SIGINT and SIGQUIT end the run in under a second and restore the console; a second one ends it at once. SIGHUP
 /// reloads the profile: everything that differs is opened and tested while the old profile stays in use, and is then taken
 /// over in one step, or refused with a line in the log.
+///
+/// Started by systemd as a service of Type=notify, it says when it is ready, what it does, and that the display goes on in time.
+/// From its start on it denies itself, by Landlock, all files that the profile does not let it need (pipeline.sandbox).
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The board's profile.
@@ -43,5 +47,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let board = Board::load(&arguments.board)?;
     log::info!("{}: board {}, profile {}", Program::this(), board.profile.name, board.digest);
     let signals = Signals::watch()?;
-    cart::run(&Machine::default(), &signals, &arguments.board, arguments.force, limits, board)
+    // First the manager: its socket lies elsewhere.
+    let manager = Manager::from_environment();
+    let sandbox = Sandbox::enter(&arguments.board, &board);
+    let machine = Machine::new(manager, sandbox);
+    cart::run(&machine, &signals, &arguments.board, arguments.force, limits, board)
 }

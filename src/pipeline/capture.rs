@@ -37,6 +37,7 @@ pub(super) fn work(feed: Feed, boxes: &Boxes, stop: &AtomicBool, start: Instant)
         epoch: boxes.next_epoch(),
         read: 0,
         latencies: Latencies::metered(&boxes.meters),
+        rests: priority::Rests::default(),
     };
     let (error, counts) = match feed {
         Feed::Recorded(open) => (open().and_then(|mut source| run.recorded(&mut *source)).err(), None),
@@ -58,10 +59,12 @@ struct Run<'a> {
     /// Frames that this feed has given.
     read: u64,
     latencies: Latencies,
+    rests: priority::Rests,
 }
 
 impl Run<'_> {
     fn goes_on(&mut self) -> bool {
+        self.rests.now_and_then(self.settings.realtime_priority);
         if let Some(settings) = self.boxes.settings.newer(&mut self.seen) {
             self.settings = settings;
             priority::set(self.settings.realtime_priority);

@@ -45,7 +45,10 @@ pub(super) enum Left {
 /// Shows until the frames end or the pipeline stops; gives how that went, as far as it is known here.
 pub(super) fn work(boxes: &Boxes, left: &Sender<Left>, observer: &mut dyn Observer) -> Outcome {
     let mut display = Display::new(boxes, left, observer);
+    let mut rests = priority::Rests::default();
     while !boxes.is_stopping() {
+        display.observer.turned();
+        rests.now_and_then(display.settings.realtime_priority);
         let captured = boxes.display.take(TEND_EVERY);
         // What was ordered before the frame came holds for it.
         display.follow_settings();
@@ -181,11 +184,12 @@ impl<'a> Display<'a> {
 
     /// Takes in that there is a model, or that there will be none.
     fn follow_assistance(&mut self) {
-        let assistance = self.boxes.assistance.get();
         if let Some((reason, error)) = self.boxes.lost.try_take() {
             self.go(State::Degraded(reason));
             self.outcome.lost = Some(error);
         }
+        // After the reason: that there is one is said first by those who give it, so that it is never taken for an earlier model's.
+        let assistance = self.boxes.assistance.get();
         if assistance != Assistance::Lost && self.machine.lost().is_some() {
             self.machine.recover();
             self.outcome.lost = None;
@@ -252,6 +256,7 @@ impl<'a> Display<'a> {
                 Ok(Shown::Skipped)
                     if self.settings.lock_step && self.sink.is_busy() && !self.boxes.is_stopping() =>
                 {
+                    self.observer.turned();
                     runtime::thread::sleep(BUSY);
                 }
                 shown => break shown,
@@ -280,8 +285,11 @@ impl<'a> Display<'a> {
             return Some(State::Degraded(Reason::Hot));
         }
         let next = self.judge.frame(result, now, self.settings.silent_after, self.settings.max_age);
-        // Pictures are back, whatever else there is to say.
-        next.or_else(|| matches!(self.machine.state(), State::NoSignal(_)).then_some(State::Passthrough))
+        // Pictures are back, whatever else there is to say; if assistance is lost, that.
+        next.or_else(|| {
+            let is_back = matches!(self.machine.state(), State::NoSignal(_));
+            is_back.then(|| self.machine.lost().cloned().map_or(State::Passthrough, State::Degraded))
+        })
     }
 
     /// What may be drawn on a frame of the newest result. Regions that were last seen too long ago are dropped from it.
@@ -424,6 +432,7 @@ impl<'a> Display<'a> {
         };
         while !is_its_own(&self.newest) && !self.boxes.is_stopping() {
             self.newer(self.boxes.found.take(PATIENCE));
+            self.observer.turned();
             // The thread that had the frame is gone, and the frame with it.
             let is_replaced = !Arc::ptr_eq(&progress, &self.boxes.progress());
             if is_replaced || self.boxes.assistance.get() == Assistance::Lost {

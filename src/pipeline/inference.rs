@@ -98,8 +98,9 @@ pub(super) fn work<S: Network>(
             Err(error) => {
                 looking = None;
                 if in_charge() {
-                    boxes.lost.put((Reason::Inference(one_line(&error)), error));
+                    // In this order: see the display, which takes the reason first.
                     boxes.assistance.set(Assistance::Lost);
+                    boxes.lost.put((Reason::Inference(one_line(&error)), error));
                 }
                 continue;
             }

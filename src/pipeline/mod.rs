@@ -16,7 +16,7 @@
 //!
 //! | thread | policy | may wait for |
 //! |---|---|---|
-//! | `display` | real time if the profile says so | frames, its own sink's flip |
+//! | `display` | real time if the profile says so | frames, its own sink's flip; it rests a moment if it never has to wait |
 //! | `capture` | real time if the profile says so | its own camera or file |
 //! | `inference` | ordinary | frames; if it hangs, it is replaced |
 //! | `loader` | ordinary | the model's file; if it hangs, it is left behind |
@@ -228,6 +228,8 @@ pub trait Observer: Send {
     fn status(&mut self, status: &Status<'_>) {
         let _ = status;
     }
+    /// The thread has looked after frames, orders and its sink once more: many times a second, also without pictures.
+    fn turned(&mut self) {}
 }
 
 /// Watches nothing.

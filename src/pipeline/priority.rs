@@ -1,4 +1,10 @@
 //! Real-time priority of the threads that capture and show. Every other thread stays as the system starts it.
+//!
+//! Where frames come faster than such a thread can handle them, it never has to wait. It would then keep its core for itself, and a
+//! limit on real-time work without a pause (`LimitRTTIME` of a systemd unit, RLIMIT_RTTIME), which is there for threads that have run
+//! away, would end the program. So it rests for a moment now and then.
+
+use std::time::{Duration, Instant};
 
 use thread_priority::unix::{
     NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadSchedulePolicy,
@@ -7,6 +13,24 @@ use thread_priority::unix::{
 use thread_priority::{ThreadPriority, ThreadPriorityValue};
 
 use crate::runtime;
+
+/// So often a thread with real-time priority rests at least, and for so long.
+const RESTS_EVERY: Duration = Duration::from_millis(100);
+const RESTS_FOR: Duration = Duration::from_micros(100);
+
+/// When a thread rested last.
+#[derive(Default)]
+pub(super) struct Rests(Option<Instant>);
+
+impl Rests {
+    /// Rests if the thread has real-time priority and its last rest is long ago.
+    pub(super) fn now_and_then(&mut self, priority: u8) {
+        if priority > 0 && self.0.is_none_or(|last| runtime::since(last) >= RESTS_EVERY) {
+            runtime::thread::sleep(RESTS_FOR);
+            self.0 = Some(runtime::now());
+        }
+    }
+}
 
 /// What the library maps to niceness 0.
 const ORDINARY: u8 = 47;
@@ -52,6 +76,28 @@ fn is_realtime() -> bool {
 mod tests {
     use super::*;
     use std::thread;
+
+    /// Threads that work without a pause meet the system's limit, and those that rest do not.
+    #[test]
+    fn a_thread_that_never_has_to_wait_rests_ten_times_a_second() {
+        let (mut rests, begun) = (Rests::default(), Instant::now());
+        let voluntary = || {
+            let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            line.unwrap().trim().parse::<u32>().unwrap()
+        };
+        let before = voluntary();
+        while begun.elapsed() < Duration::from_millis(350) {
+            rests.now_and_then(0);
+        }
+        let without = voluntary() - before;
+        let (before, begun) = (voluntary(), Instant::now());
+        while begun.elapsed() < Duration::from_millis(350) {
+            rests.now_and_then(40);
+        }
+        let with = voluntary() - before;
+        assert!(with >= without + 3, "{with} pauses with priority, {without} without");
+    }
 
     /// Priority, policy and niceness of the calling thread as the kernel tells them: fields 40, 41 and 19 of its `stat`.
     fn told() -> (u8, u8, i8) {

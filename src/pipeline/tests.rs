@@ -494,6 +494,54 @@ fn an_outline_is_never_drawn_on_another_source_or_size() {
     }
 }
 
+/// Runs frames at a pace until assistance is degraded; the reason, what the monitor's corner says, and how many frames had an
+/// outline since it was said.
+fn degraded(source: impl Source + 'static, pace_hz: f64) -> (Reason, &'static str, usize) {
+    let settings = Settings { lock_step: false, pace_hz: Some(pace_hz), ..settings() };
+    let log = Shared::default();
+    let mut pipeline = Pipeline::start(settings, log.boxed()).unwrap();
+    pipeline.set_sink(Box::new(Null));
+    pipeline.load(loads(|| segmenter(None))).unwrap();
+    pipeline.set_feed(Feed::recorded(source)).unwrap();
+    let is_degraded = || matches!(log.state(), Some(State::Degraded(_)));
+    attend(&mut pipeline, Duration::from_secs(20), is_degraded);
+    let before = log.drawn().len();
+    attend(&mut pipeline, Duration::from_secs(20), || log.drawn().len() >= before + 10);
+    let state = log.state().unwrap();
+    let State::Degraded(reason) = &state else { panic!("{state}") };
+    (reason.clone(), state.on_monitor(), log.drawn()[before..].iter().sum())
+}
+
+/// Inference takes no time, and yet nothing can be drawn: a result is as old as a frame lasts when the next one comes.
+#[test]
+fn a_camera_too_slow_for_the_age_limit_is_told_of() {
+    let (reason, on_monitor, drawn) = degraded(squares(1000), 7.0);
+    let Reason::Slow { interval_ms, limit_ms: 120 } = reason else { panic!("{reason}") };
+    // A busy machine delays frames.
+    assert!((125..600).contains(&interval_ms), "{interval_ms}");
+    assert_eq!((on_monitor, drawn), ("ASSIST OFF - too few pictures a second", 0));
+}
+
+#[test]
+fn a_source_that_changes_with_each_frame_is_told_of() {
+    struct Changes(u64);
+    impl Source for Changes {
+        fn read(&mut self, frame: &mut Frame) -> Result<bool> {
+            let side = if self.0.is_multiple_of(2) { 64 } else { 128 };
+            *frame = Frame::black(side, side);
+            frame.number = FrameNumber(self.0);
+            self.0 += 1;
+            Ok(true)
+        }
+        fn name(&self) -> &OsStr {
+            OsStr::new("changes")
+        }
+    }
+    let (reason, on_monitor, drawn) = degraded(Changes(0), 25.0);
+    assert_eq!(reason, Reason::Unmatched);
+    assert_eq!((on_monitor, drawn), ("ASSIST OFF - the source changes all the time", 0));
+}
+
 #[test]
 fn an_outline_that_the_gate_holds_is_not_drawn_beyond_its_age() {
     // The square is there for ten frames of twenty.

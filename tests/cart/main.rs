@@ -23,6 +23,8 @@ mod reloads;
 mod reloads_many;
 mod replay;
 mod run;
+mod sandbox;
+mod service;
 mod signals;
 mod slow_disk;
 mod state_file;

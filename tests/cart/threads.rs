@@ -89,3 +89,15 @@ fn every_thread_has_a_name_of_its_own() {
     }
     run.assert_ends_well();
 }
+
+/// A core that is not there costs the pin and not the assistance.
+#[test]
+fn cores_that_are_not_there_cost_the_pins_alone() {
+    let cart = Cart::shared(PROGRAM);
+    cart.put(&cart.profile().with("model.threads", 2).with("model.cores", "[1022, 1023]"));
+    let mut run = Running::start(cart.command());
+    run.assisted();
+    let told = run.log.count(|line| line.contains("there is no such core, or it is offline"));
+    assert!(told >= 2, "{}", run.log.text());
+    run.assert_ends_well();
+}

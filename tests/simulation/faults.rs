@@ -78,6 +78,76 @@ fn many_faults_in_one_instant_are_survived() {
     }
 }
 
+/// The monitor said that there was no signal, and later nothing at all, where a camera came back after assistance was lost for good.
+#[test]
+fn assistance_that_is_lost_is_told_of_when_the_camera_comes_back() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let mut faults: Vec<_> = [10, 20, 60, 190].map(|at| (at * second, Fault::InferenceFails)).into();
+    faults.push((200 * second, Fault::CameraUnplugged(3 * second)));
+    let report = simulate_plan(4, 220 * second, &Plan::of(faults), true);
+    holds(&report, "a camera that comes back");
+    let last = report.story.iter().rfind(|line| line.contains("state: ")).unwrap();
+    assert!(last.contains("state: degraded: inference: the simulated network failed"), "{last}");
+}
+
+/// The service manager hears of the display's thread and of no other: it ends a run whose display stands still, and no other one.
+#[test]
+fn signs_of_life_stop_with_the_display_alone() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let pauses = |report: &testing::simulation::Report| -> Vec<f64> {
+        let told = report.story.iter().filter_map(|line| line.split_once("the first sign of life for "));
+        told.map(|(_, pause)| pause.trim_end_matches(" s").parse().unwrap()).collect()
+    };
+    let stands_still = [
+        (10 * second, Fault::Starved(Thread::Display, 8 * second)),
+        // In time again and again, but for one turn.
+        (30 * second, Fault::Starved(Thread::Display, 3 * second / 2)),
+        (40 * second, Fault::Starved(Thread::Display, second / 2)),
+    ];
+    let report = simulate_plan(4, 60 * second, &Plan::of(stands_still), true);
+    holds(&report, "the display stands still");
+    let found = pauses(&report);
+    assert!(found.len() == 2 && (8.0..9.2).contains(&found[0]) && found[1] < 3.0, "{found:?}");
+    let others = [
+        (10 * second, Fault::Starved(Thread::Main, 8 * second)),
+        (20 * second, Fault::Starved(Thread::Inference, 8 * second)),
+        (30 * second, Fault::Starved(Thread::Capture, 8 * second)),
+        (40 * second, Fault::DiskHangs(8 * second)),
+        (41 * second, Fault::LogBlocked(8 * second)),
+        (50 * second, Fault::CameraUnplugged(5 * second)),
+        (52 * second, Fault::MonitorFails),
+        (60 * second, Fault::InferenceHangs(8 * second)),
+    ];
+    for seed in [4, 5] {
+        let plan = Plan { has_drivers: seed == 5, ..Plan::of(others) };
+        let report = simulate_plan(seed, 80 * second, &plan, true);
+        holds(&report, "all others stand still");
+        assert_eq!(pauses(&report), Vec::<f64>::new());
+    }
+}
+
+#[test]
+fn the_service_manager_is_told_of_the_start_and_of_each_reload() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let changes = [Change::Settings, Change::ProfileUnreadable, Change::Model, Change::Monitor];
+    let faults: Vec<_> =
+        (1..).zip(changes).map(|(number, change)| (10 * number * second, Fault::Reload(change))).collect();
+    let report = simulate_plan(4, 60 * second, &Plan::of(faults), true);
+    holds(&report, "four reloads");
+    let told = report.story.iter().filter_map(|line| line.split_whitespace().nth(1));
+    let told: Vec<&str> = told.filter(|word| ["ready", "reloading"].contains(word)).collect();
+    assert_eq!(
+        told,
+        ["ready", "reloading", "ready"]
+            .into_iter()
+            .chain(["reloading", "ready"].repeat(3))
+            .collect::<Vec<_>>()
+    );
+}
+
 /// A camera whose calls hang fills its buffers meanwhile: those pictures are old when they come, and were shown as new.
 #[test]
 fn a_camera_that_hangs_gives_no_old_pictures() {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use polyp_edge::capture::live::{Camera, Event};
+use polyp_edge::cart::Notice;
 use polyp_edge::detect::Region;
 use polyp_edge::display::{Scene, Sink};
 use polyp_edge::frame::Frame;
@@ -20,6 +21,39 @@ use testing::simulation::monitor::WorldMonitor;
 use testing::simulation::plan::Fault;
 use testing::simulation::scheduler::{Chaos, End, Scheduler};
 use testing::simulation::world::{Watch, World};
+
+/// What asks for the truth of signs of life is not blind.
+#[test]
+fn a_false_sign_of_life_and_a_missing_one_are_told_of() {
+    let second = Duration::from_secs(1);
+    let broken = Rc::new(RefCell::new(Vec::new()));
+    let theirs = broken.clone();
+    let scheduler = Scheduler::new(1, Chaos::default());
+    let end = scheduler.run(60 * second, move || {
+        let world = World::new(false, false);
+        let mut watch = Watch(world.clone());
+        runtime::thread::sleep(second / 2);
+        world.was_told(&Notice::Alive);
+        theirs.borrow_mut().push(world.broken());
+        runtime::thread::sleep(second);
+        world.was_told(&Notice::Alive);
+        theirs.borrow_mut().push(world.broken());
+        watch.turned();
+        world.was_told(&Notice::Alive);
+        theirs.borrow_mut().push(world.broken());
+        world.look_at_notices();
+        theirs.borrow_mut().push(world.broken());
+        runtime::thread::sleep(5 * second);
+        world.look();
+        theirs.borrow_mut().push(world.broken());
+    });
+    assert_eq!(end, End::Done);
+    let broken = broken.borrow();
+    let counts: Vec<usize> = broken.iter().map(Vec::len).collect();
+    assert_eq!(counts[..4], [0, 1, 1, 2], "{broken:?}");
+    assert!(broken[1][0].contains("the display stood still for 1.5"), "{broken:?}");
+    assert!(broken[4].iter().any(|line| line.contains("would have ended a run")), "{broken:?}");
+}
 
 /// What asks for the truth of outlines is not blind.
 #[test]

@@ -8,7 +8,7 @@ use polyp_edge::audit::Entry;
 use polyp_edge::board::{Board, Profile};
 use polyp_edge::bundle::Identity;
 use polyp_edge::bundle::manifest::{Decision, Manifest};
-use polyp_edge::cart::{Asked, Surroundings};
+use polyp_edge::cart::{Asked, Notice, Surroundings};
 use polyp_edge::display::Sink;
 use polyp_edge::fault::Fault as Failure;
 use polyp_edge::field_of_view::{Rule, Sequence};
@@ -25,7 +25,7 @@ use super::monitor::WorldMonitor;
 use super::network::WorldNetwork;
 use super::plan::Change;
 use super::store::Choice;
-use super::world::{Watch, World};
+use super::world::{WATCHDOG, Watch, World};
 
 /// What opening a device takes.
 const OPENS_IN: Duration = Duration::from_millis(30);
@@ -232,6 +232,15 @@ impl Surroundings for WorldSurroundings {
 
     fn observer(&self) -> Box<dyn Observer> {
         Box::new(Watch(self.world.clone()))
+    }
+
+    fn notify(&self, notice: &Notice<'_>) -> bool {
+        self.world.was_told(notice);
+        true
+    }
+
+    fn watchdog(&self) -> Option<Duration> {
+        Some(WATCHDOG)
     }
 
     fn clean_up(&self) {

@@ -225,6 +225,7 @@ fn look_after_the_end(world: &World, drivers: Option<&Drivers>, scheduler: &Sche
         }
         _ => {}
     }
+    world.look_at_notices();
     let again = world.asked_again().map(|again| again.max(world.starved_until()));
     let again = again.map_or(Duration::ZERO, runtime::since);
     if again > HURRIES_WITHIN {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use polyp_edge::capture::Mask;
 use polyp_edge::capture::v4l2::camera::RECOVERS_WITHIN;
+use polyp_edge::cart::{Notice, STANDS_STILL_AFTER};
 use polyp_edge::detect::Region;
 use polyp_edge::pipeline::{Observer, Settings, Status};
 use polyp_edge::runtime;
@@ -41,6 +42,11 @@ const STATE_WITHIN: Duration = Duration::from_secs(1);
 /// From being able to assist to assisting.
 pub(super) const ASSISTS_WITHIN: Duration = Duration::from_secs(3);
 
+/// A service manager that hears nothing for so long ends the run.
+pub(super) const WATCHDOG: Duration = Duration::from_secs(4);
+/// A pause in the signs of life that the story tells of.
+const LONG_PAUSE: Duration = Duration::from_millis(1500);
+
 /// A network that failed is started anew after so long; the next time after longer, and at last not any more. So long without a
 /// failure, and it begins anew.
 const STARTED_ANEW_AFTER: [Duration; 3] =
@@ -59,6 +65,30 @@ pub(super) struct Given {
     /// Of the camera.
     pub(super) epoch: u64,
     pub(super) size: (usize, usize),
+}
+
+/// What the service manager was told last.
+struct Manager {
+    sign_of_life: Instant,
+    status: String,
+    is_ready: bool,
+    is_stopping: bool,
+    /// When the display's thread has last turned, and until when it has no core.
+    turned: Instant,
+    display_starved_until: Instant,
+}
+
+impl Manager {
+    fn new(now: Instant) -> Manager {
+        Manager {
+            sign_of_life: now,
+            status: String::new(),
+            is_ready: false,
+            is_stopping: false,
+            turned: now,
+            display_starved_until: now,
+        }
+    }
 }
 
 /// See [`World`].
@@ -132,6 +162,7 @@ pub(super) struct Surroundings {
     pub(super) records: Records,
     pub(super) state_told: Instant,
     pub(super) heat: Heat,
+    manager: Manager,
     log_blocked_until: Instant,
     log_lines: u64,
     end_asked_again: Option<Instant>,
@@ -200,6 +231,7 @@ impl World {
             records: Records::default(),
             state_told: now,
             heat: Heat::new(now),
+            manager: Manager::new(now),
             log_blocked_until: now,
             log_lines: 0,
             end_asked_again: None,
@@ -292,6 +324,9 @@ impl World {
             Fault::InferenceFindsNothing(frames) => world.nothing = frames,
             Fault::Starved(thread, time) => {
                 world.told_from = world.told_from.max(now + time);
+                if thread == Thread::Display {
+                    world.manager.display_starved_until = world.manager.display_starved_until.max(now + time);
+                }
                 // What failed is mended only once the supervisor has its turn again.
                 let mending =
                     if thread == Thread::Main { Duration::from_millis(1200) } else { Duration::ZERO };
@@ -358,6 +393,10 @@ impl World {
         if let Some(what) = world.heat.look(&state, now, told_from, ill_until) {
             world.breaks(&what);
         }
+        let well_since = world.picture_from.max(world.told_from);
+        if now.saturating_duration_since(well_since) > STATE_WITHIN && world.state == "no-signal" {
+            world.breaks("pictures are shown, and the state is no-signal");
+        }
         // What the file says is what the monitor says, but for the time that writing takes.
         let told_since = world.state_told.max(world.disk_from).max(world.told_from);
         if now.saturating_duration_since(told_since) > STATE_WITHIN
@@ -365,6 +404,17 @@ impl World {
         {
             let (state, written) = (world.state.clone(), world.state_written.clone());
             world.breaks(&format!("the state is {state}, and the state file says {written:?}"));
+        }
+        if now.saturating_duration_since(told_since) > STATE_WITHIN
+            && !world.manager.status.replacen("no signal", "no-signal", 1).starts_with(&world.state)
+        {
+            let (state, status) = (world.state.clone(), world.manager.status.clone());
+            world.breaks(&format!("the state is {state}, and the service manager was told {status:?}"));
+        }
+        let silent_since = world.manager.sign_of_life.max(world.manager.display_starved_until);
+        if now.saturating_duration_since(silent_since) > WATCHDOG {
+            world.manager.sign_of_life = now;
+            world.breaks("the service manager would have ended a run whose display is well");
         }
         // A camera that is gone is told of, unless a thread that would tell has no core.
         let gone_since = world.unplugged_at.max(world.told_from);
@@ -488,6 +538,43 @@ impl World {
             world.breaks("the state file holds no state");
         }
         world.state_written = state;
+    }
+
+    /// Takes in what the service manager is told.
+    pub fn was_told(&self, notice: &Notice<'_>) {
+        let mut world = self.lock();
+        let now = runtime::now();
+        match *notice {
+            Notice::Alive => {
+                let still = now.duration_since(world.manager.turned);
+                if still > STANDS_STILL_AFTER {
+                    world.breaks(&format!(
+                        "a sign of life was given while the display stood still for {still:?}"
+                    ));
+                }
+                let pause = now.duration_since(world.manager.sign_of_life);
+                if pause > LONG_PAUSE {
+                    world.tell(&format!("the first sign of life for {:.1} s", pause.as_secs_f64()));
+                }
+                world.manager.sign_of_life = now;
+            }
+            Notice::Status(text) => text.clone_into(&mut world.manager.status),
+            Notice::Ready => {
+                world.manager.is_ready = true;
+                world.tell("ready");
+            }
+            Notice::Reloading => world.tell("reloading"),
+            Notice::Stopping => world.manager.is_stopping = true,
+        }
+    }
+
+    /// What the service manager must have been told by the end of a run.
+    pub fn look_at_notices(&self) {
+        let mut world = self.lock();
+        if !world.manager.is_ready || !world.manager.is_stopping {
+            let (ready, stopping) = (world.manager.is_ready, world.manager.is_stopping);
+            world.breaks(&format!("the service manager was told ready: {ready}, stopping: {stopping}"));
+        }
     }
 
     /// The number of a network that was made.
@@ -681,6 +768,10 @@ impl Observer for Watch {
                 }
             }
         }
+    }
+
+    fn turned(&mut self) {
+        self.0.lock().manager.turned = runtime::now();
     }
 
     fn status(&mut self, status: &Status<'_>) {

@@ -1,4 +1,22 @@
-//! `doctor`: what is wrong with this machine, and how to mend it.
+//! `doctor`: what is wrong with this machine, and how to mend it. What mends it lasts beyond a restart of the machine.
+//!
+//! | module | job |
+//! |---|---|
+//! | here | profile, bundle, camera, monitor, heat, memory |
+//! | `findings` | what was found, and how bad it is |
+//! | `service` | the service's user, its devices, limits, watchdog and sandbox |
+//! | `unit` | the service's unit as systemd reads it |
+//! | `speed` | how long the model takes, against the camera's rate |
+//! | `storage` | room on the disks that the profile names |
+//! | `clock` | whether the clock is set, and stays so |
+
+#[expect(unsafe_code, reason = "a question to the kernel that no library asks")]
+mod clock;
+mod findings;
+mod service;
+mod speed;
+mod storage;
+mod unit;
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +25,8 @@ use rustix::fs::{Access, access};
 use rustix::process::{Resource, getrlimit};
 
 use super::heat;
+use findings::{Finding, Findings, Level};
+
 use crate::board::{Board, DisplayKind};
 use crate::capture::v4l2::{self, CameraFacts, facts::DeviceRole};
 use crate::display::kms::{self, CardFacts, gpu::Status};
@@ -25,11 +45,12 @@ const DRAWING_PROGRAMS: [(&str, &str); 7] = [
         "sudo systemctl set-default multi-user.target && sudo systemctl isolate multi-user.target",
     ),
     ("weston", "sudo systemctl disable --now weston"),
-    ("polyp-edge", "end the other polyp-edge: sudo systemctl stop polyp-edge"),
+    ("polyp-edge", "end the other polyp-edge, which nobody has started as a service"),
 ];
 
 /// Looks for problems on this machine: missing permissions, programs that use the camera or the monitor, a wrong profile
-/// or bundle, heat. Changes nothing. The exit code is 1 if something must be fixed.
+/// or bundle, a model that is too slow for the camera, the service's user, limits, watchdog and sandbox, full disks, a wrong clock,
+/// heat. Changes nothing. The exit code is 1 if something must be fixed.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Also check this board's profile, its bundle, camera and monitor.
@@ -40,44 +61,10 @@ pub struct Arguments {
     json: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Level {
-    Good,
-    /// It works, but could be better.
-    Advice,
-    /// It does not work.
-    Bad,
-}
-
-/// One thing that was looked at.
-#[derive(Debug, serde::Serialize)]
-struct Finding {
-    level: Level,
-    what: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mend: Option<String>,
-}
-
 #[derive(serde::Serialize)]
 struct DoctorReport {
     schema: u32,
     findings: Vec<Finding>,
-}
-
-#[derive(Default)]
-struct Findings(Vec<Finding>);
-
-impl Findings {
-    fn good(&mut self, what: impl Into<String>) {
-        self.0.push(Finding { level: Level::Good, what: what.into(), mend: None });
-    }
-    fn advice(&mut self, what: impl Into<String>, mend: impl Into<String>) {
-        self.0.push(Finding { level: Level::Advice, what: what.into(), mend: Some(mend.into()) });
-    }
-    fn bad(&mut self, what: impl Into<String>, mend: impl Into<String>) {
-        self.0.push(Finding { level: Level::Bad, what: what.into(), mend: Some(mend.into()) });
-    }
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -97,19 +84,32 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     if let Some(board) = &board {
         bundle(board, &mut findings);
+        storage::look(board, &mut findings);
     }
+    let mut devices = Vec::new();
     let wants_camera = board.as_ref().is_none_or(|board| board.profile.camera.device().is_some());
     if wants_camera {
         let wanted = board.as_ref().and_then(|board| board.profile.camera.device()).flatten();
-        cameras(&v4l2::probe(), wanted, &mut findings);
+        let found = v4l2::probe();
+        devices.extend(found.iter().map(|camera| camera.path.clone()));
+        cameras(&found, wanted, &mut findings);
     }
     let wants_monitor = board.as_ref().is_none_or(|board| board.profile.display.kind == DisplayKind::Kms);
     if wants_monitor {
         let display = board.as_ref().map(|board| &board.profile.display);
         let connector = display.and_then(|display| display.connector.as_deref());
         let card = display.and_then(|display| display.card.as_deref());
-        monitors(&kms::cards(), card, connector, &mut findings);
+        let found = kms::cards();
+        devices.extend(found.iter().map(|card| card.path.clone()));
+        monitors(&found, card, connector, &mut findings);
+        service::look(
+            Path::new("/"),
+            arguments.board.as_deref().zip(board.as_ref()),
+            &devices,
+            &mut findings,
+        );
     }
+    clock::look(&mut findings);
     machine(&health::machine(), board.as_ref(), &mut findings);
     tell(arguments, findings.0)
 }
@@ -142,6 +142,7 @@ fn bundle(board: &Board, findings: &mut Findings) {
     match store::bundle(board) {
         Ok(bundle) => {
             findings.good(format!("bundle {}: all files match the manifest", bundle.manifest.name));
+            speed::look(board, &bundle, findings);
             match bundle.signer {
                 Some(signer) if signer.is_development => findings.advice(
                     format!("bundle {}: signed with {signer}", bundle.manifest.name),
@@ -170,9 +171,27 @@ fn writable(name: &str, folder: &Path, findings: &mut Findings) {
     let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
     let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
     if access(there, Access::WRITE_OK).is_err() {
-        let mend = format!("sudo install -d -o \"$USER\" {}", folder.display());
-        findings.advice(format!("{name} {} is not writable", folder.display()), mend);
+        findings.advice(format!("{name} {} is not writable", folder.display()), made_for_good(folder));
     }
+}
+
+/// What makes a folder that this user may write to, and makes it again where it does not last: `/run` is empty after each start.
+fn made_for_good(folder: &Path) -> String {
+    let folder = folder.display();
+    if folder.to_string().starts_with("/run/") {
+        format!(
+            "echo \"d {folder} 0755 $USER\" | sudo tee /etc/tmpfiles.d/polyp-edge-run.conf && sudo systemd-tmpfiles --create; \
+             the service makes it itself"
+        )
+    } else {
+        format!("sudo install -d -o \"$USER\" {folder}")
+    }
+}
+
+/// Whether a process was started as the service.
+fn is_the_service(process: u32) -> bool {
+    let groups = std::fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default();
+    groups.lines().any(|line| line.ends_with("/polyp-edge.service"))
 }
 
 fn cameras(cameras: &[CameraFacts], wanted: Option<&str>, findings: &mut Findings) {
@@ -194,10 +213,13 @@ fn cameras(cameras: &[CameraFacts], wanted: Option<&str>, findings: &mut Finding
     }
     for camera in cameras {
         let path = camera.path.display();
-        let holders: Vec<_> = kms::holders(&camera.path)
-            .into_iter()
-            .map(|holder| format!("{} (process {})", holder.name, holder.pid))
-            .collect();
+        let (ours, others): (Vec<_>, Vec<_>) =
+            kms::holders(&camera.path).into_iter().partition(|holder| is_the_service(holder.pid));
+        if !ours.is_empty() {
+            findings.good(format!("{path} is in use by the service polyp-edge"));
+        }
+        let holders: Vec<_> =
+            others.into_iter().map(|holder| format!("{} (process {})", holder.name, holder.pid)).collect();
         if access(&camera.path, Access::READ_OK | Access::WRITE_OK).is_err() {
             findings.bad(
                 format!("{path} ({}): no access", camera.card),
@@ -263,6 +285,10 @@ fn monitors(cards: &[CardFacts], card: Option<&Path>, connector: Option<&str>, f
             );
         }
         for holder in kms::holders(&facts.path) {
+            if is_the_service(holder.pid) {
+                findings.good(format!("{path} is in use by the service polyp-edge"));
+                continue;
+            }
             let known = DRAWING_PROGRAMS.iter().find(|(name, _)| holder.name.starts_with(name));
             let what = format!("{path} is in use by {} (process {})", holder.name, holder.pid);
             match known {
@@ -300,7 +326,8 @@ fn machine(machine: &Machine, board: Option<&Board>, findings: &mut Findings) {
     if let Some(governor) = machine.governor.as_deref().filter(|&governor| governor != "performance") {
         findings.advice(
             format!("the CPU's governor is {governor}: the first frames after a pause come late"),
-            "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
+            "echo 'w /sys/devices/system/cpu/cpufreq/policy*/scaling_governor - - - - performance' | sudo tee \
+             /etc/tmpfiles.d/polyp-edge-governor.conf && sudo systemd-tmpfiles --create",
         );
     }
     if machine.kernel_sets.first() == Some(&"scalar") {
@@ -318,13 +345,14 @@ fn machine(machine: &Machine, board: Option<&Board>, findings: &mut Findings) {
     if priority > limit && !rustix::process::geteuid().is_root() {
         findings.advice(
             format!("pipeline.realtime_priority is {priority}, but this user's limit is {limit}"),
-            "set LimitRTPRIO= in the systemd unit, or rtprio in /etc/security/limits.d",
+            "as a service it has its unit's LimitRTPRIO=; for runs by hand: echo \"$USER - rtprio 50\" | sudo tee \
+             /etc/security/limits.d/polyp-edge.conf, then log in again",
         );
     }
-    if let Some(core) = board.profile.model.cores.iter().find(|&&core| core >= machine.cores) {
-        findings.bad(
-            format!("model.cores names core {core}, but the machine has {} cores", machine.cores),
-            "correct the profile",
+    for core in health::not_online(&board.profile.model.cores) {
+        findings.advice(
+            format!("model.cores names core {core}, which is not there or offline: its thread runs on any free core"),
+            "name cores that are online (cat /sys/devices/system/cpu/online), or leave model.cores empty",
         );
     }
 }
