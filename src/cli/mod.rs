@@ -22,7 +22,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::fault::{self, Exit};
 use crate::identity::Program;
@@ -50,6 +50,11 @@ enum Verb {
     Probe(probe::Arguments),
     Doctor(doctor::Arguments),
     Bundle(bundle::Arguments),
+}
+
+/// The command line with all verbs, for what describes it: manual pages, completions.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Parses the process's command line, runs the verb, and says how it ended.
