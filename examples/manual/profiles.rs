@@ -76,7 +76,8 @@ fn key(page: &mut Roff, source: &Source, field: &Field, value: Option<&Value>) {
     };
     page.control("TP", []).text([bold(field.name.clone()), roman(format!(" ({kind})"))]);
     let mut line = vec![roman(field.what.clone())];
-    if let Some(value) = value {
+    // A path of the repository is none on a cart.
+    if let Some(value) = value.filter(|value| !value.as_str().is_some_and(|text| text.starts_with("../"))) {
         line.extend([roman(" base.toml has "), italic(value.to_string()), roman(".")]);
     }
     page.text(line);
@@ -113,18 +114,24 @@ fn argument(kind: &Type) -> Option<&Type> {
 /// A type as somebody who writes TOML knows it.
 fn kind(of: &Type) -> String {
     if let Type::Array(array) = of {
-        return format!("list of {}", kind(&array.elem));
+        return list_of(&array.elem);
     }
     let (name, inner) = (named(of).unwrap_or_default(), argument(of));
     match (name.as_str(), inner) {
         ("Option", Some(inner)) => format!("{}; may be left out", kind(inner)),
-        ("Vec", Some(inner)) => format!("list of {}", kind(inner)),
+        ("Vec", Some(inner)) => list_of(inner),
         ("bool", _) => "true or false".into(),
         ("f32" | "f64", _) => "number".into(),
         ("u8" | "u32" | "u64" | "usize", _) => "whole number".into(),
         ("PathBuf", _) => "path".into(),
         _ => "text".into(),
     }
+}
+
+fn list_of(inner: &Type) -> String {
+    let one = kind(inner);
+    let plural = if one == "text" { "" } else { "s" };
+    format!("list of {one}{plural}")
 }
 
 #[cfg(test)]
@@ -167,7 +174,7 @@ mod tests {
     #[test]
     fn types_are_told_as_toml_has_them() {
         let told = |text: &str| kind(&syn::parse_str(text).unwrap());
-        assert_eq!(told("Option<[usize; 4]>"), "list of whole number; may be left out");
+        assert_eq!(told("Option<[usize; 4]>"), "list of whole numbers; may be left out");
         assert_eq!(told("Vec<String>"), "list of text");
         assert_eq!(told("Option<PathBuf>"), "path; may be left out");
     }

@@ -86,15 +86,23 @@ fn each_profile_that_is_installed_names_a_bundle_that_is_installed() {
 
 #[test]
 fn the_scripts_are_shell() {
-    let scripts = ["choose-board", "debian/postinst", "debian/prerm", "debian/postrm"];
+    let scripts = [
+        "choose-board",
+        "debian/postinst",
+        "debian/prerm",
+        "debian/postrm",
+        "image/mkosi.postinst.chroot",
+        "image/mkosi.extra/usr/lib/polyp-edge/tryboot",
+        "image/mkosi.extra/usr/lib/polyp-edge/wait-for-assistance",
+    ];
     for script in scripts {
         assert!(text(script).starts_with("#!/bin/sh\n"), "{script}");
         let status = Command::new("sh").arg("-n").arg(cart(script)).status().unwrap();
         assert!(status.success(), "{script}");
     }
     let all = scripts.iter().map(|script| cart(script)).chain(
-        ["scripts/package", "scripts/release", "scripts/package-check", "scripts/cart/profiles"]
-            .map(|script| testing::root().join(script)),
+        ["package", "release", "package-check", "board-install", "image", "cart/profiles"]
+            .map(|script| testing::root().join("scripts").join(script)),
     );
     match Command::new("shellcheck").args(all).output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
@@ -140,4 +148,123 @@ fn an_upgrade_lets_the_program_run() {
     let (condition, _) = before.split_once(" stop ").unwrap();
     assert!(condition.contains("\"$1\" = remove"), "{before}");
     assert!(text("polyp-edge.needrestart").contains("polyp-edge\\.service$)} = 0;"));
+}
+
+/// The selector partition of an image, its bootloader's part of the device tree, and the script that RAUC calls.
+struct Slots(tempfile::TempDir);
+
+impl Slots {
+    fn new(running: u8) -> Slots {
+        let slots = Slots(tempfile::tempdir().unwrap());
+        let text = "[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n";
+        std::fs::write(slots.0.path().join("autoboot.txt"), text).unwrap();
+        slots.boots(running);
+        slots
+    }
+
+    /// The firmware has booted this partition.
+    fn boots(&self, partition: u8) {
+        std::fs::write(self.0.path().join("partition"), [0, 0, 0, partition]).unwrap();
+        // What was asked for is asked for once.
+        let _ = std::fs::remove_file(self.0.path().join("parameter"));
+    }
+
+    fn says(&self, arguments: &str) -> String {
+        let folder = self.0.path();
+        let output = Command::new("sh")
+            .arg(cart("image/mkosi.extra/usr/lib/polyp-edge/tryboot"))
+            .args(arguments.split(' '))
+            .env("SELECTOR", folder)
+            .env("BOOTLOADER", folder)
+            .env("REBOOT_PARAMETER", folder.join("parameter"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// The partition that the next start boots.
+    fn next(&self) -> u8 {
+        let folder = self.0.path();
+        let section =
+            if std::fs::read_to_string(folder.join("parameter")).is_ok_and(|text| text == "0 tryboot") {
+                "[tryboot]"
+            } else {
+                "[all]"
+            };
+        let text = std::fs::read_to_string(folder.join("autoboot.txt")).unwrap();
+        let (_, section) = text.split_once(section).unwrap();
+        let (_, number) = section.split_once("boot_partition=").unwrap();
+        number.lines().next().unwrap().parse().unwrap()
+    }
+}
+
+#[test]
+fn an_updated_slot_is_tried_once_and_stays_only_if_it_is_called_good() {
+    let slots = Slots::new(2);
+    assert_eq!(
+        (slots.says("get-current"), slots.says("get-primary"), slots.next()),
+        ("A".into(), "A".into(), 2)
+    );
+    // What RAUC does to install into the other slot.
+    slots.says("set-state B bad");
+    assert_eq!(slots.says("get-state B"), "bad");
+    slots.says("set-state B good");
+    slots.says("set-primary B");
+    assert_eq!((slots.says("get-primary"), slots.next()), ("B".into(), 3));
+    // It is booted, and dies: the old one is back.
+    slots.boots(3);
+    assert_eq!((slots.says("get-current"), slots.next()), ("B".into(), 2));
+    slots.boots(2);
+    // Again, and this time it is called good: it stays.
+    slots.says("set-primary B");
+    slots.boots(3);
+    slots.says("set-state B good");
+    assert_eq!((slots.says("get-primary"), slots.next()), ("B".into(), 3));
+    slots.boots(3);
+    assert_eq!(
+        (slots.says("get-current"), slots.says("get-primary"), slots.next()),
+        ("B".into(), "B".into(), 3)
+    );
+    // And so back again.
+    slots.says("set-primary A");
+    assert_eq!(slots.next(), 2);
+    slots.boots(2);
+    slots.says("set-state A good");
+    assert_eq!((slots.says("get-primary"), slots.next()), ("A".into(), 2));
+    // To call a slot good that does not run changes nothing of what is booted.
+    slots.says("set-state B good");
+    assert_eq!(slots.next(), 2);
+}
+
+#[test]
+fn a_slot_is_good_only_while_assistance_of_this_start_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, boot) = (folder.path().join("state.json"), folder.path().join("boot_id"));
+    std::fs::write(&boot, "one\n").unwrap();
+    let is_good = || {
+        let output = Command::new("sh")
+            .arg(cart("image/mkosi.extra/usr/lib/polyp-edge/wait-for-assistance"))
+            .arg("1")
+            .env("STATE_FILE", &state)
+            .env("BOOT_ID", &boot)
+            .output()
+            .unwrap();
+        output.status.success()
+    };
+    assert!(!is_good(), "there is no state file");
+    // The program's own text, by the names of its fields; tests/cart/state_file.rs has the rest of it.
+    for (word, phase, start, good) in [
+        ("degraded", "running", "one", false),
+        ("no-signal", "running", "one", false),
+        ("assist", "stopped", "one", false),
+        ("assist", "running", "another", false),
+        ("assist", "running", "one", true),
+    ] {
+        let text = serde_json::json!({
+            "schema": 1, "state": word, "phase": phase, "boot_id": start, "program": {"state": "assist"}
+        });
+        std::fs::write(&state, serde_json::to_string_pretty(&text).unwrap()).unwrap();
+        assert_eq!(is_good(), good, "{word}, {phase}, {start}");
+    }
 }
