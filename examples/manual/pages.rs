@@ -147,7 +147,8 @@ mod tests {
         for (name, verb) in verbs.iter().filter(|(name, _)| !name.contains("-help")) {
             let page = pages.iter().find(|page| page.name == format!("{name}.1"));
             let page = read(page.unwrap_or_else(|| panic!("no page for {name}")));
-            for option in verb.get_arguments().filter_map(|argument| argument.get_long()) {
+            let shown = verb.get_arguments().filter(|argument| !argument.is_hide_set());
+            for option in shown.filter_map(|argument| argument.get_long()) {
                 assert!(page.contains(&format!("--{option}")), "{name}: no --{option}");
                 options += 1;
             }
