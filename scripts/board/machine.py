@@ -121,14 +121,15 @@ class Machine:
         return Path(os.path.relpath(path)) if len(str(path)) > 100 else path
 
     def _monitor_ready(self):
-        end = time.monotonic() + 10
+        # A busy machine needs a while to start QEMU.
+        end = time.monotonic() + 60
         self.qmp.line(end, "QMP greeting")
         self.command("qmp_capabilities")
 
     def command(self, name, **arguments):
         """A QMP command's answer; events in between are passed over."""
         self.qmp.send(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while True:
             answer = json.loads(self.qmp.line(end, f"QMP {name}"))
             if "error" in answer:
