@@ -129,9 +129,13 @@ def boots_to_the_picture(cart):
     # Nothing was done but to install the package and to switch on.
     cart.eventually("the unit", lambda: cart.machine.must("systemctl is-active polyp-edge"), BOOT_S)
     cart.shows_the_picture("the picture after the start")
-    state = cart.state()
-    if state.get("state") != "degraded" or "development key" not in json.dumps(state):
-        raise Failed(f"the state is {json.dumps(state)[:300]}")
+
+    def told():
+        state = cart.state()
+        if state.get("state") != "degraded" or "development key" not in (state.get("reason") or ""):
+            raise Failed(f"the state is {state.get('state')}: {state.get('reason')}")
+        return state
+    state = cart.eventually("the state", told)
     user = cart.machine.must(f"ps -o user= -p {cart.pid()}").strip()
     if user != "polyp-edge":
         raise Failed(f"it runs as {user}")
