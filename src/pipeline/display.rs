@@ -215,7 +215,8 @@ impl<'a> Display<'a> {
         let mut newest = self.newest.take();
         let result = self.result(newest.as_mut(), &captured, begun);
         let (silent_after, max_age) = (self.settings.silent_after, self.settings.max_age);
-        if let Some(next) = self.judge.frame(result, begun, silent_after, max_age) {
+        let next = self.judge.frame(result, begun, silent_after, max_age);
+        if let Some(next) = next.or_else(|| self.machine.regained()) {
             self.go(next);
         }
         let is_drawn = result == judge::Result::Plausible && *self.machine.state() == State::Assist;
