@@ -182,6 +182,14 @@ impl Machine {
         self.lost.as_ref()
     }
 
+    /// What a picture is told as that comes after there was none, where assistance is lost: nobody else tells it again.
+    pub fn regained(&self) -> Option<State> {
+        match (&self.state, &self.lost) {
+            (State::NoSignal(_), Some(lost)) => Some(State::Degraded(lost.clone())),
+            _ => None,
+        }
+    }
+
     /// Another model is in charge: what was lost is forgotten.
     pub fn recover(&mut self) {
         self.lost = None;
@@ -243,7 +251,9 @@ mod tests {
         assert_eq!(first.to_string(), "degraded: inference: it broke");
         assert!(machine.go(State::NoSignal(Why::Unplugged)));
         assert_eq!(machine.state().to_string(), "no signal: camera unplugged");
+        assert_eq!(machine.regained(), Some(first.clone()));
         machine.go(State::Assist);
+        assert_eq!(machine.regained(), None);
         assert_eq!(machine.state(), &first);
         machine.recover();
         assert!(machine.go(State::Assist), "another model is in charge");

@@ -77,10 +77,11 @@ class Machine:
 
     CHANNEL = "/dev/ttyAMA1"
 
-    def __init__(self, kernel, initramfs, out, size, counted):
+    def __init__(self, kernel, initramfs, out, size, counted, memory_mb=768, parameters="", within_s=90):
         """`counted`: each of the guest's instructions takes a nanosecond of its time, however long the emulation needs:
         delays are then those of a board of that speed, whatever else this machine does, but all takes longer. Else the
-        guest's time is this machine's, and its CPU as slow as the emulation."""
+        guest's time is this machine's, and its CPU as slow as the emulation. `parameters`: more of the kernel's. It must be
+        ready within `within_s`."""
         self.out = Path(out)
         # Of the last command.
         self.number = 0
@@ -92,7 +93,7 @@ class Machine:
         width, height = size
         # A socket's path must be short: QEMU runs in the folder.
         self.process = subprocess.Popen(
-            [qemu, "-M", "virt,gic-version=3", "-cpu", "cortex-a76", "-smp", "2", "-m", "768",
+            [qemu, "-M", "virt,gic-version=3", "-cpu", "cortex-a76", "-smp", "2", "-m", str(memory_mb),
              *(["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"] if counted else
                ["-accel", "tcg,thread=multi"]), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
              "-device", f"virtio-gpu-pci,xres={width},yres={height}",
@@ -100,14 +101,14 @@ class Machine:
              "-qmp", "unix:qmp,server=on,wait=off",
              "-kernel", str(kernel), "-initrd", str(initramfs),
              "-append", f"console=ttyAMA0 panic=-1 vt.global_cursor_default=0 consoleblank=0"
-                        f" board.channel={self.CHANNEL}"],
+                        f" board.channel={self.CHANNEL} {parameters}"],
             cwd=self.out, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=open(self.out / f"qemu-{kind}.log", "wb"))
         try:
             self.qmp = Channel(self._short("qmp"), 10)
             self._monitor_ready()
             self.guest = Channel(self._short("channel"), 10)
-            end = time.monotonic() + 90
+            end = time.monotonic() + within_s
             while self.guest.line(end, "boot").strip() != b"ready":
                 pass
         except BaseException:
@@ -120,14 +121,15 @@ class Machine:
         return Path(os.path.relpath(path)) if len(str(path)) > 100 else path
 
     def _monitor_ready(self):
-        end = time.monotonic() + 10
+        # A busy machine needs a while to start QEMU.
+        end = time.monotonic() + 60
         self.qmp.line(end, "QMP greeting")
         self.command("qmp_capabilities")
 
     def command(self, name, **arguments):
         """A QMP command's answer; events in between are passed over."""
         self.qmp.send(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while True:
             answer = json.loads(self.qmp.line(end, f"QMP {name}"))
             if "error" in answer:

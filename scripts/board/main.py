@@ -20,6 +20,7 @@ def image(options):
     root, archive = Path(options.root), initramfs.Archive()
     here = Path(__file__).parent
     archive.file("init", (here / "init").read_bytes(), 0o755)
+    archive.file("bin/obey", (here / "obey").read_bytes(), 0o755)
     archive.file("bin/links", (here / "links").read_bytes(), 0o755)
     archive.file("bin/busybox", (root / "bin/busybox").read_bytes(), 0o755)
     archive.device("dev/console", 5, 1)

@@ -24,7 +24,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::fault::{self, Exit};
 use crate::identity::Program;
@@ -55,6 +55,11 @@ enum Verb {
     Doctor(doctor::Arguments),
     Bundle(bundle::Arguments),
     Audit(audit::Arguments),
+}
+
+/// The command line with all verbs, for what describes it: manual pages, completions.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Parses the process's command line, runs the verb, and says how it ended.

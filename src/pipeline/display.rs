@@ -286,10 +286,8 @@ impl<'a> Display<'a> {
         }
         let next = self.judge.frame(result, now, self.settings.silent_after, self.settings.max_age);
         // Pictures are back, whatever else there is to say; if assistance is lost, that.
-        next.or_else(|| {
-            let is_back = matches!(self.machine.state(), State::NoSignal(_));
-            is_back.then(|| self.machine.lost().cloned().map_or(State::Passthrough, State::Degraded))
-        })
+        let is_back = matches!(self.machine.state(), State::NoSignal(_));
+        next.or_else(|| self.machine.regained()).or_else(|| is_back.then_some(State::Passthrough))
     }
 
     /// What may be drawn on a frame of the newest result. Regions that were last seen too long ago are dropped from it.

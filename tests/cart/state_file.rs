@@ -226,3 +226,22 @@ fn a_run_that_was_killed_is_told_from_one_that_goes_on() {
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(cart.state().unwrap()["written_uptime_s"], state["written_uptime_s"]);
 }
+
+/// What calls an updated system good on an image with two slots (`scripts/image`) reads this program's own file.
+#[test]
+fn the_script_that_calls_a_slot_good_takes_the_state_file_of_a_run_that_assists() {
+    let cart = Cart::shared(PROGRAM);
+    let script =
+        testing::root().join("scripts/cart/image/mkosi.extra/usr/lib/polyp-edge/wait-for-assistance");
+    let is_good = |seconds: &str| {
+        let mut command = std::process::Command::new("sh");
+        command.arg(&script).arg(seconds).env("STATE_FILE", cart.at("state/state.json"));
+        command.status().unwrap().success()
+    };
+    assert!(!is_good("1"), "nothing runs");
+    let mut run = Running::start(cart.command());
+    run.assisted();
+    assert!(is_good("60"), "{:?}", cart.state());
+    run.assert_ends_well();
+    assert!(!is_good("1"), "it has ended: {:?}", cart.state());
+}
