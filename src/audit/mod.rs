@@ -170,6 +170,11 @@ struct Line<'a> {
     before: &'a str,
 }
 
+/// The files that a trail can have in its folder.
+pub fn names() -> impl Iterator<Item = String> {
+    trail::names().chain([trail::HEAD.to_owned()])
+}
+
 /// Appends to the audit trail in a folder, which is made if need be. On the disk when this returns.
 ///
 /// # Errors

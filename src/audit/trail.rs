@@ -19,7 +19,7 @@ use crate::{files, runtime};
 /// What is written to. Older ones are `audit.1.jsonl`, `audit.2.jsonl` and so on.
 const NEWEST: &str = "audit.jsonl";
 /// The number and the digest of the last line.
-const HEAD: &str = "audit.head";
+pub(super) const HEAD: &str = "audit.head";
 const LOCK: &str = "audit.lock";
 /// A file is put aside when it would become larger, bytes; so many are kept beside the newest.
 const LARGEST: u64 = 1 << 20;
@@ -58,8 +58,7 @@ impl Trail {
 
     /// The files that there can be, the oldest first.
     pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
-        let older = (1..=KEPT).rev().map(|number| format!("audit.{number}.jsonl"));
-        older.chain([NEWEST.to_owned()]).map(|name| self.folder.join(name))
+        names().map(|name| self.folder.join(name))
     }
 
     /// What the file beside the lines says was the last; `None` if there is none that can be read.
@@ -160,6 +159,12 @@ impl Trail {
             }
         }
     }
+}
+
+/// Names of files with lines, the oldest first.
+pub(super) fn names() -> impl Iterator<Item = String> {
+    let older = (1..=KEPT).rev().map(|number| format!("audit.{number}.jsonl"));
+    older.chain([NEWEST.to_owned()])
 }
 
 /// The end of a file of lines.

@@ -18,6 +18,7 @@ mod inputs;
 mod model;
 mod probe;
 mod replay;
+mod report;
 mod run;
 
 use std::ffi::OsString;
@@ -55,6 +56,7 @@ enum Verb {
     Doctor(doctor::Arguments),
     Bundle(bundle::Arguments),
     Audit(audit::Arguments),
+    Report(report::Arguments),
 }
 
 /// The command line with all verbs, for what describes it: manual pages, completions.
@@ -95,6 +97,7 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Bundle(arguments) => bundle::run(&arguments),
         Verb::Audit(arguments) => audit::run(&arguments),
+        Verb::Report(arguments) => report::run(&arguments),
     };
     match &outcome {
         Ok(()) => ExitCode::SUCCESS,

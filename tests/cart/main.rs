@@ -22,6 +22,7 @@ mod metrics;
 mod reloads;
 mod reloads_many;
 mod replay;
+mod report;
 mod run;
 mod sandbox;
 mod service;
