@@ -13,7 +13,7 @@ const PROGRAM: &str = "polyp-edge";
 /// Who reads the profile, and so has the files and signals of a cart.
 const ON_A_CART: [&str; 2] = [PROGRAM, "polyp-edge-run"];
 /// Of a cart that the package was installed on.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 7] = [
     (
         "/etc/polyp-edge/cart.toml",
         "The profile that polyp-edge.service runs: what differs from the board's. See polyp-edge.toml(5).",
@@ -27,6 +27,8 @@ const FILES: [(&str, &str); 5] = [
         "Public keys. A bundle runs only if one of them has signed it. See polyp-edge-bundle-keygen(1).",
     ),
     ("/usr/share/polyp-edge/bundles", "The shipped bundles, signed with the development key."),
+    ("/var/lib/polyp-edge/bundles", "Installed bundles. See polyp-edge-bundle-install(1)."),
+    ("/var/lib/polyp-edge/audit", "What happened on this cart. See polyp-edge-audit(1)."),
     ("/run/polyp-edge/state.json", "The state, written anew about once a second."),
 ];
 
