@@ -89,8 +89,12 @@ impl Trail {
                 File::open(self.folder.join("audit.1.jsonl")).and_then(|mut older| End::of(&mut older));
             last = older.ok().and_then(|older| older.head());
         }
-        // Lines that cannot be read break the chain, which is to show; the numbers go on.
-        let last = last.or_else(|| self.head()).unwrap_or_default();
+        // The head is what was written, whatever has become of the lines: what does not fit to it is to show for ever. It is older than
+        // the last line if the power failed between the two.
+        let last = match (last, self.head()) {
+            (Some(last), Some(head)) if head.number < last.number => last,
+            (last, head) => head.or(last).unwrap_or_default(),
+        };
         let line = |event| {
             serde_json::to_string(&Line {
                 schema: SCHEMA,

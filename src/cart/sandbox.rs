@@ -202,16 +202,11 @@ struct Need {
 impl Need {
     fn all(board: &Board) -> Vec<Need> {
         let profile = &board.profile;
-        let mut needs = vec![
-            Need { key: "trust.keys", path: board.keys(), is_written: false },
-            // Also for a bundle that a path names: the lowest rollback index is there.
-            Need {
-                key: "store.folder",
-                path: profile.store.folder.clone(),
-                is_written: board.bundle().is_none(),
-            },
-        ];
-        needs.extend(board.bundle().map(|path| Need { key: "model.bundle", path, is_written: false }));
+        let mut needs = vec![Need { key: "trust.keys", path: board.keys(), is_written: false }];
+        needs.push(match board.bundle() {
+            Some(path) => Need { key: "model.bundle", path, is_written: false },
+            None => Need { key: "store.folder", path: profile.store.folder.clone(), is_written: true },
+        });
         let lite = board.lite().and_then(|lite| lite.bundle());
         needs.extend(lite.map(|path| Need { key: "heat.lite_bundle", path, is_written: false }));
         let source = Path::new(&profile.camera.source);
@@ -297,6 +292,8 @@ impl Doors {
                 _ => doors.open(&need.path, Use::Read)?,
             }
         }
+        // Also for a bundle that a path names: the lowest rollback index is there.
+        doors.open(&board.profile.store.folder, Use::Read)?;
         for (place, is_written) in PLACES {
             doors.open(Path::new(place), if is_written { Use::Write } else { Use::Read })?;
         }
@@ -498,6 +495,10 @@ mod tests {
             ("camera.source", format!("camera.source = {elsewhere:?}")),
             ("display.folder", format!("display.folder = {elsewhere:?}")),
             ("pipeline.state_file", format!("pipeline.state_file = {:?}", elsewhere.join("new/state.json"))),
+            ("pipeline.audit_folder", format!("pipeline.audit_folder = {:?}", elsewhere.join("audit"))),
+            ("pipeline.metrics_file", format!("pipeline.metrics_file = {:?}", elsewhere.join("new.prom"))),
+            ("heat.lite_bundle", format!("heat.lite_bundle = {elsewhere:?}")),
+            ("store.folder", format!("model.bundle = \"installed\"\nstore.folder = {elsewhere:?}")),
             ("display.folder", format!("display.folder = {:?}", at.join("models/one"))),
         ] {
             let told = admits(&rest).unwrap_err();
