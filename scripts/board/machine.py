@@ -77,11 +77,11 @@ class Machine:
 
     CHANNEL = "/dev/ttyAMA1"
 
-    def __init__(self, kernel, initramfs, out, size, counted, memory_mb=768, parameters="", within_s=90):
+    def __init__(self, kernel, initramfs, out, size, counted, memory_mb=768, parameters="", within_s=90, disk=None):
         """`counted`: each of the guest's instructions takes a nanosecond of its time, however long the emulation needs:
         delays are then those of a board of that speed, whatever else this machine does, but all takes longer. Else the
         guest's time is this machine's, and its CPU as slow as the emulation. `parameters`: more of the kernel's. It must be
-        ready within `within_s`."""
+        ready within `within_s`. `disk`: a file that is the board's first disk."""
         self.out = Path(out)
         # Of the last command.
         self.number = 0
@@ -97,6 +97,7 @@ class Machine:
              *(["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"] if counted else
                ["-accel", "tcg,thread=multi"]), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
              "-device", f"virtio-gpu-pci,xres={width},yres={height}",
+             *(["-drive", f"file={disk},format=raw,if=virtio"] if disk else []),
              "-serial", f"file:guest-{kind}.log", "-serial", "unix:channel,server=on,wait=off",
              "-qmp", "unix:qmp,server=on,wait=off",
              "-kernel", str(kernel), "-initrd", str(initramfs),
@@ -177,6 +178,11 @@ class Machine:
         if status != 0:
             raise Failed(f"on the board: {command}: exit {status}: {output.strip()[-300:]}")
         return output
+
+    def cut_power(self):
+        """As if its plug was pulled: what the guest has not given to its disk is lost."""
+        self.process.kill()
+        self.stop()
 
     def stop(self):
         if self.process.poll() is None:

@@ -3,7 +3,7 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | here | what is recorded |
+//! | [`event`] | what is recorded |
 //! | `trail` | the files: appending, rotation, and what an interrupted write has left |
 //! | [`mod@check`] | whether the lines are all there and as they were written |
 //!
@@ -14,161 +14,18 @@
 //! lines are removed once all take 8 MiB.
 
 pub mod check;
+pub mod event;
 #[cfg(test)]
 mod tests;
 mod trail;
 
 use std::path::Path;
-use std::time::SystemTime;
 
 use anyhow::Result;
-use serde::Serialize;
 
-use crate::bundle::Identity;
-use crate::identity::{Program, boot_id};
-use crate::runtime;
+use crate::identity::boot_id;
+pub use event::{Entry, Event};
 use trail::Trail;
-
-const SCHEMA: u32 = 1;
-
-/// Something worth knowing afterwards.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Event {
-    /// A run has begun.
-    Started {
-        /// Which program.
-        program: Program,
-        /// The profile's name.
-        board: String,
-        /// The profile's digest.
-        profile_digest: String,
-    },
-    /// Another profile is in force.
-    Reloaded {
-        /// The profile's digest.
-        profile_digest: String,
-    },
-    /// A reload was refused, and all stays as it was.
-    ReloadRefused {
-        /// One line.
-        why: String,
-    },
-    /// A model is being tested, or is in charge already.
-    Model {
-        /// Which.
-        model: Identity,
-        /// It was installed, and has yet to prove itself.
-        on_trial: bool,
-    },
-    /// What the program does for the person at the screen has changed.
-    State {
-        /// As in the state file.
-        state: &'static str,
-        /// Why, if there is a reason.
-        reason: Option<String>,
-        /// Changes since the last that is recorded, of which there were too many.
-        #[serde(skip_serializing_if = "is_none")]
-        omitted: u64,
-    },
-    /// Another step against heat.
-    Heat {
-        /// As in the state file.
-        step: &'static str,
-        /// Of the hottest sensor.
-        celsius: Option<f32>,
-    },
-    /// The run has ended.
-    Stopped {
-        /// With this code.
-        exit_code: u8,
-    },
-    /// A bundle was installed, and is on trial from its next start on.
-    Installed {
-        /// Its name and version.
-        bundle: String,
-        /// Its digest.
-        digest: String,
-    },
-    /// A bundle was not installed.
-    InstallRefused {
-        /// What was to be installed.
-        path: String,
-        /// One line.
-        why: String,
-    },
-    /// A bundle on trial has become the good one.
-    TrialPassed {
-        /// Its name and version.
-        bundle: String,
-        /// Its digest.
-        digest: String,
-    },
-    /// A bundle on trial was given up.
-    TrialFailed {
-        /// Its name and version.
-        bundle: String,
-        /// Its digest.
-        digest: String,
-        /// One line.
-        why: String,
-    },
-    /// Somebody went back to another bundle.
-    RolledBack {
-        /// To this one.
-        bundle: String,
-        /// Its digest.
-        digest: String,
-    },
-    /// Events that could not be recorded, for the disk did not keep up.
-    Lost {
-        /// How many.
-        events: u64,
-    },
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-fn is_none(count: &u64) -> bool {
-    *count == 0
-}
-
-/// An event and when it happened.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    /// What.
-    pub event: Event,
-    /// Seconds since 1970.
-    pub unix_s: f64,
-    /// Seconds since the machine's start.
-    pub uptime_s: f64,
-}
-
-impl Entry {
-    /// It happens now.
-    pub fn now(event: Event) -> Entry {
-        let time = runtime::wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Entry { event, unix_s: time.as_secs_f64(), uptime_s: runtime::since_boot().as_secs_f64() }
-    }
-}
-
-/// A line.
-#[derive(Serialize)]
-struct Line<'a> {
-    schema: u32,
-    /// The first is 1.
-    number: u64,
-    unix_s: f64,
-    uptime_s: f64,
-    /// Of the machine's start in which it was written.
-    boot_id: &'a str,
-    /// Bytes of a line that a loss of power had left unfinished, and that were removed before this one.
-    #[serde(skip_serializing_if = "is_none")]
-    unfinished_bytes: u64,
-    #[serde(flatten)]
-    event: &'a Event,
-    /// The SHA-256 of the line before, in hex, with its end; empty before the first.
-    before: &'a str,
-}
 
 /// The files that a trail can have in its folder.
 pub fn names() -> impl Iterator<Item = String> {

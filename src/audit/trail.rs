@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Event, Line, SCHEMA};
+use super::event::{Entry, Event, Line, SCHEMA};
 use crate::bundle::digest;
 use crate::fault::Fault;
 use crate::{files, runtime};

@@ -24,6 +24,8 @@ pub use profile::{
     Profile, Stop, Store, Trust, Wrong,
 };
 
+/// The profile of a cart on which the package was installed.
+pub const CART_PROFILE: &str = "/etc/polyp-edge/cart.toml";
 /// What `model.bundle` says for the bundle that is installed in the store; a folder of that name is `./installed`.
 pub const INSTALLED: &str = "installed";
 

@@ -400,11 +400,12 @@ impl Observer for Watch {
     }
 
     fn status(&mut self, status: &Status<'_>) {
+        // First: who watches a simulation knows of the state before others act on it.
+        self.other.status(status);
         self.status.tell(status);
         self.trial.tell(status.state);
         self.recorder.state(status.state);
         self.metrics.tell(status);
-        self.other.status(status);
     }
 
     fn turned(&mut self) {

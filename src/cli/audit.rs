@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::audit::check;
-use crate::board::Board;
+use crate::board::{Board, CART_PROFILE};
 use crate::fault::{Exit, Fault};
 use crate::files::signals;
 
@@ -15,7 +15,7 @@ use crate::files::signals;
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The cart's profile, whose pipeline.audit_folder has the trail.
-    #[arg(long, value_name = "FILE", default_value = super::CART_PROFILE, conflicts_with = "folder")]
+    #[arg(long, value_name = "FILE", default_value = CART_PROFILE, conflicts_with = "folder")]
     board: PathBuf,
     /// The trail's folder itself: a copy.
     #[arg(long, value_name = "DIR")]

@@ -31,8 +31,6 @@ use crate::fault::{self, Exit};
 use crate::identity::Program;
 use crate::logging;
 
-/// The profile of a cart that was installed.
-const CART_PROFILE: &str = "/etc/polyp-edge/cart.toml";
 /// How long the program waits at its end for whoever reads its log.
 const LAST_LINES_WITHIN: Duration = Duration::from_millis(100);
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use tar::{Builder, EntryType, Header};
 
-use crate::board::Board;
+use crate::board::{Board, CART_PROFILE};
 use crate::fault::{Fault, one_line};
 use crate::files::{self, signals};
 use crate::identity::Program;
@@ -27,7 +27,7 @@ const FOLDER: &str = "polyp-edge-report";
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The cart's profile.
-    #[arg(long, value_name = "FILE", default_value = super::CART_PROFILE)]
+    #[arg(long, value_name = "FILE", default_value = CART_PROFILE)]
     board: PathBuf,
     /// The archive; if not given, one in the working directory, named after the machine and the time.
     #[arg(long, value_name = "FILE")]

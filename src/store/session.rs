@@ -5,13 +5,41 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::disk::Disk;
+use super::installed::{Store, unix_s};
 use super::slots::{Refused, Slot, Slots};
-use super::{Store, trust, unix_s};
 use crate::audit::{self, Event};
 use crate::board::Board;
 use crate::bundle::{Bundle, Trust};
 use crate::fault::{Fault, one_line};
 use crate::runtime::sync::Mutex;
+
+/// Which bundles may run on a board: what its profile says, and no bundle older than what was good on this cart.
+///
+/// # Errors
+/// As [`Board::trust`]; 65 if the store's record is damaged, 74 if it cannot be read.
+pub fn trust(board: &Board) -> Result<Trust> {
+    let trust = board.trust()?;
+    let lowest = match Store::at(&board.profile.store.folder).slots()? {
+        Some(slots) => trust.lowest_rollback_index.max(slots.lowest_rollback_index),
+        None => trust.lowest_rollback_index,
+    };
+    Ok(Trust { lowest_rollback_index: lowest, ..trust })
+}
+
+/// The bundle that a board would run now. Changes nothing.
+///
+/// # Errors
+/// As [`Bundle::open_trusted`]; 65 if nothing is installed and the profile wants an installed one.
+pub fn bundle(board: &Board) -> Result<Bundle> {
+    let trust = trust(board)?;
+    match board.bundle() {
+        Some(path) => Bundle::open_trusted(&path, &trust),
+        None => {
+            let store = Store::at(&board.profile.store.folder);
+            first_that_opens(&store, &trust, |_| true, |_, _| {}).map(|chosen| chosen.bundle)
+        }
+    }
+}
 
 /// Bundles that failed while this program ran, at most: the oldest is forgotten.
 const MOST_REFUSED: usize = 16;

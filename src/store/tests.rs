@@ -8,10 +8,19 @@ use std::rc::Rc;
 use testing::bundle as made;
 use testing::cart::put_base;
 
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+
 use super::disk::{Disk, Folder, Lock};
+use super::installed::{INCOMING, RECORD};
 use super::session::first_that_opens;
 use super::*;
-use crate::fault::exit_of;
+use crate::board::Board;
+use crate::bundle::Bundle;
+use crate::fault::{Exit, Fault, exit_of};
 
 /// A file's content when it was written.
 type Inode = Rc<Vec<u8>>;

@@ -8,10 +8,9 @@ use clap::Subcommand;
 use jiff::Timestamp;
 
 use crate::audit::{self, Event};
-use crate::board::{Board, INSTALLED};
+use crate::board::{Board, CART_PROFILE, INSTALLED};
 use crate::bundle::Bundle;
 use crate::cart;
-use crate::cli::CART_PROFILE;
 use crate::detect::Regions;
 use crate::engine::Engine;
 use crate::fault::{Exit, Fault, one_line};
