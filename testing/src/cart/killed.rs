@@ -18,12 +18,9 @@ pub enum End {
 /// # Errors
 /// If it cannot be started, or tracing is not permitted.
 pub fn run_until(command: &mut Command, stop: u64) -> io::Result<End> {
-    // SAFETY: the closure makes one call of the kernel and allocates nothing.
+    // SAFETY: the closure makes one call of the kernel, and allocates nothing unless that fails.
     unsafe {
-        command.pre_exec(|| match libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) {
-            -1 => Err(io::Error::last_os_error()),
-            _ => Ok(()),
-        });
+        command.pre_exec(|| request(libc::PTRACE_TRACEME, 0, 0));
     }
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let id = child.id() as libc::pid_t;
@@ -37,21 +34,14 @@ pub fn run_until(command: &mut Command, stop: u64) -> io::Result<End> {
     };
     // It stops where the program takes the place of this one's.
     wait()?;
-    // SAFETY: this request and those below read and write no memory of this process.
-    let set = unsafe {
-        libc::ptrace(libc::PTRACE_SETOPTIONS, id, 0, libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL)
-    };
-    if set == -1 {
-        let error = io::Error::last_os_error();
+    let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL;
+    if let Err(error) = request(libc::PTRACE_SETOPTIONS, id, options) {
         let _ = child.kill();
         return Err(error);
     }
     let (mut stops, mut signal) = (0, 0);
     loop {
-        // SAFETY: as above.
-        if unsafe { libc::ptrace(libc::PTRACE_SYSCALL, id, 0, signal) } == -1 {
-            return Err(io::Error::last_os_error());
-        }
+        request(libc::PTRACE_SYSCALL, id, signal)?;
         signal = 0;
         let status = wait()?;
         if libc::WIFEXITED(status) {
@@ -70,5 +60,14 @@ pub fn run_until(command: &mut Command, stop: u64) -> io::Result<End> {
             wait()?;
             return Ok(End::Killed);
         }
+    }
+}
+
+fn request(what: libc::c_uint, process: libc::pid_t, data: libc::c_int) -> io::Result<()> {
+    let none = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: the requests made here read and write no memory of this process; `data` is a number to them.
+    match unsafe { libc::ptrace(what, process, none, libc::c_long::from(data)) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
     }
 }
