@@ -107,7 +107,7 @@ def main():
         for cut in range(options.cuts):
             bundle = NEXT[cut % 2]
             # Everywhere in it, and as often where it takes effect.
-            at = chance.uniform(0, takes) if cut % 2 == 0 else chance.uniform(0.85, 1.03) * takes
+            at = chance.uniform(0, takes) if cut % 2 == 0 else chance.uniform(0.9, 1.3) * takes
             board.machine.must(f"({INSTALL.format(bundle)} >/run/install.log 2>&1 &) ; true", 30)
             time.sleep(at)
             board.machine.cut_power()
