@@ -33,6 +33,7 @@ pub(super) struct Metrics(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     inner: Mutex<Inner>,
+    told: Mutex<Told>,
     changed: Condvar,
 }
 
@@ -42,17 +43,22 @@ struct Inner {
     board: String,
     profile_digest: String,
     made: Made,
-    state: Option<&'static str>,
     /// What is done against heat.
     heat: Option<&'static str>,
+    is_over: bool,
+    has_ended: bool,
+}
+
+/// What the thread that shows tells.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    state: Option<&'static str>,
     /// Nobody sees the picture.
     is_dark: bool,
     shown: u64,
     with_regions: u64,
     /// Changes of state.
     transitions: u64,
-    is_over: bool,
-    has_ended: bool,
 }
 
 impl Metrics {
@@ -83,13 +89,13 @@ impl Metrics {
         inner.made = made.clone();
     }
 
-    /// In the thread that shows: never waits, and allocates nothing.
+    /// In the thread that shows: allocates nothing, and shares its lock with a copy of a few numbers alone.
     pub(super) fn tell(&self, status: &Status<'_>) {
-        let mut inner = self.0.inner.lock();
+        let mut told = self.0.told.lock();
         let word = Some(status.state.word());
-        inner.transitions += u64::from(inner.state != word);
-        (inner.state, inner.is_dark) = (word, status.dark.is_some());
-        (inner.shown, inner.with_regions) = (status.shown, status.with_regions);
+        told.transitions += u64::from(told.state != word);
+        (told.state, told.is_dark) = (word, status.dark.is_some());
+        (told.shown, told.with_regions) = (status.shown, status.with_regions);
     }
 
     /// What is done against heat.
@@ -115,8 +121,9 @@ impl Metrics {
         let mut has_failed = false;
         loop {
             let now = self.0.inner.lock().clone();
+            let told = *self.0.told.lock();
             if let Some(path) = &now.path {
-                let text = text(&program, started, &now, gauges);
+                let text = text(&program, started, &now, told, gauges);
                 let written = surroundings.write_metrics(path, &text);
                 match &written {
                     Err(error) if !has_failed => log::warn!("no metrics are written: {}", one_line(error)),
@@ -143,27 +150,27 @@ fn unix_s() -> f64 {
     runtime::wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-fn text(program: &Program, started: f64, now: &Inner, gauges: &Gauges) -> String {
+fn text(program: &Program, started: f64, now: &Inner, told: Told, gauges: &Gauges) -> String {
     let mut text = Text::default();
     identity(&mut text, program, now);
     text.one("polyp_edge_running", "gauge", "1 as long as the program runs.", number(!now.is_over));
     text.one("polyp_edge_start_time_seconds", "gauge", "When the run began, seconds since 1970.", started);
     text.family("polyp_edge_state", "gauge", "1 for the state that the program is in.");
     for state in STATES {
-        let is_so = now.state == Some(state) && !now.is_over;
+        let is_so = told.state == Some(state) && !now.is_over;
         text.value("polyp_edge_state", &[("state", state)], number(is_so));
     }
     text.family("polyp_edge_heat_step", "gauge", "1 for what is done against heat.");
     for step in [Step::None, Step::Fewer, Step::Lite, Step::Off].map(Step::word) {
         text.value("polyp_edge_heat_step", &[("step", step)], number(now.heat == Some(step) && !now.is_over));
     }
-    text.one("polyp_edge_dark", "gauge", "1 if nobody sees the picture.", number(now.is_dark));
+    text.one("polyp_edge_dark", "gauge", "1 if nobody sees the picture.", number(told.is_dark));
     let counts = [
-        ("state_changes", "Changes of state.", now.transitions),
+        ("state_changes", "Changes of state.", told.transitions),
         ("frames_captured", "Frames that the source gave.", gauges.captured()),
         ("frames_damaged", "Frames that could not be read.", gauges.damaged()),
-        ("frames_shown", "Frames that the display took.", now.shown),
-        ("frames_outlined", "Frames shown with at least one outline.", now.with_regions),
+        ("frames_shown", "Frames that the display took.", told.shown),
+        ("frames_outlined", "Frames shown with at least one outline.", told.with_regions),
         ("frames_overtaken", "Frames not shown, for a newer one came.", gauges.overtaken()),
         ("inference_skipped", "Frames that inference did not see, for a newer one came.", gauges.skipped()),
         ("inference_spared", "Frames that inference left alone because of heat.", gauges.spared()),

@@ -49,11 +49,10 @@ struct Inner {
 }
 
 impl Recorder {
-    /// # Errors
-    /// 74 if there can be no more threads.
-    pub(super) fn start(surroundings: &impl Surroundings, board: &Board) -> Result<Recorder> {
+    /// Nothing is recorded without a folder.
+    fn of(folder: Option<PathBuf>) -> Recorder {
         let inner = Inner {
-            folder: board.profile.pipeline.audit_folder.clone(),
+            folder,
             waiting: VecDeque::with_capacity(MOST_WAITING),
             lost: 0,
             allowed: MOST_AT_ONCE,
@@ -64,7 +63,13 @@ impl Recorder {
             is_over: false,
             has_ended: false,
         };
-        let recorder = Recorder(Arc::new(Queue { inner: Mutex::new(inner), changed: Condvar::new() }));
+        Recorder(Arc::new(Queue { inner: Mutex::new(inner), changed: Condvar::new() }))
+    }
+
+    /// # Errors
+    /// 74 if there can be no more threads.
+    pub(super) fn start(surroundings: &impl Surroundings, board: &Board) -> Result<Recorder> {
+        let recorder = Recorder::of(board.profile.pipeline.audit_folder.clone());
         let (theirs, surroundings) = (recorder.clone(), surroundings.clone());
         runtime::thread::spawn("audit trail", move || theirs.work(&surroundings))
             .map_err(|error| Fault::io(format!("cannot start a thread: {error}")))?;
@@ -91,9 +96,10 @@ impl Recorder {
         self.tell(Event::Reloaded { profile_digest: board.digest.clone() });
     }
 
-    /// Records the state if it has changed. In the thread that shows.
+    /// Records the state if it has changed. In the thread that shows, which waits for nobody: while another thread has the lock, the
+    /// state is left for the next time, which is a second later at most.
     pub(super) fn state(&self, state: &State) {
-        let mut inner = self.0.inner.lock();
+        let Some(mut inner) = self.0.inner.try_lock() else { return };
         let why = match state {
             State::NoSignal(why) => Some(*why),
             _ => None,
@@ -210,23 +216,8 @@ mod tests {
     use super::*;
     use crate::state::Reason;
 
-    fn inner() -> Inner {
-        Inner {
-            folder: Some("/audit".into()),
-            waiting: VecDeque::new(),
-            lost: 0,
-            allowed: MOST_AT_ONCE,
-            since: runtime::now(),
-            omitted: 0,
-            state: None,
-            model: None,
-            is_over: false,
-            has_ended: false,
-        }
-    }
-
     fn recorder() -> Recorder {
-        Recorder(Arc::new(Queue { inner: Mutex::new(inner()), changed: Condvar::new() }))
+        Recorder::of(Some("/audit".into()))
     }
 
     fn waiting(recorder: &Recorder) -> Vec<Event> {
@@ -274,5 +265,16 @@ mod tests {
         assert_eq!(waiting(&recorder).len(), MOST_WAITING - 1);
         recorder.tell(Event::Stopped { exit_code: 0 });
         assert_eq!(waiting(&recorder), [Event::Lost { events: 37 }, Event::Stopped { exit_code: 0 }]);
+    }
+
+    #[test]
+    fn a_state_is_told_again_where_another_thread_had_the_lock() {
+        let recorder = recorder();
+        let held = recorder.0.inner.lock();
+        recorder.state(&State::Assist);
+        drop(held);
+        assert_eq!(waiting(&recorder), []);
+        recorder.state(&State::Assist);
+        assert!(matches!(&waiting(&recorder)[..], [Event::State { state: "assist", .. }]));
     }
 }
