@@ -139,6 +139,27 @@ fn the_unit_and_its_user_fit_together() {
 }
 
 /// An upgrade during an examination must not take the picture away.
+/// systemd starts nothing where a path is missing: `/lib64` is not on every architecture.
+#[test]
+fn the_unit_needs_no_path_that_some_machine_lacks() {
+    let unit = text("polyp-edge.service");
+    let keys = [
+        "ExecPaths",
+        "ReadWritePaths",
+        "ReadOnlyPaths",
+        "InaccessiblePaths",
+        "BindPaths",
+        "BindReadOnlyPaths",
+    ];
+    let lines = unit.lines().filter_map(|line| line.split_once('=')).filter(|(key, _)| keys.contains(key));
+    let paths: Vec<_> = lines.flat_map(|(_, paths)| paths.split_whitespace()).collect();
+    assert!(paths.contains(&"/usr/bin/polyp-edge"), "{paths:?}");
+    for path in paths {
+        let is_everywhere = path.starts_with('-') || ["/usr/bin/polyp-edge", "/usr/lib"].contains(&path);
+        assert!(is_everywhere, "{path}: with a - before it, it may be missing");
+    }
+}
+
 #[test]
 fn an_upgrade_lets_the_program_run() {
     let (before, after) = (text("debian/prerm"), text("debian/postinst"));
