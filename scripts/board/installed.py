@@ -1,5 +1,5 @@
 """Boots an emulated board with Debian and the package, and goes through what happens to a cart that is installed, upgraded and
-cleaned. See scripts/board-install."""
+cleaned; then through faults.py. See scripts/board-install."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import checks
+import faults
 import initramfs
 import picture
 from machine import Failed, Machine
@@ -24,6 +25,8 @@ DefaultDependencies=no
 After=systemd-remount-fs.service
 [Service]
 ExecStart=/usr/local/bin/obey
+# Not /run, which a check fills.
+Environment=OBEY_FOLDER=/dev/shm
 StandardInput=null
 [Install]
 WantedBy=sysinit.target
@@ -223,7 +226,7 @@ def main():
     print(f"obeys after {time.monotonic() - begun:.0f} s", flush=True)
     cart = Cart(machine, out)
     try:
-        for run in CHECKS:
+        for run in CHECKS + faults.CHECKS:
             name, start = run.__name__.replace("_", " "), time.monotonic()
             try:
                 detail = run(cart)
