@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::disk::{Disk, Folder, Lock};
 use super::slots::{self, Slot, Slots};
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Trust};
 use crate::fault::{Exit, Fault};
 use crate::runtime;
 
@@ -62,6 +62,19 @@ impl<D: Disk> Store<D> {
         self.folder.join(&slot.file)
     }
 
+    /// Opens the bundle in a slot.
+    ///
+    /// # Errors
+    /// As [`Bundle::open_trusted`]; 65 if another bundle lies there than the one that was installed.
+    pub fn open(&self, slot: &Slot, trust: &Trust) -> Result<Bundle> {
+        let path = self.path(slot);
+        let bundle = Bundle::open_trusted(&path, trust)?;
+        if bundle.digest != slot.digest {
+            return Err(Fault::data(format!("{}: it is not the bundle that was installed", path.display())));
+        }
+        Ok(bundle)
+    }
+
     /// Begins an installation, and removes what an interrupted one left behind.
     ///
     /// # Errors
@@ -109,25 +122,34 @@ impl<D: Disk> Store<D> {
     /// Goes back by hand: from the bundle on trial to the good one, or from the good one to the one before. The one that is to run.
     ///
     /// # Errors
-    /// 1 if there is none to go back to, 76 if it is too old; as [`Self::change`].
-    pub fn roll_back(&self) -> Result<Slot> {
+    /// 1 if there is none to go back to, 76 if it is too old; what `check` says of the one to go back to, which then is not gone
+    /// back to; as [`Self::change`].
+    pub fn roll_back(&self, check: impl FnOnce(&Slot) -> Result<()>) -> Result<Slot> {
         if self.slots()?.is_none() {
             return Err(Fault::new(Exit::Assertion, "no bundle is installed"));
         }
-        self.change(|slots| slots.roll_back(unix_s()))
+        self.change(|slots| {
+            let slot = slots.roll_back(unix_s())?;
+            check(&slot)?;
+            Ok(slot)
+        })
     }
 
     /// Ends the trial by hand; the bundle that was on trial and is good now.
     ///
     /// # Errors
-    /// As [`Self::change`].
-    pub fn mark_good(&self) -> Result<Option<Slot>> {
+    /// What `check` says of the bundle on trial, which then stays on trial; as [`Self::change`].
+    pub fn mark_good(&self, check: impl FnOnce(&Slot) -> Result<()>) -> Result<Option<Slot>> {
         if self.slots()?.is_none() {
             return Ok(None);
         }
         self.change(|slots| {
-            let digest = slots.trial.as_ref().map(|trial| trial.slot.digest.clone());
-            Ok(digest.and_then(|digest| slots.accept(&digest)))
+            let Some(digest) = slots.trial.as_ref().map(|trial| trial.slot.digest.clone()) else {
+                return Ok(None);
+            };
+            let Some(slot) = slots.accept(&digest) else { return Ok(None) };
+            check(&slot)?;
+            Ok(Some(slot))
         })
     }
 

@@ -209,16 +209,7 @@ pub(super) fn first_that_opens<D: Disk>(
     let slots = store.slots()?.unwrap_or_default();
     let mut wrong = None;
     for slot in slots.in_order().filter(|slot| may(slot)) {
-        let opened = Bundle::open_trusted(&store.path(slot), trust).and_then(|bundle| {
-            if bundle.digest == slot.digest {
-                return Ok(bundle);
-            }
-            Err(Fault::data(format!(
-                "{}: it is not the bundle that was installed",
-                store.path(slot).display()
-            )))
-        });
-        match opened {
+        match store.open(slot, trust) {
             Ok(bundle) => {
                 let trial = slots.trial.as_ref().filter(|trial| trial.slot.digest == bundle.digest);
                 let trial = trial.map(|trial| OnTrial {

@@ -195,7 +195,7 @@ impl Place {
         let board = self.board(&self.at(name));
         let store = Store::at(&board.profile.store.folder);
         install(&store, &board, &self.at("1")).unwrap();
-        store.mark_good().unwrap().unwrap();
+        store.mark_good(|_| Ok(())).unwrap().unwrap();
         install(&store, &board, &self.at("2")).unwrap();
         board
     }
@@ -266,12 +266,12 @@ fn an_installation_survives_the_loss_of_power_at_any_step() {
 #[test]
 fn the_end_of_a_trial_survives_the_loss_of_power_at_any_step() {
     let digest = |store: &Store<Watched>| store.slots().unwrap().unwrap().trial.unwrap().slot.digest;
-    survives("good", &["2"], |store, _, _| store.mark_good().map(drop));
+    survives("good", &["2"], |store, _, _| store.mark_good(|_| Ok(())).map(drop));
     survives("given up", &["1", "2"], |store, _, _| {
         let digest = digest(store);
         store.change(|slots| Ok(slots.refuse(&digest, "a test", 0))).map(drop)
     });
-    survives("rolled back", &["1", "2"], |store, _, _| store.roll_back().map(drop));
+    survives("rolled back", &["1", "2"], |store, _, _| store.roll_back(|_| Ok(())).map(drop));
     survives("started and survived", &["2"], |store, _, _| {
         let digest = digest(store);
         store.change(|slots| Ok(slots.start(0)))?;
@@ -281,7 +281,7 @@ fn the_end_of_a_trial_survives_the_loss_of_power_at_any_step() {
         })
     });
     survives("rolled back and pruned", &["1", "2"], |store, _, _| {
-        store.roll_back()?;
+        store.roll_back(|_| Ok(()))?;
         store.prune().map(drop)
     });
 }
@@ -383,9 +383,11 @@ fn what_was_good_raises_the_lowest_rollback_index_and_nothing_lowers_it() {
     install(&store, &board, &place.at("3")).unwrap();
     // On trial it raises nothing: the good one can still return.
     assert_eq!(trust(&board).unwrap().lowest_rollback_index, 0);
-    store.mark_good().unwrap().unwrap();
+    store.mark_good(|_| Ok(())).unwrap().unwrap();
     assert_eq!(trust(&board).unwrap().lowest_rollback_index, 5);
-    for refused in [install(&store, &board, &place.at("2")).unwrap_err(), store.roll_back().unwrap_err()] {
+    for refused in
+        [install(&store, &board, &place.at("2")).unwrap_err(), store.roll_back(|_| Ok(())).unwrap_err()]
+    {
         assert_eq!(exit_of(&refused), Exit::Signature, "{refused:#}");
     }
     assert_eq!(runs(&board).unwrap(), "3");
@@ -400,7 +402,7 @@ fn the_next_one_runs_where_the_good_one_is_damaged() {
     let place = Place::new();
     let board = place.store("store");
     let store = Store::at(&board.profile.store.folder);
-    store.mark_good().unwrap().unwrap();
+    store.mark_good(|_| Ok(())).unwrap().unwrap();
     let good = store.slots().unwrap().unwrap().good.unwrap();
     fs::remove_file(store.path(&good)).unwrap();
     assert_eq!(Session::default().choose(&board).unwrap().bundle.manifest.model_version, "1");

@@ -233,6 +233,16 @@ fn one_goes_back_by_hand() {
     assert!(succeeds(&verb(&cart, &["prune"])).contains("0 bundles removed"));
     let packed = fs::read_dir(cart.at("store")).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(packed.filter(|name| name.to_str().unwrap().ends_with(".polyp")).count(), 2);
+    // None is chosen that this cart would not run.
+    let before = list(&cart);
+    fs::remove_dir_all(cart.at("boards/keys")).unwrap();
+    assert_fault(&verb(&cart, &["rollback"]), 76, "bright 1 cannot run on this cart, so nothing is changed");
+    assert_eq!(list(&cart), before);
+    bundle::trust(&cart.at("boards/keys"));
+    let path = cart.at("store").join(before["previous"]["file"].as_str().unwrap());
+    fs::write(&path, b"damaged").unwrap();
+    assert_fault(&verb(&cart, &["rollback"]), 65, "bright 1 cannot run on this cart");
+    assert_eq!(list(&cart), before);
 }
 
 /// Where nothing is installed the picture goes on, and the reason is said.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Subcommand;
 use jiff::Timestamp;
 
@@ -155,11 +155,11 @@ fn test(board: &Board, bundle: &Bundle) -> Result<Tested> {
     segmenter.enter_thread();
     (0..segmenter.golden_frames()).try_for_each(|index| segmenter.check(index))?;
     let frames = bundle.golden_frames()?;
-    let (mut latencies, mut regions) = (Latencies::default(), Regions::default());
+    let (latencies, mut regions) = (Latencies::default(), Regions::default());
     let mut times = Vec::new();
     for golden in frames.iter().cycle().take(TIMED_FRAMES) {
         let begun = runtime::now();
-        segmenter.regions(&golden.frame, &mut latencies, &mut regions)?;
+        segmenter.regions(&golden.frame, &latencies, &mut regions)?;
         times.push(runtime::since(begun));
     }
     let frames = frames.len();
@@ -265,7 +265,7 @@ fn day(unix_s: u64) -> String {
 
 fn roll_back(cart: &Cart) -> Result<()> {
     let (board, store) = cart.load()?;
-    let slot = store.roll_back()?;
+    let slot = store.roll_back(|slot| may_run(&board, &store, slot))?;
     note(&board, Event::RolledBack { bundle: slot.to_string(), digest: slot.digest.clone() });
     say!(
         "{slot} is the one to run; sudo systemctl reload polyp-edge takes it over now, else the next start does"
@@ -273,9 +273,15 @@ fn roll_back(cart: &Cart) -> Result<()> {
     Ok(())
 }
 
+/// That a bundle which is to run can: its file may be damaged, its key removed.
+fn may_run(board: &Board, store: &Store, slot: &Slot) -> Result<()> {
+    let opened = store.open(slot, &store::trust(board)?);
+    opened.map(drop).with_context(|| format!("{slot} cannot run on this cart, so nothing is changed"))
+}
+
 fn mark_good(cart: &Cart) -> Result<()> {
     let (board, store) = cart.load()?;
-    match store.mark_good()? {
+    match store.mark_good(|slot| may_run(&board, &store, slot))? {
         Some(slot) => {
             note(&board, Event::TrialPassed { bundle: slot.to_string(), digest: slot.digest.clone() });
             say!("{slot} is the good one now");
