@@ -39,7 +39,7 @@ fn main() -> Result<()> {
         let run = live::run(buffers, composition, Settings::default(), load)?;
         live::line(&format!("Yuyv, {name}: annotation"), &run, Stage::Total);
         live::line(&format!("Yuyv, {name}: video"), &run, Stage::VideoDelay);
-        println!("{:38} {} with regions, {}", "", run.outcome.with_regions, run.outcome.state);
+        println!("{:38} {} with regions, {}", "", run.outcome.frames.outlined, run.outcome.state);
         last = Some(run.outcome);
     }
     if let Some(outcome) = last {

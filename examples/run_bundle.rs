@@ -43,11 +43,11 @@ fn main() -> Result<()> {
 
     let mut gate = Gate::new(&Rule::of(bundle.manifest.gate));
     let (mut frame, mut regions, mut shown) = (Frame::black(1, 1), Regions::default(), Shown::default());
-    let mut latencies = Latencies::default();
+    let latencies = Latencies::default();
     let mut source = capture::open(video)?;
     let mut captured = Instant::now();
     while source.read(&mut frame)? {
-        segmenter.regions(&frame, &mut latencies, &mut regions)?;
+        segmenter.regions(&frame, &latencies, &mut regions)?;
         gate.update(&regions.list, captured, &mut shown);
         println!("{}: {} found, {} shown", source.name().display(), regions.list.len(), shown.list().len());
         captured += FRAME_INTERVAL;

@@ -30,7 +30,7 @@ fn main() -> Result<()> {
 
     let frame = capture::open(image)?.next()?.context("the source contains no image")?;
     let (mut regions, mut mask) = (Regions::default(), Vec::new());
-    segmenter.regions(&frame, &mut Latencies::default(), &mut regions)?;
+    segmenter.regions(&frame, &Latencies::default(), &mut regions)?;
     segmenter.mask_into(&mut mask)?;
 
     for region in &regions.list {

@@ -23,7 +23,8 @@
 //! | [`cart`] | a whole cart as its profile says: reloads, the state file, reports |
 //!
 //! Beside the walk: [`bundle`] (what a model is on disk), [`store`] (bundles installed on a cart, and their trial), [`audit`] (what
-//! happened on a cart, as a chain of lines), [`board`] (profiles), [`state`], [`latency`],
+//! happened on a cart, as a chain of lines), [`board`] (profiles), [`state`], [`latency`] (how
+//! long everything takes, and the log of it), [`latency_report`],
 //! [`score`] (what was drawn against what was there), `health` (what the machine says of itself), [`thermal`] (heat, and
 //! what is done about it), [`files`] (what is
 //! written: whole, private, never over somebody else's), [`logging`] (log lines by a thread of their own), [`heap`] (what the
@@ -56,6 +57,7 @@ mod health;
 pub mod heap;
 pub mod identity;
 pub mod latency;
+pub mod latency_report;
 pub mod logging;
 mod output;
 pub mod overlay;

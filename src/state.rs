@@ -107,6 +107,9 @@ pub enum State {
 }
 
 impl State {
+    /// All words that [`Self::word`] gives.
+    pub const WORDS: [&str; 5] = ["self-test", "no-signal", "passthrough", "assist", "degraded"];
+
     /// One word, for machines.
     pub fn word(&self) -> &'static str {
         match self {

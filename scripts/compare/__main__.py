@@ -69,7 +69,7 @@ def arguments():
 def bench(given, bundle, threads, frames):
     """The command that runs so many frames, and a few more that are always as many."""
     kernels = ["--kernels", given.kernels] if given.kernels else []
-    return [given.program, "bench", "--model", bundle, "--threads", str(threads), "--runs", str(frames), *kernels]
+    return [given.program, "bench", "model", bundle, "--threads", str(threads), "--runs", str(frames), *kernels]
 
 
 def find_bundles(given, folder):

@@ -185,6 +185,17 @@ pub struct Pipeline {
     pub audit_folder: Option<PathBuf>,
     /// A file for node_exporter's textfile collector, `*.prom`; none: there are no metrics.
     pub metrics_file: Option<PathBuf>,
+    /// The folder of the log of latencies; none: there is none.
+    pub latency_folder: Option<PathBuf>,
+    /// How long the intervals in it are, in s, 1..=3600. May be left out: a minute.
+    #[serde(default = "latency_interval_s")]
+    pub latency_interval_s: f64,
+    /// All its files together, 1..=10000; the newest is always kept. May be left out: 64.
+    #[serde(default = "latency_megabytes")]
+    pub latency_megabytes: u64,
+    /// How long files are kept, 1..=3650. May be left out: 90.
+    #[serde(default = "latency_days")]
+    pub latency_days: f64,
     /// The program denies itself all files but those that the profile at its start lets it need. May be left out: then it does.
     #[serde(default = "yes")]
     pub sandbox: bool,
@@ -192,6 +203,18 @@ pub struct Pipeline {
 
 fn yes() -> bool {
     true
+}
+
+fn latency_interval_s() -> f64 {
+    60.0
+}
+
+fn latency_megabytes() -> u64 {
+    64
+}
+
+fn latency_days() -> f64 {
+    90.0
 }
 
 /// When regions are shown, beyond what the bundle says.
@@ -405,6 +428,14 @@ impl Profile {
         {
             return wrong("pipeline.audit_folder", format!("is {folder:?}, but must be an absolute path"));
         }
+        if let Some(folder) = &self.pipeline.latency_folder
+            && !folder.is_absolute()
+        {
+            return wrong("pipeline.latency_folder", format!("is {folder:?}, but must be an absolute path"));
+        }
+        within("pipeline.latency_interval_s", self.pipeline.latency_interval_s, 1.0..=3600.0)?;
+        within("pipeline.latency_megabytes", self.pipeline.latency_megabytes, 1..=10_000)?;
+        within("pipeline.latency_days", self.pipeline.latency_days, 1.0..=3650.0)?;
         if let Some(file) = &self.pipeline.metrics_file
             && !(file.is_absolute() && file.extension().is_some_and(|ending| ending == "prom"))
         {

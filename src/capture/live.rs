@@ -41,8 +41,44 @@ pub struct Stamp {
     pub sequence: u64,
     /// The driver's own time, since the first picture.
     pub timestamp: Timestamp,
+    /// How long before it was fetched its driver took it; `None` if the driver's clock cannot be compared.
+    pub since_taken: Option<Duration>,
+    /// By which clock the driver tells that.
+    pub clock: DriverClock,
     /// When the picture was handed over, or, if it was kept waiting in its buffer, when it could have been: delays count from here.
     pub dequeued: Instant,
+}
+
+/// By which clock a driver tells when it took a picture, and at which moment of the picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum DriverClock {
+    /// It does not tell, or by a clock that nothing here can be compared with.
+    #[default]
+    Unknown,
+    /// The monotonic clock, at the end of the picture.
+    EndOfFrame,
+    /// The monotonic clock, at the start of the exposure.
+    StartOfExposure,
+}
+
+impl DriverClock {
+    /// The one with this number; `Unknown` if there is none.
+    pub fn of(number: u8) -> DriverClock {
+        [DriverClock::EndOfFrame, DriverClock::StartOfExposure]
+            .into_iter()
+            .find(|&clock| clock as u8 == number)
+            .unwrap_or_default()
+    }
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            DriverClock::Unknown => "none that can be compared",
+            DriverClock::EndOfFrame => "monotonic, end of the frame",
+            DriverClock::StartOfExposure => "monotonic, start of the exposure",
+        }
+    }
 }
 
 /// Why there are no pictures.

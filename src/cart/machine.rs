@@ -19,6 +19,9 @@ use crate::engine::{Engine, Options};
 use crate::fault::{Exit, Fault, exit_of, one_line};
 use crate::field_of_view::Sequence;
 use crate::files::{self, Claim, Input, OutputFolder, check_writable, make_folder};
+use crate::health::LoadMeter;
+use crate::latency::interval::Load;
+use crate::latency::log::{Bounds, Minutes, Setup, Writer};
 use crate::pipeline::Feed;
 use crate::segment::Segmenter;
 use crate::store::{Chosen, OnTrial, Session, Verdict};
@@ -190,6 +193,21 @@ impl Surroundings for Machine {
 
     fn write_metrics(&self, path: &Path, text: &str) -> Result<()> {
         files::write_readable(path, |file| Ok(std::io::Write::write_all(file, text.as_bytes())?))
+    }
+
+    fn latency_log(
+        &self,
+        folder: &Path,
+        bounds: Bounds,
+        setup: &Setup,
+        unix_s: f64,
+    ) -> Result<Box<dyn Minutes>> {
+        Ok(Box::new(Writer::begin(folder, bounds, setup.clone(), unix_s)?))
+    }
+
+    fn load(&self) -> Box<dyn FnMut() -> Load> {
+        let mut meter = LoadMeter::new();
+        Box::new(move || meter.read())
     }
 
     fn audit(&self, folder: &Path, entry: &Entry) -> Result<()> {

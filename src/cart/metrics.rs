@@ -15,16 +15,21 @@ use crate::bundle::Identity;
 use crate::fault::{Fault, one_line};
 use crate::health;
 use crate::identity::Program;
-use crate::latency::{BOUNDS_US, Meters, Stage};
-use crate::pipeline::{Gauges, Status};
+use crate::latency::{Latencies, Stage};
+use crate::pipeline::Gauges;
 use crate::runtime;
 use crate::runtime::sync::{Condvar, Mutex};
+use crate::state::State;
 use crate::thermal::Step;
 
 /// Between two writes.
 const EVERY: Duration = Duration::from_secs(5);
-/// All that the state can be.
-const STATES: [&str; 5] = ["self-test", "no-signal", "passthrough", "assist", "degraded"];
+/// Upper bounds of the classes in which a stage's durations are told, µs; those that are longer are in one more class. Finest around the
+/// times of a frame at 60, 50, 30 and 25 frames a second; each is within 1/128 of the end of a class of the histograms.
+const BOUNDS_US: [u64; 20] = [
+    500, 1_000, 2_000, 3_000, 5_000, 7_000, 10_000, 13_000, 16_667, 20_000, 25_000, 33_333, 40_000, 50_000,
+    66_667, 100_000, 150_000, 250_000, 500_000, 1_000_000,
+];
 
 /// Takes in what there is to tell. Clones tell the same file.
 #[derive(Clone, Default)]
@@ -33,7 +38,6 @@ pub(super) struct Metrics(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     inner: Mutex<Inner>,
-    told: Mutex<Told>,
     changed: Condvar,
 }
 
@@ -47,18 +51,6 @@ struct Inner {
     heat: Option<&'static str>,
     is_over: bool,
     has_ended: bool,
-}
-
-/// What the thread that shows tells.
-#[derive(Clone, Copy, Default)]
-struct Told {
-    state: Option<&'static str>,
-    /// Nobody sees the picture.
-    is_dark: bool,
-    shown: u64,
-    with_regions: u64,
-    /// Changes of state.
-    transitions: u64,
 }
 
 impl Metrics {
@@ -89,15 +81,6 @@ impl Metrics {
         inner.made = made.clone();
     }
 
-    /// In the thread that shows: allocates nothing, and shares its lock with a copy of a few numbers alone.
-    pub(super) fn tell(&self, status: &Status<'_>) {
-        let mut told = self.0.told.lock();
-        let word = Some(status.state.word());
-        told.transitions += u64::from(told.state != word);
-        (told.state, told.is_dark) = (word, status.dark.is_some());
-        (told.shown, told.with_regions) = (status.shown, status.with_regions);
-    }
-
     /// What is done against heat.
     pub(super) fn set_heat(&self, step: &'static str) {
         self.0.inner.lock().heat = Some(step);
@@ -121,9 +104,8 @@ impl Metrics {
         let mut has_failed = false;
         loop {
             let now = self.0.inner.lock().clone();
-            let told = *self.0.told.lock();
             if let Some(path) = &now.path {
-                let text = text(&program, started, &now, told, gauges);
+                let text = text(&program, started, &now, gauges);
                 let written = surroundings.write_metrics(path, &text);
                 match &written {
                     Err(error) if !has_failed => log::warn!("no metrics are written: {}", one_line(error)),
@@ -150,35 +132,40 @@ fn unix_s() -> f64 {
     runtime::wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-fn text(program: &Program, started: f64, now: &Inner, told: Told, gauges: &Gauges) -> String {
+fn text(program: &Program, started: f64, now: &Inner, gauges: &Gauges) -> String {
     let mut text = Text::default();
     identity(&mut text, program, now);
     text.one("polyp_edge_running", "gauge", "1 as long as the program runs.", number(!now.is_over));
     text.one("polyp_edge_start_time_seconds", "gauge", "When the run began, seconds since 1970.", started);
     text.family("polyp_edge_state", "gauge", "1 for the state that the program is in.");
-    for state in STATES {
-        let is_so = told.state == Some(state) && !now.is_over;
+    for state in State::WORDS {
+        let is_so = gauges.state() == Some(state) && !now.is_over;
         text.value("polyp_edge_state", &[("state", state)], number(is_so));
     }
     text.family("polyp_edge_heat_step", "gauge", "1 for what is done against heat.");
     for step in [Step::None, Step::Fewer, Step::Lite, Step::Off].map(Step::word) {
         text.value("polyp_edge_heat_step", &[("step", step)], number(now.heat == Some(step) && !now.is_over));
     }
-    text.one("polyp_edge_dark", "gauge", "1 if nobody sees the picture.", number(told.is_dark));
+    text.one("polyp_edge_dark", "gauge", "1 if nobody sees the picture.", number(gauges.is_dark()));
+    let frames = gauges.frames();
     let counts = [
-        ("state_changes", "Changes of state.", told.transitions),
-        ("frames_captured", "Frames that the source gave.", gauges.captured()),
-        ("frames_damaged", "Frames that could not be read.", gauges.damaged()),
-        ("frames_shown", "Frames that the display took.", told.shown),
-        ("frames_outlined", "Frames shown with at least one outline.", told.with_regions),
-        ("frames_overtaken", "Frames not shown, for a newer one came.", gauges.overtaken()),
-        ("inference_skipped", "Frames that inference did not see, for a newer one came.", gauges.skipped()),
-        ("inference_spared", "Frames that inference left alone because of heat.", gauges.spared()),
+        ("state_changes", "Changes of state.", gauges.transitions()),
+        ("frames_captured", "Frames that the source gave.", frames.captured),
+        ("frames_damaged", "Frames that could not be read.", frames.damaged),
+        ("frames_missed", "Frames that are missing in the camera driver's numbering.", frames.missed),
+        ("frames_stale", "Frames that were fetched from the camera's driver too late.", frames.stale),
+        ("frames_shown", "Frames that the display took.", frames.shown),
+        ("frames_outlined", "Frames shown with at least one outline.", frames.outlined),
+        ("frames_overtaken", "Frames not shown, for a newer one came.", frames.overtaken),
+        ("frames_not_taken", "Frames not shown, for the display could not take them.", frames.not_taken),
+        ("inference_skipped", "Frames that inference did not see, for a newer one came.", frames.skipped),
+        ("inference_spared", "Frames that inference left alone because of heat.", frames.spared),
+        ("results_late", "Results that came too late to be drawn on any frame.", frames.late),
     ];
     for (name, help, count) in counts {
         text.one(&format!("polyp_edge_{name}_total"), "counter", help, count as f64);
     }
-    stages(&mut text, gauges.meters());
+    stages(&mut text, gauges.latencies());
     temperatures(&mut text);
     text.0
 }
@@ -210,19 +197,19 @@ fn identity(text: &mut Text, program: &Program, now: &Inner) {
     text.one("polyp_edge_model_on_trial", "gauge", help, number(on_trial));
 }
 
-fn stages(text: &mut Text, meters: &Meters) {
+fn stages(text: &mut Text, latencies: &Latencies) {
     let name = "polyp_edge_stage_seconds";
     text.family(name, "histogram", "How long each stage of a frame's way takes.");
     for stage in Stage::ALL {
-        let reading = meters.read(stage);
-        let stage = stage.name();
-        for (within, bound) in reading.within.iter().zip(BOUNDS_US) {
-            let bound = (bound as f64 / 1e6).to_string();
-            text.value(&format!("{name}_bucket"), &[("stage", stage), ("le", &bound)], *within as f64);
+        let durations = latencies.stage(stage);
+        let (stage, count) = (stage.name(), durations.count() as f64);
+        for bound in BOUNDS_US {
+            let (bound, within) = ((bound as f64 / 1e6).to_string(), durations.within(bound));
+            text.value(&format!("{name}_bucket"), &[("stage", stage), ("le", &bound)], within as f64);
         }
-        text.value(&format!("{name}_bucket"), &[("stage", stage), ("le", "+Inf")], reading.count as f64);
-        text.value(&format!("{name}_sum"), &[("stage", stage)], reading.sum_us as f64 / 1e6);
-        text.value(&format!("{name}_count"), &[("stage", stage)], reading.count as f64);
+        text.value(&format!("{name}_bucket"), &[("stage", stage), ("le", "+Inf")], count);
+        text.value(&format!("{name}_sum"), &[("stage", stage)], durations.sum_us() as f64 / 1e6);
+        text.value(&format!("{name}_count"), &[("stage", stage)], count);
     }
 }
 

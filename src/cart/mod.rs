@@ -13,6 +13,7 @@
 //! | `reload` | a new profile beside the running one, taken over whole or refused |
 //! | `heat` | what is done when the machine gets hot |
 //! | `status` | the device's state in a file |
+//! | `latencies` | how long everything took, minute by minute, on the disk |
 //! | `metrics` | how the run goes, for whoever watches over many carts |
 //! | `recorder` | what happens, in the audit trail |
 //! | `report` | how the run went, at its end |
@@ -21,6 +22,7 @@
 
 mod announced;
 mod heat;
+mod latencies;
 mod machine;
 mod manager;
 mod metrics;
@@ -43,7 +45,7 @@ use anyhow::Result;
 
 pub use machine::{Machine, segmenter};
 pub use manager::{Manager, Notice};
-pub use prepare::Limits;
+pub use prepare::{Limits, settings};
 pub use signals::Signals;
 pub use surroundings::{Asked, Surroundings};
 pub use watchdog::STANDS_STILL_AFTER;
@@ -61,6 +63,7 @@ use crate::score::Scorer;
 
 use announced::Announced;
 use heat::Heat;
+use latencies::LatencyLog;
 use metrics::Metrics;
 use prepare::{Made, Opening, Outputs};
 use recorder::Recorder;
@@ -106,6 +109,7 @@ struct Run<W: Surroundings> {
     status: StatusFile,
     recorder: Recorder,
     metrics: Metrics,
+    latencies: LatencyLog,
     scorer: Arc<Mutex<Option<Scorer>>>,
     /// What the model in charge was made of.
     made: Made,
@@ -147,12 +151,13 @@ impl<W: Surroundings> Run<W> {
             status: status.teller(),
             trial: trial.states(),
             recorder: recorder.clone(),
-            metrics: metrics.clone(),
             turns,
             other: surroundings.observer(),
         };
         let mut pipeline = Pipeline::start(prepare::settings(&limits, &board)?, Box::new(watch))?;
         metrics.start(&surroundings, &board, &made, pipeline.gauges())?;
+        let latencies = LatencyLog::default();
+        latencies.start(&surroundings, &board, &made, pipeline.gauges())?;
         // The display first: its picture needs no model.
         let outputs = Outputs::default();
         let (theirs, its_path, its_board, its_outputs) =
@@ -175,6 +180,7 @@ impl<W: Surroundings> Run<W> {
             status,
             recorder,
             metrics,
+            latencies,
             scorer,
             made,
             opening: Some(opening),
@@ -217,10 +223,23 @@ impl<W: Surroundings> Run<W> {
         // Nothing is shown any more: what is left to do is bounded by the manager.
         drop(self.watchdog);
         let (surroundings, board, status) = (self.surroundings, self.board, self.status);
-        let (recorder, metrics) = (self.recorder, self.metrics);
+        let (recorder, metrics, latencies) = (self.recorder, self.metrics, self.latencies);
         let model = self.heat.made().identity();
-        Ending { surroundings, board, model, outcome, score, error, status, recorder, metrics, output, asked }
-            .tell(signals)
+        Ending {
+            surroundings,
+            board,
+            model,
+            outcome,
+            score,
+            error,
+            status,
+            recorder,
+            metrics,
+            latencies,
+            output,
+            asked,
+        }
+        .tell(signals)
     }
 
     /// Looks once after everything.
@@ -265,10 +284,12 @@ impl<W: Surroundings> Run<W> {
             self.pipeline.adopt(segmenter, load);
             self.status.set_target(&self.board, &made);
             self.metrics.set_target(&self.board, &made);
+            self.latencies.set_target(&self.board, &made);
         }
         if orders.is_news {
             let told = self.heat.told();
             self.metrics.set_heat(told.step);
+            self.latencies.set_heat(&told);
             self.status.set_heat(told);
         }
     }
@@ -362,6 +383,7 @@ impl<W: Surroundings> Run<W> {
         if ready.is_changed || has_model {
             self.status.set_target(&ready.board, self.heat.made());
             self.metrics.set_target(&ready.board, self.heat.made());
+            self.latencies.set_target(&ready.board, self.heat.made());
         }
         if let Some(feed) = ready.feed {
             self.pipeline.set_feed(feed)?;
@@ -385,7 +407,6 @@ struct Watch {
     status: status::Teller,
     trial: Arc<Watched>,
     recorder: Recorder,
-    metrics: Metrics,
     turns: Arc<Turns>,
     other: Box<dyn Observer>,
 }
@@ -405,7 +426,6 @@ impl Observer for Watch {
         self.status.tell(status);
         self.trial.tell(status.state);
         self.recorder.state(status.state);
-        self.metrics.tell(status);
     }
 
     fn turned(&mut self) {

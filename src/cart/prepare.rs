@@ -68,7 +68,7 @@ impl Limits {
 }
 
 /// What the profile and the command line say of the pipeline.
-pub(super) fn settings(limits: &Limits, board: &Board) -> Result<Settings> {
+pub fn settings(limits: &Limits, board: &Board) -> Result<Settings> {
     let profile = &board.profile;
     let gate = match (profile.gate.appear, profile.gate.window) {
         (Some(appear), Some(window)) => Some(manifest::Gate { appear, window }),

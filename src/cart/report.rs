@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::Serialize;
 
+use super::latencies::LatencyLog;
 use super::metrics::Metrics;
 use super::prepare::Opening;
 use super::recorder::Recorder;
@@ -67,6 +68,7 @@ pub(super) struct Ending<W: Surroundings> {
     pub status: StatusFile,
     pub recorder: Recorder,
     pub metrics: Metrics,
+    pub latencies: LatencyLog,
     /// Where reports go, if there is such a place.
     pub output: Option<W::Output>,
     /// When it was told to end.
@@ -83,10 +85,12 @@ impl<W: Surroundings> Ending<W> {
         let asked = self.asked;
         signals.nothing_to_restore();
         let (recorder, metrics) = (self.recorder.clone(), self.metrics.clone());
+        let latencies = self.latencies.clone();
         if signals.twice() {
             let in_time = runtime::now() + HURRIED_WITHIN;
             recorder.stopped(0);
             metrics.stopped();
+            latencies.stopped(0);
             self.status.finish(0, || runtime::now() < in_time);
             return Ok(());
         }
@@ -95,11 +99,13 @@ impl<W: Surroundings> Ending<W> {
         let in_time = asked.map_or(runtime::now() + LAST_STATE_WITHIN, |asked| asked + LAST_WORD_WITHIN);
         recorder.stopped(code);
         metrics.stopped();
+        latencies.stopped(code);
         if !status.finish(code, || runtime::now() < in_time && !signals.twice()) {
             log::warn!("the last state was not written: the disk of pipeline.state_file does not answer");
         }
         recorder.wait(|| runtime::now() < in_time && !signals.twice());
         metrics.wait(|| runtime::now() < in_time && !signals.twice());
+        latencies.wait(|| runtime::now() < in_time && !signals.twice());
         if asked.is_some() {
             // Whoever was left behind may hold what it needs. What stays is removed by the next run.
             let _ = within(CLEANED_WITHIN, asked, signals, "clean-up", move || {
@@ -114,14 +120,14 @@ impl<W: Surroundings> Ending<W> {
     fn outcome(self, signals: &impl Asked) -> (W, StatusFile, Result<()>) {
         let Ending { surroundings, board, model, mut outcome, score, error, status, output, asked, .. } =
             self;
-        let (lost, lost_threads, damaged) = (outcome.lost.take(), outcome.lost_threads, outcome.damaged);
+        let (lost, lost_threads, damaged) = (outcome.lost.take(), outcome.lost_threads, outcome.unreadable);
         let kind = board.profile.display.kind;
         if outcome.display_lost {
             let lost = || Fault::new(Exit::Assertion, "the display thread panicked");
             return (surroundings, status, Err(error.unwrap_or_else(lost)));
         }
         // A source that cannot be read says why, and nothing else.
-        let written = if error.is_some() && outcome.captured == 0 {
+        let written = if error.is_some() && outcome.frames.captured == 0 {
             Ok(())
         } else {
             let theirs = surroundings.clone();
@@ -204,12 +210,12 @@ fn report<W: Surroundings>(
         model,
         state: outcome.state.to_string(),
         transitions: outcome.transitions,
-        captured: outcome.captured,
-        damaged: outcome.damaged,
-        shown: outcome.shown,
-        shown_with_regions: outcome.with_regions,
-        not_shown: outcome.not_shown,
-        skipped_by_inference: outcome.skipped,
+        captured: outcome.frames.captured,
+        damaged: outcome.unreadable,
+        shown: outcome.frames.shown,
+        shown_with_regions: outcome.frames.outlined,
+        not_shown: outcome.frames.not_shown(),
+        skipped_by_inference: outcome.frames.not_looked_at(),
         camera: outcome.counts,
         lock_step: profile.pipeline.lock_step,
         stages: outcome.latencies.report(),

@@ -224,6 +224,9 @@ impl Need {
         if let Some(folder) = &profile.pipeline.audit_folder {
             needs.push(Need { key: "pipeline.audit_folder", path: folder.clone(), is_written: true });
         }
+        if let Some(folder) = &profile.pipeline.latency_folder {
+            needs.push(Need { key: "pipeline.latency_folder", path: folder.clone(), is_written: true });
+        }
         if let Some(folder) = profile.pipeline.metrics_file.as_deref().and_then(Path::parent) {
             needs.push(Need { key: "pipeline.metrics_file", path: folder.to_owned(), is_written: true });
         }
@@ -496,6 +499,7 @@ mod tests {
             ("display.folder", format!("display.folder = {elsewhere:?}")),
             ("pipeline.state_file", format!("pipeline.state_file = {:?}", elsewhere.join("new/state.json"))),
             ("pipeline.audit_folder", format!("pipeline.audit_folder = {:?}", elsewhere.join("audit"))),
+            ("pipeline.latency_folder", format!("pipeline.latency_folder = {:?}", elsewhere.join("latency"))),
             ("pipeline.metrics_file", format!("pipeline.metrics_file = {:?}", elsewhere.join("new.prom"))),
             ("heat.lite_bundle", format!("heat.lite_bundle = {elsewhere:?}")),
             ("store.folder", format!("model.bundle = \"installed\"\nstore.folder = {elsewhere:?}")),

@@ -10,6 +10,8 @@ use crate::audit::Entry;
 use crate::board::{Board, Profile};
 use crate::bundle::Identity;
 use crate::display::Sink;
+use crate::latency::interval::Load;
+use crate::latency::log::{Bounds, Minutes, Setup};
 use crate::pipeline::{Feed, Observer};
 use crate::segment::{Network, Segmenter};
 use crate::store::{OnTrial, Verdict};
@@ -82,6 +84,18 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
 
     /// Writes the metrics whole or not at all.
     fn write_metrics(&self, path: &Path, text: &str) -> Result<()>;
+
+    /// Begins a log of latencies in a folder.
+    fn latency_log(
+        &self,
+        folder: &Path,
+        bounds: Bounds,
+        setup: &Setup,
+        unix_s: f64,
+    ) -> Result<Box<dyn Minutes>>;
+
+    /// What tells how busy the machine was since it was last asked.
+    fn load(&self) -> Box<dyn FnMut() -> Load>;
 
     /// Appends to the audit trail in a folder.
     fn audit(&self, folder: &Path, entry: &Entry) -> Result<()>;

@@ -133,7 +133,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut source = open(&arguments.source)?;
     let mut writer = Writer::new(arguments)?;
 
-    let mut latencies = Latencies::default();
+    let latencies = Latencies::default();
     let mut frame = Frame::black(1, 1);
     let mut regions = Regions::default();
     let mut damaged = Damaged::default();
@@ -152,7 +152,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             },
         }
         latencies.record(Stage::Capture, runtime::since(begun));
-        segmenter.regions(&frame, &mut latencies, &mut regions)?;
+        segmenter.regions(&frame, &latencies, &mut regions)?;
         frames += 1;
         with_regions += u64::from(!regions.list.is_empty());
         all_regions += regions.list.len() as u64;

@@ -54,6 +54,17 @@ pub enum Shown {
     Skipped,
 }
 
+/// A picture that has reached the monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flipped {
+    /// When it was handed over by its camera.
+    pub captured: Instant,
+    /// When it was handed over to the display.
+    pub committed: Instant,
+    /// When the monitor began to show it, as the kernel tells.
+    pub at: Instant,
+}
+
 /// Takes scenes and shows them to nobody.
 pub struct Null;
 
@@ -100,10 +111,15 @@ pub trait Sink: Send {
     fn show(&mut self, scene: &Scene<'_>) -> Result<Shown>;
 
     /// Called between scenes and while none come, ten times a second at least: hot-plug, flips that are done. Calls
-    /// `flipped` with the capture time of each picture that has reached the monitor, and when it did.
-    fn tend(&mut self, flipped: &mut dyn FnMut(Instant, Instant)) -> Result<()> {
+    /// `flipped` for each picture that has reached the monitor.
+    fn tend(&mut self, flipped: &mut dyn FnMut(Flipped)) -> Result<()> {
         let _ = flipped;
         Ok(())
+    }
+
+    /// It tells when pictures have reached a monitor.
+    fn tells_flips(&self) -> bool {
+        false
     }
 
     /// Whatever is shown first decides on the size of all that follows: it should be a picture.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::images::compose;
-use super::{Scene, Shown, Sink};
+use super::{Flipped, Scene, Shown, Sink};
 use crate::fault::Fault;
 use crate::frame::Frame;
 use crate::geometry::Placement;
@@ -145,7 +145,7 @@ impl Sink for Written {
         }
     }
 
-    fn tend(&mut self, _: &mut dyn FnMut(Instant, Instant)) -> Result<()> {
+    fn tend(&mut self, _: &mut dyn FnMut(Flipped)) -> Result<()> {
         self.collect()
     }
 
@@ -242,7 +242,7 @@ mod tests {
         assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
         while sink.dark().is_none() {
             assert!(begun.elapsed() < Duration::from_secs(20), "nobody is told");
-            sink.tend(&mut |_, _| ()).unwrap();
+            sink.tend(&mut |_| ()).unwrap();
         }
         assert_eq!(sink.dark(), Some("slow: nothing could be written for a second"));
         open(&gate);

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::frames::{Captured, Epoch};
+use super::gauges::count;
 use super::shared::Boxes;
 use super::{Feed, PATIENCE, Settings, priority};
 use crate::capture::live::{Absence, Camera, Counts, Event, Stamp};
 use crate::capture::{DamagedFrame, Source, name_by_number};
 use crate::frame::FrameNumber;
-use crate::latency::{Latencies, Stage};
+use crate::latency::Stage;
 use crate::runtime;
 
 /// A source that gives nothing but damaged frames for so long ends.
@@ -21,7 +22,6 @@ const MOST_DAMAGED: u64 = 1000;
 /// What the thread leaves behind.
 pub(super) struct Ended {
     pub counts: Option<Counts>,
-    pub latencies: Latencies,
     pub error: Option<anyhow::Error>,
 }
 
@@ -36,17 +36,18 @@ pub(super) fn work(feed: Feed, boxes: &Boxes, stop: &AtomicBool, start: Instant)
         start,
         epoch: boxes.next_epoch(),
         read: 0,
-        latencies: Latencies::metered(&boxes.meters),
+        counts: Counts::default(),
         rests: priority::Rests::default(),
     };
     let (error, counts) = match feed {
         Feed::Recorded(open) => (open().and_then(|mut source| run.recorded(&mut *source)).err(), None),
         Feed::Live(mut camera) => {
             run.live(&mut *camera);
+            boxes.tally.add(camera.counts(), &mut run.counts);
             (None, Some(camera.counts()))
         }
     };
-    Ended { counts, latencies: run.latencies, error }
+    Ended { counts, error }
 }
 
 struct Run<'a> {
@@ -58,7 +59,8 @@ struct Run<'a> {
     epoch: Epoch,
     /// Frames that this feed has given.
     read: u64,
-    latencies: Latencies,
+    /// What a live camera has counted so far.
+    counts: Counts,
     rests: priority::Rests,
 }
 
@@ -69,7 +71,7 @@ impl Run<'_> {
             self.settings = settings;
             priority::set(self.settings.realtime_priority);
         }
-        let captured = self.boxes.captured.load(Ordering::Relaxed);
+        let captured = self.boxes.tally.captured.load(Ordering::Relaxed);
         self.settings.most_frames.is_none_or(|most| captured < most)
             && self.settings.most_time.is_none_or(|most| runtime::since(self.start) < most)
             && !self.stop.load(Ordering::Relaxed)
@@ -105,7 +107,8 @@ impl Run<'_> {
                     Ok(false) => return Ok(()),
                     Err(error) if error.is::<DamagedFrame>() => {
                         log::warn!("{error:#}: this frame is left out");
-                        self.boxes.damaged.fetch_add(1, Ordering::Relaxed);
+                        count(&self.boxes.tally.damaged);
+                        count(&self.boxes.tally.unreadable);
                         damaged += 1;
                         if damaged >= MOST_DAMAGED || !self.goes_on() {
                             return Err(error);
@@ -116,8 +119,9 @@ impl Run<'_> {
             }
             damaged = 0;
             letter.at = runtime::now();
+            (letter.since_taken, letter.ready) = (None, letter.at);
             letter.number = letter.frame.number;
-            self.latencies.record(Stage::Capture, letter.at - started);
+            self.boxes.latencies.record(Stage::Capture, letter.at - started);
             letter.name.clear();
             letter.name.push(source.name());
             match (source.truth(), &mut letter.truth) {
@@ -140,7 +144,7 @@ impl Run<'_> {
                     stamp
                 }
                 Event::Decoded(stamp) => {
-                    self.latencies.record(Stage::Decode, runtime::since(stamp.dequeued));
+                    self.boxes.latencies.record(Stage::Decode, runtime::since(stamp.dequeued));
                     stamp
                 }
                 Event::Nothing => {
@@ -166,6 +170,11 @@ impl Run<'_> {
                 }
             };
             absent = None;
+            self.boxes.tally.add(camera.counts(), &mut self.counts);
+            self.boxes.tally.set_driver_clock(stamp.clock);
+            if let Some(since_taken) = stamp.since_taken {
+                self.boxes.latencies.record(Stage::Driver, since_taken);
+            }
             if !told {
                 told = true;
                 self.boxes.feed.put(camera.granted());
@@ -178,7 +187,9 @@ impl Run<'_> {
     fn stamp(&self, letter: &mut Captured, stamp: Stamp) {
         letter.number = FrameNumber(self.read);
         // Nothing was taken later than now.
-        letter.at = stamp.dequeued.min(runtime::now());
+        letter.ready = runtime::now();
+        letter.at = stamp.dequeued.min(letter.ready);
+        letter.since_taken = stamp.since_taken;
         letter.truth = None;
         letter.frame.number = letter.number;
         letter.frame.timestamp = stamp.timestamp;
@@ -192,7 +203,7 @@ impl Run<'_> {
         }
         letter.epoch = self.epoch;
         self.read += 1;
-        self.boxes.captured.fetch_add(1, Ordering::Relaxed);
+        count(&self.boxes.tally.captured);
         let mut copy = self.boxes.inference.blank().unwrap_or_else(Captured::blank);
         copy.copy_from(&letter);
         self.boxes.inference.put(copy);

@@ -3,9 +3,11 @@
 
 use std::ffi::OsStr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::frames::{Captured, Found};
+use super::frames::{Captured, Epoch, Found};
+use super::gauges::{Lines, count};
 use super::judge::{self, Judge};
 use super::shared::{Assistance, Boxes, SinkOrder};
 use super::{Observer, Outcome, PATIENCE, Settings, Status, priority};
@@ -13,7 +15,8 @@ use crate::capture::live::{Absence, Why};
 use crate::detect::Region;
 use crate::display::{Dark, Scene, Shown, Sink};
 use crate::frame::FrameNumber;
-use crate::latency::{Latencies, Stage};
+use crate::latency::Stage;
+use crate::latency::interval::SlowFrame;
 use crate::overlay::{Glyph, Layer, Painter};
 use crate::runtime;
 use crate::runtime::channel::Sender;
@@ -78,7 +81,10 @@ struct Display<'a> {
     layer: Layer,
     outcome: Outcome,
     newest: Option<Found>,
-    drawn_last: Option<(super::frames::Epoch, FrameNumber)>,
+    drawn_last: Option<(Epoch, FrameNumber)>,
+    late_last: Option<(Epoch, FrameNumber)>,
+    /// When the last picture was shown, as long as nothing but pictures has been since.
+    shown_last: Option<Instant>,
     last_frame: Instant,
     frame_size: (usize, usize),
     absence: Option<Absence>,
@@ -106,9 +112,11 @@ impl<'a> Display<'a> {
             judge: Judge::new(runtime::now()),
             since: runtime::wall_clock(),
             layer: Layer::default(),
-            outcome: Outcome { latencies: Latencies::metered(&boxes.meters), ..Outcome::default() },
+            outcome: Outcome::default(),
             newest: None,
             drawn_last: None,
+            late_last: None,
+            shown_last: None,
             last_frame: runtime::now(),
             frame_size: NO_PICTURE_PX,
             absence: None,
@@ -142,7 +150,7 @@ impl<'a> Display<'a> {
             None => return,
         };
         let old = std::mem::replace(&mut self.sink, next);
-        (self.told, self.screen_drawn, self.was_dark) = (None, None, true);
+        (self.told, self.screen_drawn, self.was_dark, self.shown_last) = (None, None, true, None);
         if self.sink.dark().is_none() {
             log::info!("display: {}", self.sink.describe());
             self.was_dark = false;
@@ -159,9 +167,13 @@ impl<'a> Display<'a> {
     }
 
     fn tend(&mut self) {
-        let latencies = &mut self.outcome.latencies;
-        let tended = self.sink.tend(&mut |captured, flipped| {
-            latencies.record(Stage::OnMonitor, flipped.saturating_duration_since(captured));
+        let (latencies, last) = (&self.boxes.latencies, &mut self.shown_last);
+        let tended = self.sink.tend(&mut |flip| {
+            latencies.record(Stage::Flip, flip.at.saturating_duration_since(flip.committed));
+            latencies.record(Stage::OnMonitor, flip.at.saturating_duration_since(flip.captured));
+            if let Some(last) = last.replace(flip.at) {
+                latencies.record(Stage::Interval, flip.at.saturating_duration_since(last));
+            }
         });
         if let Err(error) = tended {
             self.failed(error);
@@ -174,6 +186,7 @@ impl<'a> Display<'a> {
         let dark = self.sink.dark();
         if dark.is_some() != self.was_dark {
             self.was_dark = dark.is_some();
+            self.shown_last = None;
             match dark {
                 Some(why) => log::warn!("display: {why}"),
                 None => log::info!("display: {}", self.sink.describe()),
@@ -202,6 +215,11 @@ impl<'a> Display<'a> {
             self.since = runtime::wall_clock();
             self.told = None;
         }
+    }
+
+    /// Frames that the display has taken.
+    fn shown(&self) -> u64 {
+        self.boxes.tally.shown.load(Ordering::Relaxed)
     }
 
     #[expect(clippy::too_many_lines, reason = "the way of one frame to the monitor, step by step")]
@@ -291,7 +309,7 @@ impl<'a> Display<'a> {
     }
 
     /// What may be drawn on a frame of the newest result. Regions that were last seen too long ago are dropped from it.
-    fn result(&self, newest: Option<&mut Found>, captured: &Captured, now: Instant) -> judge::Result {
+    fn result(&mut self, newest: Option<&mut Found>, captured: &Captured, now: Instant) -> judge::Result {
         let Some(found) = newest.filter(|found| found.origin == captured.origin()) else {
             return judge::Result::None;
         };
@@ -302,6 +320,11 @@ impl<'a> Display<'a> {
         } else {
             let age = now.saturating_duration_since(found.at);
             if age > self.settings.max_age {
+                let which = Some((found.origin.epoch, found.number));
+                if self.drawn_last != which && self.late_last != which {
+                    self.late_last = which;
+                    count(&self.boxes.tally.late);
+                }
                 return judge::Result::TooOld(age);
             }
             // What the gate holds is as old as its last sighting.
@@ -321,10 +344,10 @@ impl<'a> Display<'a> {
     ) {
         let done = runtime::now();
         if shown == Shown::Skipped {
-            self.outcome.not_shown += 1;
+            count(&self.boxes.tally.not_taken);
             return;
         }
-        let latencies = &mut self.outcome.latencies;
+        let latencies = &self.boxes.latencies;
         latencies.record(Stage::Draw, drawn - begun);
         latencies.record(Stage::Display, done - drawn);
         latencies.record(Stage::VideoDelay, done.saturating_duration_since(captured.at));
@@ -335,8 +358,28 @@ impl<'a> Display<'a> {
             self.drawn_last = Some((found.origin.epoch, found.number));
             latencies.record(Stage::Total, done.saturating_duration_since(found.at));
         }
-        self.outcome.shown += 1;
-        self.outcome.with_regions += u64::from(!regions.is_empty());
+        let us = |duration: Duration| u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
+        self.boxes.tally.handed_over(SlowFrame {
+            number: captured.number.0,
+            unix_s: runtime::wall_clock()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_secs(),
+            driver_us: captured.since_taken.map(us),
+            ready_us: us(captured.ready.saturating_duration_since(captured.at)),
+            waited_us: us(begun.saturating_duration_since(captured.ready)),
+            draw_us: us(drawn - begun),
+            display_us: us(done - drawn),
+        });
+        if !self.sink.tells_flips()
+            && let Some(last) = self.shown_last.replace(done)
+        {
+            latencies.record(Stage::Interval, done.saturating_duration_since(last));
+        }
+        count(&self.boxes.tally.shown);
+        if !regions.is_empty() {
+            count(&self.boxes.tally.outlined);
+        }
         self.observer.shown(captured.truth.as_ref(), regions);
     }
 
@@ -352,12 +395,13 @@ impl<'a> Display<'a> {
             None => Why::Stalled,
         };
         self.judge.no_frames();
+        self.shown_last = None;
         self.go(State::NoSignal(why));
         if self.screen_drawn.is_some_and(|drawn| runtime::since(drawn) < SCREEN_EVERY) {
             return;
         }
         self.screen_drawn = Some(runtime::now());
-        if self.sink.keeps_first_size() && self.outcome.shown == 0 {
+        if self.sink.keeps_first_size() && self.shown() == 0 {
             return;
         }
         let (at, clock) = *self.absent_since.get_or_insert_with(|| {
@@ -398,14 +442,20 @@ impl<'a> Display<'a> {
         }
         if self.told.is_none() {
             self.sink_line = self.sink.describe();
+            self.boxes.lines.set(Lines { feed: self.feed.clone(), display: self.sink_line.clone() });
         }
+        self.boxes.tally.set_state(
+            self.machine.state(),
+            self.machine.transitions(),
+            self.sink.dark().is_some(),
+        );
         self.told = Some(runtime::now());
         self.observer.status(&Status {
             state: self.machine.state(),
             since: self.since,
             heat: self.settings.heat(),
-            shown: self.outcome.shown,
-            with_regions: self.outcome.with_regions,
+            shown: self.shown(),
+            with_regions: self.boxes.tally.outlined.load(Ordering::Relaxed),
             dark: self.sink.dark(),
             feed: &self.feed,
             display: &self.sink_line,

@@ -1,7 +1,7 @@
 //! What the threads hand to one another: frames, and what was found in them.
 
 use std::ffi::OsString;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::mailbox::Letter;
 use crate::capture::Mask;
@@ -35,6 +35,10 @@ pub(super) struct Captured {
     pub truth: Option<Mask>,
     /// When it was handed over by its source.
     pub at: Instant,
+    /// How long before that its driver took it, where that is known.
+    pub since_taken: Option<Duration>,
+    /// When it was ready to be shown.
+    pub ready: Instant,
 }
 
 impl Captured {
@@ -47,6 +51,8 @@ impl Captured {
             name: OsString::new(),
             truth: None,
             at: runtime::now(),
+            since_taken: None,
+            ready: runtime::now(),
         }
     }
 

@@ -12,6 +12,7 @@ use anyhow::Result;
 
 use super::PATIENCE;
 use super::frames::{Captured, Found, Origin};
+use super::gauges::count;
 use super::mailbox::{Letter, Mailbox};
 use super::pace::Pace;
 use super::progress::Progress;
@@ -22,7 +23,7 @@ use crate::fault::{Exit, Fault, one_line, panic_text};
 use crate::frame::Frame;
 use crate::geometry::Rect;
 use crate::heap;
-use crate::latency::{Latencies, Stage};
+use crate::latency::Stage;
 use crate::runtime;
 use crate::runtime::thread::JoinHandle;
 use crate::segment::{Network, Segmenter};
@@ -57,17 +58,17 @@ pub fn tested<S: Network>(load: impl FnOnce() -> Result<Segmenter<S>>) -> Result
     })
 }
 
-/// Looks at frames as long as the thread's generation is in charge and the pipeline goes on; gives how long the stages took.
+/// Looks at frames as long as the thread's generation is in charge and the pipeline goes on.
 pub(super) fn work<S: Network>(
     boxes: &Boxes,
     segmenters: &Mailbox<NewSegmenter<S>>,
     progress: &Progress,
     generation: u64,
-) -> Latencies {
+) {
     let in_charge = || !boxes.is_stopping() && boxes.generation.load(Ordering::Acquire) == generation;
     let everywhere = rustix::thread::sched_getaffinity(None).ok().filter(|_| !runtime::is_simulated());
     let mut looking: Option<Looking<S>> = None;
-    let (mut latencies, mut pace) = (Latencies::metered(&boxes.meters), Pace::default());
+    let mut pace = Pace::default();
     while in_charge() {
         progress.alive();
         // Frames wait for the first segmenter, a segmenter is exchanged between two frames.
@@ -88,12 +89,12 @@ pub(super) fn work<S: Network>(
         progress.alive();
         pace.follow(&boxes.settings);
         if !pace.takes(captured.at) {
-            boxes.spared.fetch_add(1, Ordering::Relaxed);
+            count(&boxes.tally.spared);
             boxes.inference.give_back(captured);
             continue;
         }
         let mut found = boxes.found.blank().unwrap_or_else(Found::blank);
-        match guarded(|| now.look(captured, &mut found, boxes, &mut latencies)) {
+        match guarded(|| now.look(captured, &mut found, boxes)) {
             Ok(captured) => boxes.inference.give_back(captured),
             Err(error) => {
                 looking = None;
@@ -109,7 +110,6 @@ pub(super) fn work<S: Network>(
             boxes.found.put(found);
         }
     }
-    latencies
 }
 
 /// A segmenter at work, with what it remembers of the frames before.
@@ -150,13 +150,7 @@ impl<S: Network> Looking<S> {
     }
 
     /// Puts what is found in a frame into `found`; gives the frame back.
-    fn look(
-        &mut self,
-        mut captured: Captured,
-        found: &mut Found,
-        boxes: &Boxes,
-        latencies: &mut Latencies,
-    ) -> Result<Captured> {
+    fn look(&mut self, mut captured: Captured, found: &mut Found, boxes: &Boxes) -> Result<Captured> {
         if let Some(settings) = boxes.settings.newer(&mut self.seen) {
             self.recheck_after = settings.recheck_after;
             self.lock_step = settings.lock_step;
@@ -184,7 +178,7 @@ impl<S: Network> Looking<S> {
         if let Some(lease) = lent {
             let start = runtime::now();
             convert::to_rgb(&lease.view(), &mut self.converted)?;
-            latencies.record(Stage::Convert, runtime::since(start));
+            boxes.latencies.record(Stage::Convert, runtime::since(start));
         }
         if runtime::since(self.checked) >= self.recheck_after && self.segmenter.golden_frames() > 0 {
             self.segmenter.check(self.next_check)?;
@@ -192,7 +186,7 @@ impl<S: Network> Looking<S> {
                 (runtime::now(), (self.next_check + 1) % self.segmenter.golden_frames());
         }
         let frame = if is_lent { &self.converted } else { &captured.frame };
-        self.segmenter.regions(frame, latencies, &mut found.regions)?;
+        self.segmenter.regions(frame, &boxes.latencies, &mut found.regions)?;
         let start = runtime::now();
         self.doubt = if is_implausible(&found.regions, self.segmenter.mapping().crop) {
             PLAUSIBLE_FRAMES
@@ -202,7 +196,7 @@ impl<S: Network> Looking<S> {
         found.implausible = self.doubt > 0;
         let believed = if found.implausible { &[][..] } else { &found.regions.list };
         self.gate.update(believed, captured.at, &mut found.shown);
-        latencies.record(Stage::Gate, runtime::since(start));
+        boxes.latencies.record(Stage::Gate, runtime::since(start));
         Ok(captured)
     }
 }
@@ -228,7 +222,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// An inference thread that was started.
 pub(super) struct Worker {
-    pub thread: JoinHandle<Latencies>,
+    pub thread: JoinHandle<()>,
     pub progress: Arc<Progress>,
 }
 

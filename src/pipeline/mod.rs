@@ -26,6 +26,7 @@
 mod capture;
 mod display;
 mod frames;
+mod gauges;
 mod inference;
 mod judge;
 pub(crate) mod mailbox;
@@ -38,18 +39,21 @@ mod supervisor;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
+pub use gauges::{Gauges, Lines};
 pub use inference::tested;
-pub use supervisor::{Event, Gauges, Load, Pipeline, run};
+pub use supervisor::{Event, Load, Pipeline, run};
 
 use crate::bundle::manifest;
 use crate::capture::live::{Camera, Counts};
 use crate::capture::{Mask, Source};
 use crate::detect::Region;
 use crate::latency::Latencies;
+use crate::latency::interval::Frames;
 use crate::overlay::Style;
 use crate::state::State;
 use crate::thermal::Step;
@@ -154,20 +158,12 @@ pub struct Outcome {
     pub state: State,
     /// Changes of state.
     pub transitions: u64,
-    /// Frames that the sources gave.
-    pub captured: u64,
-    /// Frames that could not be read and were left out.
-    pub damaged: u64,
-    /// Frames that the display took.
-    pub shown: u64,
-    /// Of those, the ones with at least one region drawn.
-    pub with_regions: u64,
-    /// Frames that inference never looked at, because a newer one came or because of heat.
-    pub skipped: u64,
-    /// Frames that the display never saw for the same reason, and those that it could not take.
-    pub not_shown: u64,
+    /// What became of the frames.
+    pub frames: Frames,
+    /// Frames of a recorded or rendered source that could not be read and were left out.
+    pub unreadable: u64,
     /// How long each stage took.
-    pub latencies: Latencies,
+    pub latencies: Arc<Latencies>,
     /// What the last live camera counted.
     pub counts: Option<Counts>,
     /// Why there is no assistance, with its exit code.
@@ -183,13 +179,9 @@ impl Default for Outcome {
         Outcome {
             state: State::SelfTest,
             transitions: 0,
-            captured: 0,
-            damaged: 0,
-            shown: 0,
-            with_regions: 0,
-            skipped: 0,
-            not_shown: 0,
-            latencies: Latencies::default(),
+            frames: Frames::default(),
+            unreadable: 0,
+            latencies: Arc::default(),
             counts: None,
             lost: None,
             lost_threads: 0,

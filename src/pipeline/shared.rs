@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::Settings;
 use super::frames::{Captured, Epoch, Found};
+use super::gauges::{Lines, Tally};
 use super::mailbox::Mailbox;
 use super::progress::Progress;
 use crate::capture::live::Absence;
 use crate::display::Sink;
-use crate::latency::Meters;
+use crate::latency::Latencies;
 use crate::runtime::sync::Mutex;
 use crate::state::Reason;
 
@@ -98,13 +99,10 @@ pub(super) struct Boxes {
     /// Which inference thread is in charge.
     pub generation: AtomicU64,
     epochs: AtomicU64,
-    /// Frames that were captured, and those that could not be read.
-    pub captured: AtomicU64,
-    pub damaged: AtomicU64,
-    /// How long each stage takes, as the run goes on.
-    pub meters: Arc<Meters>,
-    /// Frames that inference left alone because of heat.
-    pub spared: AtomicU64,
+    /// What is counted as the run goes on, and how long each stage takes.
+    pub tally: Tally,
+    pub latencies: Arc<Latencies>,
+    pub lines: Live<Lines>,
     /// All threads are to end.
     pub stop: AtomicBool,
     /// And not to finish what they are at.
@@ -127,10 +125,9 @@ impl Boxes {
             progress: Mutex::default(),
             generation: AtomicU64::new(0),
             epochs: AtomicU64::new(0),
-            captured: AtomicU64::new(0),
-            damaged: AtomicU64::new(0),
-            meters: Arc::default(),
-            spared: AtomicU64::new(0),
+            tally: Tally::default(),
+            latencies: Arc::default(),
+            lines: Live::new(Lines::default()),
             stop: AtomicBool::new(false),
             hurry: AtomicBool::new(false),
         }

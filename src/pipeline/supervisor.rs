@@ -11,6 +11,7 @@ use anyhow::Result;
 
 use super::capture::{self, Ended};
 use super::display::{self, Left};
+use super::gauges::Gauges;
 use super::inference::{self, NewSegmenter, Worker};
 use super::mailbox::Mailbox;
 use super::retries::{Next, Retries};
@@ -18,7 +19,6 @@ use super::shared::{Assistance, Boxes, SinkOrder};
 use super::{Feed, Observer, Outcome, Settings};
 use crate::display::Sink;
 use crate::fault::{Exit, Fault, one_line};
-use crate::latency::{Latencies, Meters};
 use crate::runtime;
 use crate::runtime::channel::{Receiver, Sender, channel};
 use crate::runtime::thread::JoinHandle;
@@ -96,7 +96,6 @@ pub struct Pipeline<S> {
     loads: (Sender<Loaded<S>>, Receiver<Loaded<S>>),
     /// The number of the load that counts.
     loading: u64,
-    latencies: Latencies,
     counts: Option<crate::capture::live::Counts>,
     lost_threads: u32,
     retries: Retries,
@@ -143,7 +142,6 @@ impl<S: Network + Send + 'static> Pipeline<S> {
             load: None,
             loads: channel(),
             loading: 0,
-            latencies: Latencies::default(),
             counts: None,
             lost_threads: 0,
             retries: Retries::default(),
@@ -385,7 +383,6 @@ impl<S: Network + Send + 'static> Pipeline<S> {
     fn take_ended(&mut self, capture: Capture) -> Option<Result<()>> {
         match capture.thread.join() {
             Ok(ended) => {
-                self.latencies.merge(&ended.latencies);
                 self.counts = ended.counts.or(self.counts);
                 Some(ended.error.map_or(Ok(()), Err))
             }
@@ -434,55 +431,17 @@ impl<S: Network + Send + 'static> Pipeline<S> {
         }
         if let Some(worker) = self.worker.take() {
             match joined(worker.thread, "inference", goes_on) {
-                Some(Ok(latencies)) => outcome.latencies.merge(&latencies),
                 Some(Err(())) => self.lost_threads += 1,
-                None => {}
+                Some(Ok(())) | None => {}
             }
         }
-        outcome.captured = self.boxes.captured.load(Ordering::Relaxed);
-        outcome.damaged = self.boxes.damaged.load(Ordering::Relaxed);
+        let gauges = Gauges(self.boxes.clone());
         outcome.counts = self.counts;
-        outcome.latencies.merge(&self.latencies);
-        outcome.skipped = self.boxes.inference.overwritten() + self.boxes.spared.load(Ordering::Relaxed);
-        outcome.not_shown += self.boxes.display.overwritten();
+        outcome.frames = gauges.frames();
+        outcome.unreadable = self.boxes.tally.unreadable.load(Ordering::Relaxed);
+        outcome.latencies = self.boxes.latencies.clone();
         outcome.lost_threads = self.lost_threads;
         outcome
-    }
-}
-
-/// A run's counts while it goes on, for whoever wants to read them.
-#[derive(Clone)]
-pub struct Gauges(Arc<Boxes>);
-
-impl Gauges {
-    /// Frames that the sources gave.
-    pub fn captured(&self) -> u64 {
-        self.0.captured.load(Ordering::Relaxed)
-    }
-
-    /// Frames that could not be read and were left out.
-    pub fn damaged(&self) -> u64 {
-        self.0.damaged.load(Ordering::Relaxed)
-    }
-
-    /// Frames that inference never saw, because a newer one came.
-    pub fn skipped(&self) -> u64 {
-        self.0.inference.overwritten()
-    }
-
-    /// Frames that the display never saw, because a newer one came.
-    pub fn overtaken(&self) -> u64 {
-        self.0.display.overwritten()
-    }
-
-    /// Frames that inference left alone because of heat.
-    pub fn spared(&self) -> u64 {
-        self.0.spared.load(Ordering::Relaxed)
-    }
-
-    /// How long each stage takes.
-    pub fn meters(&self) -> &Meters {
-        &self.0.meters
     }
 }
 

@@ -11,7 +11,7 @@ use anyhow::bail;
 use super::*;
 use crate::bundle::GoldenFrame;
 use crate::bundle::manifest::{self, Decision, Manifest, TensorContract};
-use crate::capture::live::{self, Absence, Buffer, BufferId, Lease, Stamp, Why};
+use crate::capture::live::{self, Absence, Buffer, BufferId, DriverClock, Lease, Stamp, Why};
 use crate::detect::Regions;
 use crate::display::{Null, Scene, Sink};
 use crate::fault::Fault;
@@ -253,7 +253,10 @@ fn in_lock_step_every_frame_is_drawn_with_its_own_result() {
     let scores = Scores::default();
     let (feed, load) = (Feed::recorded(squares(20)), loads(|| segmenter(None)));
     let outcome = run(feed, load, Box::new(Null), &settings(), &flag(), Box::new(scores.clone())).unwrap();
-    assert_eq!((outcome.captured, outcome.shown, outcome.with_regions, outcome.skipped), (20, 20, 20, 0));
+    assert_eq!(
+        (outcome.frames.captured, outcome.frames.shown, outcome.frames.outlined, outcome.frames.skipped),
+        (20, 20, 20, 0)
+    );
     assert_eq!(outcome.state, State::Assist);
     assert!(outcome.lost.is_none());
     let scorer = std::mem::take(&mut *scores.0.lock().unwrap());
@@ -271,8 +274,12 @@ fn when_inference_fails_the_picture_goes_on() {
         for lock_step in [true, false] {
             let settings = Settings { lock_step, pace_hz: Some(200.0), ..settings() };
             let (outcome, drawn, _) = go(squares(30), Some((5, trouble)), &settings).unwrap();
-            assert_eq!(outcome.captured, 30);
-            assert!(lock_step == (outcome.shown == 30) || outcome.shown > 20, "{} shown", outcome.shown);
+            assert_eq!(outcome.frames.captured, 30);
+            assert!(
+                lock_step == (outcome.frames.shown == 30) || outcome.frames.shown > 20,
+                "{} shown",
+                outcome.frames.shown
+            );
             assert!(matches!(&outcome.state, State::Degraded(Reason::Inference(_))), "{}", outcome.state);
             let lost = format!("{:#}", outcome.lost.unwrap());
             assert!(lost.contains("broke") || lost.contains("panicked: the network broke down"), "{lost}");
@@ -290,7 +297,7 @@ fn a_model_that_does_not_load_leaves_the_picture() {
     let load = loads(|| -> Result<Segmenter<Fake>> { Err(Fault::data("model.onnx: damaged")) });
     let feed = Feed::recorded(squares(10));
     let outcome = run(feed, load, Box::new(Null), &settings(), &flag(), Box::new(())).unwrap();
-    assert_eq!((outcome.shown, outcome.with_regions), (10, 0));
+    assert_eq!((outcome.frames.shown, outcome.frames.outlined), (10, 0));
     assert_eq!(outcome.state, State::Degraded(Reason::Model("model.onnx: damaged".into())));
     assert_eq!(crate::fault::exit_of(&outcome.lost.unwrap()), crate::fault::Exit::Data);
 }
@@ -301,7 +308,7 @@ fn golden() -> GoldenFrame {
     squares(1).read(&mut frame).unwrap();
     let mut segmenter = segmenter(None).unwrap();
     let mut mask = Vec::new();
-    segmenter.regions(&frame, &mut Latencies::default(), &mut Regions::default()).unwrap();
+    segmenter.regions(&frame, &Latencies::default(), &mut Regions::default()).unwrap();
     segmenter.mask_into(&mut mask).unwrap();
     assert!(mask.contains(&255) && mask.contains(&0));
     GoldenFrame { name: "golden".into(), frame, mask }
@@ -316,7 +323,7 @@ fn a_network_that_fails_its_self_test_is_not_used() {
         });
         let feed = Feed::recorded(squares(10));
         let outcome = run(feed, load, Box::new(Null), &settings(), &flag(), Box::new(())).unwrap();
-        assert_eq!(outcome.shown, 10);
+        assert_eq!(outcome.frames.shown, 10);
         match expected {
             State::Assist => assert_eq!(outcome.state, State::Assist),
             _ => {
@@ -333,7 +340,7 @@ fn a_network_that_changes_while_it_runs_is_found_out() {
     let settings = Settings { recheck_after: Duration::ZERO, ..settings() };
     let feed = Feed::recorded(squares(20));
     let outcome = run(feed, load, Box::new(Null), &settings, &flag(), Box::new(())).unwrap();
-    assert_eq!(outcome.shown, 20);
+    assert_eq!(outcome.frames.shown, 20);
     assert!(matches!(&outcome.state, State::Degraded(Reason::Inference(what)) if what.contains("self-test")));
 }
 
@@ -358,8 +365,8 @@ fn the_display_does_not_wait_for_inference_and_old_results_are_not_drawn() {
     };
     let trouble = Trouble::Silence(Duration::from_millis(400));
     let (outcome, drawn, states) = go(squares(70), Some((6, trouble)), &settings).unwrap();
-    assert!(outcome.shown > 50, "{} of 70 frames shown", outcome.shown);
-    assert!(outcome.skipped > 20, "inference skipped {}", outcome.skipped);
+    assert!(outcome.frames.shown > 50, "{} of 70 frames shown", outcome.frames.shown);
+    assert!(outcome.frames.skipped > 20, "inference skipped {}", outcome.frames.skipped);
     let longest_gap = drawn.split(|&count| count > 0).map(<[usize]>::len).max().unwrap();
     // 400 ms of silence less the 120 ms for which a result may be drawn: 28 frames, or fewer on a busy machine.
     assert!((8..=45).contains(&longest_gap), "{longest_gap} frames without a result");
@@ -380,7 +387,7 @@ fn inference_that_sleeps_does_not_hold_up_the_end() {
     let feed = Feed::recorded(squares(100_000));
     let outcome = run(feed, load, Box::new(Null), &settings, &stop, log.boxed()).unwrap();
     assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
-    assert!(outcome.shown >= 30);
+    assert!(outcome.frames.shown >= 30);
 }
 
 #[test]
@@ -397,7 +404,7 @@ fn a_source_that_hangs_does_not_hold_up_the_end() {
     let begun = Instant::now();
     let outcome = pipeline.end(&|| false);
     assert!(begun.elapsed() < Duration::from_secs(1), "it took {:?}", begun.elapsed());
-    assert_eq!(outcome.captured, 0);
+    assert_eq!(outcome.frames.captured, 0);
 }
 
 #[test]
@@ -806,20 +813,20 @@ fn a_damaged_frame_is_counted_and_the_next_one_shown() {
     }
     let (feed, load) = (Feed::recorded(Torn(squares(20))), loads(|| segmenter(None)));
     let outcome = run(feed, load, Box::new(Null), &settings(), &flag(), Box::new(())).unwrap();
-    assert_eq!((outcome.captured, outcome.shown, outcome.damaged), (15, 15, 5));
+    assert_eq!((outcome.frames.captured, outcome.frames.shown, outcome.unreadable), (15, 15, 5));
 }
 
 #[test]
 fn a_run_ends_with_its_limits_its_signal_and_its_source() {
     let (outcome, ..) = go(squares(1000), None, &Settings { most_frames: Some(7), ..settings() }).unwrap();
-    assert_eq!((outcome.captured, outcome.shown), (7, 7));
+    assert_eq!((outcome.frames.captured, outcome.frames.shown), (7, 7));
     let brief = Settings {
         most_time: Some(Duration::from_millis(60)),
         pace_hz: Some(50.0),
         lock_step: false,
         ..settings()
     };
-    assert!(go(squares(1000), None, &brief).unwrap().0.captured < 20);
+    assert!(go(squares(1000), None, &brief).unwrap().0.frames.captured < 20);
     let mut broken = squares(1000);
     broken.fails_at = Some(5);
     assert_eq!(go(broken, None, &settings()).err().unwrap().to_string(), "the recording is damaged");
@@ -827,7 +834,7 @@ fn a_run_ends_with_its_limits_its_signal_and_its_source() {
     let log = Shared::stops_after(3, &stop);
     let (feed, load) = (Feed::recorded(squares(1_000_000)), loads(|| segmenter(None)));
     let outcome = run(feed, load, Box::new(Null), &settings(), &stop, log.boxed());
-    assert!(outcome.unwrap().shown < 1_000_000);
+    assert!(outcome.unwrap().frames.shown < 1_000_000);
 }
 
 #[test]
@@ -968,19 +975,23 @@ fn heat_makes_inferences_fewer_then_none_and_the_corner_says_so() {
     pipeline.set_heat(Step::None);
     attend(&mut pipeline, patience, says(false));
     let outcome = pipeline.end(&|| false);
-    assert!(outcome.skipped > 100 && outcome.lost.is_none(), "{} frames were left alone", outcome.skipped);
+    assert!(
+        outcome.frames.spared > 100 && outcome.lost.is_none(),
+        "{} frames were left alone",
+        outcome.frames.spared
+    );
 }
 
 #[test]
 fn a_fixed_field_of_view_is_all_that_is_looked_at() {
     let mut frame = Frame::black(64, 64);
     squares(1).read(&mut frame).unwrap();
-    let mut latencies = Latencies::default();
-    let mut found = |x, y, width, height| {
+    let latencies = Latencies::default();
+    let found = |x, y, width, height| {
         let rect = Rect { x, y, width, height };
         let mut segmenter = segmenter(None).unwrap().with_field_of_view(Rule::Fixed(rect), Sequence::Video);
         let mut regions = Regions::default();
-        segmenter.regions(&frame, &mut latencies, &mut regions).unwrap();
+        segmenter.regions(&frame, &latencies, &mut regions).unwrap();
         (regions.list.len(), segmenter.mapping().crop)
     };
     // The square lies at 8..32, 16..40.
@@ -1052,7 +1063,13 @@ impl Camera for Comes {
         };
         self.pictures += 1;
         let timestamp = Timestamp(Duration::from_millis(4 * self.pictures));
-        let stamp = Stamp { sequence: self.pictures, timestamp, dequeued: Instant::now() };
+        let stamp = Stamp {
+            sequence: self.pictures,
+            timestamp,
+            since_taken: None,
+            clock: DriverClock::Unknown,
+            dequeued: Instant::now(),
+        };
         live::Event::Lent(Lease::new(buffer.clone()), stamp)
     }
     fn granted(&self) -> String {
@@ -1105,7 +1122,7 @@ fn a_camera_that_goes_leaves_a_screen_that_says_so_and_no_buffer_behind() {
     let (screens, log) = (Screens::default(), Shared::default());
     let (feed, load) = (Feed::Live(Box::new(camera)), loads(|| segmenter(None)));
     let outcome = run(feed, load, Box::new(screens.clone()), &settings, &flag(), log.boxed()).unwrap();
-    assert_eq!(outcome.captured, 100);
+    assert_eq!(outcome.frames.captured, 100);
     let sink = screens.0.lock().unwrap();
     assert!(sink.pictures > 70 && sink.screens >= 1 && sink.drawn, "{} screens", sink.screens);
     assert!(log.states().contains(&State::NoSignal(Why::Unplugged)), "{:?}", log.states());

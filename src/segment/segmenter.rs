@@ -110,7 +110,7 @@ impl<N: Network> Segmenter<N> {
     }
 
     /// Finds a frame's regions, and records how long the stages took.
-    pub fn regions(&mut self, frame: &Frame, latencies: &mut Latencies, regions: &mut Regions) -> Result<()> {
+    pub fn regions(&mut self, frame: &Frame, latencies: &Latencies, regions: &mut Regions) -> Result<()> {
         let start = runtime::now();
         let mapping = self.input.prepare(frame)?;
         let prepared = runtime::now();

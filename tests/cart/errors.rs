@@ -224,9 +224,9 @@ fn usage_is_exit_2_and_says_what_was_meant_and_where_the_help_is() {
             "see `polyp-edge run --help`",
         ),
         (
-            &["bench", "--model", "x", "--json", "file"],
+            &["bench", "model", "x", "--json", "file"],
             "unexpected argument 'file'",
-            "see `polyp-edge bench --help`",
+            "see `polyp-edge bench model --help`",
         ),
         (&["model"], "--model <BUNDLE>", "see `polyp-edge model --help`"),
         (&["cross-check"], "required arguments were not provided", "see `polyp-edge cross-check --help`"),
@@ -246,7 +246,7 @@ fn verbs_take_the_bundle_and_json_alike() {
     let cases: [&[&str]; 6] = [
         &["model", "--model", "model"],
         &["model", "model"],
-        &["bench", "--model", "model", "--runs", "2"],
+        &["bench", "model", "model", "--runs", "2"],
         &["cross-check", "--model", "model", "in", "--limit", "100"],
         &["cross-check", "model", "in", "--limit", "100"],
         &["replay", "in", "--model", "model", "--out", "out"],

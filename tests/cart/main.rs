@@ -15,6 +15,7 @@ mod heat;
 mod installed;
 mod kills;
 mod late_camera;
+mod latencies;
 mod limits;
 mod live;
 mod log_pipe;

@@ -45,7 +45,7 @@ fn allocations(
             Scene { picture, lease, layer: &layer, placement, name: std::ffi::OsStr::new(""), captured };
         assert_eq!(kms.show(&scene).unwrap(), Shown::Yes);
         gpu.advance(Duration::from_millis(17));
-        kms.tend(&mut |_, _| {}).unwrap();
+        kms.tend(&mut |_| {}).unwrap();
     }
     let after = by_this_thread();
     (after.count - before.count, after.bytes - before.bytes)

@@ -146,7 +146,7 @@ impl Rig {
         };
         assert_eq!(self.kms.show(&scene).unwrap(), Shown::Yes);
         self.gpu.advance(Duration::from_millis(17));
-        self.kms.tend(&mut |_, _| {}).unwrap();
+        self.kms.tend(&mut |_| {}).unwrap();
         let (width, height, pixels) = self.gpu.monitor().unwrap();
         assert_eq!((width, height), placement.surface);
         (pixels, placement)
@@ -277,7 +277,7 @@ fn without_a_picture_all_is_black_but_the_layer() {
             Scene { picture: None, lease: None, layer, placement, name: std::ffi::OsStr::new(""), captured };
         assert_eq!(rig.kms.show(&scene).unwrap(), Shown::Yes);
         rig.gpu.advance(Duration::from_millis(17));
-        rig.kms.tend(&mut |_, _| {}).unwrap();
+        rig.kms.tend(&mut |_| {}).unwrap();
         check(&rig.gpu.monitor().unwrap().2, &vec![[0; 3]; 7000], &rig.layer);
     }
 }

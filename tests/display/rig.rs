@@ -82,7 +82,7 @@ impl Rig {
         let shown = self.show()?;
         self.gpu.advance(FRAME);
         let mut flips = Vec::new();
-        self.kms.tend(&mut |captured, at| flips.push(at - captured))?;
+        self.kms.tend(&mut |flip| flips.push(flip.at - flip.captured))?;
         Ok((shown, flips))
     }
     pub fn frames(&mut self, count: usize) {
@@ -94,7 +94,7 @@ impl Rig {
         self.camera.iter().map(|buffer| buffer.leases()).collect()
     }
     pub fn tend(&mut self) -> anyhow::Result<()> {
-        self.kms.tend(&mut |_, _| {})
+        self.kms.tend(&mut |_| {})
     }
     pub fn is_console(&self) -> bool {
         self.gpu.monitor().is_some_and(|(_, _, pixels)| pixels.iter().all(|pixel| *pixel == [CONSOLE; 3]))

@@ -239,7 +239,9 @@ impl<S: System> V4l2<S> {
         let layout = &self.granted.as_ref()?.layout;
         // A picture that waited for somebody to fetch it is as old as that.
         let dequeued = now.checked_sub(picture.waited).unwrap_or(now);
-        let stamp = Stamp { sequence: picture.number, timestamp: picture.timestamp, dequeued };
+        let since_taken = picture.taken.and_then(|taken| self.system.monotonic().checked_sub(taken));
+        let (sequence, timestamp, clock) = (picture.number, picture.timestamp, picture.clock);
+        let stamp = Stamp { sequence, timestamp, since_taken, clock, dequeued };
         let event = if layout.format == PixelFormat::Mjpeg {
             let size = (layout.width, layout.height);
             let decoded = self.jpeg.decode(queue.bytes(&picture), size, frame);

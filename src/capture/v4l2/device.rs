@@ -73,6 +73,11 @@ impl System for Linux {
         runtime::now()
     }
 
+    fn monotonic(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
+    }
+
     fn sleep(&self, time: Duration) {
         runtime::thread::sleep(time);
     }

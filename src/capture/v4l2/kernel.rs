@@ -30,6 +30,8 @@ pub trait System: Send {
     fn open(&mut self, name: &Path) -> Answer<Self::Kernel>;
     /// The time by which waiting is measured. A stand-in may have a clock of its own.
     fn now(&self) -> Instant;
+    /// The monotonic clock, by which drivers tell when they took a picture.
+    fn monotonic(&self) -> Duration;
     /// Waits for as long as this. A stand-in may only move its clock on.
     fn sleep(&self, time: Duration);
 }

@@ -12,7 +12,7 @@ use super::layout::Layout;
 use super::order::{Order, Place, Taken};
 use super::slot::Slot;
 use crate::call::{CallError, ask};
-use crate::capture::live::{BufferId, Counts, Lease};
+use crate::capture::live::{BufferId, Counts, DriverClock, Lease};
 use crate::frame::{PixelFormat, Timestamp};
 
 /// Most buffers that are used; V4L2's own limit.
@@ -55,6 +55,9 @@ pub struct Picture {
     pub timestamp: Timestamp,
     /// For how long after it was taken it waited in its buffer, beyond what is usual.
     pub waited: Duration,
+    /// When the driver took it, and by which clock it tells that.
+    pub taken: Option<Duration>,
+    pub clock: DriverClock,
 }
 
 /// What was in the queue.
@@ -241,7 +244,9 @@ where
                 }
                 Some(Place::Next { number, timestamp, missed, waited }) => {
                     counts.missed += missed;
-                    Some(Picture { index: dequeued.index, number, timestamp, waited })
+                    let taken = is_monotonic(&dequeued).then_some(dequeued.timestamp);
+                    let clock = clock_of(&dequeued);
+                    Some(Picture { index: dequeued.index, number, timestamp, waited, taken, clock })
                 }
             };
             let older = match newer {
@@ -282,9 +287,7 @@ where
                 PixelFormat::Mjpeg => slot.slot.filled()[0].len() >= layout.least(0),
                 _ => layout.view(slot.slot.filled()).is_some(),
             };
-        let monotonic = dequeued.flags & V4L2_BUF_FLAG_TIMESTAMP_MASK == V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC
-            && !dequeued.timestamp.is_zero();
-        let timestamp = monotonic.then_some(dequeued.timestamp);
+        let timestamp = is_monotonic(dequeued).then_some(dequeued.timestamp);
         Ok(whole.then_some(Taken { sequence: dequeued.sequence, timestamp }))
     }
 
@@ -348,4 +351,17 @@ fn map<K: Kernel>(
         _ => None,
     };
     Ok(Slot::new(id, layout, memory, dma_buf, mapped.clone()))
+}
+fn is_monotonic(dequeued: &Dequeued) -> bool {
+    dequeued.flags & V4L2_BUF_FLAG_TIMESTAMP_MASK == V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC
+        && !dequeued.timestamp.is_zero()
+}
+
+/// By which clock, and when in the picture, the driver tells a picture's time.
+fn clock_of(dequeued: &Dequeued) -> DriverClock {
+    match (is_monotonic(dequeued), dequeued.flags & V4L2_BUF_FLAG_TSTAMP_SRC_MASK) {
+        (false, _) => DriverClock::Unknown,
+        (true, V4L2_BUF_FLAG_TSTAMP_SRC_SOE) => DriverClock::StartOfExposure,
+        (true, _) => DriverClock::EndOfFrame,
+    }
 }

@@ -216,6 +216,7 @@ fn paths(unit: &Unit, path: &Path, board: &Board, findings: &mut Findings) {
             ("display.folder", Some(profile.display.folder.as_path())),
             ("pipeline.state_file", state),
             ("pipeline.audit_folder", profile.pipeline.audit_folder.as_deref()),
+            ("pipeline.latency_folder", profile.pipeline.latency_folder.as_deref()),
             ("pipeline.metrics_file", profile.pipeline.metrics_file.as_deref().and_then(Path::parent)),
             ("store.folder", board.bundle().is_none().then_some(profile.store.folder.as_path())),
         ];
@@ -364,8 +365,9 @@ mod tests {
         ] {
             let found = complaints(root.path(), &format!("{exec}{unit}"), Some(&board));
             let found: Vec<_> = found.into_iter().filter(|what| !what.contains("ProtectHome")).collect();
-            // The audit trail lies beneath the same folder.
-            let found: Vec<_> = found.into_iter().filter(|what| !what.contains("audit_folder")).collect();
+            // The audit trail and the log of latencies lie beneath the same folder.
+            let is_other = |what: &String| !what.contains("audit_folder") && !what.contains("latency_folder");
+            let found: Vec<_> = found.into_iter().filter(is_other).collect();
             assert!(found.len() == 1 && found[0].contains(words), "{unit}: {found:?}");
         }
         assert!(

@@ -33,11 +33,11 @@ fn measure(profile: &Profile, bundle: &Bundle) -> Result<f64> {
     let frame = bundle.golden().get(0).ok_or_else(|| Fault::data("the bundle has no golden frame"))??.frame;
     let work = move || -> Result<f64> {
         segmenter.enter_thread();
-        let (mut latencies, mut regions) = (Latencies::default(), Regions::default());
+        let (latencies, mut regions) = (Latencies::default(), Regions::default());
         let mut times = Vec::with_capacity(MEASURED);
         for run in 0..WARM_UP + MEASURED {
             let begun = runtime::now();
-            segmenter.regions(&frame, &mut latencies, &mut regions)?;
+            segmenter.regions(&frame, &latencies, &mut regions)?;
             if run >= WARM_UP {
                 times.push(runtime::since(begun).as_secs_f64() * 1e3);
             }

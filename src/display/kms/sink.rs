@@ -1,13 +1,13 @@
 //! The monitor as a sink: scenes in, flips out, and at the end what was there before.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 
 use super::gpu::{Gpu, Mode};
 use super::surface::{FLIP_PATIENCE, Surface};
 use super::{Kms, name};
-use crate::display::{Scene, Shown, Sink};
+use crate::display::{Flipped, Scene, Shown, Sink};
 use crate::geometry::Placement;
 
 impl<G: Gpu> Sink for Kms<G> {
@@ -59,7 +59,11 @@ impl<G: Gpu> Sink for Kms<G> {
         }
     }
 
-    fn tend(&mut self, flipped: &mut dyn FnMut(Instant, Instant)) -> Result<()> {
+    fn tells_flips(&self) -> bool {
+        true
+    }
+
+    fn tend(&mut self, flipped: &mut dyn FnMut(Flipped)) -> Result<()> {
         self.look()?;
         let Some(surface) = &mut self.surface else { return Ok(()) };
         let collected = surface.collect(&mut self.gpu, Duration::ZERO);

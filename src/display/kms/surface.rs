@@ -10,7 +10,7 @@ use super::gpu::{Commit, Failure, Flip, FourCc, Framebuffer, Gpu, Mode};
 use super::outlet::Outlet;
 use super::request::Request;
 use crate::call::CallResult;
-use crate::display::{Scene, Shown};
+use crate::display::{Flipped, Scene, Shown};
 use crate::frame::{Colour, PixelFormat, Range};
 use crate::geometry::Placement;
 
@@ -23,7 +23,8 @@ const MOST_FLIPS: usize = 16;
 struct Flight {
     serial: u64,
     content: Content,
-    captured: Option<Instant>,
+    /// When its picture was captured and handed over; none for a screen without one.
+    handed: Option<(Instant, Instant)>,
     /// It has been waited for long enough.
     overdue: bool,
 }
@@ -56,7 +57,7 @@ pub struct Surface<M> {
     has_fallen: bool,
     has_flipped: bool,
     /// Capture time and flip time.
-    done: Vec<(Instant, Instant)>,
+    done: Vec<Flipped>,
     /// Flips that were late.
     late: u64,
 }
@@ -153,10 +154,8 @@ impl<M> Surface<M> {
     }
 
     /// Flips that were done since the last call.
-    pub fn take_done(&mut self, flipped: &mut dyn FnMut(Instant, Instant)) {
-        for (captured, at) in self.done.drain(..) {
-            flipped(captured, at);
-        }
+    pub fn take_done(&mut self, flipped: &mut dyn FnMut(Flipped)) {
+        self.done.drain(..).for_each(flipped);
     }
 
     /// Reads the flips that are done; waits for the pending one no longer than `patience`.
@@ -173,7 +172,7 @@ impl<M> Surface<M> {
                 if let Some(flight) = pending.take_if(|flight| flight.serial == serial) {
                     *shown = flight.content;
                     *has_flipped = true;
-                    remember(done, flight.captured, at);
+                    remember(done, flight.handed, at);
                 }
             });
             match result {
@@ -214,18 +213,18 @@ impl<M> Surface<M> {
         let blob = (!self.is_lit).then_some(self.blob);
         content.compose(&mut self.request, outlet, &self.buffers, self.mode.size(), blob);
         self.serial += 1;
-        let captured = scene.picture.map(|_| scene.captured);
+        let handed = scene.picture.map(|_| (scene.captured, gpu.now()));
         match gpu.commit(&mut self.request, how, self.serial) {
             Ok(()) => {
                 if let Some(lost) = self.pending.take() {
                     self.shown = lost.content;
                 }
                 if how == Commit::Flip {
-                    self.pending = Some(Flight { serial: self.serial, content, captured, overdue: false });
+                    self.pending = Some(Flight { serial: self.serial, content, handed, overdue: false });
                 } else {
                     self.is_lit = true;
                     self.shown = content;
-                    remember(&mut self.done, captured, gpu.now());
+                    remember(&mut self.done, handed, gpu.now());
                 }
                 Ok(Shown::Yes)
             }
@@ -410,10 +409,10 @@ impl<M> Surface<M> {
     }
 }
 
-fn remember(done: &mut Vec<(Instant, Instant)>, captured: Option<Instant>, at: Instant) {
-    let Some(captured) = captured else { return };
+fn remember(done: &mut Vec<Flipped>, handed: Option<(Instant, Instant)>, at: Instant) {
+    let Some((captured, committed)) = handed else { return };
     if done.len() >= MOST_FLIPS {
         done.remove(0);
     }
-    done.push((captured, at));
+    done.push(Flipped { captured, committed, at });
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use polyp_edge::capture::live::{BufferId, Camera, Counts, Event, Stamp};
+use polyp_edge::capture::live::{BufferId, Camera, Counts, DriverClock, Event, Stamp};
 use polyp_edge::capture::synthetic::{Canvas, Colon, DEMO_SEED, Mask};
 use polyp_edge::frame::{Colour, Frame, Matrix, PixelFormat, Range, Timestamp};
 
@@ -107,7 +107,16 @@ impl Camera for Looped {
             return Event::Nothing;
         }
         let timestamp = Timestamp(due - self.start);
-        Event::Lent(buffer.lease(), Stamp { sequence: self.next, timestamp, dequeued: Instant::now() })
+        Event::Lent(
+            buffer.lease(),
+            Stamp {
+                sequence: self.next,
+                timestamp,
+                since_taken: None,
+                clock: DriverClock::Unknown,
+                dequeued: Instant::now(),
+            },
+        )
     }
     fn granted(&self) -> String {
         "rendered frames".into()

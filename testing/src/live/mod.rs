@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use polyp_edge::display::kms::Composition;
-use polyp_edge::latency::{Histogram, Stage};
+use polyp_edge::latency::Stage;
 use polyp_edge::pipeline::{self, Feed, Outcome, Settings};
 use polyp_edge::segment::{Network, Segmenter};
 
@@ -69,11 +69,11 @@ pub fn header() {
 
 /// A stage's delays in a case.
 pub fn line(name: &str, run: &Run, stage: Stage) {
-    let histogram: &Histogram = run.outcome.latencies.stage(stage);
-    let ms = |quantile: f64| histogram.quantile_us(quantile) as f64 / 1e3;
+    let durations = run.outcome.latencies.stage(stage);
+    let ms = |quantile: f64| durations.quantile_us(quantile) as f64 / 1e3;
     println!(
         "{name:38} {:>6} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>6.1}% {:>5} KiB, {}",
-        run.outcome.shown,
+        run.outcome.frames.shown,
         ms(0.5),
         ms(0.95),
         ms(0.99),

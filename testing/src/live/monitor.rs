@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use polyp_edge::display::kms::{Composition, Kms, ModeWish, Wanted};
-use polyp_edge::display::{Scene, Shown, Sink};
+use polyp_edge::display::{Flipped, Scene, Shown, Sink};
 use polyp_edge::geometry::Placement;
 
 use super::{HEIGHT, RATE_HZ, WIDTH};
@@ -71,8 +71,11 @@ impl Sink for Monitor {
     fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
         self.lock().show(scene)
     }
-    fn tend(&mut self, flipped: &mut dyn FnMut(Instant, Instant)) -> Result<()> {
+    fn tend(&mut self, flipped: &mut dyn FnMut(Flipped)) -> Result<()> {
         self.lock().tend(flipped)
+    }
+    fn tells_flips(&self) -> bool {
+        true
     }
     fn describe(&self) -> String {
         self.lock().describe()
@@ -115,9 +118,9 @@ impl Sink for State {
         self.cpu = cpu_time().saturating_sub(start);
         shown
     }
-    fn tend(&mut self, _: &mut dyn FnMut(Instant, Instant)) -> Result<()> {
+    fn tend(&mut self, _: &mut dyn FnMut(Flipped)) -> Result<()> {
         self.keep_time();
-        self.kms.tend(&mut |_, _| {})
+        self.kms.tend(&mut |_| {})
     }
     fn describe(&self) -> String {
         self.kms.describe()

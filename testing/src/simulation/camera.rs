@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use polyp_edge::capture::live::{Absence, Camera, Counts, Event, Lease, Stamp, Why};
+use polyp_edge::capture::live::{Absence, Camera, Counts, DriverClock, Event, Lease, Stamp, Why};
 use polyp_edge::frame::{Frame, Timestamp};
 use polyp_edge::runtime;
 
@@ -93,6 +93,8 @@ impl Camera for WorldCamera {
         let stamp = Stamp {
             sequence: number,
             timestamp: Timestamp(at.duration_since(world.begin)),
+            since_taken: None,
+            clock: DriverClock::Unknown,
             dequeued: at + ahead,
         };
         Event::Lent(Lease::new(buffer), stamp)

@@ -12,6 +12,8 @@ use polyp_edge::cart::{Asked, Notice, Surroundings};
 use polyp_edge::display::Sink;
 use polyp_edge::fault::Fault as Failure;
 use polyp_edge::field_of_view::{Rule, Sequence};
+use polyp_edge::latency::interval::Load;
+use polyp_edge::latency::log::{Bounds, Minutes, Setup};
 use polyp_edge::pipeline::{Feed, Observer};
 use polyp_edge::runtime;
 use polyp_edge::segment::Segmenter;
@@ -24,6 +26,7 @@ use super::heat::WorldThermometer;
 use super::monitor::WorldMonitor;
 use super::network::WorldNetwork;
 use super::plan::Change;
+use super::records::LatencyLog;
 use super::store::Choice;
 use super::world::{WATCHDOG, Watch, World};
 
@@ -198,6 +201,14 @@ impl Surroundings for WorldSurroundings {
         }
         self.world.measured(text);
         Ok(())
+    }
+
+    fn latency_log(&self, _: &Path, _: Bounds, _: &Setup, _: f64) -> Result<Box<dyn Minutes>> {
+        Ok(Box::new(LatencyLog::new(&self.world)))
+    }
+
+    fn load(&self) -> Box<dyn FnMut() -> Load> {
+        Box::new(Load::default)
     }
 
     fn audit(&self, _: &Path, entry: &Entry) -> Result<()> {

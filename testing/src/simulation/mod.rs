@@ -152,6 +152,7 @@ fn board() -> Board {
     (profile.gate.hold_frames, profile.gate.steady_percent) = (0, 0.0);
     profile.pipeline.max_age_ms = 120;
     profile.pipeline.audit_folder = Some("/var/lib/audit".into());
+    profile.pipeline.latency_folder = Some("/var/lib/latency".into());
     profile.pipeline.metrics_file = Some("/var/lib/metrics.prom".into());
     profile.store.trial_minutes = store::TRIAL_MINUTES;
     profile.pipeline.realtime_priority = 40;

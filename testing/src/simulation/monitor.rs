@@ -1,9 +1,9 @@
 //! The simulated monitor.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
-use polyp_edge::display::{Scene, Shown, Sink};
+use polyp_edge::display::{Flipped, Scene, Shown, Sink};
 use polyp_edge::runtime;
 
 use super::picture::picture_of;
@@ -12,8 +12,8 @@ use super::world::{RATE_HZ, World};
 /// The monitor.
 pub struct WorldMonitor {
     world: World,
-    /// A picture that waits for its refresh, when it was taken.
-    waiting: Option<(Instant, Instant)>,
+    /// A picture that waits for its refresh.
+    waiting: Option<Flipped>,
 }
 
 impl WorldMonitor {
@@ -24,11 +24,10 @@ impl WorldMonitor {
         WorldMonitor { world: world.clone(), waiting: None }
     }
 
-    fn flip(&mut self, flipped: &mut dyn FnMut(Instant, Instant)) {
+    fn flip(&mut self, flipped: &mut dyn FnMut(Flipped)) {
         let now = runtime::now();
-        if let Some((captured, at)) = self.waiting.filter(|(_, at)| *at <= now) {
-            self.waiting = None;
-            flipped(captured, at);
+        if let Some(flip) = self.waiting.take_if(|flip| flip.at <= now) {
+            flipped(flip);
         }
     }
 }
@@ -51,7 +50,7 @@ impl Sink for WorldMonitor {
         if let Some(time) = slow {
             runtime::thread::sleep(time);
         }
-        self.flip(&mut |_, _| ());
+        self.flip(&mut |_| ());
         let now = runtime::now();
         let mut world = self.world.lock();
         if std::mem::take(&mut world.fails) {
@@ -66,7 +65,7 @@ impl Sink for WorldMonitor {
         let into =
             Duration::from_nanos((now.duration_since(world.begin).as_nanos() % interval.as_nanos()) as u64);
         let at = now + (interval - into);
-        self.waiting = Some((scene.captured, at));
+        self.waiting = Some(Flipped { captured: scene.captured, committed: now, at });
         if let Some(picture) = scene.picture {
             world.takes_in(picture_of(&picture), scene.captured);
             world.flipped(at);
@@ -74,9 +73,13 @@ impl Sink for WorldMonitor {
         Ok(Shown::Yes)
     }
 
-    fn tend(&mut self, flipped: &mut dyn FnMut(Instant, Instant)) -> Result<()> {
+    fn tend(&mut self, flipped: &mut dyn FnMut(Flipped)) -> Result<()> {
         self.flip(flipped);
         Ok(())
+    }
+
+    fn tells_flips(&self) -> bool {
+        true
     }
 
     fn describe(&self) -> String {

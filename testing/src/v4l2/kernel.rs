@@ -72,6 +72,10 @@ impl System for Machine {
         world.base + world.now
     }
 
+    fn monotonic(&self) -> Duration {
+        self.world().now
+    }
+
     fn sleep(&self, time: Duration) {
         let world = self.world();
         self.let_pass(world, time);

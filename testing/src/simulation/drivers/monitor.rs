@@ -1,11 +1,11 @@
 //! The cart's KMS display in the simulation: what its monitor shows is looked at, too.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use polyp_edge::convert;
 use polyp_edge::display::kms::{Kms, Wanted};
-use polyp_edge::display::{Scene, Shown, Sink};
+use polyp_edge::display::{Flipped, Scene, Shown, Sink};
 use polyp_edge::geometry::{Placement, Rect};
 use polyp_edge::runtime;
 
@@ -127,18 +127,22 @@ impl Sink for DriversMonitor {
         Ok(shown)
     }
 
-    fn tend(&mut self, flipped: &mut dyn FnMut(Instant, Instant)) -> Result<()> {
+    fn tend(&mut self, flipped: &mut dyn FnMut(Flipped)) -> Result<()> {
         self.compare();
         let world = self.world.clone();
-        let outcome = self.kms.tend(&mut |captured, at| {
-            world.lock().flipped(at);
-            flipped(captured, at);
+        let outcome = self.kms.tend(&mut |flip| {
+            world.lock().flipped(flip.at);
+            flipped(flip);
         });
         outcome.inspect_err(|_| self.world.display_failed())
     }
 
     fn dark(&self) -> Option<&str> {
         self.kms.dark()
+    }
+
+    fn tells_flips(&self) -> bool {
+        true
     }
 
     fn describe(&self) -> String {

@@ -1,11 +1,16 @@
 //! What the machine says of itself: CPU, temperatures, what holds it back.
 
+mod load;
+
 use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 
+pub use load::LoadMeter;
+
 use crate::engine::kernels;
+use crate::runtime;
 use crate::thermal::{Reading, Sysfs, Temperature, Thermometer};
 
 /// The machine, as far as it can be asked without privileges.
@@ -53,6 +58,23 @@ fn under(root: &Path) -> Machine {
         governor: read("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         memory_available_mb: available.map(|kilobytes| kilobytes / 1024),
     }
+}
+
+/// What kind of machine it is, and the kernel's release; empty where it does not say.
+pub fn names() -> (String, String) {
+    if runtime::is_simulated() {
+        return (String::new(), String::new());
+    }
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let plain =
+        |text: &str| text.trim_matches(|letter: char| letter.is_whitespace() || letter == '\0').to_owned();
+    let processor = || {
+        let text = read("/proc/cpuinfo");
+        let line = text.lines().find(|line| line.starts_with("model name"));
+        line.and_then(|line| line.split_once(':')).map(|(_, name)| plain(name)).unwrap_or_default()
+    };
+    let board = plain(&read("/proc/device-tree/model"));
+    (if board.is_empty() { processor() } else { board }, plain(&read("/proc/sys/kernel/osrelease")))
 }
 
 /// Those of these cores that no thread can be bound to.

@@ -1,4 +1,4 @@
-//! `report`: all that somebody needs who is to find out what is wrong with a cart, in one archive.
+//! All that somebody needs who is to find out what is wrong with a cart, in one archive.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -19,11 +19,11 @@ use crate::runtime;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Of longer files and outputs, the end is taken: bytes.
 const LONGEST: u64 = 8 << 20;
+/// So many of the newest logs of latencies: a week's, where the machine runs all the time.
+const NEWEST_LOGS: usize = 7;
 /// The folder in the archive.
 const FOLDER: &str = "polyp-edge-report";
 
-/// Puts what is needed to find a fault into one archive: what this machine has and lacks, the profile, the state, installed bundles
-/// by name, audit trail, metrics and log. There is no picture in it, and nothing of a patient's.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The cart's profile.
@@ -126,6 +126,19 @@ fn cart(path: &Path, collected: &mut Collected) {
             }
         }
         None => collected.missing.push("audit trail: the profile does not set pipeline.audit_folder".into()),
+    }
+    match &pipeline.latency_folder {
+        Some(folder) => match crate::latency::log::files(folder) {
+            Ok(files) => {
+                for file in files.iter().rev().take(NEWEST_LOGS) {
+                    if let Some(name) = file.file_name() {
+                        collected.file(&format!("latency/{}", name.to_string_lossy()), file);
+                    }
+                }
+            }
+            Err(error) => collected.missing.push(format!("latencies: {}", one_line(&error))),
+        },
+        None => collected.missing.push("latencies: the profile does not set pipeline.latency_folder".into()),
     }
 }
 

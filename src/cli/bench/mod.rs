@@ -1,0 +1,28 @@
+//! `bench`: how long a model takes here, and everything between camera and monitor.
+
+mod model;
+mod pipeline;
+mod require;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// Measures on this machine how long a model takes, or everything between camera and monitor.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    Model(model::Arguments),
+    Pipeline(pipeline::Arguments),
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    match &arguments.what {
+        What::Model(arguments) => model::run(arguments),
+        What::Pipeline(arguments) => pipeline::run(arguments),
+    }
+}
