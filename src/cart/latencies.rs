@@ -182,7 +182,7 @@ impl<'a> Counting<'a> {
             count("dark");
         }
         self.looks += 1;
-        if self.looks % MACHINE_EVERY == 0 || told.over.is_some() {
+        if self.looks.is_multiple_of(MACHINE_EVERY) || told.over.is_some() {
             self.interval.machine.merge(&(self.load)());
         }
         if let Some(heat) = &told.heat {

@@ -132,6 +132,16 @@ impl Made {
         self.get().map(|known| known.ingredients.identity.clone())
     }
 
+    /// The bundle on trial of this digest has proved itself.
+    pub(super) fn has_proved_itself(&self, digest: &str) {
+        let mut known = self.0.lock();
+        let proved =
+            known.as_ref().filter(|known| known.trial.as_ref().is_some_and(|trial| trial.digest == digest));
+        if let Some(proved) = proved.cloned() {
+            *known = Some(Arc::new(Known { ingredients: proved.ingredients.clone(), trial: None }));
+        }
+    }
+
     pub(super) fn set(&self, ingredients: Ingredients, trial: Option<OnTrial>) {
         *self.0.lock() = Some(Arc::new(Known { ingredients, trial }));
     }

@@ -46,9 +46,15 @@ impl Watched {
 pub(super) struct Watch {
     states: Arc<Watched>,
     progress: Option<Progress>,
-    /// A verdict that is being kept, and whether the bundle failed.
-    keeping: Option<(Opening<()>, bool)>,
+    /// A verdict that is being kept.
+    keeping: Option<Keeping>,
     hanging: u32,
+}
+
+struct Keeping {
+    digest: String,
+    verdict: Verdict,
+    kept: Opening<()>,
 }
 
 impl Watch {
@@ -68,14 +74,14 @@ impl Watch {
         made: &Made,
     ) -> Result<bool> {
         let state = self.states.0.try_take().map(|Told(state)| state);
-        if let Some((keeping, has_failed)) = &mut self.keeping {
-            match keeping.poll() {
-                Some(outcome) => {
-                    if let Err(error) = outcome {
-                        log::warn!("how the trial of a new bundle goes cannot be kept: {}", one_line(&error));
-                    }
+        if let Some(Keeping { digest, verdict, kept }) = &mut self.keeping {
+            match kept.poll() {
+                Some(Ok(())) if *verdict == Verdict::Good => made.has_proved_itself(digest),
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    log::warn!("how the trial of a new bundle goes cannot be kept: {}", one_line(&error));
                 }
-                None if keeping.takes() > DISK_HANGS_AFTER => {
+                None if kept.takes() > DISK_HANGS_AFTER => {
                     self.hanging += 1;
                     log::warn!(
                         "how the trial of a new bundle goes cannot be kept: the disk of store.folder has not answered for {} s",
@@ -84,7 +90,7 @@ impl Watch {
                 }
                 None => return Ok(false),
             }
-            let has_failed = *has_failed;
+            let has_failed = matches!(verdict, Verdict::Failed(_));
             self.keeping = None;
             if has_failed {
                 return Ok(true);
@@ -115,8 +121,9 @@ impl Watch {
             return Ok(false);
         }
         let (theirs, board, digest) = (surroundings.clone(), board.clone(), trial.digest.clone());
-        let keep = move || theirs.judge(&board, &digest, &verdict);
-        self.keeping = Some((Opening::start("bundle trial", keep)?, has_failed));
+        let (its_digest, its_verdict) = (digest.clone(), verdict.clone());
+        let keep = move || theirs.judge(&board, &its_digest, &its_verdict);
+        self.keeping = Some(Keeping { digest, verdict, kept: Opening::start("bundle trial", keep)? });
         Ok(false)
     }
 }

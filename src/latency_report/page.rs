@@ -253,7 +253,8 @@ fn states(page: &mut String, summaries: &[Summary]) -> fmt::Result {
             (if name == "dark" { "nobody sees the picture".to_owned() } else { name.clone() }, cell)
         }),
     )?;
-    let rows: [(&str, fn(&Summary) -> String); 5] = [
+    type Cell = fn(&Summary) -> String;
+    let rows: [(&str, Cell); 5] = [
         ("hottest, °C", |summary| summary.machine.hottest_c.map_or("–".into(), |c| format!("{c:.1}"))),
         ("clock of the cores, MHz", |summary| {
             summary.machine.mhz.map_or("–".into(), |(slow, fast)| format!("{slow} to {fast}"))

@@ -429,11 +429,10 @@ impl<S: Network + Send + 'static> Pipeline<S> {
                 "the capture thread does not end and is abandoned: its device or file does not answer"
             );
         }
-        if let Some(worker) = self.worker.take() {
-            match joined(worker.thread, "inference", goes_on) {
-                Some(Err(())) => self.lost_threads += 1,
-                Some(Ok(())) | None => {}
-            }
+        if let Some(worker) = self.worker.take()
+            && let Some(Err(())) = joined(worker.thread, "inference", goes_on)
+        {
+            self.lost_threads += 1;
         }
         let gauges = Gauges(self.boxes.clone());
         outcome.counts = self.counts;

@@ -91,6 +91,8 @@ fn a_new_bundle_proves_itself_and_the_picture_goes_on() {
     run.send(Signal::HUP);
     takes_charge(&cart, &run, "4", true);
     assert!(comes_true(PROVES_WITHIN, || list(&cart)["good"]["version"] == "4"), "{}", run.log.text());
+    // The state says so without a reload.
+    takes_charge(&cart, &run, "4", false);
     run.assert_unbroken_since(from);
     run.assert_ends_well();
     let slots = list(&cart);

@@ -121,9 +121,13 @@ fn a_run_is_logged_minute_by_minute_and_reported() {
     let slowest = total.slowest[0].video_delay_us();
     assert!(slowest.abs_diff(total.stage(Stage::VideoDelay).max_us()) < 100, "{slowest} µs: {total:?}");
 
-    // The same as a table, a page, lines for a spreadsheet and JSON; of the file and of its folder.
-    let text = succeeds(&report(&cart, &["latency", "--html", "page.html", "--csv", "lines.csv"]));
-    assert!(text.contains("video delay") && text.contains(&format!("shown {}", frames.shown)), "{text}");
+    is_reported(&cart, &path, frames.shown, all.len());
+}
+
+/// As a table, a page, lines for a spreadsheet and JSON; of the file and of its folder.
+fn is_reported(cart: &Cart, path: &Path, shown: u64, minutes: usize) {
+    let text = succeeds(&report(cart, &["latency", "--html", "page.html", "--csv", "lines.csv"]));
+    assert!(text.contains("video delay") && text.contains(&format!("shown {}", shown)), "{text}");
     let page = fs::read_to_string(cart.at("page.html")).unwrap();
     assert!(page.starts_with("<!DOCTYPE html>") && page.matches("<svg").count() > 10, "{page}");
     for elsewhere in ["src=\"http", "href=\"http", "<script", "@import", "url("] {
@@ -131,19 +135,19 @@ fn a_run_is_logged_minute_by_minute_and_reported() {
     }
     let lines = fs::read_to_string(cart.at("lines.csv")).unwrap();
     assert!(
-        lines.lines().all(|line| line.split(',').count() == 19) && lines.lines().count() > all.len(),
+        lines.lines().all(|line| line.split(',').count() == 19) && lines.lines().count() > minutes,
         "{lines}"
     );
     let json: Value =
-        serde_json::from_str(&succeeds(&report(&cart, &[path.to_str().unwrap(), "latency", "--json"])))
+        serde_json::from_str(&succeeds(&report(cart, &[path.to_str().unwrap(), "latency", "--json"])))
             .unwrap();
     assert_eq!(json["runs"].as_array().unwrap().len(), 2);
-    assert_eq!(json["runs"][1]["frames"]["shown"].as_u64(), Some(frames.shown));
+    assert_eq!(json["runs"][1]["frames"]["shown"].as_u64(), Some(shown));
     assert_eq!(json["differences"][0]["before_ms"], json["differences"][0]["after_ms"]);
-    assert_fault(&report(&cart, &["latency", "--html", "page.html"]), 2, "--force replaces it");
-    assert_fault(&report(&cart, &["nowhere"]), 74, "nowhere");
+    assert_fault(&report(cart, &["latency", "--html", "page.html"]), 2, "--force replaces it");
+    assert_fault(&report(cart, &["nowhere"]), 74, "nowhere");
     fs::write(cart.at("junk"), "junk").unwrap();
-    assert_fault(&report(&cart, &["junk"]), 65, "it is no log of latencies");
+    assert_fault(&report(cart, &["junk"]), 65, "it is no log of latencies");
 }
 
 /// At whatever moment a run is killed: every interval that was over is there.

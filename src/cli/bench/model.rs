@@ -92,6 +92,7 @@ struct StepTime {
 /// Runs that only tell the steps' times, so that taking them does not weigh on the totals.
 const STEP_RUNS: usize = 15;
 
+#[expect(clippy::too_many_lines, reason = "one measurement, from its start to its report")]
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let start = runtime::now();
     let bundle = Bundle::open(&arguments.model)?;

@@ -73,9 +73,10 @@ fn rate(text: &str) -> Result<f64, String> {
 
 fn within(text: &str, range: std::ops::RangeInclusive<f64>) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
-    match range.contains(&number) {
-        true => Ok(number),
-        false => Err(format!("{text}: it must lie between {} and {}", range.start(), range.end())),
+    if range.contains(&number) {
+        Ok(number)
+    } else {
+        Err(format!("{text}: it must lie between {} and {}", range.start(), range.end()))
     }
 }
 
@@ -127,6 +128,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     assert_none(&report.missed)
 }
 
+#[expect(clippy::too_many_lines, reason = "one measurement, from its start to its report")]
 fn measure(arguments: &Arguments, board: &Board, signals: &Signals) -> Result<Report> {
     let machine = Machine::default();
     let profile = &board.profile;

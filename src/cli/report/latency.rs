@@ -80,7 +80,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         );
         return Ok(());
     }
-    for (run, summary) in runs.iter().zip(&summaries) {
+    print(&runs, &summaries, &differences)
+}
+
+fn print(runs: &[Run], summaries: &[Summary], differences: &[(usize, Difference)]) -> Result<()> {
+    for (run, summary) in runs.iter().zip(summaries) {
         let total = run.total();
         say!(
             "{}: {} to {}, {:.0} s, started {} times",
@@ -100,7 +104,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             say!("missing: {note}");
         }
     }
-    for (place, difference) in &differences {
+    for (place, difference) in differences {
         if let (Some(first), Some(other)) = (summaries.first(), summaries.get(*place)) {
             say!("{}", difference.sentence(&first.name, &other.name));
         }
@@ -131,9 +135,10 @@ fn write(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()>
 
 /// A field of a line: quoted where it must be.
 fn field(text: &str) -> String {
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
     }
 }
 
