@@ -6,6 +6,7 @@
 
 mod assistance;
 mod audit;
+mod bench;
 mod bundle_files;
 mod bundles;
 mod endings;
