@@ -5,6 +5,9 @@ use std::fmt;
 /// Makes of a video what is read, with its colours. FILE stands for the video's file. ffmpeg never writes the matrix into the
 /// stream, so this asks for BT.601 in full range, by which a stream is read that names full range and no matrix.
 pub const CONVERT_VIDEO: &str = "ffmpeg -i FILE -vf scale=out_color_matrix=bt601:out_range=full:flags=accurate_rnd+full_chroma_int,format=yuv444p -color_range pc -f yuv4mpegpipe - | polyp-edge replay -";
+/// The part of it that follows where the colours come from.
+pub const CONVERT_SCALE: &str =
+    "out_color_matrix=bt601:out_range=full:flags=accurate_rnd+full_chroma_int,format=yuv444p";
 /// ffmpeg takes all video without a tag for BT.601, and high-definition video is BT.709.
 const UNTAGGED_HD: &str =
     "for high-definition video without a colour tag, write scale=in_color_matrix=bt709:out_color_matrix=…";
@@ -22,7 +25,18 @@ impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = if self.video { "pipe it through" } else { "convert it with" };
         write!(f, "is {}, which is not supported: {how} {}", self.kind, self.command)?;
-        if self.video { write!(f, " ({UNTAGGED_HD})") } else { Ok(()) }
+        if self.video {
+            write!(f, " ({UNTAGGED_HD}); where ffmpeg is installed, replay runs it by itself")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Foreign {
+    /// It holds moving pictures, which ffmpeg decodes.
+    pub fn is_video(&self) -> bool {
+        self.video
     }
 }
 

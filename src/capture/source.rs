@@ -27,6 +27,11 @@ pub trait Source: Send {
         None
     }
 
+    /// How many frames there will be in all, where the source knows that or can tell about.
+    fn expected(&self) -> Option<u64> {
+        None
+    }
+
     /// The next frame in memory of its own; `None` at the end.
     fn next(&mut self) -> Result<Option<Frame>> {
         let mut frame = Frame::black(1, 1);

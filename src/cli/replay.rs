@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use image::ExtendedColorType;
@@ -65,6 +66,8 @@ pub struct Arguments {
     threads: u16,
 }
 
+/// Between two lines about how far it is.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// So many damaged frames are named in the summary.
 const MOST_NAMED: usize = 20;
 /// So many damaged frames are named in the log.
@@ -138,7 +141,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut regions = Regions::default();
     let mut damaged = Damaged::default();
     let (mut frames, mut with_regions, mut all_regions) = (0, 0, 0);
+    let mut progress = Progress::new(source.expected());
     loop {
+        progress.tell(frames + damaged.count);
         let begun = runtime::now();
         match source.read(&mut frame) {
             Ok(true) => {}
@@ -214,11 +219,48 @@ fn readable(name: &OsStr) -> String {
     text
 }
 
-/// As [`capture::open`], for paths that are not UTF-8 too.
+/// As [`capture::open`], for paths that are not UTF-8 and for video in containers too.
 fn open(source: &OsStr) -> Result<Box<dyn Source>> {
+    if let Some(video) = capture::replay::video::open(source.as_ref())? {
+        return Ok(Box::new(video));
+    }
     match source.to_str() {
         Some(source) => capture::open(source),
         None => capture::replay::open(source.as_ref()),
+    }
+}
+
+/// Tells now and then how far it is.
+struct Progress {
+    expected: Option<u64>,
+    begun: Instant,
+    told: Instant,
+}
+
+impl Progress {
+    fn new(expected: Option<u64>) -> Progress {
+        let now = runtime::now();
+        Progress { expected, begun: now, told: now }
+    }
+
+    fn tell(&mut self, frames: u64) {
+        if runtime::since(self.told) < TOLD_EVERY {
+            return;
+        }
+        self.told = runtime::now();
+        let rate = frames as f64 / runtime::since(self.begun).as_secs_f64();
+        match self.expected.and_then(|expected| expected.checked_sub(frames)) {
+            Some(left) if rate > 0.0 => {
+                let seconds = (left as f64 / rate).round() as u64;
+                let all = frames + left;
+                log::info!(
+                    "{frames} of about {all} frames, {rate:.1} a second, {}:{:02} min left",
+                    seconds / 60,
+                    seconds % 60
+                );
+            }
+            _ => log::info!("{frames} frames, {rate:.1} a second"),
+        }
     }
 }
 

@@ -90,6 +90,10 @@ impl Source for Folder {
     fn name(&self) -> &OsStr {
         &self.name
     }
+
+    fn expected(&self) -> Option<u64> {
+        Some(self.images.len() as u64)
+    }
 }
 
 /// Reads one PNG or JPEG file into `frame`. Errors name the file: exit 65 if damaged, 74 if unreadable.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`folder`] | a folder of PNG and JPEG images, or one image |
 //! | [`mjpeg`] | JPEG pictures one after another |
+//! | [`video`] | video in any container, by ffmpeg |
 //! | [`y4m`] | uncompressed video, as ffmpeg's yuv4mpegpipe writes it |
 //!
 //! # Pictures that are not ordinary
@@ -25,6 +26,7 @@ pub mod mjpeg;
 mod reading;
 #[cfg(test)]
 mod tests;
+pub mod video;
 pub mod y4m;
 
 use std::fs::File;
