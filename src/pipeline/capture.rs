@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::frames::{Captured, Epoch};
-use super::gauges::count;
 use super::shared::Boxes;
+use super::tally::count;
 use super::{Feed, PATIENCE, Settings, priority};
 use crate::capture::live::{Absence, Camera, Counts, Event, Stamp};
 use crate::capture::{DamagedFrame, Source, name_by_number};

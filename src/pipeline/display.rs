@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::frames::{Captured, Epoch, Found};
-use super::gauges::{Lines, count};
 use super::judge::{self, Judge};
 use super::shared::{Assistance, Boxes, SinkOrder};
+use super::tally::{Lines, count};
 use super::{Observer, Outcome, PATIENCE, Settings, Status, priority};
 use crate::capture::live::{Absence, Why};
 use crate::detect::Region;

@@ -12,11 +12,11 @@ use anyhow::Result;
 
 use super::PATIENCE;
 use super::frames::{Captured, Found, Origin};
-use super::gauges::count;
 use super::mailbox::{Letter, Mailbox};
 use super::pace::Pace;
 use super::progress::Progress;
 use super::shared::{Assistance, Boxes};
+use super::tally::count;
 use crate::convert;
 use crate::detect::{MAX_REGIONS, Region, Regions};
 use crate::fault::{Exit, Fault, one_line, panic_text};

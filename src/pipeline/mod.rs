@@ -36,6 +36,7 @@ mod progress;
 mod retries;
 mod shared;
 mod supervisor;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -44,9 +45,10 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
-pub use gauges::{Gauges, Lines};
+pub use gauges::Gauges;
 pub use inference::tested;
 pub use supervisor::{Event, Load, Pipeline, run};
+pub use tally::Lines;
 
 use crate::bundle::manifest;
 use crate::capture::live::{Camera, Counts};

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::Settings;
 use super::frames::{Captured, Epoch, Found};
-use super::gauges::{Lines, Tally};
 use super::mailbox::Mailbox;
 use super::progress::Progress;
+use super::tally::{Lines, Tally};
 use crate::capture::live::Absence;
 use crate::display::Sink;
 use crate::latency::Latencies;

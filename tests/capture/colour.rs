@@ -255,10 +255,10 @@ fn the_printed_command_makes_a_stream_that_is_read_with_its_colours() {
         let mut source = open(bytes).unwrap();
         assert_near(source.next().unwrap().unwrap().pixels(), [200, 60, 50], &format!("{height} lines"));
     }
-    let readme = std::fs::read_to_string(testing::root().join("README.md")).unwrap();
-    let one_line: Vec<&str> = readme.split_whitespace().filter(|&word| word != "\\").collect();
+    let guide = std::fs::read_to_string(testing::root().join("docs/operating.md")).unwrap();
+    let one_line: Vec<&str> = guide.split_whitespace().filter(|&word| word != "\\").collect();
     let command = FFMPEG_COMMAND.split(" | ").next().unwrap().replace("FILE", "VIDEO");
-    assert!(one_line.join(" ").contains(&command), "the README prints another command than {command}");
+    assert!(one_line.join(" ").contains(&command), "docs/operating.md prints another command than {command}");
 }
 
 #[test]

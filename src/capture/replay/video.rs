@@ -189,12 +189,7 @@ fn last_words(mut from: impl Read) -> String {
         kept.drain(..more);
     }
     let text = String::from_utf8_lossy(&kept);
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .next_back()
-        .unwrap_or("it does not say why")
-        .to_owned()
+    text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it does not say why").to_owned()
 }
 
 impl Video {

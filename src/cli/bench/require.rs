@@ -146,7 +146,7 @@ mod tests {
             Measured { stage: &stage, frames: Frames { missed: 2, overtaken: 1, ..Frames::default() } };
         for (text, found) in [
             ("video_delay.p50<=5.1ms", None),
-            ("video_delay.p99.9 <= 9 ms", Some("it is 9.9")),
+            ("video_delay.p99.9 <= 9 ms", Some("it is 10.000 ms")),
             ("video_delay.max<=10ms", None),
             ("video_delay.mean<=5000us", Some("it is 5.005 ms")),
             ("video_delay.p100<=0.02s", None),
