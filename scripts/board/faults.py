@@ -213,15 +213,15 @@ def restarted(cart, name, end):
     if new == pid:
         raise Failed("the process is the same one")
     assists(cart, "good", False)
-    ended = at(cart, "-u polyp-edge", "'Main process exited' | tail -1")
-    begun, shown = at(cart, f"_PID={new}", "MESSAGE | head -1"), at(cart, f"_PID={new}", "'kms::sink' | head -1")
+    ended = at(cart, "-u polyp-edge", "Main process exited")[-1]
+    begun, shown = at(cart, f"_PID={new}", "MESSAGE")[0], at(cart, f"_PID={new}", "kms::sink")[0]
     return f"a picture {shown - ended:.1f} s after its end, {shown - begun:.1f} s of it the program's own, emulated"
 
 
-def at(cart, whose, which):
-    """When the journal took in a line, s since the kernel's start."""
-    line = cart.machine.must(f"journalctl -b {whose} -o json --output-fields=MESSAGE --no-pager | grep {which}", 60)
-    return int(json.loads(line)["__MONOTONIC_TIMESTAMP"]) / 1e6
+def at(cart, whose, words):
+    """When the journal took in lines with these words, s since the kernel's start."""
+    text = cart.machine.must(f"journalctl -b {whose} -o json --output-fields=MESSAGE --no-pager | grep '{words}'", 60)
+    return [int(json.loads(line)["__MONOTONIC_TIMESTAMP"]) / 1e6 for line in text.splitlines()]
 
 
 def a_display_that_hangs_is_started_again(cart):
