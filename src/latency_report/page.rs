@@ -87,18 +87,23 @@ fn duration(seconds: f64) -> String {
     }
 }
 
+/// How often, in words.
+pub fn times(count: usize) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
 fn in_words(page: &mut String, summary: &Summary) -> fmt::Result {
     let count = |name: &str| summary.frames.get(name).copied().unwrap_or(0);
     let (shown, lost) = (count("shown"), count("overtaken") + count("not_taken"));
     write!(
         page,
-        "<p><b>{}</b> ran for {} between {} and {}, started {} times, and showed {shown} frames; {lost} that were captured were not shown, \
+        "<p><b>{}</b> ran for {} between {} and {}, started {}, and showed {shown} frames; {lost} that were captured were not shown, \
          {} were damaged, and {} never came from the camera.",
         Text(&summary.name),
         duration(summary.seconds),
         time(summary.from_unix_s),
         time(summary.to_unix_s),
-        summary.starts,
+        times(summary.starts),
         count("damaged"),
         count("missed"),
     )?;

@@ -12,7 +12,7 @@ use crate::files;
 use crate::latency::{self, Stage, StageReport};
 use crate::latency_report::compare::{Difference, difference};
 use crate::latency_report::gather::{Run, gather, time};
-use crate::latency_report::page::{Content, page};
+use crate::latency_report::page::{Content, page, times};
 use crate::latency_report::summary::Summary;
 
 /// The percentiles that runs are compared by.
@@ -87,12 +87,12 @@ fn print(runs: &[Run], summaries: &[Summary], differences: &[(usize, Difference)
     for (run, summary) in runs.iter().zip(summaries) {
         let total = run.total();
         say!(
-            "{}: {} to {}, {:.0} s, started {} times",
+            "{}: {} to {}, {:.0} s, started {}",
             summary.name,
             time(summary.from_unix_s),
             time(summary.to_unix_s),
             summary.seconds,
-            summary.starts
+            times(summary.starts)
         );
         let stages: Vec<_> =
             Stage::ALL.into_iter().filter_map(|stage| StageReport::of(stage, &total.stage(stage))).collect();
