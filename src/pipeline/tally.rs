@@ -53,11 +53,12 @@ impl Tally {
         *before = counts;
     }
 
-    /// A frame was handed over to the display. Whoever reads these copies them and does nothing else with the lock.
+    /// A frame was handed over to the display. Never waits: a frame that comes while somebody reads is left out.
     pub fn handed_over(&self, frame: SlowFrame) {
-        if frame.video_delay_us() > self.slowest_exceed_us.load(Ordering::Relaxed) {
-            let least = self.slowest.lock().take_in(frame);
-            self.slowest_exceed_us.store(least, Ordering::Relaxed);
+        if frame.video_delay_us() > self.slowest_exceed_us.load(Ordering::Relaxed)
+            && let Some(mut slowest) = self.slowest.try_lock()
+        {
+            self.slowest_exceed_us.store(slowest.take_in(frame), Ordering::Relaxed);
         }
     }
 
