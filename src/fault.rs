@@ -13,7 +13,7 @@ pub enum Exit {
     Usage = 2,
     /// A bundle, a model or an input file is damaged or of the wrong kind.
     Data = 65,
-    /// A camera or a display is not there or does not answer.
+    /// A camera, a display or another program is not there or does not answer.
     Device = 69,
     /// Reading or writing failed.
     Io = 74,
@@ -43,6 +43,10 @@ impl Fault {
     /// Exit code 65: a bundle, a model or an input file is damaged or of the wrong kind.
     pub fn data(message: impl Into<String>) -> anyhow::Error {
         Self::new(Exit::Data, message)
+    }
+    /// Exit code 69: a camera, a display or another program is not there or does not answer.
+    pub fn device(message: impl Into<String>) -> anyhow::Error {
+        Self::new(Exit::Device, message)
     }
     /// Exit code 74: reading or writing failed.
     pub fn io(message: impl Into<String>) -> anyhow::Error {

@@ -43,6 +43,7 @@ pub mod call;
 pub mod capture;
 pub mod cart;
 pub mod cli;
+pub mod control;
 pub mod convert;
 pub mod detect;
 pub mod display;

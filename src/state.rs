@@ -43,19 +43,19 @@ impl Reason {
         matches!(self, Reason::Model(_) | Reason::Inference(_))
     }
 
-    /// What the monitor says: words for the person in the room. The technical reason stands in the log and in the state
-    /// file.
+    /// What the monitor says: words for the person in the room, and a code by which `docs/messages.md` explains them. The technical
+    /// reason stands in the log and in the state file.
     pub fn on_monitor(&self) -> &'static str {
         match self {
-            Reason::Model(_) => "ASSIST OFF - the model cannot be used",
-            Reason::Inference(_) => "ASSIST OFF - the computation failed",
-            Reason::Loading => "ASSIST OFF - the model is still loading",
-            Reason::Silent => "ASSIST OFF - no results",
-            Reason::Late { .. } => "ASSIST OFF - results come too late",
-            Reason::Slow { .. } => "ASSIST OFF - too few pictures a second",
-            Reason::Unmatched => "ASSIST OFF - the source changes all the time",
-            Reason::Implausible => "ASSIST OFF - implausible results",
-            Reason::Hot => "ASSIST OFF - the computer is too hot",
+            Reason::Model(_) => "ASSIST OFF - call service (M1)",
+            Reason::Inference(_) => "ASSIST OFF - call service (M2)",
+            Reason::Loading => "ASSIST OFF - still starting (M3)",
+            Reason::Silent => "ASSIST OFF - no results (M4)",
+            Reason::Late { .. } => "ASSIST OFF - results come too late (M5)",
+            Reason::Slow { .. } => "ASSIST OFF - too few pictures a second (M6)",
+            Reason::Unmatched => "ASSIST OFF - the picture's source keeps changing (M7)",
+            Reason::Implausible => "ASSIST OFF - implausible results (M8)",
+            Reason::Hot => "ASSIST OFF - the computer is too hot (H1)",
         }
     }
 }
@@ -89,7 +89,10 @@ impl fmt::Display for Reason {
 }
 
 /// What the monitor's corner says where there is assistance, but less than there would be if the computer were cooler.
-pub const REDUCED_ON_MONITOR: &str = "ASSIST - reduced: hot";
+pub const REDUCED_ON_MONITOR: &str = "ASSIST - reduced: hot (H2)";
+
+/// What the corner says where outlines were switched off by somebody in the room.
+pub const OUTLINES_OFF_ON_MONITOR: &str = "OUTLINES OFF";
 
 /// SelfTest → NoSignal ⇄ Passthrough ⇄ Assist → Degraded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,6 +241,52 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is on the monitor can be looked up.
+    #[test]
+    fn every_message_is_explained() {
+        let guide = include_str!("../docs/messages.md");
+        let reasons = [
+            Reason::Model(String::new()),
+            Reason::Inference(String::new()),
+            Reason::Loading,
+            Reason::Silent,
+            Reason::Late { age_ms: 1, limit_ms: 1 },
+            Reason::Slow { interval_ms: 1, limit_ms: 1 },
+            Reason::Unmatched,
+            Reason::Implausible,
+            Reason::Hot,
+        ];
+        let states = [State::SelfTest, State::Passthrough];
+        let words = reasons.iter().map(Reason::on_monitor).chain(states.iter().map(State::on_monitor));
+        let words: Vec<_> = words.chain([OUTLINES_OFF_ON_MONITOR, REDUCED_ON_MONITOR]).collect();
+        for words in &words {
+            assert!(guide.contains(&format!("| `{words}` |")), "docs/messages.md lacks {words:?}");
+            // Letters of the corner, on the narrowest picture.
+            assert!(words.is_ascii() && words.len() <= 64, "{words:?}");
+        }
+        let code = |words: &str| words.rsplit_once('(').map(|(_, code)| code.to_owned());
+        let mut codes: Vec<_> = words.iter().filter_map(|words| code(words)).collect();
+        codes.sort();
+        codes.dedup();
+        assert_eq!(codes.len(), reasons.len() + 1, "each has a code of its own");
+        let whys = [
+            Why::NoDevice,
+            Why::Unplugged,
+            Why::Denied,
+            Why::Busy,
+            Why::Unsuitable,
+            Why::NoCable,
+            Why::NoSignal,
+            Why::NoSync,
+            Why::Stalled,
+            Why::Failing,
+        ];
+        for why in whys {
+            let words = why.to_string().to_uppercase();
+            assert!(guide.contains(&format!("`{words}`")), "docs/messages.md lacks {words:?}");
+        }
+    }
 
     #[test]
     fn the_same_state_twice_is_one_transition_and_lost_assistance_stays_lost() {

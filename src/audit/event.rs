@@ -5,6 +5,8 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use crate::bundle::Identity;
+use crate::bundle::manifest::Sensitivity;
+use crate::control::Way;
 use crate::identity::Program;
 use crate::runtime;
 
@@ -56,6 +58,27 @@ pub enum Event {
         step: &'static str,
         /// Of the hottest sensor.
         celsius: Option<f32>,
+    },
+    /// Somebody in the room has switched outlines off or on.
+    Outlines {
+        /// They are drawn now.
+        on: bool,
+        /// Who.
+        by: Way,
+    },
+    /// Somebody in the room has changed how readily polyps are marked.
+    Sensitivity {
+        /// To this.
+        to: Sensitivity,
+        /// Who.
+        by: Way,
+    },
+    /// Something that somebody in the room wants to find again.
+    Mark {
+        /// What.
+        text: String,
+        /// Who.
+        by: Way,
     },
     /// The run has ended.
     Stopped {

@@ -20,8 +20,8 @@ use crate::bundle;
 use crate::fault::Fault;
 
 pub use profile::{
-    Camera, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Heat, Model, Overlay, Pipeline,
-    Profile, Stop, Store, Trust, Wrong,
+    Camera, Control, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Heat, Model, Overlay,
+    Pipeline, Profile, Stop, Store, Trust, Wrong,
 };
 
 /// The profile of a cart on which the package was installed.

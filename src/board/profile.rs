@@ -7,11 +7,13 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::bundle::manifest::{COMPATIBLE, Sensitivity};
+use crate::control::keys::{self, Input};
+use crate::control::pins::Pin;
 use crate::display::kms::{Composition, ModeWish};
 use crate::field_of_view::Rule;
 use crate::frame::PixelFormat;
 use crate::geometry::Rect;
-use crate::overlay::Style;
+use crate::overlay::{Mark, Style, contrast};
 use crate::thermal::Limits;
 
 /// Inferences a second may be so few that each result is half of `max_age_ms` old when the next frame is looked at: the other half
@@ -49,6 +51,9 @@ pub struct Profile {
     /// What is done when the computer gets hot. May be left out.
     #[serde(default)]
     pub heat: Heat,
+    /// How the people in the room give orders. May be left out: then they cannot.
+    #[serde(default)]
+    pub control: Control,
     /// When a run ends by itself. May be left out.
     #[serde(default)]
     pub stop: Stop,
@@ -235,7 +240,10 @@ pub struct Gate {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Overlay {
-    /// Red, green, blue.
+    /// `outline`, `brackets`, `box` or `margin`. May be left out: an outline.
+    #[serde(default)]
+    pub mark: Mark,
+    /// Red, green, blue; must be easy to tell from mucosa, also for people who see fewer colours.
     pub colour: [u8; 3],
     /// In a picture 480 pixels high, 0.5..=8.
     pub line_px_at_480: f32,
@@ -317,6 +325,18 @@ impl Default for Heat {
     }
 }
 
+/// How the people in the room give orders.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Control {
+    /// A UNIX socket for `polyp-edge ctl` and other programs; an absolute path.
+    pub socket: Option<PathBuf>,
+    /// Keyboards, foot pedals, remote controls.
+    pub inputs: Vec<Input>,
+    /// Buttons on the board's pins.
+    pub pins: Vec<Pin>,
+}
+
 /// When a run ends by itself; never, if nothing is said.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -369,11 +389,24 @@ impl Profile {
         }
         within("store.trial_minutes", self.store.trial_minutes, 0.1..=1e4)?;
         within("pipeline.max_age_ms", self.pipeline.max_age_ms, 20..=1000)?;
+        let (difference, sight) = contrast::least(self.overlay.colour);
+        if difference < contrast::LEAST {
+            return wrong(
+                "overlay.colour",
+                format!(
+                    "is {:?}, which {sight} can hardly tell from mucosa: it differs by {difference:.0}, and must by {}; cyan \
+                     [0, 255, 230], blue [80, 160, 255] and yellow [255, 255, 0] do",
+                    self.overlay.colour,
+                    contrast::LEAST
+                ),
+            );
+        }
         within("overlay.line_px_at_480", self.overlay.line_px_at_480, 0.5..=8.0)?;
         within("overlay.tint_percent", self.overlay.tint_percent, 0.0..=50.0)?;
         within("display.every_frames", self.display.every_frames, 1..=100_000)?;
         self.check_live()?;
         self.check_heat()?;
+        self.check_control()?;
         within("stop.after_frames", self.stop.after_frames.unwrap_or(1), 1..=u64::MAX)?;
         within("stop.after_s", self.stop.after_s.unwrap_or(1.0), 0.001..=1e9)
     }
@@ -503,6 +536,56 @@ impl Profile {
         Ok(())
     }
 
+    fn check_control(&self) -> Result<(), Wrong> {
+        let control = &self.control;
+        if let Some(socket) = control.socket.as_ref().filter(|socket| !socket.is_absolute()) {
+            return wrong("control.socket", format!("is {socket:?}, but must be an absolute path"));
+        }
+        for (number, input) in control.inputs.iter().enumerate() {
+            if !input.device.is_absolute() {
+                return wrong(
+                    "control.inputs",
+                    format!("names the device {:?}, but must name an absolute path", input.device),
+                );
+            }
+            if control.inputs.iter().take(number).any(|other| other.device == input.device) {
+                return wrong("control.inputs", format!("names {} twice", input.device.display()));
+            }
+            if input.keys.is_empty() {
+                return wrong("control.inputs", format!("names no keys of {}", input.device.display()));
+            }
+            if let Some(key) = input.keys.keys().find(|name| keys::key(name).is_none()) {
+                return wrong(
+                    "control.inputs",
+                    format!(
+                        "names the key {key:?}, which the kernel does not know: write, for example, KEY_F13 or BTN_0"
+                    ),
+                );
+            }
+        }
+        for (number, pin) in control.pins.iter().enumerate() {
+            if !pin.chip.is_absolute() {
+                return wrong(
+                    "control.pins",
+                    format!("names the chip {:?}, but must name an absolute path", pin.chip),
+                );
+            }
+            within("control.pins", pin.debounce_ms, 0..=1000)?;
+            if control
+                .pins
+                .iter()
+                .take(number)
+                .any(|other| (&other.chip, other.line) == (&pin.chip, pin.line))
+            {
+                return wrong(
+                    "control.pins",
+                    format!("names line {} of {} twice", pin.line, pin.chip.display()),
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// The fewest inferences a second at which outlines stay.
     fn fewest_hz(&self) -> f64 {
         (1000.0 * RESULTS_IN_MAX_AGE / self.pipeline.max_age_ms.max(1) as f64).max(FEWEST_HZ)
@@ -516,6 +599,7 @@ impl Profile {
     /// How outlines look, as `overlay` says.
     pub fn style(&self) -> Style {
         Style {
+            mark: self.overlay.mark,
             colour: self.overlay.colour,
             line_px_at_480: self.overlay.line_px_at_480,
             tint: self.overlay.tint_percent / 100.0,

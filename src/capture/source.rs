@@ -32,6 +32,11 @@ pub trait Source: Send {
         None
     }
 
+    /// Frames a second, where the source says so.
+    fn rate_hz(&self) -> Option<f64> {
+        None
+    }
+
     /// The next frame in memory of its own; `None` at the end.
     fn next(&mut self) -> Result<Option<Frame>> {
         let mut frame = Frame::black(1, 1);

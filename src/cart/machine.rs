@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,6 +15,8 @@ use crate::audit::{self, Entry};
 use crate::board::{Board, DisplayKind, Profile};
 use crate::bundle::{Bundle, Identity};
 use crate::capture::{self, v4l2};
+use crate::control::socket::Server;
+use crate::control::{Request, button};
 use crate::display::{Images, Null, PICTURES, Sink, Written, Y4m, kms};
 use crate::engine::{Engine, Options};
 use crate::fault::{Exit, Fault, exit_of, one_line};
@@ -23,10 +26,14 @@ use crate::health::LoadMeter;
 use crate::latency::interval::Load;
 use crate::latency::log::{Bounds, Minutes, Setup, Writer};
 use crate::pipeline::Feed;
+use crate::runtime::channel::Sender;
 use crate::segment::Segmenter;
 use crate::store::{Chosen, OnTrial, Session, Verdict};
 use crate::thermal::{Sysfs, Thermometer};
-use crate::{logging, output};
+use crate::{logging, output, runtime};
+
+/// Between two tries to make the socket for orders.
+const SOCKET_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -247,8 +254,61 @@ impl Surroundings for Machine {
         self.manager.watchdog()
     }
 
+    fn listen(&self, profile: &Profile, orders: &Sender<Request>, stop: &Arc<AtomicBool>) {
+        let control = profile.control.clone();
+        if let Some(socket) = control.socket {
+            self.listen_in("control socket", orders, stop, move |orders, stop| serve(&socket, orders, stop));
+        }
+        for input in control.inputs {
+            self.listen_in("keys", orders, stop, move |orders, stop| {
+                let device = input.device.display().to_string();
+                button::watch(&device, &input.bound(), || input.open(), orders, stop);
+            });
+        }
+        for pin in control.pins {
+            self.listen_in("pin", orders, stop, move |orders, stop| {
+                let bound = pin.bound();
+                button::watch(&bound.name, std::slice::from_ref(&bound), || pin.open(), orders, stop);
+            });
+        }
+    }
+
     fn clean_up(&self) {
         files::remove_temporaries();
+    }
+}
+
+impl Machine {
+    fn listen_in(
+        &self,
+        name: &str,
+        orders: &Sender<Request>,
+        stop: &Arc<AtomicBool>,
+        work: impl FnOnce(&Sender<Request>, &Arc<AtomicBool>) + Send + 'static,
+    ) {
+        let (orders, stop) = (orders.clone(), stop.clone());
+        if let Err(error) = runtime::thread::spawn(name, move || work(&orders, &stop)) {
+            log::warn!("cannot start a thread ({name}): {error}; orders will not be taken by this way");
+        }
+    }
+}
+
+/// Takes orders in by a socket, which is made again and again until that succeeds.
+fn serve(path: &Path, orders: &Sender<Request>, stop: &Arc<AtomicBool>) {
+    let mut has_failed = false;
+    while !stop.load(Ordering::Relaxed) {
+        match Server::bind(path) {
+            Ok(server) => {
+                log::info!("orders are taken in at {}", path.display());
+                return server.serve(orders, stop);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut has_failed, true) {
+                    log::warn!("{}: it will be tried again and again", one_line(&error));
+                }
+                runtime::thread::sleep(SOCKET_AGAIN_AFTER);
+            }
+        }
     }
 }
 

@@ -49,6 +49,8 @@ struct Inner {
     made: Made,
     /// What is done against heat.
     heat: Option<&'static str>,
+    /// Somebody has switched outlines off.
+    outlines_off: bool,
     is_over: bool,
     has_ended: bool,
 }
@@ -84,6 +86,11 @@ impl Metrics {
     /// What is done against heat.
     pub(super) fn set_heat(&self, step: &'static str) {
         self.0.inner.lock().heat = Some(step);
+    }
+
+    /// Whether outlines are drawn where there are any.
+    pub(super) fn set_outlines(&self, are_on: bool) {
+        self.0.inner.lock().outlines_off = !are_on;
     }
 
     /// The run has ended; what is written now is the last.
@@ -146,6 +153,8 @@ fn text(program: &Program, started: f64, now: &Inner, gauges: &Gauges) -> String
     for step in [Step::None, Step::Fewer, Step::Lite, Step::Off].map(Step::word) {
         text.value("polyp_edge_heat_step", &[("step", step)], number(now.heat == Some(step) && !now.is_over));
     }
+    let help = "1 if somebody in the room has switched outlines off.";
+    text.one("polyp_edge_outlines_off", "gauge", help, number(now.outlines_off));
     text.one("polyp_edge_dark", "gauge", "1 if nobody sees the picture.", number(gauges.is_dark()));
     let frames = gauges.frames();
     let counts = [

@@ -11,6 +11,7 @@
 //! | `prepare` | from a profile to what the pipeline works with |
 //! | `trial` | whether a newly installed bundle proves itself |
 //! | `reload` | a new profile beside the running one, taken over whole or refused |
+//! | `controls` | what the people in the room ask for |
 //! | `heat` | what is done when the machine gets hot |
 //! | `status` | the device's state in a file |
 //! | `latencies` | how long everything took, minute by minute, on the disk |
@@ -21,6 +22,7 @@
 //! The thread that is here supervises: it opens, reads and writes nothing itself. What may hang is opened in threads of its own.
 
 mod announced;
+mod controls;
 mod heat;
 mod latencies;
 mod machine;
@@ -52,22 +54,22 @@ pub use watchdog::STANDS_STILL_AFTER;
 
 use crate::audit::Event;
 use crate::board::{Board, DisplayKind};
-use crate::capture::Mask;
-use crate::detect::Region;
+use crate::control::{Answer, Order, Request};
 use crate::display::Sink;
 use crate::fault::{Exit, Fault, one_line};
-use crate::pipeline::{self, Feed, Observer, Pipeline, Status};
+use crate::pipeline::{self, Feed, Observer, Picture, Pipeline, Status};
 use crate::runtime;
 use crate::runtime::sync::Mutex;
 use crate::score::Scorer;
 
 use announced::Announced;
+use controls::{Controls, MOST_AT_ONCE};
 use heat::Heat;
 use latencies::LatencyLog;
 use metrics::Metrics;
 use prepare::{Made, Opening, Outputs};
 use recorder::Recorder;
-use reload::Reload;
+use reload::{Reload, What, Wish};
 use report::Ending;
 use status::StatusFile;
 use trial::Watched;
@@ -121,6 +123,7 @@ struct Run<W: Surroundings> {
     reload: Reload<W>,
     trial: trial::Watch,
     heat: Heat<W>,
+    controls: Controls,
     restarts: (u32, Instant),
     announced: Announced,
     /// Gives signs of life until the run is over.
@@ -169,6 +172,7 @@ impl<W: Surroundings> Run<W> {
         let load = prepare::loader(&surroundings, &board, &made, None);
         pipeline.load(load.clone())?;
         let heat = Heat::start(&surroundings, load, &made)?;
+        let controls = Controls::start(&surroundings, &board.profile);
         Ok(Run {
             surroundings,
             path,
@@ -189,6 +193,7 @@ impl<W: Surroundings> Run<W> {
             reload: Reload::default(),
             trial,
             heat,
+            controls,
             restarts: (0, runtime::now()),
             announced: Announced::default(),
             watchdog,
@@ -269,7 +274,48 @@ impl<W: Surroundings> Run<W> {
         }
         self.attend_reload()?;
         self.attend_heat();
+        for _ in 0..MOST_AT_ONCE {
+            let Some(request) = self.controls.next() else { break };
+            self.carry_out(request);
+        }
         Ok(None)
+    }
+
+    /// Does what somebody in the room asks for.
+    fn carry_out(&mut self, request: Request) {
+        let Request { order, way, answer } = request;
+        let done = match order {
+            Order::Outlines { to } => {
+                let are_on = to.of(self.pipeline.outlines());
+                if are_on != self.pipeline.outlines() {
+                    self.pipeline.set_outlines(are_on);
+                    self.status.set_outlines(are_on);
+                    self.metrics.set_outlines(are_on);
+                    log::info!("outlines are {} now", if are_on { "on" } else { "off" });
+                    self.recorder.tell(Event::Outlines { on: are_on, by: way });
+                }
+                Answer::outlines(are_on)
+            }
+            Order::Sensitivity { to } => {
+                self.reload.wish(Wish { to, by: way, answer });
+                return;
+            }
+            Order::Mark { text } => {
+                log::info!("mark: {text}");
+                self.recorder.tell(Event::Mark { text, by: way });
+                Answer::done()
+            }
+            Order::Status => match self.status.now() {
+                Ok(state) => Answer {
+                    state: Some(state),
+                    sensitivity: Some(self.board.profile.model.sensitivity),
+                    ..Answer::outlines(self.pipeline.outlines())
+                },
+                Err(error) => Answer::refused(one_line(&error)),
+            },
+        };
+        // Who has asked may be gone.
+        let _ = answer.map(|answer| answer.send(done));
     }
 
     /// Does what the machine's heat asks for.
@@ -366,7 +412,7 @@ impl<W: Surroundings> Run<W> {
                 output: self.outputs.get(),
             })?;
         }
-        let Some(ready) = self.reload.poll(&self.recorder) else { return Ok(()) };
+        let Some((what, ready)) = self.reload.poll(&self.recorder) else { return Ok(()) };
         if ready.is_changed {
             self.pipeline.set_settings(ready.settings);
             self.outputs.set(ready.output);
@@ -379,6 +425,7 @@ impl<W: Surroundings> Run<W> {
         }
         if ready.is_changed {
             self.heat.profile_changed();
+            self.controls.follow(&self.surroundings, &ready.board.profile);
         }
         if ready.is_changed || has_model {
             self.status.set_target(&ready.board, self.heat.made());
@@ -394,8 +441,18 @@ impl<W: Surroundings> Run<W> {
         if ready.exchanges_sink {
             self.pipeline.release_sink();
         }
-        log::info!("{}: the profile was reloaded and is in use", self.path.display());
-        self.recorder.reloaded(&ready.board);
+        match what {
+            What::Profile => {
+                log::info!("{}: the profile was reloaded and is in use", self.path.display());
+                self.recorder.reloaded(&ready.board);
+            }
+            What::Sensitivity(wish) => {
+                let to = wish.to;
+                log::info!("the sensitivity is {to} now, until the profile is reloaded");
+                self.recorder.tell(Event::Sensitivity { to, by: wish.by.clone() });
+                wish.answer(Answer { sensitivity: Some(to), ..Answer::done() });
+            }
+        }
         self.board = ready.board;
         Ok(())
     }
@@ -412,12 +469,12 @@ struct Watch {
 }
 
 impl Observer for Watch {
-    fn shown(&mut self, truth: Option<&Mask>, regions: &[Region]) {
-        if let Some(truth) = truth {
+    fn shown(&mut self, picture: &Picture<'_>) {
+        if let Some(truth) = picture.truth {
             let mut scorer = self.scorer.lock();
-            scorer.get_or_insert_default().add(truth, regions);
+            scorer.get_or_insert_default().add(truth, picture.regions());
         }
-        self.other.shown(truth, regions);
+        self.other.shown(picture);
     }
 
     fn status(&mut self, status: &Status<'_>) {

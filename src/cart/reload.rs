@@ -11,9 +11,12 @@ use super::recorder::Recorder;
 use super::surroundings::Surroundings;
 use crate::audit::Event;
 use crate::board::{Board, DisplayKind, Profile};
+use crate::bundle::manifest::Sensitivity;
+use crate::control::{Answer, Way};
 use crate::display::Sink;
 use crate::fault::one_line;
 use crate::pipeline::{self, Feed, Load, Settings};
+use crate::runtime::channel::Sender;
 use crate::segment::Segmenter;
 use crate::store::Verdict;
 
@@ -21,6 +24,31 @@ use crate::store::Verdict;
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 /// So many may be left behind; then no other reload is begun.
 const MOST_HANGING: u32 = 3;
+
+/// What a reload is for.
+#[derive(Debug)]
+pub(super) enum What {
+    /// The profile is read anew.
+    Profile,
+    /// All stays as it is, but for how readily polyps are marked.
+    Sensitivity(Wish),
+}
+
+/// Somebody in the room wants another sensitivity.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub to: Sensitivity,
+    pub by: Way,
+    /// Where the answer goes.
+    pub answer: Option<Sender<Answer>>,
+}
+
+impl Wish {
+    pub(super) fn answer(self, answer: Answer) {
+        // Who has asked may be gone.
+        let _ = self.answer.map(|to| to.send(answer));
+    }
+}
 
 /// What is to be taken over.
 pub(super) struct Ready<W: Surroundings> {
@@ -47,7 +75,8 @@ pub(super) type Model<N> = (Segmenter<N>, Load<N>, Made);
 /// The reload that is under way, if there is one.
 pub(super) struct Reload<W: Surroundings> {
     is_asked: bool,
-    preparing: Option<Opening<Ready<W>>>,
+    wish: Option<Wish>,
+    preparing: Option<(What, Opening<Ready<W>>)>,
     hanging: u32,
     /// The profile whose display is being exchanged for another one's.
     before: Option<Profile>,
@@ -55,7 +84,7 @@ pub(super) struct Reload<W: Surroundings> {
 
 impl<W: Surroundings> Default for Reload<W> {
     fn default() -> Self {
-        Reload { is_asked: false, preparing: None, hanging: 0, before: None }
+        Reload { is_asked: false, wish: None, preparing: None, hanging: 0, before: None }
     }
 }
 
@@ -65,9 +94,16 @@ impl<W: Surroundings> Reload<W> {
         self.is_asked = true;
     }
 
+    /// Another sensitivity is wanted; the newest wish counts.
+    pub(super) fn wish(&mut self, wish: Wish) {
+        if let Some(before) = self.wish.replace(wish) {
+            before.answer(Answer::refused("another order for the sensitivity came after this one"));
+        }
+    }
+
     /// Whether something is asked for and nothing is being prepared.
     pub(super) fn is_due(&self) -> bool {
-        self.is_asked && self.preparing.is_none()
+        (self.is_asked || self.wish.is_some()) && self.preparing.is_none()
     }
 
     /// Whether something is being prepared.
@@ -77,46 +113,59 @@ impl<W: Surroundings> Reload<W> {
 
     /// Begins to prepare what was asked for.
     pub(super) fn begin(&mut self, running: Running<W>) -> Result<()> {
-        self.is_asked = false;
+        let what = match self.wish.take_if(|_| !self.is_asked) {
+            Some(wish) => What::Sensitivity(wish),
+            None => What::Profile,
+        };
+        self.is_asked &= !matches!(what, What::Profile);
         if self.hanging >= MOST_HANGING {
             log::error!(
                 "the profile stays as it was: {MOST_HANGING} earlier reloads still wait for a file or device that does \
                  not answer; restart the program once it does"
             );
+            if let What::Sensitivity(wish) = what {
+                wish.answer(Answer::refused("files or devices do not answer; the log says which"));
+            }
             return Ok(());
         }
-        self.preparing = Some(Opening::start("reload", move || running.prepare())?);
+        let sensitivity = match &what {
+            What::Profile => None,
+            What::Sensitivity(wish) => Some(wish.to),
+        };
+        self.preparing = Some((what, Opening::start("reload", move || running.prepare(sensitivity))?));
         Ok(())
     }
 
     /// What is ready to be taken over. What cannot be is told in the log, and all stays as it was.
-    pub(super) fn poll(&mut self, recorder: &Recorder) -> Option<Ready<W>> {
-        let preparing = self.preparing.as_mut()?;
-        match preparing.poll() {
-            Some(outcome) => {
-                self.preparing = None;
-                let ready = outcome.map_err(|error| {
-                    let why = one_line(&error);
-                    log::error!("the profile stays as it was: {why}");
-                    recorder.tell(Event::ReloadRefused { why });
-                });
-                ready.ok().inspect(|ready| {
-                    self.before.clone_from(&ready.before);
-                })
+    pub(super) fn poll(&mut self, recorder: &Recorder) -> Option<(What, Ready<W>)> {
+        let (_, preparing) = self.preparing.as_mut()?;
+        let why = match preparing.poll() {
+            Some(Ok(ready)) => {
+                let (what, _) = self.preparing.take()?;
+                self.before.clone_from(&ready.before);
+                return Some((what, ready));
             }
+            Some(Err(error)) => one_line(&error),
             None if preparing.takes() > HANGS_AFTER => {
-                let why = format!(
+                self.hanging += 1;
+                format!(
                     "a file or device that the new profile names has not answered for {} s",
                     HANGS_AFTER.as_secs()
-                );
+                )
+            }
+            None => return None,
+        };
+        match self.preparing.take()?.0 {
+            What::Profile => {
                 log::error!("the profile stays as it was: {why}");
                 recorder.tell(Event::ReloadRefused { why });
-                self.preparing = None;
-                self.hanging += 1;
-                None
             }
-            None => None,
+            What::Sensitivity(wish) => {
+                log::error!("the sensitivity stays as it was: {why}");
+                wish.answer(Answer::refused(why));
+            }
         }
+        None
     }
 
     /// Opens the new profile's display once the old one's has let go; if that fails, the old one's again.
@@ -154,9 +203,17 @@ pub(super) struct Running<W: Surroundings> {
 }
 
 impl<W: Surroundings> Running<W> {
-    fn prepare(self) -> Result<Ready<W>> {
+    /// With `sensitivity`, the profile in force with another one; else the one that is read anew.
+    fn prepare(self, sensitivity: Option<Sensitivity>) -> Result<Ready<W>> {
         let surroundings = &self.surroundings;
-        let board = surroundings.board(&self.path)?;
+        let board = match sensitivity {
+            Some(sensitivity) => {
+                let mut board = self.board.clone();
+                board.profile.model.sensitivity = sensitivity;
+                board
+            }
+            None => surroundings.board(&self.path)?,
+        };
         surroundings.admits(&board)?;
         let (old, new) = (&self.board.profile, &board.profile);
         let settings = prepare::settings(&self.limits, &board)?;

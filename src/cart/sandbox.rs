@@ -221,6 +221,9 @@ impl Need {
         if let Some(folder) = profile.pipeline.state_file.as_deref().and_then(Path::parent) {
             needs.push(Need { key: "pipeline.state_file", path: folder.to_owned(), is_written: true });
         }
+        if let Some(folder) = profile.control.socket.as_deref().and_then(Path::parent) {
+            needs.push(Need { key: "control.socket", path: folder.to_owned(), is_written: true });
+        }
         if let Some(folder) = &profile.pipeline.audit_folder {
             needs.push(Need { key: "pipeline.audit_folder", path: folder.clone(), is_written: true });
         }
@@ -286,7 +289,7 @@ impl Doors {
                 "model.bundle" | "heat.lite_bundle" => {
                     doors.open(need.path.parent().unwrap_or(&need.path), Use::Read)?
                 }
-                "pipeline.state_file" => {
+                "pipeline.state_file" | "control.socket" => {
                     // What cannot be made is told of when it is written.
                     let _ = make_folder(&need.path);
                     doors.open_nearest(&need.path)?;
@@ -348,6 +351,7 @@ impl Doors {
                 | AccessFs::MakeReg
                 | AccessFs::MakeDir
                 | AccessFs::MakeSym
+                | AccessFs::MakeSock
                 | AccessFs::RemoveFile
                 | AccessFs::RemoveDir
                 | AccessFs::Refer;

@@ -89,6 +89,8 @@ struct Written<'a> {
     shown: u64,
     shown_with_regions: u64,
     heat: &'a Told,
+    /// Outlines are drawn where there are any; `false` if somebody in the room has switched them off.
+    outlines: bool,
     /// Why nobody sees the picture.
     dark: Option<&'a str>,
     feed: &'a str,
@@ -165,6 +167,9 @@ struct Shared {
     target: Mutex<Target>,
     phase: Mutex<Phase>,
     heat: Mutex<Told>,
+    outlines: AtomicBool,
+    /// What the display's thread told last.
+    last: Mutex<LastReport>,
     /// The target is another one: it is written anew at once.
     is_moved: AtomicBool,
     ended: AtomicBool,
@@ -197,6 +202,8 @@ impl StatusFile {
             target: Mutex::new(Target::of(board, made)),
             phase: Mutex::new(Phase::Starting),
             heat: Mutex::default(),
+            outlines: AtomicBool::new(true),
+            last: Mutex::new(LastReport::at_start()),
             is_moved: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
@@ -222,6 +229,23 @@ impl StatusFile {
         if before.step != told.step {
             self.shared.is_moved.store(true, Ordering::Release);
         }
+    }
+
+    /// Outlines were switched off or on: written at once.
+    pub(super) fn set_outlines(&self, are_on: bool) {
+        self.shared.outlines.store(are_on, Ordering::Release);
+        self.shared.is_moved.store(true, Ordering::Release);
+    }
+
+    /// What the file would hold now.
+    ///
+    /// # Errors
+    /// If it cannot be put into words.
+    pub(super) fn now(&self) -> Result<serde_json::Value> {
+        let shared = &self.shared;
+        let (last, target, phase) =
+            (shared.last.lock().clone(), shared.target.lock().clone(), *shared.phase.lock());
+        Ok(serde_json::from_str(&shared.text(&last, &boot_id(), &target, phase)?)?)
     }
 
     /// The run is going to end.
@@ -266,6 +290,7 @@ impl Shared {
             is_new = told.is_some();
             if let Some(told) = told {
                 last = told;
+                self.last.lock().clone_from(&last);
                 let mut phase = self.phase.lock();
                 if *phase == Phase::Starting {
                     *phase = Phase::Running;
@@ -323,6 +348,7 @@ impl Shared {
             shown: last.shown,
             shown_with_regions: last.with_regions,
             heat: &heat,
+            outlines: self.outlines.load(Ordering::Acquire),
             dark: last.dark.as_deref(),
             feed: &last.feed,
             display: &last.display,

@@ -1,6 +1,8 @@
 //! What a cart is surrounded by, as far as a run opens, reads and writes it.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -9,10 +11,12 @@ use super::manager::Notice;
 use crate::audit::Entry;
 use crate::board::{Board, Profile};
 use crate::bundle::Identity;
+use crate::control::Request;
 use crate::display::Sink;
 use crate::latency::interval::Load;
 use crate::latency::log::{Bounds, Minutes, Setup};
 use crate::pipeline::{Feed, Observer};
+use crate::runtime::channel::Sender;
 use crate::segment::{Network, Segmenter};
 use crate::store::{OnTrial, Verdict};
 use crate::thermal::Thermometer;
@@ -32,6 +36,10 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
 
     /// Reads a profile.
     fn board(&self, path: &Path) -> Result<Board>;
+
+    /// Starts to take orders in by all ways that the profile names, in threads of their own, until `stop` is set. What cannot be had is
+    /// told in the log and tried again.
+    fn listen(&self, profile: &Profile, orders: &Sender<Request>, stop: &Arc<AtomicBool>);
 
     /// Where pictures come from: opened by the thread that captures. A live camera that is not there is no error: it may come.
     fn feed(&self, profile: &Profile) -> Result<Feed>;

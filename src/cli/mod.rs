@@ -12,6 +12,7 @@ mod bench;
 mod bundle;
 mod check;
 mod cross_check;
+mod ctl;
 mod doctor;
 mod heat;
 mod inputs;
@@ -45,6 +46,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Verb {
     Run(run::Arguments),
+    Ctl(ctl::Arguments),
     Replay(replay::Arguments),
     Model(model::Arguments),
     Bench(bench::Arguments),
@@ -86,6 +88,7 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let outcome = match arguments.verb {
         Verb::Run(arguments) => run::run(&arguments),
+        Verb::Ctl(arguments) => ctl::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Model(arguments) => model::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),

@@ -185,15 +185,64 @@ impl OutputFolder {
         safety: Safety,
         write: impl FnOnce(&mut File) -> Result<()>,
     ) -> Result<()> {
+        let mut growing = self.begin_file(name)?;
+        write(growing.file.file_mut()).map_err(|error| growing.cannot(&error))?;
+        growing.finish(safety)
+    }
+
+    /// Begins a file that is written piece by piece; it has its name once it is [finished](Growing::finish).
+    ///
+    /// # Errors
+    /// Exit 74 with the file's path.
+    pub fn begin_file(&self, name: impl AsRef<OsStr>) -> Result<Growing> {
         let (inner, name) = (&*self.0, name.as_ref());
-        let shown = inner.path.join(name);
-        let cannot = |error: anyhow::Error| Fault::io(format!("cannot write {}: {error:#}", shown.display()));
+        let cannot = |error: anyhow::Error| cannot_write(&inner.path, name, &error);
         if !is_plain(name) || !matches(&inner.names.lock(), name) {
             return Err(cannot(anyhow::anyhow!("the folder was not claimed for a file of this name")));
         }
-        let whole = || -> Result<Temporary> {
-            let mut file = Temporary::create(&inner.folder, inner.mode)?;
-            write(file.file_mut())?;
+        let file = Temporary::create(&inner.folder, inner.mode).map_err(|error| cannot(error.into()))?;
+        Ok(Growing { folder: self.clone(), name: name.to_owned(), file })
+    }
+
+    /// As [`OutputFolder::write`], for bytes that are there already; synced.
+    pub fn write_bytes(&self, name: impl AsRef<OsStr>, bytes: &[u8]) -> Result<()> {
+        self.write(name, Safety::Synced, |file| Ok(std::io::Write::write_all(file, bytes)?))
+    }
+}
+
+/// A file of an output folder that is being written. Nothing stays behind if it is dropped.
+pub struct Growing {
+    folder: OutputFolder,
+    name: OsString,
+    file: Temporary,
+}
+
+fn cannot_write(folder: &Path, name: &OsStr, error: &anyhow::Error) -> anyhow::Error {
+    Fault::io(format!("cannot write {}: {error:#}", folder.join(name).display()))
+}
+
+impl Growing {
+    /// Adds to the file.
+    ///
+    /// # Errors
+    /// Exit 74 with the file's path.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        std::io::Write::write_all(self.file.file_mut(), bytes).map_err(|error| self.cannot(&error.into()))
+    }
+
+    fn cannot(&self, error: &anyhow::Error) -> anyhow::Error {
+        cannot_write(&self.folder.0.path, &self.name, error)
+    }
+
+    /// Gives the file its name. A file that this run has written under the same name is replaced.
+    ///
+    /// # Errors
+    /// As [`OutputFolder::write`].
+    pub fn finish(self, safety: Safety) -> Result<()> {
+        let Growing { folder, name, mut file } = self;
+        let inner = &*folder.0;
+        let cannot = |error: anyhow::Error| cannot_write(&inner.path, &name, &error);
+        let whole = || -> Result<()> {
             if safety == Safety::Synced {
                 file.file().sync_all()?;
             }
@@ -202,16 +251,16 @@ impl OutputFolder {
             if record.is_full() {
                 anyhow::bail!("the folder holds {MOST_FILES} files of this run; name another folder");
             }
-            record.add(name, mark)?;
-            Ok(file)
+            record.add(&name, mark)?;
+            Ok(())
         };
-        let mut file = whole().map_err(cannot)?;
-        let renamed = match file.rename_to(name, Replace::No) {
+        whole().map_err(cannot)?;
+        let renamed = match file.rename_to(&name, Replace::No) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                if !inner.force && !inner.is_ours(name) {
-                    return Err(foreign(&inner.path, name));
+                if !inner.force && !inner.is_ours(&name) {
+                    return Err(foreign(&inner.path, &name));
                 }
-                file.rename_to(name, Replace::Yes)
+                file.rename_to(&name, Replace::Yes)
             }
             renamed => renamed,
         };
@@ -221,11 +270,6 @@ impl OutputFolder {
             let _ = rustix::fs::fsync(&inner.folder);
         }
         Ok(())
-    }
-
-    /// As [`OutputFolder::write`], for bytes that are there already; synced.
-    pub fn write_bytes(&self, name: impl AsRef<OsStr>, bytes: &[u8]) -> Result<()> {
-        self.write(name, Safety::Synced, |file| Ok(std::io::Write::write_all(file, bytes)?))
     }
 }
 

@@ -1,23 +1,29 @@
-//! What is drawn into the picture: outlines, and in the corner what the program is doing.
+//! What is drawn into the picture: marks of regions, and in the corner what the program is doing.
 //!
 //! Guaranteed: a byte that no line, tint or letter covers keeps its value.
 
+pub mod contrast;
 mod fill;
 mod layer;
+mod marks;
 mod stroke;
 mod text;
 
 pub use fill::Filler;
 pub use layer::{Layer, composed};
+pub use marks::Mark;
 
 use crate::detect::Region;
-use crate::geometry::{Placement, Point};
+use crate::geometry::{Placement, Rect};
 
+use marks::Lines;
 use stroke::Stroke;
 
-/// How outlines look.
+/// How regions are marked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Style {
+    /// By what.
+    pub mark: Mark,
     /// Red, green, blue.
     pub colour: [u8; 3],
     /// Line width, in pixels of a picture 480 pixels high; it grows with the height.
@@ -29,7 +35,7 @@ pub struct Style {
 impl Default for Style {
     /// Cyan: no mucosa, blood or stain has it.
     fn default() -> Self {
-        Style { colour: [0, 255, 230], line_px_at_480: 2.0, tint: 0.0 }
+        Style { mark: Mark::Outline, colour: [0, 255, 230], line_px_at_480: 2.0, tint: 0.0 }
     }
 }
 
@@ -63,32 +69,42 @@ pub struct Painter {
     style: Style,
     stroke: Stroke,
     filler: Filler,
-    /// A region's outline on the surface.
-    outline: Vec<Point>,
+    /// Of the region that is being marked.
+    lines: Lines,
 }
 
 impl Painter {
-    /// Outlines look as `style` says.
+    /// Marks look as `style` says.
     pub fn new(style: Style) -> Painter {
         Painter { style, ..Painter::default() }
     }
 
-    /// Outlines of regions of the placed frame, anti-aliased, each with a thin dark casing.
-    pub fn outlines(&mut self, layer: &mut Layer, regions: &[Region], placement: &Placement) {
-        let width = (self.style.line_px_at_480 * placement.target.height as f32 / 480.0).max(1.25);
+    /// Marks regions of the placed frame, anti-aliased, each line with a thin dark casing. `field` is the endoscope's picture in the
+    /// frame.
+    pub fn marks(&mut self, layer: &mut Layer, regions: &[Region], field: &Rect, placement: &Placement) {
+        let Style { mark, colour, line_px_at_480, tint } = self.style;
+        let width = (line_px_at_480 * placement.target.height as f32 / 480.0).max(1.25);
         for region in regions {
-            self.outline.clear();
-            self.outline.extend(region.outline.iter().map(|&point| placement.to_surface(point)));
-            if self.style.tint > 0.0 {
-                let (colour, share) = (self.style.colour, self.style.tint.min(1.0));
-                self.filler.spans(&self.outline, layer.width_px(), layer.height_px(), |y, columns| {
-                    for x in columns {
-                        layer.blend(x, y, colour, share);
-                    }
-                });
+            self.lines.area.clear();
+            self.lines.area.extend(region.outline.iter().map(|&point| placement.to_surface(point)));
+            if tint > 0.0 && mark != Mark::Margin {
+                self.fill(layer, tint.min(1.0));
             }
-            self.stroke.draw(layer, &self.outline, width, self.style.colour);
+            self.lines.make(mark, field, placement);
+            if mark == Mark::Margin {
+                self.fill(layer, 1.0);
+            }
+            self.stroke.draw(layer, &self.lines.segments, width, colour);
         }
+    }
+
+    fn fill(&mut self, layer: &mut Layer, share: f32) {
+        let colour = self.style.colour;
+        self.filler.spans(&self.lines.area, layer.width_px(), layer.height_px(), |y, columns| {
+            for x in columns {
+                layer.blend(x, y, colour, share);
+            }
+        });
     }
 
     /// A dot and a word or two in the lower right corner, where endoscopes leave the picture black.

@@ -1,4 +1,4 @@
-//! Anti-aliased closed lines: each pixel is blended once, by its distance from the line.
+//! Anti-aliased lines: each pixel is blended once, by its distance from the line.
 
 use super::Layer;
 use crate::geometry::Point;
@@ -15,8 +15,8 @@ pub struct Stroke {
 }
 
 impl Stroke {
-    /// A closed line of `width` pixels, with half a width of casing on each side.
-    pub fn draw(&mut self, layer: &mut Layer, outline: &[Point], width: f32, colour: [u8; 3]) {
+    /// Lines from here to there, `width` pixels wide, with half a width of casing on each side.
+    pub fn draw(&mut self, layer: &mut Layer, segments: &[(Point, Point)], width: f32, colour: [u8; 3]) {
         let (layer_width, layer_height) = (layer.width_px(), layer.height_px());
         if self.distance.len() != layer_width * layer_height {
             self.distance.clear();
@@ -24,8 +24,7 @@ impl Stroke {
         }
         let half = 0.5 * width;
         let reach = half + (0.5 * width).max(1.0) + 0.5;
-        for (index, &from) in outline.iter().enumerate() {
-            let to = outline.get(index + 1).or(outline.first()).copied().unwrap_or(from);
+        for &(from, to) in segments {
             if [from.x, from.y, to.x, to.y].iter().all(|place| place.is_finite()) {
                 self.segment(from, to, reach, layer_width, layer_height);
             }

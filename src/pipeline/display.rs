@@ -10,17 +10,17 @@ use super::frames::{Captured, Epoch, Found};
 use super::judge::{self, Judge};
 use super::shared::{Assistance, Boxes, SinkOrder};
 use super::tally::{Lines, count};
-use super::{Observer, Outcome, PATIENCE, Settings, Status, priority};
+use super::{Drawn, Observer, Outcome, PATIENCE, Picture, Settings, Status, priority};
 use crate::capture::live::{Absence, Why};
-use crate::detect::Region;
 use crate::display::{Dark, Scene, Shown, Sink};
 use crate::frame::FrameNumber;
+use crate::geometry::Rect;
 use crate::latency::Stage;
 use crate::latency::interval::SlowFrame;
 use crate::overlay::{Glyph, Layer, Painter};
 use crate::runtime;
 use crate::runtime::channel::Sender;
-use crate::state::{Machine, REDUCED_ON_MONITOR, Reason, State};
+use crate::state::{Machine, OUTLINES_OFF_ON_MONITOR, REDUCED_ON_MONITOR, Reason, State};
 use crate::thermal::Step;
 
 /// Without a frame for this long there is no signal.
@@ -243,16 +243,20 @@ impl<'a> Display<'a> {
         if let Some(next) = self.next_state(result, begun) {
             self.go(next);
         }
-        let is_drawn = result == judge::Result::Plausible && *self.machine.state() == State::Assist;
+        let is_drawn = result == judge::Result::Plausible
+            && *self.machine.state() == State::Assist
+            && self.settings.outlines;
         let fresh = newest.as_ref().filter(|_| is_drawn);
         let regions = fresh.map_or(&[][..], |found| found.shown.list());
         self.layer.reset(placement.surface.0, placement.surface.1);
-        self.painter.outlines(&mut self.layer, regions, &placement);
+        let field = fresh.map_or(Rect::whole(1, 1), |found| found.field);
+        self.painter.marks(&mut self.layer, regions, &field, &placement);
         let words = self.machine.state().on_monitor();
         let glyph = match self.machine.state() {
+            State::Degraded(_) => Some((Glyph::Off, words)),
+            _ if !self.settings.outlines => Some((Glyph::Off, OUTLINES_OFF_ON_MONITOR)),
             State::Assist if self.settings.heat().is_reduced() => Some((Glyph::Reduced, REDUCED_ON_MONITOR)),
             State::Assist => Some((Glyph::Assist, words)).filter(|_| self.settings.glyph),
-            State::Degraded(_) => Some((Glyph::Off, words)),
             // Whoever looks must know that there are no outlines.
             _ => Some((Glyph::Passthrough, words)),
         };
@@ -351,7 +355,7 @@ impl<'a> Display<'a> {
         latencies.record(Stage::Draw, drawn - begun);
         latencies.record(Stage::Display, done - drawn);
         latencies.record(Stage::VideoDelay, done.saturating_duration_since(captured.at));
-        let regions: &[Region] = fresh.map_or(&[], |found| found.shown.list());
+        let has_regions = fresh.is_some_and(|found| !found.shown.list().is_empty());
         if let Some(found) = fresh
             && self.drawn_last != Some((found.origin.epoch, found.number))
         {
@@ -377,10 +381,25 @@ impl<'a> Display<'a> {
             latencies.record(Stage::Interval, done.saturating_duration_since(last));
         }
         count(&self.boxes.tally.shown);
-        if !regions.is_empty() {
+        if has_regions {
             count(&self.boxes.tally.outlined);
         }
-        self.observer.shown(captured.truth.as_ref(), regions);
+        let view = captured.view();
+        self.observer.shown(&Picture {
+            number: captured.number,
+            name: &captured.name,
+            size_px: (view.width_px(), view.height_px()),
+            at: captured.at,
+            drawn_at: begun,
+            truth: captured.truth.as_ref(),
+            state: self.machine.state(),
+            result: fresh.map(|found| Drawn {
+                number: found.number,
+                at: found.at,
+                found: &found.regions.list,
+                shown: &found.shown,
+            }),
+        });
     }
 
     /// No frame came: after a while a screen says why.
@@ -419,8 +438,9 @@ impl<'a> Display<'a> {
         self.layer.reset(placement.surface.0, placement.surface.1);
         self.painter.screen(&mut self.layer, &[&headline, "", &since, &tried]);
         let hot = (self.settings.heat() == Step::Off).then_some(&Reason::Hot);
-        if let Some(reason) = self.machine.lost().or(hot) {
-            self.painter.glyph(&mut self.layer, Glyph::Off, reason.on_monitor());
+        let switched_off = (!self.settings.outlines).then_some(OUTLINES_OFF_ON_MONITOR);
+        if let Some(words) = self.machine.lost().or(hot).map(Reason::on_monitor).or(switched_off) {
+            self.painter.glyph(&mut self.layer, Glyph::Off, words);
         }
         let scene = Scene {
             picture: None,

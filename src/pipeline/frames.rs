@@ -8,6 +8,7 @@ use crate::capture::Mask;
 use crate::capture::live::{Absence, Lease};
 use crate::detect::Regions;
 use crate::frame::{Frame, FrameNumber, View};
+use crate::geometry::Rect;
 use crate::runtime;
 use crate::state::Reason;
 use crate::track::Shown;
@@ -91,6 +92,8 @@ pub(super) struct Found {
     /// All, and those to be drawn.
     pub regions: Regions,
     pub shown: Shown,
+    /// The endoscope's picture in the frame.
+    pub field: Rect,
     pub implausible: bool,
 }
 
@@ -102,6 +105,7 @@ impl Found {
             at: runtime::now(),
             regions: Regions::default(),
             shown: Shown::default(),
+            field: Rect::whole(1, 1),
             implausible: false,
         }
     }

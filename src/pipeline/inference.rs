@@ -188,7 +188,8 @@ impl<S: Network> Looking<S> {
         let frame = if is_lent { &self.converted } else { &captured.frame };
         self.segmenter.regions(frame, &boxes.latencies, &mut found.regions)?;
         let start = runtime::now();
-        self.doubt = if is_implausible(&found.regions, self.segmenter.mapping().crop) {
+        found.field = self.segmenter.mapping().crop;
+        self.doubt = if is_implausible(&found.regions, found.field) {
             PLAUSIBLE_FRAMES
         } else {
             self.doubt.saturating_sub(1)

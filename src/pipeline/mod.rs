@@ -40,8 +40,9 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsStr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 
@@ -54,12 +55,13 @@ use crate::bundle::manifest;
 use crate::capture::live::{Camera, Counts};
 use crate::capture::{Mask, Source};
 use crate::detect::Region;
+use crate::frame::FrameNumber;
 use crate::latency::Latencies;
 use crate::latency::interval::Frames;
 use crate::overlay::Style;
 use crate::state::State;
 use crate::thermal::Step;
-use crate::track::Rule;
+use crate::track::{Rule, Shown};
 
 /// How long a thread waits before it looks whether the run is over.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -95,6 +97,8 @@ pub struct Settings {
     pub style: Style,
     /// Whether the corner says so while outlines are drawn. That they are not is always said.
     pub glyph: bool,
+    /// Outlines are drawn: at first this; from then on, what [`Pipeline::set_outlines`] says.
+    pub outlines: bool,
     /// How often a region must be seen before it is shown; the model's own rule if `None`.
     pub gate: Option<manifest::Gate>,
     /// Frames over which a region that is shown is held where it was, if it is not found.
@@ -127,6 +131,7 @@ impl Default for Settings {
             lock_step: false,
             style: Style::default(),
             glyph: true,
+            outlines: true,
             gate: None,
             hold_frames: 0,
             steady: 0.0,
@@ -212,11 +217,50 @@ pub struct Status<'a> {
     pub display: &'a str,
 }
 
+/// A picture that was shown.
+pub struct Picture<'a> {
+    /// The frame's.
+    pub number: FrameNumber,
+    /// The frame's.
+    pub name: &'a OsStr,
+    /// The frame's width and height in pixels.
+    pub size_px: (usize, usize),
+    /// When the frame was handed over by its source.
+    pub at: Instant,
+    /// When it was drawn.
+    pub drawn_at: Instant,
+    /// The true polyps, where the source knows them.
+    pub truth: Option<&'a Mask>,
+    /// What the program was doing for the person at the screen.
+    pub state: &'a State,
+    /// What was drawn; `None` where no result could be.
+    pub result: Option<Drawn<'a>>,
+}
+
+impl Picture<'_> {
+    /// The regions drawn.
+    pub fn regions(&self) -> &[Region] {
+        self.result.as_ref().map_or(&[], |result| result.shown.list())
+    }
+}
+
+/// The result that was drawn on a picture.
+pub struct Drawn<'a> {
+    /// Of the frame in which it was found, and when that was handed over.
+    pub number: FrameNumber,
+    /// When that frame was handed over by its source.
+    pub at: Instant,
+    /// All that was found there, those that the gate holds back included.
+    pub found: &'a [Region],
+    /// What was drawn, and what the gate made of each of `found`.
+    pub shown: &'a Shown,
+}
+
 /// Is told of a run, in the thread that shows: must not wait.
 pub trait Observer: Send {
-    /// A frame was shown; its true mask where the source knows it, and the regions drawn.
-    fn shown(&mut self, truth: Option<&Mask>, regions: &[Region]) {
-        let _ = (truth, regions);
+    /// A frame was shown.
+    fn shown(&mut self, picture: &Picture<'_>) {
+        let _ = picture;
     }
     /// At each change of state, and about once a second.
     fn status(&mut self, status: &Status<'_>) {

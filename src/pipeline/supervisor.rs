@@ -150,10 +150,22 @@ impl<S: Network + Send + 'static> Pipeline<S> {
         })
     }
 
-    /// From the next frame on. What is done against heat stays as it is.
+    /// From the next frame on. What is done against heat stays as it is, and so does whether outlines are drawn.
     pub fn set_settings(&mut self, settings: Settings) {
-        let heat = self.boxes.settings.get().heat;
-        self.boxes.settings.set(Settings { heat, ..settings });
+        let before = self.boxes.settings.get();
+        let (heat, outlines) = (before.heat, before.outlines);
+        self.boxes.settings.set(Settings { heat, outlines, ..settings });
+    }
+
+    /// Whether outlines are drawn, from the next frame on.
+    pub fn set_outlines(&mut self, outlines: bool) {
+        let settings = (*self.boxes.settings.get()).clone();
+        self.boxes.settings.set(Settings { outlines, ..settings });
+    }
+
+    /// Whether outlines are drawn where there are any.
+    pub fn outlines(&self) -> bool {
+        self.boxes.settings.get().outlines
     }
 
     /// What is done against heat, from the next frame on.

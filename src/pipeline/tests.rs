@@ -211,7 +211,8 @@ impl Shared {
 }
 
 impl Observer for Shared {
-    fn shown(&mut self, _: Option<&Mask>, regions: &[Region]) {
+    fn shown(&mut self, picture: &Picture<'_>) {
+        let regions = picture.regions();
         let mut log = self.0.lock().unwrap();
         log.drawn.push(regions.len());
         if let Some(region) = regions.first() {
@@ -246,8 +247,8 @@ fn in_lock_step_every_frame_is_drawn_with_its_own_result() {
     #[derive(Clone, Default)]
     struct Scores(Arc<Mutex<crate::score::Scorer>>);
     impl Observer for Scores {
-        fn shown(&mut self, truth: Option<&Mask>, regions: &[Region]) {
-            self.0.lock().unwrap().add(truth.unwrap(), regions);
+        fn shown(&mut self, picture: &Picture<'_>) {
+            self.0.lock().unwrap().add(picture.truth.unwrap(), picture.regions());
         }
     }
     let scores = Scores::default();
@@ -547,7 +548,7 @@ fn a_camera_too_slow_for_the_age_limit_is_told_of() {
     let Reason::Slow { interval_ms, limit_ms: 120 } = reason else { panic!("{reason}") };
     // A busy machine delays frames.
     assert!((125..600).contains(&interval_ms), "{interval_ms}");
-    assert_eq!((on_monitor, drawn), ("ASSIST OFF - too few pictures a second", 0));
+    assert_eq!((on_monitor, drawn), ("ASSIST OFF - too few pictures a second (M6)", 0));
 }
 
 #[test]
@@ -567,7 +568,7 @@ fn a_source_that_changes_with_each_frame_is_told_of() {
     }
     let (reason, on_monitor, drawn) = degraded(Changes(0), 25.0);
     assert_eq!(reason, Reason::Unmatched);
-    assert_eq!((on_monitor, drawn), ("ASSIST OFF - the source changes all the time", 0));
+    assert_eq!((on_monitor, drawn), ("ASSIST OFF - the picture's source keeps changing (M7)", 0));
 }
 
 #[test]

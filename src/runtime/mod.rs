@@ -10,12 +10,15 @@
 //! | [`thread`] | `std::thread` |
 //! | [`sync`] | `std::sync::{Mutex, Condvar}` |
 //! | [`channel`] | `std::sync::mpsc` |
+//!
+//! [`virtual_time`] is a simulation in which nothing is left to chance: what a recording gives then depends on the recording alone.
 
 pub mod channel;
 pub mod sync;
 #[cfg(test)]
 mod tests;
 pub mod thread;
+pub mod virtual_time;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -33,7 +36,7 @@ pub trait Scheduler {
     ///
     /// # Errors
     /// If there can be no more threads.
-    fn spawn(&self, name: &str, task: Box<dyn FnOnce()>) -> std::io::Result<()>;
+    fn spawn(&self, name: &str, task: Box<dyn FnOnce() + Send>) -> std::io::Result<()>;
 
     /// The name that the running task was started with.
     fn name(&self) -> String;

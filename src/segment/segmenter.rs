@@ -68,6 +68,26 @@ impl<N: Network> Segmenter<N> {
         })
     }
 
+    /// The same with another network in its place, of the same shapes.
+    pub fn over<M: Network>(self, exchange: impl FnOnce(N) -> M) -> Segmenter<M> {
+        let Segmenter { network, input, detector, logits, output_shape, mapping, size, .. } = self;
+        let Segmenter { golden_crop, golden_detector, golden, mask, gate, .. } = self;
+        Segmenter {
+            network: exchange(network),
+            input,
+            detector,
+            logits,
+            output_shape,
+            mapping,
+            size,
+            golden_crop,
+            golden_detector,
+            golden,
+            mask,
+            gate,
+        }
+    }
+
     /// With a field of view of the cart's own; golden frames keep to the bundle's rule.
     pub fn with_field_of_view(self, rule: Rule, sequence: Sequence) -> Segmenter<N> {
         let input = Input::new(self.input.side(), Locator::new(rule, sequence));

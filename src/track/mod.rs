@@ -43,13 +43,27 @@ impl Rule {
     }
 }
 
+/// A region's number as long as it is followed: no other one of the same gate has had it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct TrackNumber(pub u64);
+
+/// What the gate made of a region of the newest frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// `None` if more regions are followed than there is room for.
+    pub track: Option<TrackNumber>,
+    /// It is to be drawn; else it has not been seen often enough.
+    pub is_shown: bool,
+}
+
 /// Regions to be drawn, and when each was last seen in a frame; keeps the memory of those that went.
 #[derive(Clone, Debug, Default)]
 pub struct Shown {
     regions: Vec<Region>,
-    /// When the frame was taken in which the region was last found; as long as `regions`.
-    seen: Vec<Option<Instant>>,
+    /// Of each region its number, and when the frame was taken in which it was last found; as long as `regions`.
+    seen: Vec<(TrackNumber, Option<Instant>)>,
     count: usize,
+    followed: Vec<Followed>,
 }
 
 impl Shown {
@@ -58,16 +72,27 @@ impl Shown {
         self.regions.get(..self.count).unwrap_or(&[])
     }
 
+    /// The numbers of those in [`Shown::list`].
+    pub fn tracks(&self) -> impl Iterator<Item = TrackNumber> {
+        self.seen.iter().take(self.count).map(|(track, _)| *track)
+    }
+
+    /// What became of each region of the newest frame that the gate was given.
+    pub fn followed(&self) -> &[Followed] {
+        &self.followed
+    }
+
     /// Drops all regions, and keeps their memory.
     pub fn clear(&mut self) {
         self.count = 0;
+        self.followed.clear();
     }
 
     /// Drops the regions that were last seen before `limit`.
     pub fn drop_older_than(&mut self, limit: Instant) {
         let mut kept = 0;
         for index in 0..self.count {
-            if self.seen.get(index).copied().flatten().is_some_and(|seen| seen >= limit) {
+            if self.seen.get(index).and_then(|(_, seen)| *seen).is_some_and(|seen| seen >= limit) {
                 self.regions.swap(index, kept);
                 self.seen.swap(index, kept);
                 kept += 1;
@@ -76,17 +101,17 @@ impl Shown {
         self.count = kept;
     }
 
-    /// A place for one more, last seen at `seen`; at most [`MAX_REGIONS`].
-    fn next(&mut self, seen: Option<Instant>) -> Option<&mut Region> {
+    /// A place for one more; at most [`MAX_REGIONS`].
+    fn next(&mut self, track: TrackNumber, seen: Option<Instant>) -> Option<&mut Region> {
         if self.count == MAX_REGIONS {
             return None;
         }
         if self.count == self.regions.len() {
             self.regions.push(Region::default());
-            self.seen.push(None);
+            self.seen.push(Default::default());
         }
         if let Some(place) = self.seen.get_mut(self.count) {
-            *place = seen;
+            *place = (track, seen);
         }
         self.count += 1;
         self.regions.get_mut(self.count - 1)
@@ -96,6 +121,7 @@ impl Shown {
 /// A region followed over frames.
 #[derive(Clone, Debug, Default)]
 struct Track {
+    number: TrackNumber,
     /// Bit n: seen n frames ago. 0: the track is free.
     seen: u64,
     taken: bool,
@@ -117,6 +143,8 @@ pub struct Gate {
     window: u64,
     hold_frames: u32,
     tracks: Vec<Track>,
+    /// That were followed so far.
+    numbers: u64,
     steadier: Steadier,
 }
 
@@ -131,6 +159,7 @@ impl Gate {
             window: u64::MAX >> (64 - frames),
             hold_frames: rule.hold_frames,
             tracks: vec![Track::default(); MAX_TRACKS],
+            numbers: 0,
             steadier: Steadier::new(rule.steady),
         }
     }
@@ -162,11 +191,15 @@ impl Gate {
                 Some((_, track)) => track,
                 None => match self.tracks.iter_mut().find(|track| track.seen == 0 && !track.taken) {
                     Some(track) => {
-                        track.shown = false;
+                        self.numbers += 1;
+                        (track.number, track.shown) = (TrackNumber(self.numbers), false);
                         track.region.outline.clear();
                         track
                     }
-                    None => continue,
+                    None => {
+                        shown.followed.push(Followed { track: None, is_shown: false });
+                        continue;
+                    }
                 },
             };
             (track.taken, track.missed, track.seen_at) = (true, 0, Some(at));
@@ -175,9 +208,10 @@ impl Gate {
             track.shown = count >= self.appear || track.shown && count >= self.stay;
             let drawn = std::mem::take(&mut track.region.outline);
             track.region = Region { outline: drawn, ..region.without_outline() };
+            shown.followed.push(Followed { track: Some(track.number), is_shown: track.shown });
             if !track.shown {
                 track.region.outline.clear();
-            } else if let Some(place) = shown.next(track.seen_at) {
+            } else if let Some(place) = shown.next(track.number, track.seen_at) {
                 self.steadier.steady(&region.outline, &mut track.region.outline);
                 place.copy_from(&track.region);
             }
@@ -188,7 +222,7 @@ impl Gate {
                 // Out of sight: seen again within the window, it is shown at once, but not steadied by what was.
                 track.region.outline.clear();
                 track.shown = track.seen.count_ones() >= self.stay;
-            } else if let Some(place) = shown.next(track.seen_at) {
+            } else if let Some(place) = shown.next(track.number, track.seen_at) {
                 place.copy_from(&track.region);
             }
         }
@@ -317,6 +351,29 @@ mod tests {
             [12.0],
             "one track serves one"
         );
+    }
+
+    #[test]
+    fn a_region_keeps_its_number_and_no_other_gets_it() {
+        let rule = Rule { hold_frames: 2, ..Rule::of(manifest::Gate { appear: 2, window: 3 }) };
+        let (mut gate, mut shown) = (Gate::new(&rule), Shown::default());
+        let mut numbers = |gate: &mut Gate, regions: &[Region]| {
+            gate.update(regions, Instant::now(), &mut shown);
+            let followed: Vec<_> = shown
+                .followed()
+                .iter()
+                .map(|followed| (followed.track.unwrap().0, followed.is_shown))
+                .collect();
+            (followed, shown.tracks().map(|track| track.0).collect::<Vec<_>>())
+        };
+        let (one, other) = (at(10.0, 10.0, 40.0), at(200.0, 10.0, 40.0));
+        assert_eq!(numbers(&mut gate, std::slice::from_ref(&one)), (vec![(1, false)], vec![]));
+        let both = [other.clone(), one];
+        assert_eq!(numbers(&mut gate, &both), (vec![(2, false), (1, true)], vec![1]));
+        assert_eq!(numbers(&mut gate, &[]), (vec![], vec![1]), "it is held");
+        assert_eq!(numbers(&mut gate, std::slice::from_ref(&other)), (vec![(2, true)], vec![2, 1]));
+        gate.forget();
+        assert_eq!(numbers(&mut gate, &[other]), (vec![(3, false)], vec![]));
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //! Every test begins with its turn, a `Workplace` or a `Cart`: those that measure time run alone. All together take four
 //! to five minutes.
 
+mod as_cart;
 mod assistance;
 mod audit;
 mod bench;
 mod bundle_files;
 mod bundles;
+mod control;
 mod endings;
 mod errors;
 mod files;

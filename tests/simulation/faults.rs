@@ -38,6 +38,28 @@ fn reloads_that_change_nothing_or_fail_are_not_seen() {
     assert_eq!(states, 2, "self-test, then assistance: {:#?}", report.story);
 }
 
+/// Outlines are off from the next frame on, whatever else happens, and the state stays what it is.
+#[test]
+fn outlines_are_off_as_long_as_the_room_wants() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let faults = [
+        (10 * second, Fault::OutlinesOff(5 * second)),
+        (20 * second, Fault::OutlinesOff(30 * second)),
+        (22 * second, Fault::Reload(Change::Settings)),
+        (24 * second, Fault::Reload(Change::Model)),
+        (28 * second, Fault::CameraUnplugged(2 * second)),
+        (34 * second, Fault::InferenceFails),
+        (60 * second, Fault::OutlinesOff(second / 1000)),
+    ];
+    for seed in 0..4 {
+        let report = simulate_plan(seed, 70 * second, &Plan::of(faults), true);
+        holds(&report, "outlines off");
+        let told = |words: &str| report.story.iter().filter(|line| line.contains(words)).count();
+        assert_eq!((told("switched outlines off"), told("switched outlines on")), (3, 3));
+    }
+}
+
 #[test]
 fn a_disk_that_hangs_or_is_full_holds_up_nothing() {
     quiet();

@@ -230,6 +230,10 @@ impl Source for Video {
     fn expected(&self) -> Option<u64> {
         self.expected
     }
+
+    fn rate_hz(&self) -> Option<f64> {
+        self.frames.as_ref().and_then(Source::rate_hz)
+    }
 }
 
 impl Drop for Video {

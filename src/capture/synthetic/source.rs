@@ -67,6 +67,10 @@ impl Synthetic {
 }
 
 impl Source for Synthetic {
+    fn rate_hz(&self) -> Option<f64> {
+        Some(self.fps)
+    }
+
     fn read(&mut self, frame: &mut Frame) -> Result<bool> {
         if self.paced {
             self.wait();

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | here | profile, bundle, camera, monitor, heat, memory |
 //! | `findings` | what was found, and how bad it is |
+//! | `room` | keys and buttons for orders |
 //! | `service` | the service's user, its devices, limits, watchdog and sandbox |
 //! | `unit` | the service's unit as systemd reads it |
 //! | `speed` | how long the model takes, against the camera's rate |
@@ -13,6 +14,7 @@
 #[expect(unsafe_code, reason = "a question to the kernel that no library asks")]
 mod clock;
 mod findings;
+mod room;
 mod service;
 mod speed;
 mod storage;
@@ -85,6 +87,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(board) = &board {
         bundle(board, &mut findings);
         storage::look(board, &mut findings);
+        room::look(board, &mut findings);
     }
     let mut devices = Vec::new();
     let wants_camera = board.as_ref().is_none_or(|board| board.profile.camera.device().is_some());

@@ -1,6 +1,8 @@
 //! The surroundings of a simulated cart: profiles, bundles, devices and a disk that fail as the plan says.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -9,6 +11,7 @@ use polyp_edge::board::{Board, Profile};
 use polyp_edge::bundle::Identity;
 use polyp_edge::bundle::manifest::{Decision, Manifest};
 use polyp_edge::cart::{Asked, Notice, Surroundings};
+use polyp_edge::control::Request;
 use polyp_edge::display::Sink;
 use polyp_edge::fault::Fault as Failure;
 use polyp_edge::field_of_view::{Rule, Sequence};
@@ -16,6 +19,7 @@ use polyp_edge::latency::interval::Load;
 use polyp_edge::latency::log::{Bounds, Minutes, Setup};
 use polyp_edge::pipeline::{Feed, Observer};
 use polyp_edge::runtime;
+use polyp_edge::runtime::channel::Sender;
 use polyp_edge::segment::Segmenter;
 use polyp_edge::store::{OnTrial, Verdict};
 use polyp_edge::thermal::Thermometer;
@@ -88,6 +92,10 @@ impl Surroundings for WorldSurroundings {
             }
         }
         Ok(board)
+    }
+
+    fn listen(&self, _: &Profile, orders: &Sender<Request>, _: &Arc<AtomicBool>) {
+        self.world.lock().room.orders = Some(orders.clone());
     }
 
     fn feed(&self, profile: &Profile) -> Result<Feed> {

@@ -27,6 +27,7 @@ pub mod network;
 mod picture;
 pub mod plan;
 mod records;
+mod room;
 #[expect(unsafe_code, reason = "tasks give way on stacks of their own")]
 pub mod scheduler;
 pub mod shrink;
@@ -247,7 +248,7 @@ fn look_after_the_end(world: &World, drivers: Option<&Drivers>, scheduler: &Sche
     }
     let living = scheduler.living().into_iter().map(|task| task.name);
     let living: Vec<String> =
-        living.filter(|name| !["main", "operator", "log"].contains(&name.as_str())).collect();
+        living.filter(|name| !["main", "operator", "log", "room"].contains(&name.as_str())).collect();
     if !living.is_empty() {
         world.breaks(&format!("threads go on after the end: {living:?}"));
     }

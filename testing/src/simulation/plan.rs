@@ -86,6 +86,8 @@ pub enum Fault {
     BoardSlowed(Duration),
     /// The lighter bundle cannot be read for so long.
     LiteUnreadable(Duration),
+    /// Somebody in the room switches outlines off, and on again after so long. No fault, but it comes when it likes.
+    OutlinesOff(Duration),
 }
 
 /// What is different in a new profile.
@@ -288,7 +290,7 @@ fn random(rng: &mut ChaCha8Rng, has_drivers: bool) -> Fault {
         [Thread::Capture, Thread::Display, Thread::Inference, Thread::Main][rng.random_range(0..4)]
     };
     let years = |rng: &mut ChaCha8Rng| Duration::from_secs(rng.random_range(1..10 * 365 * 86_400));
-    match rng.random_range(0..if has_drivers { 53 } else { 38 }) {
+    match rng.random_range(0..if has_drivers { 54 } else { 39 }) {
         30 => Fault::LogBlocked(ms(rng, 300_000)),
         31 => {
             let rise = if rng.random_bool(0.3) { Duration::ZERO } else { ms(rng, 300_000) };
@@ -302,7 +304,8 @@ fn random(rng: &mut ChaCha8Rng, has_drivers: bool) -> Fault {
         35 => Fault::SensorWild(ms(rng, 60_000)),
         36 => Fault::BoardSlowed(ms(rng, 120_000)),
         37 => Fault::LiteUnreadable(ms(rng, 300_000)),
-        38 | 39 => Fault::CameraSignalLost(ms(rng, 10_000)),
+        38 => Fault::OutlinesOff(ms(rng, 60_000)),
+        39 | 53 => Fault::CameraSignalLost(ms(rng, 10_000)),
         40..43 => Fault::CameraQuirk(QUIRKS[rng.random_range(0..QUIRKS.len())], rng.random_range(1..90)),
         43 => Fault::CameraQueueError,
         44..47 => Fault::CameraCallFails(

@@ -320,7 +320,7 @@ impl runtime::Scheduler for Scheduler {
             - state.wall_back
     }
 
-    fn spawn(&self, name: &str, task: Box<dyn FnOnce()>) -> io::Result<()> {
+    fn spawn(&self, name: &str, task: Box<dyn FnOnce() + Send>) -> io::Result<()> {
         let me = self.me.upgrade().ok_or(io::ErrorKind::Other)?;
         me.add(name, task);
         Ok(())

@@ -6,17 +6,16 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use polyp_edge::capture::Mask;
 use polyp_edge::capture::v4l2::camera::RECOVERS_WITHIN;
 use polyp_edge::cart::{Notice, STANDS_STILL_AFTER};
-use polyp_edge::detect::Region;
-use polyp_edge::pipeline::{Observer, Settings, Status};
+use polyp_edge::pipeline::{self, Observer, Settings, Status};
 use polyp_edge::runtime;
 
 use super::heat::Heat;
 use super::picture::{CELLS, Picture, Seen, pictures};
 use super::plan::{CALLS_FAIL_FOR, Change, Fault, Thread};
 use super::records::Records;
+use super::room::{self, Room};
 use super::store::Store;
 
 /// Frames a second, and refreshes of the monitor.
@@ -162,6 +161,7 @@ pub(super) struct Surroundings {
     pub(super) records: Records,
     pub(super) state_told: Instant,
     pub(super) heat: Heat,
+    pub(super) room: Room,
     manager: Manager,
     log_blocked_until: Instant,
     log_lines: u64,
@@ -231,6 +231,7 @@ impl World {
             records: Records::default(),
             state_told: now,
             heat: Heat::new(now),
+            room: Room::default(),
             manager: Manager::new(now),
             log_blocked_until: now,
             log_lines: 0,
@@ -340,6 +341,10 @@ impl World {
             | Fault::SensorWild(_)
             | Fault::BoardSlowed(_)
             | Fault::LiteUnreadable(_) => {}
+            Fault::OutlinesOff(time) => {
+                drop(world);
+                room::switches_off(self, time);
+            }
             Fault::Reload(change) => {
                 world.profile = (world.profile.0 + 1, change);
                 world.store.changes(change);
@@ -734,9 +739,13 @@ impl Surroundings {
 pub struct Watch(pub World);
 
 impl Observer for Watch {
-    fn shown(&mut self, _: Option<&Mask>, regions: &[Region]) {
+    fn shown(&mut self, picture: &pipeline::Picture<'_>) {
+        let regions = picture.regions();
         let mut world = self.0.lock();
         let handed_over = world.handed_over;
+        if let Some(what) = world.room.look(handed_over, regions.len()) {
+            world.breaks(&what);
+        }
         for region in regions {
             let count = region.outline.len().max(1) as f32;
             let (x, y) = region

@@ -174,6 +174,10 @@ impl Y4m {
 }
 
 impl Source for Y4m {
+    fn rate_hz(&self) -> Option<f64> {
+        Some(self.header.fps)
+    }
+
     fn read(&mut self, frame: &mut Frame) -> Result<bool> {
         let outcome = self.read_picture(frame);
         if !matches!(outcome, Ok(true)) {

@@ -1,0 +1,107 @@
+//! `ctl`: orders to a program that runs.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::bundle::manifest::Sensitivity;
+use crate::control::order::{Answer, Order, Switch};
+use crate::control::{client, order};
+use crate::fault::Fault;
+
+/// Gives an order to the polyp-edge that runs on this machine, by the socket that `control.socket` in its profile names.
+///
+/// Whoever may write to the socket may give orders: the service's user, and members of the group polyp-edge.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The socket.
+    #[arg(long, value_name = "PATH", default_value = client::USUAL, global = true)]
+    socket: PathBuf,
+    /// Print the answer as JSON on standard output.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Switch outlines off or on, from the next frame on. While they are off, the monitor says so.
+    Outlines {
+        /// What they are to be.
+        #[arg(value_enum)]
+        to: Switch,
+    },
+    /// Change how readily polyps are marked, until the profile is reloaded. The model card has what each point costs.
+    Sensitivity {
+        /// The point of the bundle's operating curve.
+        #[arg(value_enum)]
+        to: Sensitivity,
+    },
+    /// Put a mark into the audit trail, to find this moment again.
+    Mark {
+        /// What to call it, one line.
+        text: String,
+    },
+    /// Tell what the program is doing.
+    Status,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let order = match &arguments.what {
+        What::Outlines { to } => Order::Outlines { to: *to },
+        What::Sensitivity { to } => Order::Sensitivity { to: *to },
+        What::Mark { text } => Order::Mark { text: text.clone() },
+        What::Status => Order::Status,
+    };
+    // What the program would refuse is a mistake in the arguments.
+    order::parse(&serde_json::to_vec(&order)?).map_err(Fault::usage)?;
+    let answer = client::ask(&arguments.socket, &order)?;
+    if arguments.json {
+        say!("{}", serde_json::to_string_pretty(&answer)?);
+    }
+    if !answer.ok {
+        let why = answer.error.as_deref().unwrap_or("the program does not say why");
+        return Err(Fault::device(format!("the order was not carried out: {why}")));
+    }
+    if !arguments.json {
+        tell(&arguments.what, &answer)?;
+    }
+    Ok(())
+}
+
+fn tell(what: &What, answer: &Answer) -> Result<()> {
+    let outlines = match answer.outlines {
+        Some(Switch::Off) => "off",
+        _ => "on",
+    };
+    match what {
+        What::Outlines { .. } => say!("outlines are {outlines}"),
+        What::Sensitivity { to } => say!("the sensitivity is {to}"),
+        What::Mark { .. } => say!("marked"),
+        What::Status => {
+            let state = answer.state.clone().unwrap_or_default();
+            let text =
+                |key: &str| state.get(key).and_then(|value| value.as_str()).unwrap_or("not known").to_owned();
+            let reason = state.get("reason").and_then(|reason| reason.as_str());
+            say!(
+                "state     {}{}",
+                text("state"),
+                reason.map_or(String::new(), |reason| format!(": {reason}"))
+            );
+            say!("outlines  {outlines}, sensitivity {}", answer.sensitivity.unwrap_or_default());
+            let model = state.get("model").filter(|model| !model.is_null());
+            let of_model = |key: &str| {
+                model
+                    .and_then(|model| model.get(key))
+                    .and_then(|value| value.as_str())
+                    .unwrap_or("none yet")
+                    .to_owned()
+            };
+            say!("model     {} {}", of_model("name"), of_model("version"));
+            say!("source    {}", text("feed"));
+            say!("display   {}", text("display"));
+        }
+    }
+    Ok(())
+}

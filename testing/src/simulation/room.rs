@@ -1,0 +1,69 @@
+//! Somebody in the room, who switches outlines off and on.
+
+use std::time::{Duration, Instant};
+
+use polyp_edge::control::{Answer, Order, Request, Switch, Way};
+use polyp_edge::runtime::channel::{Sender, channel};
+use polyp_edge::runtime::{self, thread};
+
+use super::world::World;
+
+/// From an order to its answer, while the thread that carries it out has a core.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(200);
+/// Longer than any thread is without a core.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A picture on its way when an order is answered may still have what it had.
+const ON_ITS_WAY: Duration = Duration::from_millis(60);
+
+/// What the room wants.
+#[derive(Default)]
+pub(super) struct Room {
+    pub(super) orders: Option<Sender<Request>>,
+    off_since: Option<Instant>,
+}
+
+impl Room {
+    /// What is wrong with a picture of so many outlines that was handed over at this time.
+    pub(super) fn look(&self, handed_over: Instant, outlines: usize) -> Option<String> {
+        let off = self.off_since.filter(|since| handed_over > *since + ON_ITS_WAY)?;
+        (outlines > 0).then(|| {
+            format!("{outlines} outlines are drawn {:?} after they were switched off", handed_over - off)
+        })
+    }
+}
+
+/// Switches outlines off, and on again after a while.
+pub(super) fn switches_off(world: &World, time: Duration) {
+    let Some(orders) = world.lock().room.orders.clone() else { return };
+    let theirs = world.clone();
+    let room = thread::spawn("room", move || {
+        let (answer, answered) = channel();
+        let order =
+            |to, answer| Request { order: Order::Outlines { to }, way: Way::Button("pedal".into()), answer };
+        if orders.send(order(Switch::Off, Some(answer))).is_err() {
+            return;
+        }
+        let given = runtime::now();
+        let told = answered.recv_timeout(PATIENCE);
+        {
+            let mut world = theirs.lock();
+            let now = runtime::now();
+            let is_late = now > given.max(world.told_from) + ANSWERED_WITHIN;
+            match told {
+                Ok(told) if told == Answer::outlines(false) => world.room.off_since = Some(now),
+                Ok(told) => world.breaks(&format!("outlines were to be off, and the answer is {told:?}")),
+                Err(_) => {}
+            }
+            if is_late && world.end_asked.is_none() {
+                world.breaks(&format!("an order was not answered for {:?}", now - given));
+            }
+            world.tell("the room has switched outlines off");
+        }
+        thread::sleep(time);
+        theirs.lock().room.off_since = None;
+        // Nobody to take it: the run is over.
+        let _ = orders.send(order(Switch::On, None));
+        theirs.lock().tell("the room has switched outlines on");
+    });
+    drop(room);
+}
