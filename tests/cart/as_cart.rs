@@ -14,7 +14,7 @@ use crate::errors::assert_fault;
 /// A bright disc in frames 0 to 7 and none in 8 to 15, through a gate of two in three frames.
 fn recording(at: &Path) {
     write(&at.join("model"));
-    put_board(at, "[gate]\nappear = 2\nwindow = 3\nhold_frames = 1\nsteady_percent = 0\n");
+    put_board(at, "[gate]\nappear = 2\nwindow = 3\nhold_frames = 1\nsteady_percent = 40\n");
     std::fs::create_dir(at.join("in")).unwrap();
     for frame in 0..16 {
         let radius = if frame < 8 { 30.0 } else { 0.0 };
@@ -82,7 +82,8 @@ fn a_recording_is_shown_as_on_a_cart() {
         assert!((40.0..80.0).contains(&(side(2) - side(0))), "{region}");
         for point in region["outline"].as_array().unwrap() {
             let (x, y) = (point[0].as_f64().unwrap(), point[1].as_f64().unwrap());
-            assert!(x >= side(0) && x <= side(2) && y >= side(1) && y <= side(3), "{point} {region}");
+            let is_inside = x >= side(0) && x <= side(2) && y >= side(1) && y <= side(3);
+            assert!(is_inside, "{point} {region}");
         }
     }
     assert_eq!(files(&at.join("out")).len(), 17, "sixteen pictures and the results");

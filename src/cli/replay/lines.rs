@@ -123,11 +123,15 @@ pub(super) struct Line<'a> {
 
 impl<'a> Line<'a> {
     pub(super) fn of(region: &'a Region) -> Line<'a> {
-        let bounds = &region.bounds;
+        // Of the outline as it is drawn, which the gate holds still.
+        let none = [f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY];
+        let bounds = region.outline.iter().fold(none, |[left, top, right, bottom], point| {
+            [left.min(point.x), top.min(point.y), right.max(point.x), bottom.max(point.y)]
+        });
         Line {
             track: None,
             shown: None,
-            bounds: [bounds.left, bounds.top, bounds.right, bounds.bottom],
+            bounds,
             area_px: region.area_px,
             share: region.share,
             peak: region.peak,
