@@ -53,7 +53,7 @@ impl Reason {
             Reason::Silent => "ASSIST OFF - no results (M4)",
             Reason::Late { .. } => "ASSIST OFF - results come too late (M5)",
             Reason::Slow { .. } => "ASSIST OFF - too few pictures a second (M6)",
-            Reason::Unmatched => "ASSIST OFF - the picture's source keeps changing (M7)",
+            Reason::Unmatched => "ASSIST OFF - the source keeps changing (M7)",
             Reason::Implausible => "ASSIST OFF - implausible results (M8)",
             Reason::Hot => "ASSIST OFF - the computer is too hot (H1)",
         }
@@ -327,10 +327,13 @@ mod tests {
         for reason in reasons {
             let words = reason.on_monitor();
             assert!(words.starts_with("ASSIST OFF - ") && words.len() <= 48, "{words}");
+            // Words and a code.
+            let (text, code) = words.rsplit_once(" (").unwrap();
             assert!(
-                words.chars().all(|letter| letter.is_ascii_alphabetic() || " -".contains(letter)),
+                text.chars().all(|letter| letter.is_ascii_alphabetic() || " -".contains(letter)),
                 "{words}"
             );
+            assert!(code.len() == 3 && code.ends_with(')'), "{words}");
         }
     }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::display::lay_over;
 use crate::frame::Frame;
+use crate::geometry::Point;
 
 /// Of all pictures here.
 const FIELD: Rect = Rect { x: 40, y: 20, width: 400, height: 440 };

@@ -568,7 +568,7 @@ fn a_source_that_changes_with_each_frame_is_told_of() {
     }
     let (reason, on_monitor, drawn) = degraded(Changes(0), 25.0);
     assert_eq!(reason, Reason::Unmatched);
-    assert_eq!((on_monitor, drawn), ("ASSIST OFF - the picture's source keeps changing (M7)", 0));
+    assert_eq!((on_monitor, drawn), ("ASSIST OFF - the source keeps changing (M7)", 0));
 }
 
 #[test]

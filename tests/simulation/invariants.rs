@@ -5,17 +5,21 @@ use std::ffi::OsStr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use polyp_edge::bundle::manifest;
 use polyp_edge::capture::live::{Camera, Event};
 use polyp_edge::cart::Notice;
+use polyp_edge::control::Answer;
 use polyp_edge::detect::Region;
 use polyp_edge::display::{Scene, Sink};
-use polyp_edge::frame::Frame;
+use polyp_edge::frame::{Frame, FrameNumber};
 use polyp_edge::geometry::{Placement, Point};
 use polyp_edge::overlay::Layer;
-use polyp_edge::pipeline::{Observer, Status};
+use polyp_edge::pipeline::{Drawn, Observer, Picture, Status};
 use polyp_edge::runtime;
+use polyp_edge::runtime::channel::channel;
 use polyp_edge::state::{Reason, State};
 use polyp_edge::thermal::Step;
+use polyp_edge::track::{Gate, Rule, Shown};
 use testing::simulation::camera::WorldCamera;
 use testing::simulation::monitor::WorldMonitor;
 use testing::simulation::plan::Fault;
@@ -55,6 +59,70 @@ fn a_false_sign_of_life_and_a_missing_one_are_told_of() {
     assert!(broken[4].iter().any(|line| line.contains("would have ended a run")), "{broken:?}");
 }
 
+/// Tells of a picture on which these regions are drawn.
+fn shows(watch: &mut Watch, regions: &[Region]) {
+    let (mut gate, mut shown) =
+        (Gate::new(&Rule::of(manifest::Gate { appear: 1, window: 1 })), Shown::default());
+    let now = runtime::now();
+    gate.update(regions, now, &mut shown);
+    assert_eq!(shown.list().len(), regions.len());
+    watch.shown(&Picture {
+        number: FrameNumber(0),
+        name: OsStr::new(""),
+        size_px: (32, 32),
+        at: now,
+        drawn_at: now,
+        truth: None,
+        state: &State::Assist,
+        result: Some(Drawn { number: FrameNumber(0), at: now, found: regions, shown: &shown }),
+    });
+}
+
+/// What asks whether outlines are off is not blind.
+#[test]
+fn outlines_that_stay_and_orders_without_an_answer_are_told_of() {
+    let ms = Duration::from_millis;
+    let broken = Rc::new(RefCell::new(Vec::new()));
+    let theirs = broken.clone();
+    let scheduler = Scheduler::new(1, Chaos::default());
+    let end = scheduler.run(ms(120_000), move || {
+        let world = World::new(false, false);
+        let (sender, orders) = channel();
+        world.takes_orders(sender);
+        world.happens(Fault::OutlinesOff(ms(10_000)), Duration::ZERO);
+        let request = orders.recv().unwrap();
+        request.answer.unwrap().send(Answer::outlines(false)).unwrap();
+        runtime::thread::sleep(ms(200));
+        let mut monitor = WorldMonitor::new(&world);
+        let layer = Layer::new(32, 32);
+        let scene = Scene {
+            picture: None,
+            lease: None,
+            layer: &layer,
+            placement: Placement::identity(32, 32),
+            name: OsStr::new(""),
+            captured: runtime::now(),
+        };
+        monitor.show(&scene).unwrap();
+        let mut watch = Watch(world.clone());
+        shows(&mut watch, &[]);
+        theirs.borrow_mut().push(world.broken());
+        let outline = [(0.5, 0.5), (3.5, 0.5), (3.5, 3.5)].map(|(x, y)| Point { x, y }).to_vec();
+        shows(&mut watch, &[Region { outline, ..Region::default() }]);
+        theirs.borrow_mut().push(world.broken());
+        // The next order is heard by nobody.
+        world.happens(Fault::OutlinesOff(ms(1)), Duration::ZERO);
+        runtime::thread::sleep(ms(60_000));
+        theirs.borrow_mut().push(world.broken());
+        drop(orders);
+    });
+    assert_eq!(end, End::Done);
+    let broken = broken.borrow();
+    let told = |step: usize, words: &str| broken[step].iter().any(|line| line.contains(words));
+    assert!(broken[0].is_empty() && told(1, "after they were switched off"), "{broken:?}");
+    assert!(!told(1, "was not answered") && told(2, "was not answered"), "{broken:?}");
+}
+
 /// What asks for the truth of outlines is not blind.
 #[test]
 fn what_does_not_hold_is_told_of() {
@@ -77,9 +145,9 @@ fn what_does_not_hold_is_told_of() {
             vec![Region { outline: outline.to_vec(), ..Region::default() }]
         };
         let mut watch = Watch(world.clone());
-        watch.shown(None, &at(corner.0, corner.1));
+        shows(&mut watch, &at(corner.0, corner.1));
         theirs.borrow_mut().push(world.broken());
-        watch.shown(None, &at(corner.0, 28.0));
+        shows(&mut watch, &at(corner.0, 28.0));
         theirs.borrow_mut().push(world.broken());
         runtime::thread::sleep(ms(200));
         let mut monitor = WorldMonitor::new(&world);
@@ -93,7 +161,7 @@ fn what_does_not_hold_is_told_of() {
             captured: runtime::now(),
         };
         monitor.show(&scene).unwrap();
-        watch.shown(None, &at(corner.0, corner.1));
+        shows(&mut watch, &at(corner.0, corner.1));
         theirs.borrow_mut().push(world.broken());
         runtime::thread::sleep(ms(1000));
         world.look();

@@ -95,7 +95,7 @@ impl Surroundings for WorldSurroundings {
     }
 
     fn listen(&self, _: &Profile, orders: &Sender<Request>, _: &Arc<AtomicBool>) {
-        self.world.lock().room.orders = Some(orders.clone());
+        self.world.takes_orders(orders.clone());
     }
 
     fn feed(&self, profile: &Profile) -> Result<Feed> {

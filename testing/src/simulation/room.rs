@@ -18,8 +18,15 @@ const ON_ITS_WAY: Duration = Duration::from_millis(60);
 /// What the room wants.
 #[derive(Default)]
 pub(super) struct Room {
-    pub(super) orders: Option<Sender<Request>>,
+    orders: Option<Sender<Request>>,
     off_since: Option<Instant>,
+}
+
+impl World {
+    /// Where the room's orders go from now on.
+    pub fn takes_orders(&self, orders: Sender<Request>) {
+        self.lock().room.orders = Some(orders);
+    }
 }
 
 impl Room {
