@@ -35,10 +35,12 @@ impl Outputs {
         let models = [arguments.model.as_deref(), arguments.board.as_deref()];
         let inputs: Vec<_> = Input::of_source(&arguments.source)
             .into_iter()
-            .chain(models.into_iter().flatten().map(|path| match path.is_dir() {
-                true => Input::Tree(path),
-                false => Input::File(path),
-            }))
+            .chain(
+                models
+                    .into_iter()
+                    .flatten()
+                    .map(|path| if path.is_dir() { Input::Tree(path) } else { Input::File(path) }),
+            )
             .collect();
         let claim =
             |folder, names| Claim { folder, names, what: "replay", inputs: &inputs, force: arguments.force };
