@@ -243,7 +243,7 @@ pub struct Overlay {
     /// `outline`, `brackets`, `box` or `margin`. May be left out: an outline.
     #[serde(default)]
     pub mark: Mark,
-    /// Red, green, blue; must be easy to tell from mucosa, also for people who see fewer colours.
+    /// Red, green, blue. One that is hard to tell from mucosa, also for people who see fewer colours, is told of.
     pub colour: [u8; 3],
     /// In a picture 480 pixels high, 0.5..=8.
     pub line_px_at_480: f32,
@@ -389,18 +389,6 @@ impl Profile {
         }
         within("store.trial_minutes", self.store.trial_minutes, 0.1..=1e4)?;
         within("pipeline.max_age_ms", self.pipeline.max_age_ms, 20..=1000)?;
-        let (difference, sight) = contrast::least(self.overlay.colour);
-        if difference < contrast::LEAST {
-            return wrong(
-                "overlay.colour",
-                format!(
-                    "is {:?}, which {sight} can hardly tell from mucosa: it differs by {difference:.0}, and must by {}; cyan \
-                     [0, 255, 230], blue [80, 160, 255] and yellow [255, 255, 0] do",
-                    self.overlay.colour,
-                    contrast::LEAST
-                ),
-            );
-        }
         within("overlay.line_px_at_480", self.overlay.line_px_at_480, 0.5..=8.0)?;
         within("overlay.tint_percent", self.overlay.tint_percent, 0.0..=50.0)?;
         within("display.every_frames", self.display.every_frames, 1..=100_000)?;
@@ -409,6 +397,21 @@ impl Profile {
         self.check_control()?;
         within("stop.after_frames", self.stop.after_frames.unwrap_or(1), 1..=u64::MAX)?;
         within("stop.after_s", self.stop.after_s.unwrap_or(1.0), 0.001..=1e9)
+    }
+
+    /// What is allowed and hardly meant, one line each, with its key first.
+    pub fn doubts(&self) -> Vec<String> {
+        let (difference, sight) = contrast::least(self.overlay.colour);
+        let is_hard_to_see = difference < contrast::LEAST;
+        let line = is_hard_to_see.then(|| {
+            format!(
+                "overlay.colour {:?} is one that {sight} can hardly tell from mucosa: it differs by {difference:.0}, and {} is needed; \
+                 cyan [0, 255, 230], blue [80, 160, 255] and yellow [255, 255, 0] are easy to see",
+                self.overlay.colour,
+                contrast::LEAST
+            )
+        });
+        line.into_iter().collect()
     }
 
     /// What only live video needs.

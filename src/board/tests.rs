@@ -234,3 +234,50 @@ fn the_shipped_profiles_are_sound() {
     }
     assert!(count >= 2);
 }
+
+#[test]
+fn a_colour_that_is_hard_to_see_is_doubted_and_allowed() {
+    let doubts = |colour: &str| {
+        let leaf = format!(
+            "name = \"leaf\"\ninherits = \"base\"\n[overlay]\nmark = \"brackets\"\ncolour = {colour}"
+        );
+        load(&[("base", BASE), ("leaf", &leaf)]).unwrap().profile.doubts()
+    };
+    assert!(doubts("[0, 255, 230]").is_empty());
+    let red = doubts("[255, 0, 0]");
+    assert!(red.len() == 1 && red[0].contains("people with protanopia"), "{red:?}");
+}
+
+#[test]
+fn ways_to_give_orders_are_checked() {
+    let leaf = |rest: &str| format!("name = \"leaf\"\ninherits = \"base\"\n[control]\n{rest}");
+    let input = |device: &str, keys: &str| {
+        leaf(&format!("[[control.inputs]]\ndevice = \"{device}\"\nkeys = {{ {keys} }}\n"))
+    };
+    let pedal = "/dev/input/by-id/pedal";
+    let text = input(pedal, "KEY_F13 = \"outlines-toggle\", BTN_0 = \"outlines-off-while-held\"")
+        + "[[control.pins]]\nchip = \"/dev/gpiochip0\"\nline = 17\naction = \"mark\"\n";
+    let board = load(&[("base", BASE), ("leaf", &text)]).unwrap();
+    let control = &board.profile.control;
+    assert_eq!((control.socket.as_ref(), control.inputs.len(), control.pins.len()), (None, 1, 1));
+    assert_eq!(control.inputs[0].bound().len(), 2);
+    for (text, expected) in [
+        (leaf("socket = \"run/control.sock\""), "control.socket"),
+        (input("event0", "KEY_A = \"mark\""), "absolute path"),
+        (input(pedal, ""), "names no keys"),
+        (input(pedal, "F13 = \"mark\""), "KEY_F13 or BTN_0"),
+        (input(pedal, "KEY_A = \"explode\""), "outlines-toggle"),
+        (leaf("[[control.pins]]\nchip = \"/dev/gpiochip0\"\naction = \"mark\""), "line"),
+        (
+            leaf(
+                "[[control.pins]]\nchip = \"/dev/gpiochip0\"\nline = 1\ndebounce_ms = 2000\naction = \"mark\"",
+            ),
+            "control.pins",
+        ),
+    ] {
+        refused(&text, expected);
+    }
+    let twice = input(pedal, "KEY_A = \"mark\"").replace("[control]\n", "");
+    let twice = input(pedal, "KEY_B = \"mark\"") + twice.split_once("\"base\"\n").unwrap().1;
+    refused(&twice, "twice");
+}

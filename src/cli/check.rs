@@ -50,6 +50,9 @@ struct CheckReport {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let board = Board::load(&arguments.board)?;
     let profile = &board.profile;
+    for doubt in profile.doubts() {
+        log::warn!("{doubt}");
+    }
     let bundle = store::bundle(&board)?;
     // The profile may be another machine's: its cores need not be here.
     let options = Options { threads: profile.model.threads, ..Options::default() };

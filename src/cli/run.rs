@@ -46,6 +46,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     // Until here, and while the profile is read, a signal ends the program as it ends any other.
     let board = Board::load(&arguments.board)?;
     log::info!("{}: board {}, profile {}", Program::this(), board.profile.name, board.digest);
+    for doubt in board.profile.doubts() {
+        log::warn!("{doubt}");
+    }
     let signals = Signals::watch()?;
     // First the manager: its socket lies elsewhere.
     let manager = Manager::from_environment();

@@ -1,6 +1,6 @@
 //! How well a colour can be told from mucosa, also by people who see fewer colours.
 //!
-//! Measured is the difference by CIE 1976 (a just noticeable one is about 2) between the colour and each of [`MUCOSA`], as somebody
+//! Measured is the difference by CIE 1976 (a just noticeable one is about 2) between the colour and each of nine colours of mucosa, as somebody
 //! with normal sight sees both, and somebody who lacks one kind of cone (Machado, Oliveira and Fernandes, IEEE TVCG 2009, full severity).
 
 use std::fmt;

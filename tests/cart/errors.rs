@@ -212,7 +212,7 @@ fn usage_is_exit_2_and_says_what_was_meant_and_where_the_help_is() {
     let cases: [(&[&str], &str, &str); 9] = [
         (
             &["replay"],
-            "required arguments were not provided: --model <BUNDLE> --out <DIR> <SOURCE>",
+            "required arguments were not provided: --out <DIR> --model <BUNDLE> <SOURCE>",
             "see `polyp-edge replay --help`",
         ),
         (&["fly"], "unrecognized subcommand 'fly'", "see `polyp-edge --help`"),

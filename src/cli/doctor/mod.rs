@@ -75,6 +75,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let board = match board {
         Some(Ok(board)) => {
             findings.good(format!("profile {}: valid", board.profile.name));
+            for doubt in board.profile.doubts() {
+                findings.advice(doubt, "change it in the profile");
+            }
             Some(board)
         }
         Some(Err(error)) => {
