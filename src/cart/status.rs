@@ -170,6 +170,8 @@ struct Shared {
     outlines: AtomicBool,
     /// What the display's thread told last.
     last: Mutex<LastReport>,
+    /// Of the machine's start, once the thread that writes has asked for it.
+    boot_id: Mutex<String>,
     /// The target is another one: it is written anew at once.
     is_moved: AtomicBool,
     ended: AtomicBool,
@@ -204,6 +206,7 @@ impl StatusFile {
             heat: Mutex::default(),
             outlines: AtomicBool::new(true),
             last: Mutex::new(LastReport::at_start()),
+            boot_id: Mutex::default(),
             is_moved: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
@@ -237,7 +240,7 @@ impl StatusFile {
         self.shared.is_moved.store(true, Ordering::Release);
     }
 
-    /// What the file would hold now.
+    /// What the file would hold now; asks the system for nothing.
     ///
     /// # Errors
     /// If it cannot be put into words.
@@ -245,7 +248,8 @@ impl StatusFile {
         let shared = &self.shared;
         let (last, target, phase) =
             (shared.last.lock().clone(), shared.target.lock().clone(), *shared.phase.lock());
-        Ok(serde_json::from_str(&shared.text(&last, &boot_id(), &target, phase)?)?)
+        let boot_id = shared.boot_id.lock().clone();
+        Ok(serde_json::from_str(&shared.text(&last, &boot_id, &target, phase)?)?)
     }
 
     /// The run is going to end.
@@ -271,6 +275,7 @@ impl StatusFile {
 impl Shared {
     fn work(&self, surroundings: &impl Surroundings) {
         let boot_id = boot_id();
+        self.boot_id.lock().clone_from(&boot_id);
         let (mut last, mut is_new, mut has_failed) = (LastReport::at_start(), true, false);
         let mut told = String::new();
         loop {
