@@ -1,8 +1,7 @@
 //! How much the machine itself delayed: without this, a busy machine would pass for a slow program.
 //!
 //! Two things are measured while a test runs. One thread on each core sleeps for 5 ms again and again and notes by how
-//! much it overslept: a core that the host of a virtual machine took away is seen here. What it took in pieces too short for that
-//! is seen in the kernel's count of stolen time. And the kernel counts how long the
+//! much it overslept: a core that the host of a virtual machine took away is seen here. And the kernel counts how long the
 //! program's threads could have run but had no core: those that carry the picture for the time between pictures, all of
 //! them for starts and ends, in which one waits for another. For those a third thing counts: for how long a thread was seen
 //! waiting in the kernel, uninterruptibly, as for a disk: no signal can end a process then.
@@ -35,8 +34,6 @@ struct Waited {
     carriers: Duration,
     /// Of all threads, for a core or uninterruptibly in the kernel.
     all: Duration,
-    /// That the host of a virtual machine took from all its cores.
-    stolen: Duration,
 }
 
 /// Measures until it is dropped.
@@ -82,7 +79,6 @@ impl Noise {
                         total.carriers += more;
                     }
                 }
-                total.stolen = stolen();
                 let now = Instant::now();
                 if uninterruptible {
                     total.all += now - looked;
@@ -115,20 +111,12 @@ impl Noise {
         // A nap that began before the end still tells of it.
         let naps = measured.overslept.iter().filter(|(at, _)| (from..=to + 2 * NAP).contains(at));
         let overslept = naps.map(|&(_, overslept)| overslept).max().unwrap_or_default();
-        let at = |instant: Instant, of: &dyn Fn(Waited) -> Duration| {
+        let waited_at = |instant: Instant| {
             let before = measured.waited.partition_point(|&(at, _)| at <= instant);
             before.checked_sub(1).map_or(Duration::ZERO, |last| of(measured.waited[last].1))
         };
-        let during = |of: &dyn Fn(Waited) -> Duration| at(to + 2 * NAP, of).saturating_sub(at(from, of));
-        overslept.max(during(&|waited| waited.stolen)) + during(&of)
+        overslept + waited_at(to + 2 * NAP).saturating_sub(waited_at(from))
     }
-}
-
-/// The time that the host has taken from all cores since the machine was started, as the kernel counts it: in hundredths of a second.
-fn stolen() -> Duration {
-    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let hundredths = text.split_whitespace().nth(8).and_then(|steal| steal.parse().ok()).unwrap_or(0);
-    Duration::from_millis(10) * hundredths
 }
 
 impl Drop for Noise {
