@@ -224,7 +224,7 @@ impl<W: Surroundings> Run<W> {
             End::Error(error) => Some(error),
             _ => None,
         };
-        let output = self.outputs.get();
+        let output = self.outputs.destination();
         // Nothing is shown any more: what is left to do is bounded by the manager.
         drop(self.watchdog);
         let (surroundings, board, status) = (self.surroundings, self.board, self.status);

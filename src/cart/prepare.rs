@@ -83,6 +83,9 @@ pub fn settings(limits: &Limits, board: &Board) -> Result<Settings> {
         lock_step: profile.pipeline.lock_step,
         style: profile.style(),
         glyph: profile.overlay.glyph,
+        corner: profile.overlay.corner,
+        words: board.words.clone(),
+        zone: board.zone.clone(),
         gate,
         hold_frames: profile.gate.hold_frames,
         steady: profile.gate.steady_percent / 100.0,
@@ -175,9 +178,20 @@ pub(super) fn loader<W: Surroundings>(
     })
 }
 
-/// The place that pictures and reports go to; none as long as there is none, or if a cart has nowhere to write to.
+/// The place that pictures and reports go to.
+#[derive(Clone, Default)]
+pub(super) enum Destination<O> {
+    /// It is still being opened.
+    #[default]
+    Unknown,
+    /// There is none: the cart has nowhere to write to.
+    Nowhere,
+    Place(O),
+}
+
+/// The destination, for all who use it.
 #[derive(Clone)]
-pub(super) struct Outputs<O>(Arc<Mutex<Option<O>>>);
+pub(super) struct Outputs<O>(Arc<Mutex<Destination<O>>>);
 
 impl<O> Default for Outputs<O> {
     fn default() -> Self {
@@ -186,11 +200,18 @@ impl<O> Default for Outputs<O> {
 }
 
 impl<O: Clone> Outputs<O> {
-    pub(super) fn get(&self) -> Option<O> {
+    pub(super) fn destination(&self) -> Destination<O> {
         self.0.lock().clone()
     }
 
+    pub(super) fn get(&self) -> Option<O> {
+        match self.destination() {
+            Destination::Place(output) => Some(output),
+            Destination::Unknown | Destination::Nowhere => None,
+        }
+    }
+
     pub(super) fn set(&self, output: Option<O>) {
-        *self.0.lock() = output;
+        *self.0.lock() = output.map_or(Destination::Nowhere, Destination::Place);
     }
 }

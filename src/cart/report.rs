@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::latencies::LatencyLog;
 use super::metrics::Metrics;
-use super::prepare::Opening;
+use super::prepare::{Destination, Opening};
 use super::recorder::Recorder;
 use super::status::StatusFile;
 use super::surroundings::{Asked, Surroundings};
@@ -69,8 +69,8 @@ pub(super) struct Ending<W: Surroundings> {
     pub recorder: Recorder,
     pub metrics: Metrics,
     pub latencies: LatencyLog,
-    /// Where reports go, if there is such a place.
-    pub output: Option<W::Output>,
+    /// Where reports go.
+    pub output: Destination<W::Output>,
     /// When it was told to end.
     pub asked: Option<Instant>,
 }
@@ -132,7 +132,7 @@ impl<W: Surroundings> Ending<W> {
         } else {
             let theirs = surroundings.clone();
             within(ENDS_WITHIN, asked, signals, "report", move || {
-                report(&theirs, &board, model, &outcome, score.map(|score| score.report()), output.as_ref())
+                report(&theirs, &board, model, &outcome, score.map(|score| score.report()), &output)
             })
             .unwrap_or_else(|| {
                 Err(Fault::io(
@@ -199,7 +199,7 @@ fn report<W: Surroundings>(
     model: Option<Identity>,
     outcome: &Outcome,
     score: Option<score::ScoreReport>,
-    output: Option<&W::Output>,
+    output: &Destination<W::Output>,
 ) -> Result<()> {
     let profile = &board.profile;
     let report = RunReport {
@@ -243,10 +243,14 @@ fn report<W: Surroundings>(
     }
     text += &latency::table(&report.stages);
     let written = match output {
-        Some(folder) => write_reports(surroundings, folder, &report, score.as_ref(), &mut text),
-        None => Err(Fault::io("no reports were written: display.folder cannot be used; the log says why")),
+        Destination::Place(folder) => write_reports(surroundings, folder, &report, score.as_ref(), &mut text),
+        // It was told to end before it had a place to write to: there is nothing to report.
+        Destination::Unknown => Ok(()),
+        Destination::Nowhere => {
+            Err(Fault::io("no reports were written: display.folder cannot be used; the log says why"))
+        }
     };
-    if let (Ok(()), Some(folder)) = (&written, output) {
+    if let (Ok(()), Destination::Place(folder)) = (&written, output) {
         text += &format!("reports in {}\n", surroundings.folder(folder).display());
     }
     surroundings.print(profile, &text)?;

@@ -45,9 +45,11 @@ impl Signals {
     /// If the system does not let it.
     pub fn watch() -> Result<Signals> {
         let flag = || Arc::new(AtomicBool::new(false));
-        let (end, reload, at_once) = (flag(), flag(), flag());
+        let (end, reload, at_once, early) = (flag(), flag(), flag(), flag());
         let cannot = |error: std::io::Error| Fault::io(format!("cannot watch for signals: {error}"));
         for signal in ENDING {
+            // From the first of these on, a signal no longer ends the process, and only this flag keeps one that comes before the last.
+            signal_hook::flag::register(signal, early.clone()).map_err(cannot)?;
             // In this order: the first signal sets the flag after it was looked at.
             signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, at_once.clone())
                 .map_err(cannot)?;
@@ -56,6 +58,9 @@ impl Signals {
         signal_hook::flag::register(libc::SIGHUP, reload.clone()).map_err(cannot)?;
         for signal in HARMLESS {
             signal_hook::flag::register(signal, flag()).map_err(cannot)?;
+        }
+        if early.load(Ordering::Relaxed) {
+            end.store(true, Ordering::Relaxed);
         }
         Ok(Signals { end, reload, seen: Cell::new(None), at_once, twice: Cell::new(false) })
     }

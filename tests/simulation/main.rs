@@ -1,5 +1,6 @@
 //! A whole cart in simulated time, with faults: see `testing::simulation`.
 
+mod endings;
 mod faults;
 mod invariants;
 mod seeds;

@@ -40,7 +40,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use polyp_edge::board::Board;
+use polyp_edge::board::{Board, DisplayKind};
 use polyp_edge::bundle::manifest::{Manifest, TensorContract};
 use polyp_edge::cart::{self as edge, Limits};
 use polyp_edge::fault::exit_of;
@@ -142,6 +142,34 @@ pub fn simulate_plan(seed: u64, length: Duration, plan: &Plan, tells: bool) -> R
     let (pictures, story, faults) = (world.flips(), world.story(), world.faults());
     let (compared, log_lines) = (world.compared(), world.log_lines());
     Report { broken, broke_after, pictures, compared, log_lines, steps, digest, story, faults }
+}
+
+/// Starts a cart that shows in this way, on a disk that answers nothing for a while, and tells it to end after so long; what it ended
+/// with.
+///
+/// # Errors
+/// In words, also if it did not end.
+pub fn start_and_end(kind: DisplayKind, disk_hangs: Duration, ends_after: Duration) -> Result<(), String> {
+    let scheduler = Scheduler::new(1, Chaos::default());
+    let outcome = Rc::new(RefCell::new(Err("it has not ended".to_owned())));
+    let (theirs, operators) = (outcome.clone(), scheduler.clone());
+    let mut board = board();
+    board.profile.display.kind = kind;
+    let end = scheduler.run(Duration::from_secs(60), move || {
+        let world = World::new(false, false);
+        world.happens(Fault::DiskHangs(disk_hangs), Settings::default().stuck_after);
+        let surroundings = WorldSurroundings::new(&world, None, false, (board.clone(), manifest()));
+        let asked = WorldAsked(world.clone());
+        operators.start("operator", move || {
+            runtime::thread::sleep(ends_after);
+            world.ask_to_end();
+        });
+        let ended =
+            edge::run(&surroundings, &asked, Path::new("simulated.toml"), false, Limits::default(), board);
+        *theirs.borrow_mut() = ended.map_err(|error| format!("exit code {:?}: {error:#}", exit_of(&error)));
+    });
+    let outcome = outcome.borrow().clone();
+    if end == End::Done { outcome } else { Err(format!("the simulation came to its end by {end:?}")) }
 }
 
 /// A cart's profile, without what would hold outlines back or change them.
