@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::Signal;
 use testing::cart::running::{PATIENCE, Running, comes_true};
 use testing::cart::system::{make_fifo, may_mount};
@@ -56,9 +57,9 @@ fn a_state_file_whose_folder_goes_away_is_told_once_and_comes_back_later() {
     run.first_picture();
     run.assisted();
     assert!(comes_true(PATIENCE, || cart.state().is_some()));
-    fs::rename(cart.at("state"), cart.at("state-away")).unwrap();
-    // In its place is what cannot be a folder: otherwise it may be made again.
-    let _ = fs::write(cart.at("state"), "");
+    // In its place is what cannot be a folder, from the same instant on: otherwise the folder may be made again.
+    fs::write(cart.at("state-away"), "").unwrap();
+    renameat_with(CWD, cart.at("state"), CWD, cart.at("state-away"), RenameFlags::EXCHANGE).unwrap();
     assert_told_once(&run);
     fs::remove_file(cart.at("state")).unwrap();
     fs::create_dir_all(cart.at("state")).unwrap();
