@@ -22,7 +22,7 @@
 //! | [`pipeline`] | the threads, the single-slot mailboxes between them, and their supervisor |
 //! | [`cart`] | a whole cart as its profile says: reloads, the state file, reports |
 //!
-//! Beside the walk: [`bundle`] (what a model is on disk), [`store`] (bundles installed on a cart, and their trial), [`audit`] (what
+//! Beside the walk: [`language`] (what the monitor says), [`bundle`] (what a model is on disk), [`store`] (bundles installed on a cart, and their trial), [`audit`] (what
 //! happened on a cart, as a chain of lines), [`board`] (profiles), [`state`], [`latency`] (how
 //! long everything takes, and the log of it), [`latency_report`],
 //! [`score`] (what was drawn against what was there), `health` (what the machine says of itself), [`thermal`] (heat, and
@@ -57,6 +57,7 @@ mod health;
 #[expect(unsafe_code, reason = "settings of the C library's allocator")]
 pub mod heap;
 pub mod identity;
+pub mod language;
 pub mod latency;
 pub mod latency_report;
 pub mod logging;

@@ -43,19 +43,18 @@ impl Reason {
         matches!(self, Reason::Model(_) | Reason::Inference(_))
     }
 
-    /// What the monitor says: words for the person in the room, and a code by which `docs/messages.md` explains them. The technical
-    /// reason stands in the log and in the state file.
-    pub fn on_monitor(&self) -> &'static str {
+    /// By which `docs/messages.md` explains it: the monitor shows it after its words.
+    pub fn code(&self) -> &'static str {
         match self {
-            Reason::Model(_) => "ASSIST OFF - call service (M1)",
-            Reason::Inference(_) => "ASSIST OFF - call service (M2)",
-            Reason::Loading => "ASSIST OFF - still starting (M3)",
-            Reason::Silent => "ASSIST OFF - no results (M4)",
-            Reason::Late { .. } => "ASSIST OFF - results come too late (M5)",
-            Reason::Slow { .. } => "ASSIST OFF - too few pictures a second (M6)",
-            Reason::Unmatched => "ASSIST OFF - the source keeps changing (M7)",
-            Reason::Implausible => "ASSIST OFF - implausible results (M8)",
-            Reason::Hot => "ASSIST OFF - the computer is too hot (H1)",
+            Reason::Model(_) => "M1",
+            Reason::Inference(_) => "M2",
+            Reason::Loading => "M3",
+            Reason::Silent => "M4",
+            Reason::Late { .. } => "M5",
+            Reason::Slow { .. } => "M6",
+            Reason::Unmatched => "M7",
+            Reason::Implausible => "M8",
+            Reason::Hot => "H1",
         }
     }
 }
@@ -87,12 +86,6 @@ impl fmt::Display for Reason {
         }
     }
 }
-
-/// What the monitor's corner says where there is assistance, but less than there would be if the computer were cooler.
-pub const REDUCED_ON_MONITOR: &str = "ASSIST - reduced: hot (H2)";
-
-/// What the corner says where outlines were switched off by somebody in the room.
-pub const OUTLINES_OFF_ON_MONITOR: &str = "OUTLINES OFF";
 
 /// SelfTest → NoSignal ⇄ Passthrough ⇄ Assist → Degraded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,13 +126,11 @@ impl State {
         }
     }
 
-    /// What the monitor's corner says.
-    pub fn on_monitor(&self) -> &'static str {
+    /// By which the reason is told from others; empty where there is none.
+    pub fn code(&self) -> &'static str {
         match self {
-            State::SelfTest => "SELF-TEST",
-            State::Assist => "ASSIST",
-            State::Degraded(reason) => reason.on_monitor(),
-            State::Passthrough | State::NoSignal(_) => "PASSTHROUGH",
+            State::Degraded(reason) => reason.code(),
+            _ => "",
         }
     }
 
@@ -242,52 +233,6 @@ impl Machine {
 mod tests {
     use super::*;
 
-    /// What is on the monitor can be looked up.
-    #[test]
-    fn every_message_is_explained() {
-        let guide = include_str!("../docs/messages.md");
-        let reasons = [
-            Reason::Model(String::new()),
-            Reason::Inference(String::new()),
-            Reason::Loading,
-            Reason::Silent,
-            Reason::Late { age_ms: 1, limit_ms: 1 },
-            Reason::Slow { interval_ms: 1, limit_ms: 1 },
-            Reason::Unmatched,
-            Reason::Implausible,
-            Reason::Hot,
-        ];
-        let states = [State::SelfTest, State::Passthrough];
-        let words = reasons.iter().map(Reason::on_monitor).chain(states.iter().map(State::on_monitor));
-        let words: Vec<_> = words.chain([OUTLINES_OFF_ON_MONITOR, REDUCED_ON_MONITOR]).collect();
-        for words in &words {
-            assert!(guide.contains(&format!("| `{words}` |")), "docs/messages.md lacks {words:?}");
-            // Letters of the corner, on the narrowest picture.
-            assert!(words.is_ascii() && words.len() <= 64, "{words:?}");
-        }
-        let code = |words: &str| words.rsplit_once('(').map(|(_, code)| code.to_owned());
-        let mut codes: Vec<_> = words.iter().filter_map(|words| code(words)).collect();
-        codes.sort();
-        codes.dedup();
-        assert_eq!(codes.len(), reasons.len() + 1, "each has a code of its own");
-        let whys = [
-            Why::NoDevice,
-            Why::Unplugged,
-            Why::Denied,
-            Why::Busy,
-            Why::Unsuitable,
-            Why::NoCable,
-            Why::NoSignal,
-            Why::NoSync,
-            Why::Stalled,
-            Why::Failing,
-        ];
-        for why in whys {
-            let words = why.to_string().to_uppercase();
-            assert!(guide.contains(&format!("`{words}`")), "docs/messages.md lacks {words:?}");
-        }
-    }
-
     #[test]
     fn the_same_state_twice_is_one_transition_and_lost_assistance_stays_lost() {
         let mut machine = Machine::default();
@@ -309,32 +254,6 @@ mod tests {
         assert_eq!(machine.state(), &first);
         machine.recover();
         assert!(machine.go(State::Assist), "another model is in charge");
-    }
-
-    #[test]
-    fn the_monitor_never_shows_a_programmers_text() {
-        let reasons = [
-            Reason::Model("/bundles/full: No such file or directory (os error 2)".into()),
-            Reason::Inference("inference panicked: index out of bounds".into()),
-            Reason::Loading,
-            Reason::Silent,
-            Reason::Late { age_ms: 143, limit_ms: 120 },
-            Reason::Slow { interval_ms: 143, limit_ms: 120 },
-            Reason::Unmatched,
-            Reason::Implausible,
-            Reason::Hot,
-        ];
-        for reason in reasons {
-            let words = reason.on_monitor();
-            assert!(words.starts_with("ASSIST OFF - ") && words.len() <= 48, "{words}");
-            // Words and a code.
-            let (text, code) = words.rsplit_once(" (").unwrap();
-            assert!(
-                text.chars().all(|letter| letter.is_ascii_alphabetic() || " -".contains(letter)),
-                "{words}"
-            );
-            assert!(code.len() == 3 && code.ends_with(')'), "{words}");
-        }
     }
 
     #[test]

@@ -10,14 +10,17 @@ use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::bundle;
 use crate::fault::Fault;
+use crate::language::{Language, Words};
 
 pub use profile::{
     Camera, Control, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Heat, Model, Overlay,
@@ -41,6 +44,10 @@ pub struct Board {
     pub profile: Profile,
     /// The sha256 in hex of the profile's text and of those that it inherits from.
     pub digest: String,
+    /// What the monitor says, in the profile's language.
+    pub words: Arc<Words>,
+    /// Of the times that the monitor shows.
+    pub zone: TimeZone,
     /// The profile's folder: relative paths to bundles start here.
     folder: PathBuf,
 }
@@ -67,13 +74,24 @@ impl Board {
             return Err(texts.wrong(span_of(&table, "name"), what));
         }
         profile.check().map_err(|wrong| texts.wrong(span_of(&table, wrong.key), wrong.what))?;
-        Ok(Board { profile, digest: texts.digest(), folder })
+        let words = Words::load(&profile.overlay.language, &folder)?;
+        let zone = zone(profile.overlay.time_zone.as_deref())
+            .map_err(|what| texts.wrong(span_of(&table, "overlay.time_zone"), what))?;
+        Ok(Board { profile, digest: texts.digest(), words, zone, folder })
     }
 
     /// Where the model bundle lies; `None` if it is the one that is installed in the store.
     pub fn bundle(&self) -> Option<PathBuf> {
         let bundle = &self.profile.model.bundle;
         (bundle.as_os_str() != INSTALLED).then(|| self.folder.join(bundle))
+    }
+
+    /// The file with the words of a language of its own, if it names one.
+    pub fn language(&self) -> Option<PathBuf> {
+        match &self.profile.overlay.language {
+            Language::File(path) => Some(self.folder.join(path)),
+            _ => None,
+        }
     }
 
     /// The same with the lighter bundle for when the computer is hot in the place of its own, if there is one.
@@ -189,6 +207,19 @@ impl Texts {
             }
         };
         Fault::configuration(format!("{}{line}: {what}", file.path.display()))
+    }
+}
+
+/// The time zone of this name, or the computer's own; UTC if it has none.
+fn zone(name: Option<&str>) -> Result<TimeZone, String> {
+    match name {
+        None => Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC)),
+        Some(name) => TimeZone::get(name).map_err(|_| {
+            format!(
+                "overlay.time_zone is {name:?}, which this computer does not know: names are those of /usr/share/zoneinfo, such as \
+                 \"Europe/Oslo\""
+            )
+        }),
     }
 }
 

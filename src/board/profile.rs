@@ -13,7 +13,8 @@ use crate::display::kms::{Composition, ModeWish};
 use crate::field_of_view::Rule;
 use crate::frame::PixelFormat;
 use crate::geometry::Rect;
-use crate::overlay::{Mark, Style, contrast};
+use crate::language::Language;
+use crate::overlay::{CornerWish, Mark, Style, contrast};
 use crate::thermal::Limits;
 
 /// Inferences a second may be so few that each result is half of `max_age_ms` old when the next frame is looked at: the other half
@@ -251,6 +252,16 @@ pub struct Overlay {
     pub tint_percent: f32,
     /// Whether the corner says so while outlines are drawn. That they are not drawn is always said.
     pub glyph: bool,
+    /// The corner in which the monitor says what the program is doing: `black` for the first that has room, or `lower-right`,
+    /// `lower-left`, `upper-right`, `upper-left`. May be left out: `black`.
+    #[serde(default)]
+    pub corner: CornerWish,
+    /// The language of what the monitor says: `de`, `en`, `es`, `fr`, `nb`, `vi`, or a file of one's own that ends with `.toml`; if
+    /// relative, from the profile's folder. May be left out: `en`.
+    #[serde(default)]
+    pub language: Language,
+    /// Of the times that the monitor shows, such as `Europe/Oslo`. May be left out: the computer's own.
+    pub time_zone: Option<String>,
 }
 
 /// Where pictures go.

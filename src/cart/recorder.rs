@@ -105,7 +105,7 @@ impl Recorder {
             _ => None,
         };
         // Figures in a reason change with every frame.
-        let now = (state.word(), state.on_monitor(), why);
+        let now = (state.word(), state.code(), why);
         if inner.state == Some(now) {
             return;
         }

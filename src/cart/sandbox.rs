@@ -32,8 +32,8 @@ pub const PLACES: [(&str, bool); 5] = [
     ("/var/lib/polyp-edge", true),
     ("/run/polyp-edge", true),
 ];
-/// What the kernel says of itself and of the machine.
-const SYSTEM: [&str; 2] = ["/proc", "/sys"];
+/// What the kernel says of itself and of the machine, and the time zones.
+const SYSTEM: [&str; 4] = ["/proc", "/sys", "/usr/share/zoneinfo", "/etc/localtime"];
 /// Cameras and monitors: they come and go, so the rule is for the folder. What a service may open there, its unit says.
 const DEVICES: &str = "/dev";
 /// What Landlock restricts from which version on.
@@ -207,6 +207,7 @@ impl Need {
             Some(path) => Need { key: "model.bundle", path, is_written: false },
             None => Need { key: "store.folder", path: profile.store.folder.clone(), is_written: true },
         });
+        needs.extend(board.language().map(|path| Need { key: "overlay.language", path, is_written: false }));
         let lite = board.lite().and_then(|lite| lite.bundle());
         needs.extend(lite.map(|path| Need { key: "heat.lite_bundle", path, is_written: false }));
         let source = Path::new(&profile.camera.source);
@@ -286,7 +287,7 @@ impl Doors {
         for need in Need::all(board) {
             match need.key {
                 // Another one that lies beside it may take its place.
-                "model.bundle" | "heat.lite_bundle" => {
+                "model.bundle" | "heat.lite_bundle" | "overlay.language" => {
                     doors.open(need.path.parent().unwrap_or(&need.path), Use::Read)?
                 }
                 "pipeline.state_file" | "control.socket" => {

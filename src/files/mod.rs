@@ -28,7 +28,7 @@ mod temporary;
 mod tests;
 
 use std::fs::{DirBuilder, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -53,6 +53,24 @@ const MOST_SWEPT: usize = 64;
 
 /// A folder by device, inode and, for inodes are used again, when it was made.
 type Swept = (u64, u64, (i64, u32));
+
+/// The text of a file that has `most` bytes at most.
+///
+/// # Errors
+/// Also if it is larger, no file, or no UTF-8 text.
+pub fn read_text(path: &Path, most: u64) -> std::io::Result<String> {
+    let wrong = |what: String| std::io::Error::new(std::io::ErrorKind::InvalidData, what);
+    // A pipe would be waited for.
+    if !path.metadata()?.is_file() {
+        return Err(wrong("it is no file".into()));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(wrong(format!("it is larger than {most} bytes, the largest size allowed")));
+    }
+    String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8 text".into()))
+}
 
 /// Writes under another name in the same folder, then renames. The file is its owner's alone (0600). An error
 /// (exit 74) names the file; nothing stays behind. Not synced to the disk: `write` may do that.

@@ -1,7 +1,5 @@
 //! What is drawn, apart from the picture: a layer that lies over it.
 
-use std::ops::Range;
-
 /// Pixels are told apart in blocks of this many: those of a block that nothing touched are never looked at.
 const BLOCK_PX: usize = 64;
 /// A row's blocks are the bits of one word.
@@ -79,20 +77,29 @@ impl Layer {
         }
     }
 
-    /// Replaces the pixels of row `y` in these columns by a colour (red, green, blue). What lies outside is cut off.
-    pub fn fill(&mut self, columns: Range<usize>, y: usize, [red, green, blue]: [u8; 3]) {
-        let (first, last) = (columns.start, columns.end.min(self.width_px));
-        let at = y.saturating_mul(self.width_px);
-        let (Some(pixels), Some(touched)) =
-            (self.pixels.get_mut(4 * (at + first)..4 * (at + last)), self.touched.get_mut(y))
-        else {
-            return;
-        };
-        for block in first / BLOCK_PX..last.div_ceil(BLOCK_PX) {
-            *touched |= 1 << block;
-        }
-        for pixel in pixels.chunks_exact_mut(4) {
-            pixel.copy_from_slice(&[blue, green, red, 255]);
+    /// Lays another layer over this one, its upper left corner at `left`, `top`. What lies outside is cut off.
+    pub fn lay(&mut self, over: &Layer, left: usize, top: usize) {
+        for row in 0..over.height_px.min(self.height_px.saturating_sub(top)) {
+            let y = top + row;
+            for (start, run) in over.runs(row) {
+                let x = left + start;
+                let count = (run.len() / 4).min(self.width_px.saturating_sub(x));
+                let at = 4 * (y * self.width_px + x);
+                let (Some(pixels), Some(touched)) =
+                    (self.pixels.get_mut(at..at + 4 * count), self.touched.get_mut(y))
+                else {
+                    continue;
+                };
+                for block in x / BLOCK_PX..(x + count).div_ceil(BLOCK_PX) {
+                    *touched |= 1 << block;
+                }
+                for (under, over) in pixels.chunks_exact_mut(4).zip(run.chunks_exact(4)) {
+                    let alpha = over.last().copied().unwrap_or(0);
+                    for (under, over) in under.iter_mut().zip(over) {
+                        *under = composed(*under, *over, alpha);
+                    }
+                }
+            }
         }
     }
 

@@ -3,14 +3,20 @@
 //! Guaranteed: a byte that no line, tint or letter covers keeps its value.
 
 pub mod contrast;
+mod corner;
 mod fill;
+mod glyph;
 mod layer;
+mod lettering;
 mod marks;
 mod stroke;
 mod text;
 
+pub use corner::{Corner, CornerChooser, CornerWish};
 pub use fill::Filler;
+pub use glyph::Glyph;
 pub use layer::{Layer, composed};
+pub use lettering::missing_letter;
 pub use marks::Mark;
 
 use crate::detect::Region;
@@ -18,6 +24,7 @@ use crate::geometry::{Placement, Rect};
 
 use marks::Lines;
 use stroke::Stroke;
+use text::Writer;
 
 /// How regions are marked.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,36 +46,13 @@ impl Default for Style {
     }
 }
 
-/// What the corner says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Glyph {
-    /// Results are drawn.
-    Assist,
-    /// Results are drawn, and there would be more or better ones if nothing hindered.
-    Reduced,
-    /// There is no fresh result.
-    Passthrough,
-    /// There will be no results.
-    Off,
-}
-
-impl Glyph {
-    fn colour(self) -> [u8; 3] {
-        match self {
-            Glyph::Assist => [60, 230, 90],
-            Glyph::Reduced => [235, 235, 60],
-            Glyph::Passthrough => [200, 200, 200],
-            Glyph::Off => [255, 170, 0],
-        }
-    }
-}
-
 /// Draws into layers. Keeps its buffers.
 #[derive(Default)]
 pub struct Painter {
     style: Style,
     stroke: Stroke,
     filler: Filler,
+    writer: Writer,
     /// Of the region that is being marked.
     lines: Lines,
 }
@@ -107,15 +91,14 @@ impl Painter {
         });
     }
 
-    /// A dot and a word or two in the lower right corner, where endoscopes leave the picture black.
-    pub fn glyph(&mut self, layer: &mut Layer, glyph: Glyph, words: &str) {
-        let has_results = matches!(glyph, Glyph::Assist | Glyph::Reduced);
-        text::corner(layer, glyph.colour(), has_results, words);
+    /// A dot and a word or two in a corner.
+    pub fn glyph(&mut self, layer: &mut Layer, corner: Corner, glyph: Glyph, words: &str) {
+        self.writer.corner(layer, corner, glyph, words);
     }
 
     /// Lines in the middle of an empty screen: a headline, and what more there is to say.
     pub fn screen(&mut self, layer: &mut Layer, lines: &[&str]) {
-        text::middle(layer, [200, 200, 200], lines);
+        self.writer.middle(layer, [200, 200, 200], lines);
     }
 }
 

@@ -143,7 +143,9 @@ fn a_dot_in_the_margin_leaves_the_mucosa_alone() {
 #[test]
 fn the_glyph_stays_in_its_corner_and_says_what_it_should() {
     let before = noise(640, 480);
-    let draw = |glyph, words| drawn(&before, |layer, _| Painter::default().glyph(layer, glyph, words));
+    let draw = |glyph, words| {
+        drawn(&before, |layer, _| Painter::default().glyph(layer, Corner::LowerRight, glyph, words))
+    };
     let assist = draw(Glyph::Assist, "ASSIST");
     assert!(changed(&before, &assist).iter().all(|&(x, y)| x > 460 && y > 450));
     assert!(changed(&before, &assist).len() > 200);
@@ -165,8 +167,13 @@ fn odd_outlines_and_tiny_frames_do_no_harm() {
         for outline in [vec![], vec![nan], vec![far], vec![far, nan, Point { x: 2.0, y: 2.0 }]] {
             painter.marks(&mut layer, &[Region { outline, ..Region::default() }], &FIELD, &placement);
         }
-        painter.glyph(&mut layer, Glyph::Off, "a reason that is far too long for a small picture");
-        painter.glyph(&mut layer, Glyph::Off, "");
+        painter.glyph(
+            &mut layer,
+            Corner::UpperLeft,
+            Glyph::Off,
+            "a reason that is far too long for a small picture",
+        );
+        painter.glyph(&mut layer, Corner::LowerLeft, Glyph::Off, "");
         painter.screen(&mut layer, &["NO SIGNAL", "", "a reason that is far too long for a small picture"]);
     }
 }

@@ -1,133 +1,129 @@
-//! Letters of 8×8 dots, scaled to stay legible.
+//! What is written: the corner's dot and words, and lines in the middle of an empty screen.
 
-use std::ops::Range;
+use super::corner::Corner;
+use super::glyph::Glyph;
+use super::layer::Layer;
+use super::lettering::{Lettering, Row};
 
-use font8x8::{BASIC_FONTS, UnicodeFonts};
+/// The corner's letters, as a share of the picture's height.
+const SIZE: f32 = 0.026;
+/// No smaller than this, in pixels, as long as there is room.
+const SMALLEST: f32 = 13.0;
+/// Words that are too long are written in smaller letters, down to this share; what is still too long is cut.
+const LEAST: f32 = 0.7;
+/// Between the corner's words and the picture's edge, as a share of the letters' size.
+const MARGIN: f32 = 0.5;
+/// What was written last is kept: so many different things.
+const KEPT: usize = 8;
+/// Headlines in the middle of the screen, as a share of its height, and the lines below.
+const HEADLINE: f32 = 0.055;
+const BELOW: f32 = 0.03;
 
-use super::Layer;
-
-/// The most letters in the corner; what is longer is cut.
-const MOST_LETTERS: usize = 64;
-
-/// Dot and words in the lower right corner, light on a dark casing. A ring instead of a dot where `filled` is not
-/// set, so that the two can be told apart without colours.
-pub fn corner(layer: &mut Layer, colour: [u8; 3], filled: bool, words: &str) {
-    let scale = (layer.height_px() / 300).max(1);
-    let (letter, margin) = (8 * scale, 4 * scale);
-    let room = (layer.width_px().saturating_sub(2 * margin) / letter).saturating_sub(2);
-    let letters = words.chars().count().min(MOST_LETTERS).min(room);
-    let Some(left) = layer.width_px().checked_sub(margin + (letters + 2) * letter) else { return };
-    let Some(top) = layer.height_px().checked_sub(margin + letter) else { return };
-    // Twice: the casing first, so that it lies under neighbouring letters too.
-    for casing in [true, false] {
-        disc(layer, left, top, letter, filled, casing, colour);
-        let x = left + letter + letter / 2;
-        for (index, character) in words.chars().take(letters).enumerate() {
-            dots(layer, x + index * letter, top, scale, casing, colour, character);
-        }
-    }
+/// What is in a corner, ready to be laid over pictures.
+struct Stamp {
+    glyph: Glyph,
+    words: String,
+    /// Of the picture.
+    size: (usize, usize),
+    layer: Layer,
 }
 
-/// Lines in the middle of the layer, the first one twice as large. What does not fit is cut.
-pub fn middle(layer: &mut Layer, colour: [u8; 3], lines: &[&str]) {
-    let (width, height) = (layer.width_px(), layer.height_px());
-    let small = (height / 360).max(1);
-    let scale_of = |index: usize| if index == 0 { 2 * small } else { small };
-    let high: usize = (0..lines.len()).map(|index| 14 * scale_of(index)).sum();
-    let mut top = height.saturating_sub(high) / 2;
-    for (index, line) in lines.iter().enumerate() {
-        let mut scale = scale_of(index);
-        if line.chars().count() * 8 * scale > width {
-            scale = small;
-        }
-        let letters = line.chars().count().min(width / (8 * scale));
-        let left = (width - letters * 8 * scale) / 2;
-        for (index, character) in line.chars().take(letters).enumerate() {
-            dots(layer, left + index * 8 * scale, top, scale, false, colour, character);
-        }
-        top += 14 * scale_of(index);
-    }
+/// Writes. What it has written lately it need not make again.
+#[derive(Default)]
+pub(super) struct Writer {
+    lettering: Lettering,
+    /// The last one was used last.
+    stamps: Vec<Stamp>,
 }
 
-/// A letter, or the casing that surrounds it by half a dot.
-fn dots(
-    layer: &mut Layer,
-    left: usize,
-    top: usize,
-    scale: usize,
-    casing: bool,
-    colour: [u8; 3],
-    character: char,
-) {
-    let plain = match character {
-        '–' | '—' => '-',
-        '×' => 'x',
-        other => other,
-    };
-    let rows = BASIC_FONTS.get(plain).or(BASIC_FONTS.get('?')).unwrap_or_default();
-    let grow = if casing { scale.div_ceil(2) } else { 0 };
-    for (row, bits) in rows.into_iter().enumerate() {
-        let y = top + row * scale;
-        for run in runs(bits) {
-            let columns = (left + run.start * scale).saturating_sub(grow)..left + run.end * scale + grow;
-            for y in y.saturating_sub(grow)..y + scale + grow {
-                layer.fill(columns.clone(), y, if casing { [0, 0, 0] } else { colour });
+impl Writer {
+    /// A dot and words in a corner, light on a dark casing. A ring instead of the dot where there are no results, so that the two can be
+    /// told apart without colours.
+    pub(super) fn corner(&mut self, layer: &mut Layer, corner: Corner, glyph: Glyph, words: &str) {
+        let size = (layer.width_px(), layer.height_px());
+        let is_it = |stamp: &Stamp| stamp.glyph == glyph && stamp.size == size && stamp.words == words;
+        match self.stamps.iter().position(is_it) {
+            Some(index) => self.stamps.get_mut(index..).unwrap_or_default().rotate_left(1),
+            None => {
+                if self.stamps.len() >= KEPT {
+                    self.stamps.remove(0);
+                }
+                let layer = self.stamp(size, glyph, words);
+                self.stamps.push(Stamp { glyph, words: words.to_owned(), size, layer });
             }
         }
+        if let Some(stamp) = self.stamps.last() {
+            let (width, height) = (stamp.layer.width_px(), stamp.layer.height_px());
+            let (left, top) = corner.place((width, height), size);
+            layer.lay(&stamp.layer, left, top);
+        }
+    }
+
+    fn stamp(&mut self, (width, height): (usize, usize), glyph: Glyph, words: &str) -> Layer {
+        let px = (SIZE * height as f32).max(SMALLEST);
+        let margin = MARGIN * px;
+        // The dot takes as much room as a letter and a half.
+        let room = width as f32 - 2.0 * margin - 1.5 * px;
+        let row = self.fitting(words, px, room);
+        let high = 2.0 * margin + row.px();
+        let wide =
+            if row.width > 0.0 { 2.0 * margin + 1.3 * row.px() + row.width } else { 2.0 * margin + px };
+        let mut stamp = Layer::new((wide.ceil() as usize).min(width), (high.ceil() as usize).min(height));
+        // Capitals are in the middle of their line.
+        let (middle, baseline) = (0.5 * high, 0.5 * high + 0.357 * row.px());
+        dot(&mut stamp, (margin + 0.45 * row.px(), middle), 0.34 * row.px(), glyph.is_full(), glyph.colour());
+        self.lettering.draw(&mut stamp, &row, (margin + 1.3 * row.px(), baseline), glyph.colour(), true);
+        stamp
+    }
+
+    /// The words in letters that fit into the room, or as many of them as do.
+    fn fitting(&mut self, words: &str, px: f32, room: f32) -> Row {
+        let row = self.lettering.row(words, px);
+        if row.width <= room {
+            return row;
+        }
+        let px = px * (room / row.width).clamp(LEAST, 1.0);
+        let mut letters = words.chars().count();
+        loop {
+            let ends: String = words.chars().take(letters).collect();
+            let row = self.lettering.row(&ends, px);
+            if row.width <= room || letters == 0 {
+                return row;
+            }
+            letters -= 1;
+        }
+    }
+
+    /// Lines in the middle of the layer, the first one larger.
+    pub(super) fn middle(&mut self, layer: &mut Layer, colour: [u8; 3], lines: &[&str]) {
+        let (width, height) = (layer.width_px() as f32, layer.height_px() as f32);
+        let size_of = |index: usize| (height * if index == 0 { HEADLINE } else { BELOW }).max(SMALLEST);
+        let high: f32 = (0..lines.len()).map(|index| 1.5 * size_of(index)).sum();
+        let mut top = 0.5 * (height - high);
+        for (index, line) in lines.iter().enumerate() {
+            let px = size_of(index);
+            let row = self.fitting(line, px, 0.94 * width);
+            let left = 0.5 * (width - row.width);
+            self.lettering.draw(layer, &row, (left.max(0.0), (top + px).max(0.0)), colour, false);
+            top += 1.5 * px;
+        }
     }
 }
 
-/// Runs of dots in a letter's row, whose leftmost dot is the lowest bit.
-fn runs(mut bits: u8) -> impl Iterator<Item = Range<usize>> {
-    let mut column = 0;
-    std::iter::from_fn(move || {
-        if bits == 0 {
-            return None;
-        }
-        let gap = bits.trailing_zeros();
-        let length = (bits >> gap).trailing_ones();
-        let start = column + gap as usize;
-        column = start + length as usize;
-        bits = bits.checked_shr(gap + length).unwrap_or(0);
-        Some(start..column)
-    })
-}
-
-fn disc(
-    layer: &mut Layer,
-    left: usize,
-    top: usize,
-    side: usize,
-    filled: bool,
-    casing: bool,
-    colour: [u8; 3],
-) {
-    let radius = side as f32 * 0.4;
-    let (centre_x, centre_y) = (left as f32 + side as f32 / 2.0, top as f32 + side as f32 / 2.0);
-    for y in top.saturating_sub(side / 8)..top + side + side / 8 {
-        for x in left.saturating_sub(side / 8)..left + side + side / 8 {
-            let distance = (x as f32 + 0.5 - centre_x).hypot(y as f32 + 0.5 - centre_y);
-            let share = match (casing, filled) {
-                (true, _) => radius + side as f32 / 16.0 + 0.5 - distance,
-                (false, true) => radius + 0.5 - distance,
-                (false, false) => side as f32 / 10.0 + 0.5 - (distance - radius * 0.8).abs(),
+fn dot(layer: &mut Layer, (x, y): (f32, f32), radius: f32, filled: bool, colour: [u8; 3]) {
+    let casing = 0.35 * radius;
+    let reach = radius + casing + 1.0;
+    let span = |centre: f32| (centre - reach).max(0.0) as usize..(centre + reach).max(0.0) as usize + 1;
+    for row in span(y) {
+        for column in span(x) {
+            let distance = (column as f32 + 0.5 - x).hypot(row as f32 + 0.5 - y);
+            let dark = (radius + casing + 0.5 - distance).clamp(0.0, 1.0);
+            layer.blend(column, row, [0; 3], dark);
+            let bright = match filled {
+                true => radius + 0.5 - distance,
+                false => 0.2 * radius + 0.5 - (distance - 0.8 * radius).abs(),
             };
-            layer.blend(x, y, if casing { [0, 0, 0] } else { colour }, share.clamp(0.0, 1.0));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::runs;
-
-    #[test]
-    fn runs_are_the_dots_of_a_row() {
-        for bits in 0..=u8::MAX {
-            let dots: Vec<usize> = runs(bits).flatten().collect();
-            let expected: Vec<usize> = (0..8).filter(|column| bits & (1 << column) != 0).collect();
-            assert_eq!(dots, expected, "{bits:#010b}");
-            assert!(runs(bits).collect::<Vec<_>>().windows(2).all(|pair| pair[0].end < pair[1].start));
+            layer.blend(column, row, colour, bright.clamp(0.0, 1.0));
         }
     }
 }

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 use super::frames::{Captured, Epoch, Found};
 use super::judge::{self, Judge};
 use super::shared::{Assistance, Boxes, SinkOrder};
@@ -17,10 +20,10 @@ use crate::frame::FrameNumber;
 use crate::geometry::Rect;
 use crate::latency::Stage;
 use crate::latency::interval::SlowFrame;
-use crate::overlay::{Glyph, Layer, Painter};
+use crate::overlay::{Corner, CornerChooser, CornerWish, Glyph, Layer, Painter};
 use crate::runtime;
 use crate::runtime::channel::Sender;
-use crate::state::{Machine, OUTLINES_OFF_ON_MONITOR, REDUCED_ON_MONITOR, Reason, State};
+use crate::state::{Machine, Reason, State};
 use crate::thermal::Step;
 
 /// Without a frame for this long there is no signal.
@@ -79,6 +82,7 @@ struct Display<'a> {
     since: SystemTime,
     painter: Painter,
     layer: Layer,
+    corner: CornerChooser,
     outcome: Outcome,
     newest: Option<Found>,
     drawn_last: Option<(Epoch, FrameNumber)>,
@@ -112,6 +116,7 @@ impl<'a> Display<'a> {
             judge: Judge::new(runtime::now()),
             since: runtime::wall_clock(),
             layer: Layer::default(),
+            corner: CornerChooser::default(),
             outcome: Outcome::default(),
             newest: None,
             drawn_last: None,
@@ -251,17 +256,19 @@ impl<'a> Display<'a> {
         self.layer.reset(placement.surface.0, placement.surface.1);
         let field = fresh.map_or(Rect::whole(1, 1), |found| found.field);
         self.painter.marks(&mut self.layer, regions, &field, &placement);
-        let words = self.machine.state().on_monitor();
+        let words = &self.settings.words;
+        let state = words.state(self.machine.state());
         let glyph = match self.machine.state() {
-            State::Degraded(_) => Some((Glyph::Off, words)),
-            _ if !self.settings.outlines => Some((Glyph::Off, OUTLINES_OFF_ON_MONITOR)),
-            State::Assist if self.settings.heat().is_reduced() => Some((Glyph::Reduced, REDUCED_ON_MONITOR)),
-            State::Assist => Some((Glyph::Assist, words)).filter(|_| self.settings.glyph),
+            State::Degraded(_) => Some((Glyph::Off, state)),
+            _ if !self.settings.outlines => Some((Glyph::Off, words.outlines_off())),
+            State::Assist if self.settings.heat().is_reduced() => Some((Glyph::Reduced, words.reduced())),
+            State::Assist => Some((Glyph::Assist, state)).filter(|_| self.settings.glyph),
             // Whoever looks must know that there are no outlines.
-            _ => Some((Glyph::Passthrough, words)),
+            _ => Some((Glyph::Passthrough, state)),
         };
         if let Some((glyph, words)) = glyph {
-            self.painter.glyph(&mut self.layer, glyph, words);
+            let corner = self.corner.choose(self.settings.corner, &view, &placement, begun);
+            self.painter.glyph(&mut self.layer, corner, glyph, words);
         }
         let drawn = runtime::now();
         let scene = Scene {
@@ -427,20 +434,20 @@ impl<'a> Display<'a> {
             let gone = runtime::since(self.last_frame);
             (self.last_frame, runtime::wall_clock().checked_sub(gone).unwrap_or(runtime::wall_clock()))
         });
-        let tried = match self.absence.as_ref().map_or(0, |absence| absence.attempts) {
-            0 => String::new(),
-            1 => "tried once, still trying".into(),
-            attempts => format!("tried {attempts} times, still trying"),
-        };
-        let since = format!("since {} UTC, {} s", time_of_day(clock), runtime::since(at).as_secs());
-        let headline = why.to_string().to_uppercase();
+        let words = &self.settings.words;
+        let tried = words.tried(self.absence.as_ref().map_or(0, |absence| absence.attempts));
+        let since = words.since(&time_of_day(clock, &self.settings.zone), runtime::since(at).as_secs());
         let placement = self.sink.place(self.frame_size.0, self.frame_size.1);
         self.layer.reset(placement.surface.0, placement.surface.1);
-        self.painter.screen(&mut self.layer, &[&headline, "", &since, &tried]);
+        self.painter.screen(&mut self.layer, &[words.no_picture(why), "", &since, &tried]);
         let hot = (self.settings.heat() == Step::Off).then_some(&Reason::Hot);
-        let switched_off = (!self.settings.outlines).then_some(OUTLINES_OFF_ON_MONITOR);
-        if let Some(words) = self.machine.lost().or(hot).map(Reason::on_monitor).or(switched_off) {
-            self.painter.glyph(&mut self.layer, Glyph::Off, words);
+        let switched_off = (!self.settings.outlines).then(|| words.outlines_off());
+        if let Some(words) = self.machine.lost().or(hot).map(|reason| words.off(reason)).or(switched_off) {
+            let corner = match self.settings.corner {
+                CornerWish::Always(corner) => corner,
+                CornerWish::Black => Corner::default(),
+            };
+            self.painter.glyph(&mut self.layer, corner, Glyph::Off, words);
         }
         let scene = Scene {
             picture: None,
@@ -537,7 +544,9 @@ impl<'a> Display<'a> {
     }
 }
 
-fn time_of_day(clock: SystemTime) -> String {
-    let seconds = clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() % 86_400;
-    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+/// `14:03:22 CET`
+fn time_of_day(clock: SystemTime, zone: &TimeZone) -> String {
+    // A clock that is thousands of years off is told as midnight.
+    let time = Timestamp::try_from(clock).unwrap_or_default();
+    time.to_zoned(zone.clone()).strftime("%H:%M:%S %Z").to_string()
 }

@@ -45,6 +45,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
+use jiff::tz::TimeZone;
 
 pub use gauges::Gauges;
 pub use inference::tested;
@@ -56,9 +57,10 @@ use crate::capture::live::{Camera, Counts};
 use crate::capture::{Mask, Source};
 use crate::detect::Region;
 use crate::frame::FrameNumber;
+use crate::language::Words;
 use crate::latency::Latencies;
 use crate::latency::interval::Frames;
-use crate::overlay::Style;
+use crate::overlay::{CornerWish, Style};
 use crate::state::State;
 use crate::thermal::Step;
 use crate::track::{Rule, Shown};
@@ -97,6 +99,12 @@ pub struct Settings {
     pub style: Style,
     /// Whether the corner says so while outlines are drawn. That they are not is always said.
     pub glyph: bool,
+    /// Where it says so.
+    pub corner: CornerWish,
+    /// What the monitor says.
+    pub words: Arc<Words>,
+    /// Of the times that it shows.
+    pub zone: TimeZone,
     /// Outlines are drawn: at first this; from then on, what [`Pipeline::set_outlines`] says.
     pub outlines: bool,
     /// How often a region must be seen before it is shown; the model's own rule if `None`.
@@ -131,6 +139,9 @@ impl Default for Settings {
             lock_step: false,
             style: Style::default(),
             glyph: true,
+            corner: CornerWish::default(),
+            words: Words::english(),
+            zone: TimeZone::UTC,
             outlines: true,
             gate: None,
             hold_frames: 0,
