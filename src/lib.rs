@@ -17,6 +17,7 @@
 //! | [`detect`] | logits → mask → regions with outlines |
 //! | [`segment`] | all of that in one: frame → regions and mask |
 //! | [`track`] | the temporal gate: which regions have lasted long enough to be shown |
+//! | [`motion`] | how far the picture has moved under an outline since its frame |
 //! | [`overlay`] | outlines, glyph and text, as a layer over the picture |
 //! | [`display`] | where pictures go: monitors, image files, video |
 //! | [`pipeline`] | the threads, the single-slot mailboxes between them, and their supervisor |
@@ -61,6 +62,7 @@ pub mod language;
 pub mod latency;
 pub mod latency_report;
 pub mod logging;
+pub mod motion;
 mod output;
 pub mod overlay;
 mod panics;

@@ -1,5 +1,7 @@
 //! What was drawn against what was there: for sources that know their true polyps.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::capture::Mask;
@@ -23,6 +25,10 @@ pub struct Scorer {
     areas: Vec<u32>,
     covered: Vec<u32>,
     painted: Vec<bool>,
+    /// `[H, W]`: inside a region that is not false.
+    inside: Vec<bool>,
+    /// Over the frames in which a polyp was hit: the sum of their overlaps, and how many they are.
+    overlap: (f64, u64),
     stack: Vec<usize>,
 }
 
@@ -44,10 +50,29 @@ pub struct ScoreReport {
     #[serde(flatten)]
     pub(crate) tally: Tally,
     pub(crate) hit_rate: Option<f64>,
+    /// Of the frames in which a polyp was hit: intersection over union of those that were with the regions that are not false, on
+    /// average.
+    pub(crate) mean_overlap: Option<f64>,
     pub(crate) false_regions_per_frame: f64,
     pub(crate) min_polyp_share: f64,
     pub(crate) hit_share: f64,
     pub(crate) true_share: f64,
+}
+
+impl fmt::Display for ScoreReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tally = &self.tally;
+        let rate = self.hit_rate.map_or("–".into(), |rate| format!("{:.1} %", 100.0 * rate));
+        write!(
+            f,
+            "rendered polyps: {} of {} found ({rate}); {} false regions, {:.3} a frame",
+            tally.hits, tally.polyps, tally.false_regions, self.false_regions_per_frame
+        )?;
+        match self.mean_overlap {
+            Some(overlap) => write!(f, "; overlap with those found (IoU) {overlap:.3}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Scorer {
@@ -59,6 +84,8 @@ impl Scorer {
         self.covered.resize(self.areas.len(), 0);
         self.painted.clear();
         self.painted.resize(self.polyps.len(), false);
+        self.inside.clear();
+        self.inside.resize(self.polyps.len(), false);
         self.tally.frames += 1;
         for region in regions {
             let (mut inside, mut true_pixels) = (0u64, 0u64);
@@ -75,6 +102,9 @@ impl Scorer {
             }
             self.filler.spans(&region.outline, width, height, |y, columns| {
                 for index in columns.map(|x| y * width + x) {
+                    if let Some(inside) = self.inside.get_mut(index) {
+                        *inside = true;
+                    }
                     let polyp = self.polyps.get(index).copied().unwrap_or(0) as usize;
                     if let (Some(covered), Some(painted)) =
                         (self.covered.get_mut(polyp), self.painted.get_mut(index))
@@ -87,11 +117,22 @@ impl Scorer {
             });
         }
         let least = MIN_POLYP_SHARE * (width * height) as f64;
+        // Of the polyps that were hit.
+        let (mut common, mut area_hit) = (0, 0);
         for (&area, &covered) in self.areas.iter().zip(&self.covered).skip(1) {
             if f64::from(area) >= least {
+                let is_hit = f64::from(covered) >= HIT_SHARE * f64::from(area);
                 self.tally.polyps += 1;
-                self.tally.hits += u64::from(f64::from(covered) >= HIT_SHARE * f64::from(area));
+                self.tally.hits += u64::from(is_hit);
+                if is_hit {
+                    (common, area_hit) = (common + u64::from(covered), area_hit + u64::from(area));
+                }
             }
+        }
+        if area_hit > 0 {
+            let drawn = self.inside.iter().filter(|inside| **inside).count() as u64;
+            self.overlap.0 += common as f64 / (drawn + area_hit - common) as f64;
+            self.overlap.1 += 1;
         }
     }
 
@@ -135,6 +176,7 @@ impl Scorer {
         ScoreReport {
             schema: 1,
             hit_rate: (tally.polyps > 0).then(|| tally.hits as f64 / tally.polyps as f64),
+            mean_overlap: (self.overlap.1 > 0).then(|| self.overlap.0 / self.overlap.1 as f64),
             false_regions_per_frame: tally.false_regions as f64 / tally.frames.max(1) as f64,
             min_polyp_share: MIN_POLYP_SHARE,
             hit_share: HIT_SHARE,
@@ -179,6 +221,8 @@ mod tests {
         let tally = Tally { frames: 1, polyps: 2, hits: 1, regions: 2, false_regions: 1 };
         assert_eq!(scorer.report().tally, tally);
         assert_eq!(scorer.report().hit_rate, Some(0.5));
+        // 200 pixels in common, 600 in either.
+        assert_eq!(scorer.report().mean_overlap, Some(200.0 / 600.0));
         scorer.add(&mask(&[]), &[]);
         assert_eq!(scorer.report().false_regions_per_frame, 0.5);
     }

@@ -250,6 +250,12 @@ pub struct Overlay {
     pub line_px_at_480: f32,
     /// How much of the colour lies over a region's inside, 0..=50.
     pub tint_percent: f32,
+    /// Over so many milliseconds, 0..=500, a new mark becomes opaque, from a third on: it does not jump at the eye. May be left out: 0.
+    #[serde(default)]
+    pub fade_in_ms: u64,
+    /// Whether outlines are drawn where the picture has moved to since the frame in which they were found. May be left out: they are.
+    #[serde(default = "yes")]
+    pub follow_motion: bool,
     /// Whether the corner says so while outlines are drawn. That they are not drawn is always said.
     pub glyph: bool,
     /// The corner in which the monitor says what the program is doing: `black` for the first that has room, or `lower-right`,
@@ -402,6 +408,7 @@ impl Profile {
         within("pipeline.max_age_ms", self.pipeline.max_age_ms, 20..=1000)?;
         within("overlay.line_px_at_480", self.overlay.line_px_at_480, 0.5..=8.0)?;
         within("overlay.tint_percent", self.overlay.tint_percent, 0.0..=50.0)?;
+        within("overlay.fade_in_ms", self.overlay.fade_in_ms, 0..=500)?;
         within("display.every_frames", self.display.every_frames, 1..=100_000)?;
         self.check_live()?;
         self.check_heat()?;

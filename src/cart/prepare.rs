@@ -88,6 +88,8 @@ pub fn settings(limits: &Limits, board: &Board) -> Result<Settings> {
         zone: board.zone.clone(),
         gate,
         hold_frames: profile.gate.hold_frames,
+        fade_in: Duration::from_millis(profile.overlay.fade_in_ms),
+        follow_motion: profile.overlay.follow_motion,
         steady: profile.gate.steady_percent / 100.0,
         realtime_priority: profile.pipeline.realtime_priority,
         reduced_hz: profile.reduced_hz(),

@@ -269,12 +269,7 @@ fn write_reports<W: Surroundings>(
     surroundings.write_report(folder, as_json, serde_json::to_string_pretty(&report)?.as_bytes())?;
     if let Some(score) = score {
         surroundings.write_report(folder, scores, serde_json::to_string_pretty(score)?.as_bytes())?;
-        let tally = &score.tally;
-        let rate = score.hit_rate.map_or("–".into(), |rate| format!("{:.1} %", 100.0 * rate));
-        *text += &format!(
-            "rendered polyps: {} of {} found ({rate}); {} false regions, {:.3} a frame\n",
-            tally.hits, tally.polyps, tally.false_regions, score.false_regions_per_frame
-        );
+        *text += &format!("{score}\n");
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ pub struct Point {
 }
 
 /// A rectangle in pixels: `x..x + width`, `y..y + height`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Rect {
     /// The first column.
     pub x: usize,

@@ -113,10 +113,11 @@ impl CornerChooser {
         else {
             return;
         };
-        match bright_dots(corner, view, placement) <= MOST_BRIGHT {
-            true => (*black, *bright) = (black.saturating_add(1), 0),
-            false => (*black, *bright) = (0, bright.saturating_add(1)),
-        }
+        (*black, *bright) = if bright_dots(corner, view, placement) <= MOST_BRIGHT {
+            (black.saturating_add(1), 0)
+        } else {
+            (0, bright.saturating_add(1))
+        };
     }
 
     /// Goes to another corner if the one in use has been taken, and that one free, for so many looks.

@@ -63,22 +63,30 @@ impl Painter {
         Painter { style, ..Painter::default() }
     }
 
-    /// Marks regions of the placed frame, anti-aliased, each line with a thin dark casing. `field` is the endoscope's picture in the
-    /// frame.
-    pub fn marks(&mut self, layer: &mut Layer, regions: &[Region], field: &Rect, placement: &Placement) {
+    /// Marks regions of the placed frame, anti-aliased, each line with a thin dark casing. `opacities` are those of the regions' marks,
+    /// 0..=1; where there is none, 1. `field` is the endoscope's picture in the frame.
+    pub fn marks(
+        &mut self,
+        layer: &mut Layer,
+        regions: &[Region],
+        opacities: &[f32],
+        field: &Rect,
+        placement: &Placement,
+    ) {
         let Style { mark, colour, line_px_at_480, tint } = self.style;
         let width = (line_px_at_480 * placement.target.height as f32 / 480.0).max(1.25);
-        for region in regions {
+        let opacities = opacities.iter().copied().chain(std::iter::repeat(1.0));
+        for (region, opacity) in regions.iter().zip(opacities) {
             self.lines.area.clear();
             self.lines.area.extend(region.outline.iter().map(|&point| placement.to_surface(point)));
             if tint > 0.0 && mark != Mark::Margin {
-                self.fill(layer, tint.min(1.0));
+                self.fill(layer, opacity * tint.min(1.0));
             }
             self.lines.make(mark, field, placement);
             if mark == Mark::Margin {
-                self.fill(layer, 1.0);
+                self.fill(layer, opacity);
             }
-            self.stroke.draw(layer, &self.lines.segments, width, colour);
+            self.stroke.draw(layer, &self.lines.segments, width, (colour, opacity));
         }
     }
 

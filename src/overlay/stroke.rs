@@ -15,8 +15,14 @@ pub struct Stroke {
 }
 
 impl Stroke {
-    /// Lines from here to there, `width` pixels wide, with half a width of casing on each side.
-    pub fn draw(&mut self, layer: &mut Layer, segments: &[(Point, Point)], width: f32, colour: [u8; 3]) {
+    /// Lines from here to there, `width` pixels wide, with half a width of casing on each side, in a colour of an opacity.
+    pub fn draw(
+        &mut self,
+        layer: &mut Layer,
+        segments: &[(Point, Point)],
+        width: f32,
+        (colour, opacity): ([u8; 3], f32),
+    ) {
         let (layer_width, layer_height) = (layer.width_px(), layer.height_px());
         if self.distance.len() != layer_width * layer_height {
             self.distance.clear();
@@ -36,8 +42,8 @@ impl Stroke {
             *slot = f32::INFINITY;
             let casing = (reach - distance).clamp(0.0, 1.0) * CASING_SHARE;
             let line = (half + 0.5 - distance).clamp(0.0, 1.0);
-            layer.blend(x, y, CASING, casing);
-            layer.blend(x, y, colour, line);
+            layer.blend(x, y, CASING, opacity * casing);
+            layer.blend(x, y, colour, opacity * line);
         }
         self.touched.clear();
     }

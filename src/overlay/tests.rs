@@ -48,7 +48,7 @@ fn outside_the_outline_not_a_byte_changes() {
     let before = noise(640, 480);
     let mut painter = Painter::default();
     let region = [circle(300.0, 200.0, 90.0)];
-    let after = drawn(&before, |layer, placement| painter.marks(layer, &region, &FIELD, placement));
+    let after = drawn(&before, |layer, placement| painter.marks(layer, &region, &[], &FIELD, placement));
     let places = changed(&before, &after);
     for &(x, y) in &places {
         let off = (x as f32 + 0.5 - 300.0).hypot(y as f32 + 0.5 - 200.0) - 90.0;
@@ -62,8 +62,28 @@ fn outside_the_outline_not_a_byte_changes() {
         "the line itself has its colour: {on_line:?}"
     );
     // The same picture once more: the painter keeps nothing of the last one.
-    let again = drawn(&before, |layer, placement| painter.marks(layer, &region, &FIELD, placement));
+    let again = drawn(&before, |layer, placement| painter.marks(layer, &region, &[], &FIELD, placement));
     assert_eq!(again, after);
+}
+
+#[test]
+fn a_mark_that_fades_in_is_paler_and_covers_the_same() {
+    let before = noise(640, 480);
+    let region = [circle(300.0, 200.0, 90.0)];
+    let at = |opacity: f32| {
+        drawn(&before, |layer, placement| {
+            Painter::default().marks(layer, &region, &[opacity], &FIELD, placement);
+        })
+    };
+    let difference = |after: &Frame| -> u64 {
+        before.pixels().iter().zip(after.pixels()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum()
+    };
+    let (pale, whole) = (at(0.4), at(1.0));
+    let share = difference(&pale) as f64 / difference(&whole) as f64;
+    assert!((0.35..0.45).contains(&share), "{share}");
+    let places = changed(&before, &whole);
+    assert!(changed(&before, &pale).iter().all(|place| places.contains(place)));
+    assert_eq!(at(0.0), before);
 }
 
 #[test]
@@ -72,8 +92,9 @@ fn lines_grow_with_the_picture() {
         let before = noise(width, height);
         let radius = height as f32 / 4.0;
         let region = [circle(width as f32 / 2.0, height as f32 / 2.0, radius)];
-        let after =
-            drawn(&before, |layer, placement| Painter::default().marks(layer, &region, &FIELD, placement));
+        let after = drawn(&before, |layer, placement| {
+            Painter::default().marks(layer, &region, &[], &FIELD, placement)
+        });
         changed(&before, &after).len() as f32 / (std::f32::consts::TAU * radius)
     };
     assert!((3.0..5.5).contains(&thickness(640, 480)));
@@ -86,7 +107,7 @@ fn a_tint_covers_the_inside_alone() {
     let style = Style { tint: 0.2, ..Style::default() };
     let region = [circle(100.0, 75.0, 40.0)];
     let after =
-        drawn(&before, |layer, placement| Painter::new(style).marks(layer, &region, &FIELD, placement));
+        drawn(&before, |layer, placement| Painter::new(style).marks(layer, &region, &[], &FIELD, placement));
     let inside = changed(&before, &after);
     assert!(inside.iter().all(|&(x, y)| (x as f32 - 99.5).hypot(y as f32 - 74.5) < 43.0));
     assert!(inside.len() > 4800, "{} of 5026 pixels", inside.len());
@@ -98,7 +119,7 @@ fn marked(mark: Mark) -> (Vec<(usize, usize)>, Frame) {
     let style = Style { mark, ..Style::default() };
     let region = [circle(150.0, 200.0, 50.0)];
     let draw = |layer: &mut Layer, placement: &Placement| {
-        Painter::new(style).marks(layer, &region, &FIELD, placement)
+        Painter::new(style).marks(layer, &region, &[], &FIELD, placement)
     };
     let after = drawn(&before, draw);
     (changed(&before, &after), after)
@@ -135,7 +156,7 @@ fn a_dot_in_the_margin_leaves_the_mucosa_alone() {
     let whole = Rect::whole(200, 150);
     let right = [circle(150.0, 75.0, 20.0)];
     let after =
-        drawn(&before, |layer, placement| Painter::new(style).marks(layer, &right, &whole, placement));
+        drawn(&before, |layer, placement| Painter::new(style).marks(layer, &right, &[], &whole, placement));
     let dot = changed(&before, &after);
     assert!(!dot.is_empty() && dot.iter().all(|&(x, _)| x > 190), "{dot:?}");
 }
@@ -165,7 +186,7 @@ fn odd_outlines_and_tiny_frames_do_no_harm() {
         let style = Style { tint: 0.5, mark, ..Style::default() };
         let mut painter = Painter::new(style);
         for outline in [vec![], vec![nan], vec![far], vec![far, nan, Point { x: 2.0, y: 2.0 }]] {
-            painter.marks(&mut layer, &[Region { outline, ..Region::default() }], &FIELD, &placement);
+            painter.marks(&mut layer, &[Region { outline, ..Region::default() }], &[], &FIELD, &placement);
         }
         painter.glyph(
             &mut layer,

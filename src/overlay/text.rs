@@ -119,9 +119,10 @@ fn dot(layer: &mut Layer, (x, y): (f32, f32), radius: f32, filled: bool, colour:
             let distance = (column as f32 + 0.5 - x).hypot(row as f32 + 0.5 - y);
             let dark = (radius + casing + 0.5 - distance).clamp(0.0, 1.0);
             layer.blend(column, row, [0; 3], dark);
-            let bright = match filled {
-                true => radius + 0.5 - distance,
-                false => 0.2 * radius + 0.5 - (distance - 0.8 * radius).abs(),
+            let bright = if filled {
+                radius + 0.5 - distance
+            } else {
+                0.2 * radius + 0.5 - (distance - 0.8 * radius).abs()
             };
             layer.blend(column, row, colour, bright.clamp(0.0, 1.0));
         }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::fade::Fade;
 use super::frames::{Captured, Epoch, Found};
 use super::judge::{self, Judge};
 use super::shared::{Assistance, Boxes, SinkOrder};
@@ -20,11 +21,13 @@ use crate::frame::FrameNumber;
 use crate::geometry::Rect;
 use crate::latency::Stage;
 use crate::latency::interval::SlowFrame;
+use crate::motion::{self, Thumbnail};
 use crate::overlay::{Corner, CornerChooser, CornerWish, Glyph, Layer, Painter};
 use crate::runtime;
 use crate::runtime::channel::Sender;
 use crate::state::{Machine, Reason, State};
 use crate::thermal::Step;
+use crate::track;
 
 /// Without a frame for this long there is no signal.
 const NO_SIGNAL_AFTER: Duration = Duration::from_secs(1);
@@ -37,6 +40,8 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 const NO_PICTURE_PX: (usize, usize) = (1280, 720);
 /// How long a sink may take for what is still under way when the run is told to end.
 const LAST_PICTURES: Duration = Duration::from_millis(250);
+/// So many regions, the largest first, are moved with the picture: each takes some tens of microseconds.
+const MOST_FOLLOWED: usize = 4;
 /// Between two tries to hand a picture to a busy sink, in lock step.
 const BUSY: Duration = Duration::from_millis(1);
 
@@ -85,6 +90,10 @@ struct Display<'a> {
     corner: CornerChooser,
     outcome: Outcome,
     newest: Option<Found>,
+    /// As it is drawn on the frame at hand.
+    drawn: track::Shown,
+    thumbnail: Thumbnail,
+    fade: Fade,
     drawn_last: Option<(Epoch, FrameNumber)>,
     late_last: Option<(Epoch, FrameNumber)>,
     /// When the last picture was shown, as long as nothing but pictures has been since.
@@ -119,6 +128,9 @@ impl<'a> Display<'a> {
             corner: CornerChooser::default(),
             outcome: Outcome::default(),
             newest: None,
+            drawn: track::Shown::default(),
+            thumbnail: Thumbnail::default(),
+            fade: Fade::default(),
             drawn_last: None,
             late_last: None,
             shown_last: None,
@@ -252,10 +264,14 @@ impl<'a> Display<'a> {
             && *self.machine.state() == State::Assist
             && self.settings.outlines;
         let fresh = newest.as_ref().filter(|_| is_drawn);
-        let regions = fresh.map_or(&[][..], |found| found.shown.list());
+        match fresh {
+            Some(found) => self.place(found, &captured),
+            None => self.drawn.clear(),
+        }
         self.layer.reset(placement.surface.0, placement.surface.1);
         let field = fresh.map_or(Rect::whole(1, 1), |found| found.field);
-        self.painter.marks(&mut self.layer, regions, &field, &placement);
+        let opacities = self.fade.opacities(self.drawn.tracks(), begun, self.settings.fade_in);
+        self.painter.marks(&mut self.layer, self.drawn.list(), opacities, &field, &placement);
         let words = &self.settings.words;
         let state = words.state(self.machine.state());
         let glyph = match self.machine.state() {
@@ -304,6 +320,26 @@ impl<'a> Display<'a> {
         if self.settings.lock_step {
             self.boxes.finished.put(());
         }
+    }
+
+    /// Puts what was found where it belongs on a frame: the picture may have moved since.
+    fn place(&mut self, found: &Found, captured: &Captured) {
+        let follows = self.settings.follows_motion()
+            && found.number != captured.number
+            && !found.shown.list().is_empty();
+        if follows {
+            self.thumbnail.take(&captured.view(), found.field);
+        }
+        let mut followed = 0;
+        self.drawn.copy_moved(&found.shown, |region| {
+            followed += 1;
+            let moved = if follows && followed <= MOST_FOLLOWED {
+                motion::moved(&found.thumbnail, &self.thumbnail, &region.bounds)
+            } else {
+                None
+            };
+            moved.unwrap_or_default()
+        });
     }
 
     /// The state with a frame at hand; `None` if it stays as it is.
@@ -404,7 +440,7 @@ impl<'a> Display<'a> {
                 number: found.number,
                 at: found.at,
                 found: &found.regions.list,
-                shown: &found.shown,
+                shown: &self.drawn,
             }),
         });
     }

@@ -9,6 +9,7 @@ use crate::capture::live::{Absence, Lease};
 use crate::detect::Regions;
 use crate::frame::{Frame, FrameNumber, View};
 use crate::geometry::Rect;
+use crate::motion::Thumbnail;
 use crate::runtime;
 use crate::state::Reason;
 use crate::track::Shown;
@@ -94,6 +95,8 @@ pub(super) struct Found {
     pub shown: Shown,
     /// The endoscope's picture in the frame.
     pub field: Rect,
+    /// The frame, coarsely: to see how far the picture moves afterwards.
+    pub thumbnail: Thumbnail,
     pub implausible: bool,
 }
 
@@ -106,6 +109,7 @@ impl Found {
             regions: Regions::default(),
             shown: Shown::default(),
             field: Rect::whole(1, 1),
+            thumbnail: Thumbnail::default(),
             implausible: false,
         }
     }

@@ -121,6 +121,7 @@ struct Looking<S> {
     recheck_after: Duration,
     /// The time between frames is not that of their scene.
     lock_step: bool,
+    follows_motion: bool,
     /// Of the frame before, and when that was taken.
     last: Option<(Origin, Instant)>,
     converted: Frame,
@@ -141,6 +142,7 @@ impl<S: Network> Looking<S> {
             seen: 0,
             recheck_after: settings.recheck_after,
             lock_step: settings.lock_step,
+            follows_motion: settings.follows_motion(),
             last: None,
             converted: Frame::black(1, 1),
             doubt: 0,
@@ -154,6 +156,7 @@ impl<S: Network> Looking<S> {
         if let Some(settings) = boxes.settings.newer(&mut self.seen) {
             self.recheck_after = settings.recheck_after;
             self.lock_step = settings.lock_step;
+            self.follows_motion = settings.follows_motion();
             let rule = settings.rule(self.segmenter.gate());
             if rule != self.rule {
                 self.rule = rule;
@@ -189,6 +192,9 @@ impl<S: Network> Looking<S> {
         self.segmenter.regions(frame, &boxes.latencies, &mut found.regions)?;
         let start = runtime::now();
         found.field = self.segmenter.mapping().crop;
+        if self.follows_motion {
+            found.thumbnail.take(&frame.view(), found.field);
+        }
         self.doubt = if is_implausible(&found.regions, found.field) {
             PLAUSIBLE_FRAMES
         } else {

@@ -25,6 +25,7 @@
 
 mod capture;
 mod display;
+mod fade;
 mod frames;
 mod gauges;
 mod inference;
@@ -113,6 +114,10 @@ pub struct Settings {
     pub hold_frames: u32,
     /// How much of the last outline is in the next one, 0..1.
     pub steady: f32,
+    /// Over which a new mark becomes opaque.
+    pub fade_in: Duration,
+    /// Outlines are drawn where the picture has moved to since the frame in which they were found.
+    pub follow_motion: bool,
     /// Inference that gives no result for longer than this while frames come counts as silent.
     pub silent_after: Duration,
     /// An inference thread that does not answer for so long is replaced.
@@ -146,6 +151,8 @@ impl Default for Settings {
             gate: None,
             hold_frames: 0,
             steady: 0.0,
+            fade_in: Duration::ZERO,
+            follow_motion: true,
             silent_after: Duration::from_secs(1),
             stuck_after: Duration::from_secs(30),
             recheck_after: Duration::from_secs(60),
@@ -162,6 +169,11 @@ impl Settings {
     /// What is done against heat. Nothing in lock step, which waits for each result and keeps no patient waiting.
     fn heat(&self) -> Step {
         if self.lock_step { Step::None } else { self.heat }
+    }
+
+    /// In lock step each frame has a result of its own.
+    fn follows_motion(&self) -> bool {
+        self.follow_motion && !self.lock_step
     }
 
     /// The rule for a model whose own gate this is.

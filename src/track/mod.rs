@@ -88,6 +88,19 @@ impl Shown {
         self.followed.clear();
     }
 
+    /// Becomes a copy of another one in which each region lies where `moved` says, in frame pixels from where it was.
+    pub fn copy_moved(&mut self, other: &Shown, mut moved: impl FnMut(&Region) -> Point) {
+        self.clear();
+        for (region, (track, seen)) in other.list().iter().zip(&other.seen) {
+            let by = moved(region);
+            if let Some(place) = self.next(*track, *seen) {
+                place.copy_from(region);
+                place.move_by(by);
+            }
+        }
+        self.followed.extend_from_slice(&other.followed);
+    }
+
     /// Drops the regions that were last seen before `limit`.
     pub fn drop_older_than(&mut self, limit: Instant) {
         let mut kept = 0;
@@ -232,6 +245,15 @@ impl Gate {
 impl Region {
     fn without_outline(&self) -> Region {
         Region { outline: Vec::new(), ..*self }
+    }
+
+    fn move_by(&mut self, by: Point) {
+        for point in &mut self.outline {
+            (point.x, point.y) = (point.x + by.x, point.y + by.y);
+        }
+        let bounds = &mut self.bounds;
+        (bounds.left, bounds.right) = (bounds.left + by.x, bounds.right + by.x);
+        (bounds.top, bounds.bottom) = (bounds.top + by.y, bounds.bottom + by.y);
     }
 
     fn copy_from(&mut self, other: &Region) {

@@ -25,6 +25,7 @@ use crate::latency::interval::Frames;
 use crate::pipeline::{Event, Feed, Observer, Picture, Pipeline, Settings};
 use crate::runtime::sync::Mutex;
 use crate::runtime::{self, virtual_time};
+use crate::score::{ScoreReport, Scorer};
 use crate::segment::{Network, Segmenter};
 use crate::track::TrackNumber;
 
@@ -52,6 +53,9 @@ struct Summary<'a> {
     /// What became of the frames.
     fates: Frames,
     damaged: u64,
+    /// What was drawn against what was there in the very frame: where the source knows its polyps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<ScoreReport>,
 }
 
 pub(super) fn run(arguments: &Arguments, opened: Opened) -> Result<()> {
@@ -96,6 +100,7 @@ pub(super) fn run(arguments: &Arguments, opened: Opened) -> Result<()> {
         states: watched.states,
         fates: fates.frames,
         damaged: fates.unreadable,
+        score: watched.has_truth.then(|| watched.scorer.report()),
     };
     if arguments.json {
         say!("{}", serde_json::to_string_pretty(&summary)?);
@@ -112,6 +117,9 @@ pub(super) fn run(arguments: &Arguments, opened: Opened) -> Result<()> {
             states.join(", "),
             arguments.out.display()
         );
+        if let Some(score) = &summary.score {
+            say!("{score}");
+        }
     }
     damaged::check(summary.damaged, summary.frames)
 }
@@ -205,6 +213,9 @@ struct Watched {
     regions: u64,
     drawn: BTreeSet<TrackNumber>,
     states: BTreeMap<&'static str, u64>,
+    scorer: Scorer,
+    /// The source knows its polyps.
+    has_truth: bool,
     failed: Option<anyhow::Error>,
 }
 
@@ -219,6 +230,8 @@ impl Watched {
             regions: 0,
             drawn: BTreeSet::new(),
             states: BTreeMap::new(),
+            scorer: Scorer::default(),
+            has_truth: false,
             failed: None,
         }
     }
@@ -229,6 +242,10 @@ impl Watched {
         self.progress.tell(self.frames);
         self.with_regions += u64::from(!picture.regions().is_empty());
         *self.states.entry(picture.state.word()).or_default() += 1;
+        if let Some(truth) = picture.truth {
+            self.has_truth = true;
+            self.scorer.add(truth, picture.regions());
+        }
         let mut regions: Vec<Line<'_>> = picture.regions().iter().map(Line::of).collect();
         let newest = picture.result.as_ref().map(|result| {
             for (line, track) in regions.iter_mut().zip(result.shown.tracks()) {

@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &Arguments, opened: Opened) -> Result<()> {
             let begun = runtime::now();
             let placement = Placement::identity(size.0, size.1);
             layer.reset(size.0, size.1);
-            painter.marks(&mut layer, &regions.list, &segmenter.mapping().crop, &placement);
+            painter.marks(&mut layer, &regions.list, &[], &segmenter.mapping().crop, &placement);
             latencies.record(Stage::Draw, runtime::since(begun));
             let (picture, name) = (Some(frame.view()), source.name());
             let scene = Scene { picture, lease: None, layer: &layer, placement, name, captured: begun };

@@ -179,6 +179,8 @@ fn board() -> Board {
     let profile = &mut board.profile;
     (profile.gate.appear, profile.gate.window) = (Some(1), Some(1));
     (profile.gate.hold_frames, profile.gate.steady_percent) = (0, 0.0);
+    // An outline's place says which frame it is of.
+    profile.overlay.follow_motion = false;
     profile.pipeline.max_age_ms = 120;
     profile.pipeline.audit_folder = Some("/var/lib/audit".into());
     profile.pipeline.latency_folder = Some("/var/lib/latency".into());
