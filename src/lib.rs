@@ -23,7 +23,7 @@
 //! | [`pipeline`] | the threads, the single-slot mailboxes between them, and their supervisor |
 //! | [`cart`] | a whole cart as its profile says: reloads, the state file, reports |
 //!
-//! Beside the walk: [`language`] (what the monitor says), [`bundle`] (what a model is on disk), [`store`] (bundles installed on a cart, and their trial), [`audit`] (what
+//! Beside the walk: [`language`] (what the monitor says), [`bundle`] (what a model is on disk), [`store`] (bundles installed on a cart, and their trial), [`study`] (pictures that somebody keeps), [`audit`] (what
 //! happened on a cart, as a chain of lines), [`board`] (profiles), [`state`], [`latency`] (how
 //! long everything takes, and the log of it), [`latency_report`],
 //! [`score`] (what was drawn against what was there), `health` (what the machine says of itself), [`thermal`] (heat, and
@@ -31,7 +31,7 @@
 //! written: whole, private, never over somebody else's), [`logging`] (log lines by a thread of their own), [`heap`] (what the
 //! allocator keeps), [`runtime`] (time, threads and waiting, the system's or a simulation's), [`call`] (calls of the kernel that failed), [`identity`] (which program this is), [`fault`] (errors and exit codes) and [`cli`].
 //!
-//! `unsafe` is found in `capture::v4l2`, `display::kms`, `engine::kernels`, `engine::threads`, `bundle::sealed`, `cli::doctor::clock` and
+//! `unsafe` is found in `capture::v4l2`, `display::kms`, `engine::kernels`, `engine::threads`, `bundle::sealed`, `health::clock` and
 //! [`heap`] alone: everywhere else it does not compile.
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -74,5 +74,6 @@ pub mod score;
 pub mod segment;
 pub mod state;
 pub mod store;
+pub mod study;
 pub mod thermal;
 pub mod track;

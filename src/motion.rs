@@ -5,8 +5,8 @@
 //! one with the least variance of their difference, so that a change of brightness means nothing. Where that is not clear, nothing is
 //! moved.
 //!
-//! A shift of each region by itself follows an endoscope that advances or turns better than one of the whole picture: on a recording
-//! with 80 ms of delay, the overlap (IoU) with the polyp grew from .71 to .83 instead of to .78.
+//! A shift of each region by itself follows an endoscope that advances or turns better than one of the whole picture; what it gains is in
+//! `docs/results/motion.md`.
 
 use crate::detect::Bounds;
 use crate::frame::{PixelFormat, View};
@@ -22,9 +22,9 @@ const SHIFTS: usize = 2 * REACH as usize + 1;
 const INSIDE: f32 = 0.9;
 /// Brighter than this is glare, which moves by rules of its own.
 const BRIGHTEST: u8 = 160;
-/// The window around a region: its box, grown by this on each side as a share of its own size, but no smaller than a share of the picture.
-const GROWN: f32 = 0.25;
-const SMALLEST: f32 = 0.3;
+/// The window around a region is its box, but no smaller than this share of the picture. A polyp is nearer to the endoscope than the wall around
+/// it, and moves faster: a larger window follows the wall.
+const SMALLEST: f32 = 0.22;
 /// Fewer dots than these say nothing.
 const FEWEST: i64 = 60;
 /// The best shift is clear if the deviation of the difference is no more than this share of what it is on average.
@@ -127,7 +127,7 @@ impl Window {
         let span = |low: f32, high: f32, origin: usize, spacing: f32, dots: usize| {
             let spacing = spacing.max(f32::MIN_POSITIVE);
             let (low, high) = ((low - origin as f32) / spacing, (high - origin as f32) / spacing);
-            let half = ((0.5 + GROWN) * (high - low)).max(0.5 * SMALLEST * dots as f32);
+            let half = (0.5 * (high - low)).max(0.5 * SMALLEST * dots as f32);
             let middle = 0.5 * (low + high);
             // A number that is none becomes 0.
             ((middle - half).max(0.0) as isize, (middle + half).min(dots as f32) as isize)

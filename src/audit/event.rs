@@ -80,6 +80,13 @@ pub enum Event {
         /// Who.
         by: Way,
     },
+    /// Somebody in the room has kept a picture.
+    Snapshot {
+        /// The folder's name.
+        name: String,
+        /// Who.
+        by: Way,
+    },
     /// The run has ended.
     Stopped {
         /// With this code.

@@ -24,7 +24,7 @@ use crate::language::{Language, Words};
 
 pub use profile::{
     Camera, Control, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Heat, Model, Overlay,
-    Pipeline, Profile, Stop, Store, Trust, Wrong,
+    Pipeline, Profile, Stop, Store, Study, Trust, Wrong,
 };
 
 /// The profile of a cart on which the package was installed.

@@ -15,6 +15,7 @@ use crate::frame::PixelFormat;
 use crate::geometry::Rect;
 use crate::language::Language;
 use crate::overlay::{CornerWish, Mark, Style, contrast};
+use crate::study::Outside;
 use crate::thermal::Limits;
 
 /// Inferences a second may be so few that each result is half of `max_age_ms` old when the next frame is looked at: the other half
@@ -55,6 +56,9 @@ pub struct Profile {
     /// How the people in the room give orders. May be left out: then they cannot.
     #[serde(default)]
     pub control: Control,
+    /// What is kept of what is seen.
+    #[serde(default)]
+    pub study: Study,
     /// When a run ends by itself. May be left out.
     #[serde(default)]
     pub stop: Stop,
@@ -354,6 +358,24 @@ pub struct Control {
     pub pins: Vec<Pin>,
 }
 
+/// Pictures that the people in the room keep.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Study {
+    /// Where they are kept, each in a folder of its own; an absolute path. Without it none can be.
+    pub folder: Option<PathBuf>,
+    /// What lies outside the endoscope's picture, where the patient's name may stand: `black`, or `kept`.
+    pub outside: Outside,
+    /// All together take so many megabytes at most, 10..=1000000; then no more are kept.
+    pub most_megabytes: u64,
+}
+
+impl Default for Study {
+    fn default() -> Study {
+        Study { folder: None, outside: Outside::Black, most_megabytes: 2000 }
+    }
+}
+
 /// When a run ends by itself; never, if nothing is said.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -413,6 +435,10 @@ impl Profile {
         self.check_live()?;
         self.check_heat()?;
         self.check_control()?;
+        if let Some(folder) = self.study.folder.as_ref().filter(|folder| !folder.is_absolute()) {
+            return wrong("study.folder", format!("is {folder:?}, but must be an absolute path"));
+        }
+        within("study.most_megabytes", self.study.most_megabytes, 10..=1_000_000)?;
         within("stop.after_frames", self.stop.after_frames.unwrap_or(1), 1..=u64::MAX)?;
         within("stop.after_s", self.stop.after_s.unwrap_or(1.0), 0.001..=1e9)
     }

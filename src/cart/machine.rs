@@ -1,6 +1,6 @@
 //! The machine's own devices, files and bundles.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -29,6 +29,7 @@ use crate::pipeline::Feed;
 use crate::runtime::channel::Sender;
 use crate::segment::Segmenter;
 use crate::store::{Chosen, OnTrial, Session, Verdict};
+use crate::study::{self, Made, Still};
 use crate::thermal::{Sysfs, Thermometer};
 use crate::{logging, output, runtime};
 
@@ -219,6 +220,18 @@ impl Surroundings for Machine {
 
     fn audit(&self, folder: &Path, entry: &Entry) -> Result<()> {
         audit::append(folder, entry)
+    }
+
+    fn keep(&self, board: &Board, still: Still, made: &Made) -> Result<PathBuf> {
+        let study = &board.profile.study;
+        let folder = study.folder.as_ref().ok_or_else(|| Fault::configuration("study.folder is missing"))?;
+        study::keep(
+            folder,
+            (study.outside, study.most_megabytes.saturating_mul(1_000_000)),
+            &board.zone,
+            still,
+            made,
+        )
     }
 
     fn write_report(&self, output: &OutputFolder, name: &str, bytes: &[u8]) -> Result<()> {

@@ -12,6 +12,7 @@
 //! | `trial` | whether a newly installed bundle proves itself |
 //! | `reload` | a new profile beside the running one, taken over whole or refused |
 //! | `controls` | what the people in the room ask for |
+//! | `snapshots` | pictures that they want to keep |
 //! | `heat` | what is done when the machine gets hot |
 //! | `status` | the device's state in a file |
 //! | `latencies` | how long everything took, minute by minute, on the disk |
@@ -34,6 +35,7 @@ mod reload;
 mod report;
 pub mod sandbox;
 mod signals;
+mod snapshots;
 mod status;
 mod surroundings;
 mod trial;
@@ -61,6 +63,7 @@ use crate::pipeline::{self, Feed, Observer, Picture, Pipeline, Status};
 use crate::runtime;
 use crate::runtime::sync::Mutex;
 use crate::score::Scorer;
+use crate::study;
 
 use announced::Announced;
 use controls::{Controls, MOST_AT_ONCE};
@@ -71,6 +74,7 @@ use prepare::{Made, Opening, Outputs};
 use recorder::Recorder;
 use reload::{Reload, What, Wish};
 use report::Ending;
+use snapshots::Snapshots;
 use status::StatusFile;
 use trial::Watched;
 use watchdog::{Turns, Watchdog};
@@ -124,6 +128,7 @@ struct Run<W: Surroundings> {
     trial: trial::Watch,
     heat: Heat<W>,
     controls: Controls,
+    snapshots: Snapshots,
     restarts: (u32, Instant),
     announced: Announced,
     /// Gives signs of life until the run is over.
@@ -194,6 +199,7 @@ impl<W: Surroundings> Run<W> {
             trial,
             heat,
             controls,
+            snapshots: Snapshots::default(),
             restarts: (0, runtime::now()),
             announced: Announced::default(),
             watchdog,
@@ -278,6 +284,13 @@ impl<W: Surroundings> Run<W> {
             let Some(request) = self.controls.next() else { break };
             self.carry_out(request);
         }
+        let (board, heat) = (&self.board, &self.heat);
+        let made = || study::Made {
+            board: board.profile.name.clone(),
+            profile_digest: board.digest.clone(),
+            model: heat.made().identity(),
+        };
+        self.snapshots.attend(&self.surroundings, &self.pipeline, board, made, &self.recorder);
         Ok(None)
     }
 
@@ -304,6 +317,10 @@ impl<W: Surroundings> Run<W> {
                 log::info!("mark: {text}");
                 self.recorder.tell(Event::Mark { text, by: way });
                 Answer::done()
+            }
+            Order::Snapshot => {
+                self.snapshots.want(&self.pipeline, &self.board, way, answer);
+                return;
             }
             Order::Status => match self.status.now() {
                 Ok(state) => Answer {

@@ -225,6 +225,9 @@ impl Need {
         if let Some(folder) = profile.control.socket.as_deref().and_then(Path::parent) {
             needs.push(Need { key: "control.socket", path: folder.to_owned(), is_written: true });
         }
+        if let Some(folder) = &profile.study.folder {
+            needs.push(Need { key: "study.folder", path: folder.clone(), is_written: true });
+        }
         if let Some(folder) = &profile.pipeline.audit_folder {
             needs.push(Need { key: "pipeline.audit_folder", path: folder.clone(), is_written: true });
         }

@@ -1,6 +1,6 @@
 //! What a cart is surrounded by, as far as a run opens, reads and writes it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use crate::pipeline::{Feed, Observer};
 use crate::runtime::channel::Sender;
 use crate::segment::{Network, Segmenter};
 use crate::store::{OnTrial, Verdict};
+use crate::study::{Made, Still};
 use crate::thermal::Thermometer;
 
 /// Devices, files and bundles: the machine's, or a simulation's.
@@ -107,6 +108,9 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
 
     /// Appends to the audit trail in a folder.
     fn audit(&self, folder: &Path, entry: &Entry) -> Result<()>;
+
+    /// Keeps a picture where the profile says, with what was drawn on it and what made that; gives its folder.
+    fn keep(&self, board: &Board, still: Still, made: &Made) -> Result<PathBuf>;
 
     /// Writes a report into a claimed place.
     fn write_report(&self, output: &Self::Output, name: &str, bytes: &[u8]) -> Result<()>;

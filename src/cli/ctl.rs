@@ -1,6 +1,6 @@
 //! `ctl`: orders to a program that runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -43,6 +43,8 @@ enum What {
         /// What to call it, one line.
         text: String,
     },
+    /// Keep a picture with what is drawn on it, where study.folder in the profile says.
+    Snapshot,
     /// Tell what the program is doing.
     Status,
 }
@@ -52,6 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         What::Outlines { to } => Order::Outlines { to: *to },
         What::Sensitivity { to } => Order::Sensitivity { to: *to },
         What::Mark { text } => Order::Mark { text: text.clone() },
+        What::Snapshot => Order::Snapshot,
         What::Status => Order::Status,
     };
     // What the program would refuse is a mistake in the arguments.
@@ -79,6 +82,9 @@ fn tell(what: &What, answer: &Answer) -> Result<()> {
         What::Outlines { .. } => say!("outlines are {outlines}"),
         What::Sensitivity { to } => say!("the sensitivity is {to}"),
         What::Mark { .. } => say!("marked"),
+        What::Snapshot => {
+            say!("kept in {}", answer.kept.as_deref().unwrap_or(Path::new("the study's folder")).display());
+        }
         What::Status => {
             let state = answer.state.clone().unwrap_or_default();
             let text =

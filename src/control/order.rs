@@ -1,5 +1,7 @@
 //! What can be asked for.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -10,7 +12,7 @@ use crate::runtime::channel::Sender;
 pub const LONGEST_MARK: usize = 200;
 
 /// What is asked for. On the socket: `{"order":"outlines","to":"toggle"}`, `{"order":"sensitivity","to":"quiet"}`,
-/// `{"order":"mark","text":"caecum"}`, `{"order":"status"}`.
+/// `{"order":"mark","text":"caecum"}`, `{"order":"snapshot"}`, `{"order":"status"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Order {
@@ -29,6 +31,8 @@ pub enum Order {
         /// One line, at most [`LONGEST_MARK`] characters.
         text: String,
     },
+    /// A picture is to be kept, with what is drawn on it.
+    Snapshot,
     /// What the program is doing, as the state file has it.
     Status,
 }
@@ -70,6 +74,8 @@ pub enum Action {
     OutlinesOffWhileHeld,
     /// A mark in the audit trail.
     Mark,
+    /// A picture is kept.
+    Snapshot,
 }
 
 impl Action {
@@ -83,6 +89,7 @@ impl Action {
                 Some(Order::Outlines { to: Switch::On })
             }
             (Action::OutlinesToggle, true) => Some(Order::Outlines { to: Switch::Toggle }),
+            (Action::Snapshot, true) => Some(Order::Snapshot),
             (Action::Mark, true) => Some(Order::Mark { text: format!("{by} was pressed") }),
             _ => None,
         }
@@ -117,6 +124,9 @@ pub struct Answer {
     /// How readily polyps are marked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensitivity: Option<Sensitivity>,
+    /// The folder of the picture that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<PathBuf>,
     /// The state file's content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<Value>,
@@ -125,7 +135,7 @@ pub struct Answer {
 impl Answer {
     /// It was done.
     pub fn done() -> Answer {
-        Answer { ok: true, error: None, outlines: None, sensitivity: None, state: None }
+        Answer { ok: true, error: None, outlines: None, sensitivity: None, kept: None, state: None }
     }
 
     /// It was not, for this reason.
@@ -182,6 +192,7 @@ mod tests {
             Ok(Order::Outlines { to: Switch::Toggle })
         );
         assert_eq!(parsed(r#"{"order":"status"}"#), Ok(Order::Status));
+        assert_eq!(parsed(r#"{"order":"snapshot"}"#), Ok(Order::Snapshot));
         assert_eq!(parsed(r#"{"order":"mark","text":"caecum"}"#), Ok(Order::Mark { text: "caecum".into() }));
         let long = format!(r#"{{"order":"mark","text":"{}"}}"#, "ä".repeat(LONGEST_MARK + 1));
         for wrong in [

@@ -7,9 +7,11 @@
 mod edges;
 mod grid;
 mod locator;
+mod outline;
 mod steady;
 
 pub use locator::{Locator, Rule, Sequence};
+pub use outline::outline;
 
 use edges::{refine, trim, without_tabs};
 use grid::{Cells, Grid, Light, SMALLEST_SHARE};

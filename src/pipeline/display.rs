@@ -17,7 +17,7 @@ use super::tally::{Lines, count};
 use super::{Drawn, Observer, Outcome, PATIENCE, Picture, Settings, Status, priority};
 use crate::capture::live::{Absence, Why};
 use crate::display::{Dark, Scene, Shown, Sink};
-use crate::frame::FrameNumber;
+use crate::frame::{Frame, FrameNumber};
 use crate::geometry::Rect;
 use crate::latency::Stage;
 use crate::latency::interval::SlowFrame;
@@ -26,6 +26,7 @@ use crate::overlay::{Corner, CornerChooser, CornerWish, Glyph, Layer, Painter};
 use crate::runtime;
 use crate::runtime::channel::Sender;
 use crate::state::{Machine, Reason, State};
+use crate::study::{self, Still};
 use crate::thermal::Step;
 use crate::track;
 
@@ -315,6 +316,9 @@ impl<'a> Display<'a> {
             }
         };
         self.count(&captured, shown, newest.as_ref().filter(|_| is_drawn), (begun, drawn));
+        if shown == Shown::Yes && self.boxes.still_wanted.swap(false, Ordering::AcqRel) {
+            self.boxes.still.put(self.still(&captured, newest.as_ref().filter(|_| is_drawn)));
+        }
         self.newest = newest;
         self.boxes.display.give_back(captured);
         if self.settings.lock_step {
@@ -443,6 +447,25 @@ impl<'a> Display<'a> {
                 shown: &self.drawn,
             }),
         });
+    }
+
+    /// The frame as it was shown. Lent pixels are lent once more, others copied.
+    fn still(&self, captured: &Captured, drawn: Option<&Found>) -> Still {
+        Still {
+            frame: if captured.lease.is_some() { Frame::black(1, 1) } else { captured.frame.clone() },
+            lease: captured.lease.clone(),
+            number: captured.number,
+            clock: runtime::wall_clock(),
+            state: self.machine.state().clone(),
+            outlines: self.settings.outlines,
+            style: self.settings.style,
+            shown: self.drawn.clone(),
+            result: drawn.map(|found| study::still::Result {
+                number: found.number,
+                age: captured.at.saturating_duration_since(found.at),
+                found: found.regions.list.clone(),
+            }),
+        }
     }
 
     /// No frame came: after a while a screen says why.

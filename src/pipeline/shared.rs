@@ -13,6 +13,7 @@ use crate::display::Sink;
 use crate::latency::Latencies;
 use crate::runtime::sync::Mutex;
 use crate::state::Reason;
+use crate::study::Still;
 
 /// A value that others may exchange while it is in use. Reading it costs one atomic load as long as it stays the same.
 pub(super) struct Live<T> {
@@ -77,6 +78,7 @@ pub(super) enum SinkOrder {
 }
 
 impl super::mailbox::Letter for SinkOrder {}
+impl super::mailbox::Letter for Still {}
 
 /// Mailboxes and flags between the threads.
 pub(super) struct Boxes {
@@ -93,6 +95,9 @@ pub(super) struct Boxes {
     /// In lock step: the display is done with a frame.
     pub finished: Mailbox<()>,
     pub sink: Mailbox<SinkOrder>,
+    /// The next frame is wanted as it is shown; and here it is.
+    pub still_wanted: AtomicBool,
+    pub still: Mailbox<Still>,
     pub assistance: AssistanceCell,
     /// Of the inference thread that is in charge.
     progress: Mutex<Arc<Progress>>,
@@ -121,6 +126,8 @@ impl Boxes {
             feed: Mailbox::default(),
             finished: Mailbox::default(),
             sink: Mailbox::default(),
+            still_wanted: AtomicBool::new(false),
+            still: Mailbox::default(),
             assistance: AssistanceCell(AtomicU8::new(Assistance::Loading as u8)),
             progress: Mutex::default(),
             generation: AtomicU64::new(0),

@@ -24,6 +24,7 @@ use crate::runtime::channel::{Receiver, Sender, channel};
 use crate::runtime::thread::JoinHandle;
 use crate::segment::{Network, Segmenter};
 use crate::state::Reason;
+use crate::study::Still;
 use crate::thermal::Step;
 
 /// Makes a segmenter; called again if the inference thread has to be replaced.
@@ -166,6 +167,21 @@ impl<S: Network + Send + 'static> Pipeline<S> {
     /// Whether outlines are drawn where there are any.
     pub fn outlines(&self) -> bool {
         self.boxes.settings.get().outlines
+    }
+
+    /// Wants the next frame as it is shown; it is given by [`Pipeline::still`].
+    pub fn want_still(&self) {
+        self.boxes.still_wanted.store(true, Ordering::Release);
+    }
+
+    /// The frame that was wanted, once it was shown.
+    pub fn still(&self) -> Option<Still> {
+        self.boxes.still.try_take()
+    }
+
+    /// No frame is wanted any more.
+    pub fn want_no_still(&self) {
+        self.boxes.still_wanted.store(false, Ordering::Release);
     }
 
     /// What is done against heat, from the next frame on.

@@ -32,6 +32,7 @@ mod sandbox;
 mod service;
 mod signals;
 mod slow_disk;
+mod snapshot;
 mod state_file;
 mod stopped_threads;
 mod threads;

@@ -60,6 +60,38 @@ fn outlines_are_off_as_long_as_the_room_wants() {
     }
 }
 
+/// Whoever wants a picture kept is told what came of it, whatever ails the cart.
+#[test]
+fn a_picture_is_kept_or_refused_with_a_reason() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let faults = [
+        (10 * second, Fault::Snapshot),
+        (20 * second, Fault::CameraUnplugged(8 * second)),
+        (22 * second, Fault::Snapshot),
+        (40 * second, Fault::DiskHangs(20 * second)),
+        (41 * second, Fault::Snapshot),
+        (42 * second, Fault::Snapshot),
+        (65 * second, Fault::DiskFull(5 * second)),
+        (66 * second, Fault::Snapshot),
+        (80 * second, Fault::Snapshot),
+    ];
+    for seed in 0..4 {
+        let report = simulate_plan(seed, 90 * second, &Plan::of(faults), true);
+        holds(&report, "pictures that are kept");
+        let told = |words: &str| report.story.iter().filter(|line| line.contains(words)).count();
+        let story = report.story.join("\n");
+        assert_eq!(told("  a picture is kept"), 2, "{story}");
+        for why in ["no picture at the moment", "does not answer", "still being written", "disk is full"] {
+            assert_eq!(
+                told(&format!("  no picture is kept: {why}")).max(told(&format!("{why}"))).min(1),
+                1,
+                "{why}: {story}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_disk_that_hangs_or_is_full_holds_up_nothing() {
     quiet();

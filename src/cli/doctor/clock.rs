@@ -4,15 +4,18 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::findings::Findings;
-use crate::runtime;
+use crate::{health, runtime};
 
 /// 1 January 2026: nothing that this program knows of is older.
 const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
-/// A clock that the system calls out of step with a time server, in `timex.status`.
-const UNSYNCHRONISED: i32 = libc::STA_UNSYNC;
 
 pub(super) fn look(findings: &mut Findings) {
-    judge(runtime::wall_clock(), Path::new("/sys/class/rtc/rtc0").exists(), is_synchronised(), findings);
+    judge(
+        runtime::wall_clock(),
+        Path::new("/sys/class/rtc/rtc0").exists(),
+        health::clock_is_synchronised(),
+        findings,
+    );
 }
 
 fn judge(now: SystemTime, has_rtc: bool, is_synchronised: Option<bool>, findings: &mut Findings) {
@@ -40,15 +43,6 @@ fn judge(now: SystemTime, has_rtc: bool, is_synchronised: Option<bool>, findings
     }
 }
 
-/// `None` if the kernel does not say.
-fn is_synchronised() -> Option<bool> {
-    // SAFETY: all of its fields are integers, for which zero is a value; with `modes` 0 the call only fills it in.
-    let mut timex: libc::timex = unsafe { std::mem::zeroed() };
-    // SAFETY: `timex` is valid for writing for as long as the call takes.
-    let state = unsafe { libc::adjtimex(&raw mut timex) };
-    (state >= 0).then_some(timex.status & UNSYNCHRONISED == 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::findings::Level;
@@ -66,10 +60,5 @@ mod tests {
         assert_eq!(levels(1_800_000_000, true, None), []);
         assert_eq!(levels(1_800_000_000, false, Some(false)), [Level::Advice, Level::Advice]);
         assert_eq!(levels(86_400, true, Some(false)), [Level::Bad, Level::Advice]);
-    }
-
-    #[test]
-    fn the_kernel_says_whether_the_clock_is_in_step() {
-        assert!(is_synchronised().is_some());
     }
 }

@@ -11,7 +11,6 @@
 //! | `storage` | room on the disks that the profile names |
 //! | `clock` | whether the clock is set, and stays so |
 
-#[expect(unsafe_code, reason = "a question to the kernel that no library asks")]
 mod clock;
 mod findings;
 mod room;

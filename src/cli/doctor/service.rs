@@ -217,6 +217,7 @@ fn paths(unit: &Unit, path: &Path, board: &Board, findings: &mut Findings) {
             ("pipeline.state_file", state),
             ("pipeline.audit_folder", profile.pipeline.audit_folder.as_deref()),
             ("pipeline.latency_folder", profile.pipeline.latency_folder.as_deref()),
+            ("study.folder", profile.study.folder.as_deref()),
             ("pipeline.metrics_file", profile.pipeline.metrics_file.as_deref().and_then(Path::parent)),
             ("store.folder", board.bundle().is_none().then_some(profile.store.folder.as_path())),
         ];

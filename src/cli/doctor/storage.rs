@@ -14,7 +14,9 @@ const LEAST_MB: u64 = 64;
 pub(super) fn look(board: &Board, findings: &mut Findings) {
     let profile = &board.profile;
     let state = profile.pipeline.state_file.as_deref().and_then(Path::parent);
-    let folders = [Some(profile.display.folder.as_path()), state, Some(Path::new("/var/lib/polyp-edge"))];
+    let study = profile.study.folder.as_deref();
+    let folders =
+        [Some(profile.display.folder.as_path()), state, study, Some(Path::new("/var/lib/polyp-edge"))];
     let there = |folder: &Path| folder.ancestors().find(|part| part.exists()).map(Path::to_owned);
     let folders: BTreeSet<PathBuf> = folders.into_iter().flatten().filter_map(there).collect();
     for folder in folders {

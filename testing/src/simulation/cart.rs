@@ -1,6 +1,6 @@
 //! The surroundings of a simulated cart: profiles, bundles, devices and a disk that fail as the plan says.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use polyp_edge::runtime;
 use polyp_edge::runtime::channel::Sender;
 use polyp_edge::segment::Segmenter;
 use polyp_edge::store::{OnTrial, Verdict};
+use polyp_edge::study::{Made, Still};
 use polyp_edge::thermal::Thermometer;
 
 use super::camera::WorldCamera;
@@ -111,6 +112,14 @@ impl Surroundings for WorldSurroundings {
             bail!(Failure::io("there is no such simulated camera"));
         }
         self.feed(new)
+    }
+
+    fn keep(&self, _: &Board, still: Still, _: &Made) -> Result<PathBuf> {
+        self.world.wait_for_disk();
+        if self.world.disk_is_full() {
+            bail!(Failure::io("the simulated disk is full"));
+        }
+        Ok(format!("/study/{}", still.number.0).into())
     }
 
     fn claim(&self, _: &Path, _: &Board, _: bool, held: Option<()>) -> Result<Option<()>> {

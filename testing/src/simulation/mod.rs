@@ -185,6 +185,7 @@ fn board() -> Board {
     profile.pipeline.audit_folder = Some("/var/lib/audit".into());
     profile.pipeline.latency_folder = Some("/var/lib/latency".into());
     profile.pipeline.metrics_file = Some("/var/lib/metrics.prom".into());
+    profile.study.folder = Some("/var/lib/study".into());
     profile.store.trial_minutes = store::TRIAL_MINUTES;
     profile.pipeline.realtime_priority = 40;
     profile.pipeline.state_file = Some("/run/state.json".into());

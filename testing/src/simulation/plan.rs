@@ -88,6 +88,8 @@ pub enum Fault {
     LiteUnreadable(Duration),
     /// Somebody in the room switches outlines off, and on again after so long. No fault, but it comes when it likes.
     OutlinesOff(Duration),
+    /// Somebody wants a picture kept. No fault either.
+    Snapshot,
 }
 
 /// What is different in a new profile.
@@ -290,7 +292,7 @@ fn random(rng: &mut ChaCha8Rng, has_drivers: bool) -> Fault {
         [Thread::Capture, Thread::Display, Thread::Inference, Thread::Main][rng.random_range(0..4)]
     };
     let years = |rng: &mut ChaCha8Rng| Duration::from_secs(rng.random_range(1..10 * 365 * 86_400));
-    match rng.random_range(0..if has_drivers { 54 } else { 39 }) {
+    match rng.random_range(0..if has_drivers { 55 } else { 40 }) {
         30 => Fault::LogBlocked(ms(rng, 300_000)),
         31 => {
             let rise = if rng.random_bool(0.3) { Duration::ZERO } else { ms(rng, 300_000) };
@@ -305,18 +307,19 @@ fn random(rng: &mut ChaCha8Rng, has_drivers: bool) -> Fault {
         36 => Fault::BoardSlowed(ms(rng, 120_000)),
         37 => Fault::LiteUnreadable(ms(rng, 300_000)),
         38 => Fault::OutlinesOff(ms(rng, 60_000)),
-        39 | 53 => Fault::CameraSignalLost(ms(rng, 10_000)),
-        40..43 => Fault::CameraQuirk(QUIRKS[rng.random_range(0..QUIRKS.len())], rng.random_range(1..90)),
-        43 => Fault::CameraQueueError,
-        44..47 => Fault::CameraCallFails(
+        39 => Fault::Snapshot,
+        40 | 54 => Fault::CameraSignalLost(ms(rng, 10_000)),
+        41..44 => Fault::CameraQuirk(QUIRKS[rng.random_range(0..QUIRKS.len())], rng.random_range(1..90)),
+        44 => Fault::CameraQueueError,
+        45..48 => Fault::CameraCallFails(
             rng.random_range(0..CALLS.len()),
             rng.random_range(0..ERRNOS.len()),
             rng.random_range(1..5),
         ),
-        47 => Fault::MonitorSilent(ms(rng, 5_000)),
-        48 => Fault::MonitorUnplugged(ms(rng, 10_000)),
-        49 => Fault::MasterTaken(ms(rng, 10_000)),
-        50..53 => Fault::CardCallFails(
+        48 => Fault::MonitorSilent(ms(rng, 5_000)),
+        49 => Fault::MonitorUnplugged(ms(rng, 10_000)),
+        50 => Fault::MasterTaken(ms(rng, 10_000)),
+        51..54 => Fault::CardCallFails(
             rng.random_range(0..CARD_CALLS.len()),
             rng.random_range(0..ERRNOS.len()),
             rng.random_range(1..5),

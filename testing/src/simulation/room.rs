@@ -1,4 +1,4 @@
-//! Somebody in the room, who switches outlines off and on.
+//! Somebody in the room, who switches outlines off and on, and keeps pictures.
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,8 @@ use super::world::World;
 
 /// From an order to its answer, while the thread that carries it out has a core.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(200);
+/// From the order to keep a picture to its answer, whatever the disk does and whether there are pictures or not.
+const KEPT_WITHIN: Duration = Duration::from_secs(17);
 /// Longer than any thread is without a core.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A picture on its way when an order is answered may still have what it had.
@@ -71,6 +73,39 @@ pub(super) fn switches_off(world: &World, time: Duration) {
         // Nobody to take it: the run is over.
         let _ = orders.send(order(Switch::On, None));
         theirs.lock().tell("the room has switched outlines on");
+    });
+    drop(room);
+}
+
+/// Wants a picture kept.
+pub(super) fn keeps_a_picture(world: &World) {
+    let Some(orders) = world.lock().room.orders.clone() else { return };
+    let theirs = world.clone();
+    let room = thread::spawn("room", move || {
+        let (answer, answered) = channel();
+        let request =
+            Request { order: Order::Snapshot, way: Way::Button("pedal".into()), answer: Some(answer) };
+        if orders.send(request).is_err() {
+            return;
+        }
+        let given = runtime::now();
+        let told = answered.recv_timeout(PATIENCE);
+        let mut world = theirs.lock();
+        let now = runtime::now();
+        if now > given.max(world.told_from) + KEPT_WITHIN && world.end_asked.is_none() {
+            world.breaks(&format!(
+                "a picture was to be kept, and nothing was said of it for {:?}",
+                now - given
+            ));
+        }
+        match told {
+            Ok(Answer { ok: true, kept: Some(_), .. }) => world.tell("a picture is kept"),
+            Ok(Answer { ok: false, error: Some(why), .. }) => {
+                world.tell(&format!("no picture is kept: {why}"))
+            }
+            Ok(other) => world.breaks(&format!("a picture was to be kept, and the answer is {other:?}")),
+            Err(_) => {}
+        }
     });
     drop(room);
 }

@@ -345,6 +345,10 @@ impl World {
                 drop(world);
                 room::switches_off(self, time);
             }
+            Fault::Snapshot => {
+                drop(world);
+                room::keeps_a_picture(self);
+            }
             Fault::Reload(change) => {
                 world.profile = (world.profile.0 + 1, change);
                 world.store.changes(change);
