@@ -28,13 +28,10 @@ struct Arguments {
     out: PathBuf,
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    let words = Words::load(&Language::from(arguments.language), Path::new("."))?;
-    let height = arguments.height;
-    let width = height * 16 / 9;
+/// What the corner says, and by which dot.
+fn corners(words: &Words) -> Vec<(Glyph, String)> {
     let off = |reason: Reason| (Glyph::Off, words.off(&reason).to_owned());
-    let corners = [
+    vec![
         (Glyph::Assist, words.state(&State::Assist).to_owned()),
         (Glyph::Reduced, words.reduced().to_owned()),
         (Glyph::Passthrough, words.state(&State::SelfTest).to_owned()),
@@ -48,7 +45,15 @@ fn main() -> Result<()> {
         off(Reason::Unmatched),
         off(Reason::Implausible),
         off(Reason::Hot),
-    ];
+    ]
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let words = Words::load(&Language::from(arguments.language), Path::new("."))?;
+    let height = arguments.height;
+    let width = height * 16 / 9;
+    let corners = corners(&words);
     let screens = [
         Why::NoDevice,
         Why::Unplugged,

@@ -271,7 +271,12 @@ impl<'a> Display<'a> {
         }
         self.layer.reset(placement.surface.0, placement.surface.1);
         let field = fresh.map_or(Rect::whole(1, 1), |found| found.field);
-        let opacities = self.fade.opacities(self.drawn.tracks(), begun, self.settings.fade_in);
+        // What was there before outlines were switched off is there at once when they are on again.
+        let opacities = if self.settings.outlines {
+            self.fade.opacities(self.drawn.tracks(), begun, self.settings.fade_in)
+        } else {
+            &[]
+        };
         self.painter.marks(&mut self.layer, self.drawn.list(), opacities, &field, &placement);
         let words = &self.settings.words;
         let state = words.state(self.machine.state());

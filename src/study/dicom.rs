@@ -195,7 +195,7 @@ impl About<'_> {
         object.text(tags::MANUFACTURER, VR::LO, "polyp-edge");
         object.text(tags::MANUFACTURER_MODEL_NAME, VR::LO, "polyp-edge");
         object.text(tags::DEVICE_SERIAL_NUMBER, VR::LO, &self.program.host);
-        object.text(tags::SOFTWARE_VERSIONS, VR::LO, &self.program.version);
+        object.text(tags::SOFTWARE_VERSIONS, VR::LO, self.program.version);
     }
 
     fn instance(&self, object: &mut Object, class: &str, uid: &str) {

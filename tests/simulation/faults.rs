@@ -83,11 +83,7 @@ fn a_picture_is_kept_or_refused_with_a_reason() {
         let story = report.story.join("\n");
         assert_eq!(told("  a picture is kept"), 2, "{story}");
         for why in ["no picture at the moment", "does not answer", "still being written", "disk is full"] {
-            assert_eq!(
-                told(&format!("  no picture is kept: {why}")).max(told(&format!("{why}"))).min(1),
-                1,
-                "{why}: {story}"
-            );
+            assert!(told(why) > 0, "{why}: {story}");
         }
     }
 }

@@ -58,6 +58,31 @@ struct Summary<'a> {
     score: Option<ScoreReport>,
 }
 
+impl Summary<'_> {
+    fn tell(&self, arguments: &Arguments) -> Result<()> {
+        if arguments.json {
+            say!("{}", serde_json::to_string_pretty(self)?);
+        } else {
+            let states: Vec<String> =
+                self.states.iter().map(|(state, frames)| format!("{state} {frames}")).collect();
+            say!(
+                "{} frames as on {} at {} a second, {} with regions ({} in all); frames by state: {}; results in {}",
+                self.frames,
+                self.board,
+                self.pace.rate_hz,
+                self.frames_with_regions,
+                self.regions,
+                states.join(", "),
+                arguments.out.display()
+            );
+            if let Some(score) = &self.score {
+                say!("{score}");
+            }
+        }
+        Ok(())
+    }
+}
+
 pub(super) fn run(arguments: &Arguments, opened: Opened) -> Result<()> {
     let Some(board) = &opened.board else { return Err(Fault::usage("--as-cart needs --board")) };
     let profile = board.profile.clone();
@@ -102,25 +127,7 @@ pub(super) fn run(arguments: &Arguments, opened: Opened) -> Result<()> {
         damaged: fates.unreadable,
         score: watched.has_truth.then(|| watched.scorer.report()),
     };
-    if arguments.json {
-        say!("{}", serde_json::to_string_pretty(&summary)?);
-    } else {
-        let states: Vec<String> =
-            summary.states.iter().map(|(state, frames)| format!("{state} {frames}")).collect();
-        say!(
-            "{} frames as on {} at {} a second, {} with regions ({} in all); frames by state: {}; results in {}",
-            summary.frames,
-            summary.board,
-            pace.rate_hz,
-            summary.frames_with_regions,
-            summary.regions,
-            states.join(", "),
-            arguments.out.display()
-        );
-        if let Some(score) = &summary.score {
-            say!("{score}");
-        }
-    }
+    summary.tell(arguments)?;
     damaged::check(summary.damaged, summary.frames)
 }
 

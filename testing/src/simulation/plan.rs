@@ -282,14 +282,15 @@ impl Plan {
     }
 }
 
+fn thread(rng: &mut ChaCha8Rng) -> Thread {
+    [Thread::Capture, Thread::Display, Thread::Inference, Thread::Main][rng.random_range(0..4)]
+}
+
 fn random(rng: &mut ChaCha8Rng, has_drivers: bool) -> Fault {
     let ms = |rng: &mut ChaCha8Rng, most: u64| {
         // As many short ones as long ones.
         let longest = (most as f64).ln();
         Duration::from_millis(rng.random_range(0.0..longest).exp() as u64)
-    };
-    let thread = |rng: &mut ChaCha8Rng| {
-        [Thread::Capture, Thread::Display, Thread::Inference, Thread::Main][rng.random_range(0..4)]
     };
     let years = |rng: &mut ChaCha8Rng| Duration::from_secs(rng.random_range(1..10 * 365 * 86_400));
     match rng.random_range(0..if has_drivers { 55 } else { 40 }) {
