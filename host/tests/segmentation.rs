@@ -169,7 +169,7 @@ fn run_and_the_workstation_show_the_same_regions_of_a_video() {
     std::fs::copy(base, at.join("base.toml")).unwrap();
     let profile = format!(
         "name = \"test\"\ninherits = \"base\"\n[model]\nbundle = {model:?}\n[camera]\nsource = \"synthetic:{VIDEO}\"\n\
-         rate_hz = 0.0\n[trust]\ndevelopment_key = true\n[pipeline]\nlock_step = true\n[display]\nkind = \"images\"\nevery_frames = 1000\nfolder = {:?}\n",
+         rate_hz = 0.0\n[trust]\ndevelopment_key = true\n[pipeline]\nlock_step = true\n[gate]\nhold_frames = 0\nsteady_percent = 0.0\n[display]\nkind = \"images\"\nevery_frames = 1000\nfolder = {:?}\n",
         at.join("out")
     );
     std::fs::write(at.join("test.toml"), profile).unwrap();

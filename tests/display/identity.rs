@@ -10,7 +10,9 @@ use polyp_edge::display::{Images, PICTURES, Scene, Shown, Sink};
 use polyp_edge::files::{Claim, OutputFolder};
 use polyp_edge::frame::{Colour, Matrix, PixelFormat, Range, View};
 use polyp_edge::geometry::Placement;
-use polyp_edge::overlay::{Layer, composed};
+use polyp_edge::language::{BUILT_IN, Language, Words};
+use polyp_edge::overlay::{Corner, Glyph, Layer, Painter, composed};
+use polyp_edge::state::{Reason, State};
 use proptest::prelude::*;
 use testing::gpu::{Abilities, FakeGpu, mode};
 use testing::lent::{Lent, Shape};
@@ -330,5 +332,54 @@ proptest! {
     ) {
         let shape = shape(format, Colour { matrix, range }, size, more);
         goes_through(way, shape, (shape.size.0 + around.0, shape.size.1 + around.1), &seeds);
+    }
+}
+
+/// In every language each message stays in its corner: what is beside it is nobody's.
+#[test]
+fn words_stay_in_their_corner_in_every_language() {
+    for ((code, _), size) in
+        BUILT_IN.iter().flat_map(|language| [(640, 480), (1920, 1080)].map(|size| (language, size)))
+    {
+        let words = Words::load(&Language::from((*code).to_owned()), std::path::Path::new("/")).unwrap();
+        let reasons = [
+            Reason::Model(String::new()),
+            Reason::Inference(String::new()),
+            Reason::Loading,
+            Reason::Silent,
+            Reason::Late { age_ms: 143, limit_ms: 120 },
+            Reason::Slow { interval_ms: 143, limit_ms: 120 },
+            Reason::Unmatched,
+            Reason::Implausible,
+            Reason::Hot,
+        ];
+        let states =
+            [State::SelfTest, State::Passthrough, State::Assist].iter().map(|state| words.state(state));
+        let messages = states
+            .chain([words.outlines_off(), words.reduced()])
+            .chain(reasons.iter().map(|why| words.off(why)));
+        let (mut painter, mut layer) = (Painter::default(), Layer::new(size.0, size.1));
+        for (message, corner) in messages.flat_map(|message| Corner::ALL.map(|corner| (message, corner))) {
+            layer.clear();
+            painter.glyph(&mut layer, corner, Glyph::Off, message);
+            let mut covered = 0;
+            for y in 0..size.1 {
+                for (start, run) in layer.runs(y) {
+                    for (x, pixel) in (start..).zip(run.chunks_exact(4)).filter(|(_, pixel)| pixel[3] > 0) {
+                        covered += 1;
+                        let (right, below) = (size.0 - 1 - x, size.1 - 1 - y);
+                        let (aside, off) = match corner {
+                            Corner::LowerRight => (right, below),
+                            Corner::LowerLeft => (x, below),
+                            Corner::UpperRight => (right, y),
+                            Corner::UpperLeft => (x, y),
+                        };
+                        let at = format!("{code}, {message:?}, {corner:?}: {x}, {y}: {pixel:?}");
+                        assert!(off < size.1 / 16 && aside < size.0 * 3 / 4, "{at}");
+                    }
+                }
+            }
+            assert!(covered > size.1, "{code}, {message:?}, {corner:?}: {covered} pixels");
+        }
     }
 }

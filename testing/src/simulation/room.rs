@@ -1,5 +1,6 @@
 //! Somebody in the room, who switches outlines off and on, and keeps pictures.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polyp_edge::control::{Answer, Order, Request, Switch, Way};
@@ -20,14 +21,16 @@ const ON_ITS_WAY: Duration = Duration::from_millis(60);
 /// What the room wants.
 #[derive(Default)]
 pub(super) struct Room {
-    orders: Option<Sender<Request>>,
+    /// Shared, not cloned: a sender's clone takes a lock, which gives way, and nobody may while he holds the world's.
+    orders: Option<Arc<Sender<Request>>>,
     off_since: Option<Instant>,
 }
 
 impl World {
     /// Where the room's orders go from now on.
     pub fn takes_orders(&self, orders: Sender<Request>) {
-        self.lock().room.orders = Some(orders);
+        let before = self.lock().room.orders.replace(Arc::new(orders));
+        drop(before);
     }
 }
 

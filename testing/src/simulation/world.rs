@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use polyp_edge::capture::v4l2::camera::RECOVERS_WITHIN;
@@ -243,8 +243,15 @@ impl World {
         })))
     }
 
+    /// One task runs at a time: if the lock is taken, a task gave way while it held it, and waiting would last for ever.
     pub(super) fn lock(&self) -> MutexGuard<'_, Surroundings> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.0.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                panic!("a task gave way while it held the simulated world's lock")
+            }
+        }
     }
 
     /// Lets a fault happen, as far as it concerns camera, monitor and network.
