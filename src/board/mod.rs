@@ -42,7 +42,7 @@ const MOST_PARENTS: usize = 16;
 pub struct Board {
     /// Its values lie in their ranges.
     pub profile: Profile,
-    /// The sha256 in hex of the profile's text and of those that it inherits from.
+    /// The sha256 in hex of the profile's text, of those that it inherits from, and of its own language's.
     pub digest: String,
     /// What the monitor says, in the profile's language.
     pub words: Arc<Words>,
@@ -77,7 +77,7 @@ impl Board {
         let words = Words::load(&profile.overlay.language, &folder)?;
         let zone = zone(profile.overlay.time_zone.as_deref())
             .map_err(|what| texts.wrong(span_of(&table, "overlay.time_zone"), what))?;
-        Ok(Board { profile, digest: texts.digest(), words, zone, folder })
+        Ok(Board { profile, digest: texts.digest(words.own()), words, zone, folder })
     }
 
     /// Where the model bundle lies; `None` if it is the one that is installed in the store.
@@ -173,9 +173,10 @@ impl Texts {
         Ok(Some(parent))
     }
 
-    fn digest(&self) -> String {
-        let texts: Vec<&str> =
-            self.files.iter().map(|file| file.text.get(file.padding..).unwrap_or_default()).collect();
+    /// Of all of them, and of the words of a language of the cart's own.
+    fn digest(&self, words: Option<&str>) -> String {
+        let texts = self.files.iter().map(|file| file.text.get(file.padding..).unwrap_or_default());
+        let texts: Vec<&str> = texts.chain(words).collect();
         bundle::digest(texts.join("\n").as_bytes())
     }
 

@@ -281,3 +281,37 @@ fn ways_to_give_orders_are_checked() {
     let twice = input(pedal, "KEY_B = \"mark\"") + twice.split_once("\"base\"\n").unwrap().1;
     refused(&twice, "twice");
 }
+
+/// What the monitor says is part of what was frozen.
+#[test]
+fn another_word_of_ones_own_language_is_another_profile() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/boards/base.toml"), at("base.toml")).unwrap();
+    let english = crate::language::BUILT_IN.iter().find(|(code, _)| *code == "en").unwrap().1;
+    let digest = |language: &str, words: &str| {
+        let profile = format!("name = \"own\"\ninherits = \"base\"\n[overlay]\nlanguage = {language:?}\n");
+        std::fs::write(at("own.toml"), profile).unwrap();
+        std::fs::write(at("ours.toml"), words).unwrap();
+        Board::load(&at("own.toml")).unwrap().digest
+    };
+    let ours = digest("ours.toml", english);
+    assert_eq!(digest("ours.toml", english), ours);
+    assert_ne!(digest("ours.toml", &english.replace("NO SIGNAL", "NOTHING TO SEE")), ours);
+    assert_eq!(digest("de", english), digest("de", ""));
+}
+
+#[test]
+fn a_time_zone_is_one_that_the_computer_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/boards/base.toml"), at("base.toml")).unwrap();
+    std::fs::write(
+        at("own.toml"),
+        "name = \"own\"\ninherits = \"base\"\n[overlay]\ntime_zone = \"Mars/Olympus\"\n",
+    )
+    .unwrap();
+    let error = Board::load(&at("own.toml")).unwrap_err();
+    assert_eq!(exit_of(&error), Exit::Configuration);
+    assert!(error.to_string().contains("own.toml:4: overlay.time_zone is \"Mars/Olympus\""), "{error}");
+}

@@ -65,6 +65,8 @@ pub struct Words {
     /// The reasons' messages, whole and with their codes.
     off: Vec<(&'static str, String)>,
     reduced: String,
+    /// The text of a file of one's own.
+    own: Option<String>,
 }
 
 impl Words {
@@ -93,7 +95,8 @@ impl Words {
                         path.display()
                     ))
                 })?;
-                Words::parse(&text, &path.display().to_string()).map(Arc::new)
+                let words = Words::parse(&text, &path.display().to_string())?;
+                Ok(Arc::new(Words { own: Some(text), ..words }))
             }
         }
     }
@@ -128,6 +131,7 @@ impl Words {
             ],
             reduced: format!("{} – {} ({REDUCED})", file.assist_reduced, file.why_reduced.hot),
             file,
+            own: None,
         };
         for message in words.all() {
             if message.trim().is_empty() {
@@ -148,6 +152,11 @@ impl Words {
             }
         }
         Ok(words)
+    }
+
+    /// The text of the file, if it is one of one's own.
+    pub fn own(&self) -> Option<&str> {
+        self.own.as_deref()
     }
 
     /// The language's own name.
