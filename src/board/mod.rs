@@ -74,7 +74,12 @@ impl Board {
             return Err(texts.wrong(span_of(&table, "name"), what));
         }
         profile.check().map_err(|wrong| texts.wrong(span_of(&table, wrong.key), wrong.what))?;
-        let words = Words::load(&profile.overlay.language, &folder)?;
+        let language = &profile.overlay.language;
+        let words = Words::load(language, &folder).map_err(|error| match language {
+            // A file of its own is named by its own errors.
+            Language::File(_) => error,
+            _ => texts.wrong(span_of(&table, "overlay.language"), error),
+        })?;
         let zone = zone(profile.overlay.time_zone.as_deref())
             .map_err(|what| texts.wrong(span_of(&table, "overlay.time_zone"), what))?;
         Ok(Board { profile, digest: texts.digest(words.own()), words, zone, folder })

@@ -301,6 +301,19 @@ fn another_word_of_ones_own_language_is_another_profile() {
     assert_eq!(digest("de", english), digest("de", ""));
 }
 
+/// In words, with the line: a choice is told with what there is to choose from.
+#[test]
+fn a_corner_and_a_language_are_ones_that_there_are() {
+    let leaf = |rest: &str| format!("name = \"leaf\"\ninherits = \"base\"\n[overlay]\n{rest}");
+    refused(
+        &leaf("corner = \"middle\""),
+        "leaf.toml:4: overlay.corner cannot be `middle`; possible are black, lower-right",
+    );
+    refused(&leaf("language = \"xx\""), "leaf.toml:4: overlay.language is \"xx\", but must be one of de, en");
+    let own = load(&[("base", BASE), ("leaf", &leaf("corner = \"upper-left\""))]).unwrap();
+    assert_eq!(own.profile.overlay.corner, crate::overlay::CornerWish::UpperLeft);
+}
+
 #[test]
 fn a_time_zone_is_one_that_the_computer_knows() {
     let folder = tempfile::tempdir().unwrap();

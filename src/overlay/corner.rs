@@ -8,8 +8,7 @@ use crate::frame::{PixelFormat, View};
 use crate::geometry::Placement;
 
 /// A corner of the picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Corner {
     /// Where endoscopes leave the picture black most often.
     #[default]
@@ -30,8 +29,26 @@ pub enum CornerWish {
     #[default]
     Black,
     /// Always this one.
-    #[serde(untagged)]
-    Always(Corner),
+    LowerRight,
+    /// Always this one.
+    LowerLeft,
+    /// Always this one.
+    UpperRight,
+    /// Always this one.
+    UpperLeft,
+}
+
+impl CornerWish {
+    /// The corner, if it is always the same.
+    pub fn always(self) -> Option<Corner> {
+        match self {
+            CornerWish::Black => None,
+            CornerWish::LowerRight => Some(Corner::LowerRight),
+            CornerWish::LowerLeft => Some(Corner::LowerLeft),
+            CornerWish::UpperRight => Some(Corner::UpperRight),
+            CornerWish::UpperLeft => Some(Corner::UpperLeft),
+        }
+    }
 }
 
 impl Corner {
@@ -88,7 +105,7 @@ impl CornerChooser {
         placement: &Placement,
         now: Instant,
     ) -> Corner {
-        if let CornerWish::Always(corner) = wish {
+        if let Some(corner) = wish.always() {
             return corner;
         }
         if self.placement != Some(*placement) {
@@ -213,7 +230,7 @@ mod tests {
             let mut chooser = CornerChooser::default();
             let chosen = chooser.choose(CornerWish::Black, &frame.view(), &placement, Instant::now());
             assert_eq!(chosen, expected, "{written:?}");
-            let always = CornerWish::Always(UpperLeft);
+            let always = CornerWish::UpperLeft;
             assert_eq!(chooser.choose(always, &frame.view(), &placement, Instant::now()), UpperLeft);
         }
     }

@@ -22,7 +22,7 @@ use crate::geometry::Rect;
 use crate::latency::Stage;
 use crate::latency::interval::SlowFrame;
 use crate::motion::{self, Thumbnail};
-use crate::overlay::{Corner, CornerChooser, CornerWish, Glyph, Layer, Painter};
+use crate::overlay::{CornerChooser, Glyph, Layer, Painter};
 use crate::runtime;
 use crate::runtime::channel::Sender;
 use crate::state::{Machine, Reason, State};
@@ -507,10 +507,7 @@ impl<'a> Display<'a> {
         let hot = (self.settings.heat() == Step::Off).then_some(&Reason::Hot);
         let switched_off = (!self.settings.outlines).then(|| words.outlines_off());
         if let Some(words) = self.machine.lost().or(hot).map(|reason| words.off(reason)).or(switched_off) {
-            let corner = match self.settings.corner {
-                CornerWish::Always(corner) => corner,
-                CornerWish::Black => Corner::default(),
-            };
+            let corner = self.settings.corner.always().unwrap_or_default();
             self.painter.glyph(&mut self.layer, corner, Glyph::Off, words);
         }
         let scene = Scene {

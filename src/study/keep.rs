@@ -164,8 +164,15 @@ fn size_of(folder: &Path) -> std::io::Result<u64> {
     let mut size = 0;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let kind = entry.metadata()?;
-        size += if kind.is_dir() { size_of(&entry.path())? } else { kind.len() };
+        // Somebody may be moving pictures away just now.
+        let entry_size = match entry.metadata() {
+            Ok(there) if there.is_dir() => size_of(&entry.path()),
+            there => there.map(|there| there.len()),
+        };
+        size += match entry_size {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+            size => size?,
+        };
     }
     Ok(size)
 }
