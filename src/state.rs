@@ -103,14 +103,16 @@ pub enum State {
 }
 
 impl State {
+    /// The word for [`State::NoSignal`].
+    pub const NO_SIGNAL: &str = "no-signal";
     /// All words that [`Self::word`] gives.
-    pub const WORDS: [&str; 5] = ["self-test", "no-signal", "passthrough", "assist", "degraded"];
+    pub const WORDS: [&str; 5] = ["self-test", State::NO_SIGNAL, "passthrough", "assist", "degraded"];
 
     /// One word, for machines.
     pub fn word(&self) -> &'static str {
         match self {
             State::SelfTest => "self-test",
-            State::NoSignal(_) => "no-signal",
+            State::NoSignal(_) => State::NO_SIGNAL,
             State::Passthrough => "passthrough",
             State::Assist => "assist",
             State::Degraded(_) => "degraded",

@@ -9,8 +9,11 @@ use crate::pages::{list, see};
 use crate::source::{Field, Source};
 
 /// Where a profile and the types of its keys are defined.
-const SOURCES: [&str; 3] = [
+const SOURCES: [&str; 6] = [
     include_str!("../../src/board/profile.rs"),
+    include_str!("../../src/board/room.rs"),
+    include_str!("../../src/recording/mod.rs"),
+    include_str!("../../src/recording/segment.rs"),
     include_str!("../../src/bundle/manifest.rs"),
     include_str!("../../src/display/kms/composition.rs"),
 ];

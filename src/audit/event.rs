@@ -87,6 +87,30 @@ pub enum Event {
         /// Who.
         by: Way,
     },
+    /// A recording has begun.
+    RecordingBegun {
+        /// The folder's name.
+        name: String,
+        /// Who asked for it; nobody where everything is recorded.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<Way>,
+    },
+    /// A recording has ended.
+    RecordingEnded {
+        /// The name of its last folder.
+        name: String,
+        /// Why.
+        why: String,
+        /// In all of its folders.
+        pictures: u64,
+        /// Pictures that could not be written in time.
+        missing: u64,
+    },
+    /// A recording does not succeed; it is tried again.
+    RecordingFailed {
+        /// One line.
+        why: String,
+    },
     /// The run has ended.
     Stopped {
         /// With this code.
@@ -170,6 +194,8 @@ pub(super) struct Line<'a> {
     pub uptime_s: f64,
     /// Of the machine's start in which it was written.
     pub boot_id: &'a str,
+    /// Whether the clock was in step with a time server when it was written; `null` if the system does not say.
+    pub clock_is_synchronised: Option<bool>,
     /// Bytes of a line that a loss of power had left unfinished, and that were removed before this one.
     #[serde(skip_serializing_if = "is_none")]
     pub unfinished_bytes: u64,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{Entry, Event, Line, SCHEMA};
 use crate::bundle::digest;
 use crate::fault::Fault;
-use crate::{files, runtime};
+use crate::{files, health, runtime};
 
 /// What is written to. Older ones are `audit.1.jsonl`, `audit.2.jsonl` and so on.
 const NEWEST: &str = "audit.jsonl";
@@ -95,6 +95,7 @@ impl Trail {
             (Some(last), Some(head)) if head.number < last.number => last,
             (last, head) => head.or(last).unwrap_or_default(),
         };
+        let clock_is_synchronised = health::clock_is_synchronised();
         let line = |event| {
             serde_json::to_string(&Line {
                 schema: SCHEMA,
@@ -102,6 +103,7 @@ impl Trail {
                 unix_s: entry.unix_s,
                 uptime_s: entry.uptime_s,
                 boot_id,
+                clock_is_synchronised,
                 unfinished_bytes,
                 event,
                 before: &last.digest,

@@ -2,6 +2,8 @@
 //! differs.
 
 mod profile;
+mod range;
+mod room;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -23,9 +25,11 @@ use crate::fault::Fault;
 use crate::language::{Language, Words};
 
 pub use profile::{
-    Camera, Control, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Heat, Model, Overlay,
-    Pipeline, Profile, Stop, Store, Study, Trust, Wrong,
+    Camera, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Heat, Model, Overlay, Pipeline,
+    Profile, Stop, Store, Trust,
 };
+pub use range::Wrong;
+pub use room::{Control, Recording, Study};
 
 /// The profile of a cart on which the package was installed.
 pub const CART_PROFILE: &str = "/etc/polyp-edge/cart.toml";

@@ -1,21 +1,19 @@
 //! The fields of a profile and their ranges.
 
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::range::{Wrong, within, wrong};
+use super::room::{Control, Recording, Study};
 use crate::bundle::manifest::{COMPATIBLE, Sensitivity};
-use crate::control::keys::{self, Input};
-use crate::control::pins::Pin;
 use crate::display::kms::{Composition, ModeWish};
 use crate::field_of_view::Rule;
 use crate::frame::PixelFormat;
 use crate::geometry::Rect;
 use crate::language::Language;
 use crate::overlay::{CornerWish, Mark, Style, contrast};
-use crate::study::Outside;
 use crate::thermal::Limits;
 
 /// Inferences a second may be so few that each result is half of `max_age_ms` old when the next frame is looked at: the other half
@@ -56,9 +54,12 @@ pub struct Profile {
     /// How the people in the room give orders. May be left out: then they cannot.
     #[serde(default)]
     pub control: Control,
-    /// What is kept of what is seen.
+    /// What is kept of what is seen. May be left out: then nothing.
     #[serde(default)]
     pub study: Study,
+    /// Films of it. May be left out: then none.
+    #[serde(default)]
+    pub recording: Recording,
     /// When a run ends by itself. May be left out.
     #[serde(default)]
     pub stop: Stop,
@@ -346,36 +347,6 @@ impl Default for Heat {
     }
 }
 
-/// How the people in the room give orders.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Control {
-    /// A UNIX socket for `polyp-edge ctl` and other programs; an absolute path.
-    pub socket: Option<PathBuf>,
-    /// Keyboards, foot pedals, remote controls.
-    pub inputs: Vec<Input>,
-    /// Buttons on the board's pins.
-    pub pins: Vec<Pin>,
-}
-
-/// Pictures that the people in the room keep.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Study {
-    /// Where they are kept, each in a folder of its own; an absolute path. Without it none can be.
-    pub folder: Option<PathBuf>,
-    /// What lies outside the endoscope's picture, where the patient's name may stand: `black`, or `kept`.
-    pub outside: Outside,
-    /// All together take so many megabytes at most, 10..=1000000; then no more are kept.
-    pub most_megabytes: u64,
-}
-
-impl Default for Study {
-    fn default() -> Study {
-        Study { folder: None, outside: Outside::Black, most_megabytes: 2000 }
-    }
-}
-
 /// When a run ends by itself; never, if nothing is said.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -384,15 +355,6 @@ pub struct Stop {
     pub after_frames: Option<u64>,
     /// 0.001..=1e9.
     pub after_s: Option<f64>,
-}
-
-/// A value that a profile may not have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
-    /// As in `camera.rate_hz`.
-    pub key: &'static str,
-    /// One line that begins with the key.
-    pub what: String,
 }
 
 impl Profile {
@@ -434,11 +396,9 @@ impl Profile {
         within("display.every_frames", self.display.every_frames, 1..=100_000)?;
         self.check_live()?;
         self.check_heat()?;
-        self.check_control()?;
-        if let Some(folder) = self.study.folder.as_ref().filter(|folder| !folder.is_absolute()) {
-            return wrong("study.folder", format!("is {folder:?}, but must be an absolute path"));
-        }
-        within("study.most_megabytes", self.study.most_megabytes, 10..=1_000_000)?;
+        self.control.check()?;
+        self.study.check()?;
+        self.recording.check(&self.study)?;
         within("stop.after_frames", self.stop.after_frames.unwrap_or(1), 1..=u64::MAX)?;
         within("stop.after_s", self.stop.after_s.unwrap_or(1.0), 0.001..=1e9)
     }
@@ -583,56 +543,6 @@ impl Profile {
         Ok(())
     }
 
-    fn check_control(&self) -> Result<(), Wrong> {
-        let control = &self.control;
-        if let Some(socket) = control.socket.as_ref().filter(|socket| !socket.is_absolute()) {
-            return wrong("control.socket", format!("is {socket:?}, but must be an absolute path"));
-        }
-        for (number, input) in control.inputs.iter().enumerate() {
-            if !input.device.is_absolute() {
-                return wrong(
-                    "control.inputs",
-                    format!("names the device {:?}, but must name an absolute path", input.device),
-                );
-            }
-            if control.inputs.iter().take(number).any(|other| other.device == input.device) {
-                return wrong("control.inputs", format!("names {} twice", input.device.display()));
-            }
-            if input.keys.is_empty() {
-                return wrong("control.inputs", format!("names no keys of {}", input.device.display()));
-            }
-            if let Some(key) = input.keys.keys().find(|name| keys::key(name).is_none()) {
-                return wrong(
-                    "control.inputs",
-                    format!(
-                        "names the key {key:?}, which the kernel does not know: write, for example, KEY_F13 or BTN_0"
-                    ),
-                );
-            }
-        }
-        for (number, pin) in control.pins.iter().enumerate() {
-            if !pin.chip.is_absolute() {
-                return wrong(
-                    "control.pins",
-                    format!("names the chip {:?}, but must name an absolute path", pin.chip),
-                );
-            }
-            within("control.pins", pin.debounce_ms, 0..=1000)?;
-            if control
-                .pins
-                .iter()
-                .take(number)
-                .any(|other| (&other.chip, other.line) == (&pin.chip, pin.line))
-            {
-                return wrong(
-                    "control.pins",
-                    format!("names line {} of {} twice", pin.line, pin.chip.display()),
-                );
-            }
-        }
-        Ok(())
-    }
-
     /// The fewest inferences a second at which outlines stay.
     fn fewest_hz(&self) -> f64 {
         (1000.0 * RESULTS_IN_MAX_AGE / self.pipeline.max_age_ms.max(1) as f64).max(FEWEST_HZ)
@@ -708,20 +618,4 @@ fn size(text: &str) -> Option<(u32, u32)> {
     let (width, height) = text.split_once('x')?;
     let side = |text: &str| text.parse().ok().filter(|side| (16..=4096).contains(side));
     Some((side(width)?, side(height)?))
-}
-
-fn within<T: PartialOrd + std::fmt::Display>(
-    key: &'static str,
-    value: T,
-    range: RangeInclusive<T>,
-) -> Result<(), Wrong> {
-    if range.contains(&value) {
-        Ok(())
-    } else {
-        wrong(key, format!("is {value}, but must be from {} to {}", range.start(), range.end()))
-    }
-}
-
-fn wrong<T>(key: &'static str, what: impl std::fmt::Display) -> Result<T, Wrong> {
-    Err(Wrong { key, what: format!("{key} {what}") })
 }

@@ -26,6 +26,8 @@ use crate::health::LoadMeter;
 use crate::latency::interval::Load;
 use crate::latency::log::{Bounds, Minutes, Setup, Writer};
 use crate::pipeline::Feed;
+use crate::recording::ring::About;
+use crate::recording::{Begun, Place, Recording, Segment};
 use crate::runtime::channel::Sender;
 use crate::segment::Segmenter;
 use crate::store::{Chosen, OnTrial, Session, Verdict};
@@ -232,6 +234,19 @@ impl Surroundings for Machine {
             still,
             made,
         )
+    }
+
+    fn record(&self, board: &Board, first: &About, begun: Begun) -> Result<Box<dyn Recording>> {
+        let profile = &board.profile;
+        let folder = profile.study.folder.clone();
+        let folder = folder.ok_or_else(|| Fault::configuration("study.folder is missing"))?;
+        let place = Place {
+            folder,
+            most_bytes: profile.study.most_megabytes.saturating_mul(1_000_000),
+            when_full: profile.recording.when_full,
+            zone: board.zone.clone(),
+        };
+        Ok(Box::new(Segment::begin(place, first, begun)?))
     }
 
     fn write_report(&self, output: &OutputFolder, name: &str, bytes: &[u8]) -> Result<()> {

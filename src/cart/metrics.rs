@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 
 use super::prepare::Made;
+use super::recordings::Told as Recorded;
 use super::surroundings::Surroundings;
 use crate::board::Board;
 use crate::bundle::Identity;
@@ -51,6 +52,7 @@ struct Inner {
     heat: Option<&'static str>,
     /// Somebody has switched outlines off.
     outlines_off: bool,
+    recording: Recorded,
     is_over: bool,
     has_ended: bool,
 }
@@ -91,6 +93,11 @@ impl Metrics {
     /// Whether outlines are drawn where there are any.
     pub(super) fn set_outlines(&self, are_on: bool) {
         self.0.inner.lock().outlines_off = !are_on;
+    }
+
+    /// How recordings go.
+    pub(super) fn set_recording(&self, told: &Recorded) {
+        self.0.inner.lock().recording = told.clone();
     }
 
     /// The run has ended; what is written now is the last.
@@ -155,6 +162,17 @@ fn text(program: &Program, started: f64, now: &Inner, gauges: &Gauges) -> String
     }
     let help = "1 if somebody in the room has switched outlines off.";
     text.one("polyp_edge_outlines_off", "gauge", help, number(now.outlines_off));
+    text.family("polyp_edge_recording", "gauge", "1 for what recordings are doing.");
+    for state in ["none", "off", "recording", "failed"] {
+        let is_so = now.recording.state == state && !now.is_over;
+        text.value("polyp_edge_recording", &[("state", state)], number(is_so));
+    }
+    for (name, help, count) in [
+        ("pictures", "Pictures in the newest recording.", now.recording.pictures),
+        ("missing", "Pictures that could not be written to it in time.", now.recording.missing),
+    ] {
+        text.one(&format!("polyp_edge_recording_{name}"), "gauge", help, count as f64);
+    }
     text.one("polyp_edge_dark", "gauge", "1 if nobody sees the picture.", number(gauges.is_dark()));
     let frames = gauges.frames();
     let counts = [

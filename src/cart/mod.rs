@@ -13,6 +13,7 @@
 //! | `reload` | a new profile beside the running one, taken over whole or refused |
 //! | `controls` | what the people in the room ask for |
 //! | `snapshots` | pictures that they want to keep |
+//! | `recordings` | films of what is shown |
 //! | `heat` | what is done when the machine gets hot |
 //! | `status` | the device's state in a file |
 //! | `latencies` | how long everything took, minute by minute, on the disk |
@@ -31,6 +32,7 @@ mod manager;
 mod metrics;
 mod prepare;
 mod recorder;
+mod recordings;
 mod reload;
 mod report;
 pub mod sandbox;
@@ -63,6 +65,7 @@ use crate::pipeline::{self, Feed, Observer, Picture, Pipeline, Status};
 use crate::runtime;
 use crate::runtime::sync::Mutex;
 use crate::score::Scorer;
+use crate::state::State;
 use crate::study;
 
 use announced::Announced;
@@ -72,6 +75,7 @@ use latencies::LatencyLog;
 use metrics::Metrics;
 use prepare::{Made, Opening, Outputs};
 use recorder::Recorder;
+use recordings::{Recordings, Told};
 use reload::{Reload, What, Wish};
 use report::Ending;
 use snapshots::Snapshots;
@@ -83,6 +87,8 @@ use watchdog::{Turns, Watchdog};
 const TICK: Duration = Duration::from_millis(4);
 /// Between two tries to open a display that has gone.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
+/// Between two times that a recording's counts are told.
+const COUNTS_EVERY: Duration = Duration::from_secs(1);
 /// A camera's thread that panics is started anew, unless it has so often within [`CALM`].
 const MOST_RESTARTS: u32 = 3;
 const CALM: Duration = Duration::from_secs(60);
@@ -129,6 +135,9 @@ struct Run<W: Surroundings> {
     heat: Heat<W>,
     controls: Controls,
     snapshots: Snapshots,
+    recordings: Recordings,
+    /// What was told of them last, and when.
+    recorded: (Told, Option<Instant>),
     restarts: (u32, Instant),
     announced: Announced,
     /// Gives signs of life until the run is over.
@@ -178,6 +187,7 @@ impl<W: Surroundings> Run<W> {
         pipeline.load(load.clone())?;
         let heat = Heat::start(&surroundings, load, &made)?;
         let controls = Controls::start(&surroundings, &board.profile);
+        let recordings = Recordings::start(&surroundings, &board, &made, pipeline.ring(), &recorder)?;
         Ok(Run {
             surroundings,
             path,
@@ -200,6 +210,8 @@ impl<W: Surroundings> Run<W> {
             heat,
             controls,
             snapshots: Snapshots::default(),
+            recordings,
+            recorded: (Told::default(), None),
             restarts: (0, runtime::now()),
             announced: Announced::default(),
             watchdog,
@@ -235,6 +247,7 @@ impl<W: Surroundings> Run<W> {
         drop(self.watchdog);
         let (surroundings, board, status) = (self.surroundings, self.board, self.status);
         let (recorder, metrics, latencies) = (self.recorder, self.metrics, self.latencies);
+        let recordings = self.recordings;
         let model = self.heat.made().identity();
         Ending {
             surroundings,
@@ -247,6 +260,7 @@ impl<W: Surroundings> Run<W> {
             recorder,
             metrics,
             latencies,
+            recordings,
             output,
             asked,
         }
@@ -291,6 +305,7 @@ impl<W: Surroundings> Run<W> {
             model: heat.made().identity(),
         };
         self.snapshots.attend(&self.surroundings, &self.pipeline, board, made, &self.recorder);
+        self.attend_recordings();
         Ok(None)
     }
 
@@ -322,6 +337,13 @@ impl<W: Surroundings> Run<W> {
                 self.snapshots.want(&self.pipeline, &self.board, way, answer);
                 return;
             }
+            Order::Record { to } => {
+                let answer = self.recordings.order(to, way);
+                if let Some(why) = &answer.error {
+                    log::warn!("nothing is recorded: {why}");
+                }
+                answer
+            }
             Order::Status => match self.status.now() {
                 Ok(state) => Answer {
                     state: Some(state),
@@ -333,6 +355,23 @@ impl<W: Surroundings> Run<W> {
         };
         // Who has asked may be gone.
         let _ = answer.map(|answer| answer.send(done));
+    }
+
+    /// Tells how recordings go: what is news at once, counts every second.
+    fn attend_recordings(&mut self) {
+        let has_frames = self.pipeline.gauges().state() != Some(State::NO_SIGNAL);
+        let told = self.recordings.told(self.pipeline.cannot_record(), has_frames);
+        let (before, at) = &self.recorded;
+        let is_news = told.is_news(before);
+        if !is_news && (told == *before || at.is_some_and(|at| runtime::since(at) < COUNTS_EVERY)) {
+            return;
+        }
+        if told.sign() != before.sign() {
+            self.pipeline.set_sign(told.sign());
+        }
+        self.metrics.set_recording(&told);
+        self.status.set_recording(told.clone(), is_news);
+        self.recorded = (told, Some(runtime::now()));
     }
 
     /// Does what the machine's heat asks for.
@@ -348,6 +387,7 @@ impl<W: Surroundings> Run<W> {
             self.status.set_target(&self.board, &made);
             self.metrics.set_target(&self.board, &made);
             self.latencies.set_target(&self.board, &made);
+            self.recordings.set_made(&made);
         }
         if orders.is_news {
             let told = self.heat.told();
@@ -448,6 +488,7 @@ impl<W: Surroundings> Run<W> {
             self.status.set_target(&ready.board, self.heat.made());
             self.metrics.set_target(&ready.board, self.heat.made());
             self.latencies.set_target(&ready.board, self.heat.made());
+            self.recordings.follow(&self.surroundings, &ready.board, self.heat.made())?;
         }
         if let Some(feed) = ready.feed {
             self.pipeline.set_feed(feed)?;

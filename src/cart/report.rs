@@ -9,6 +9,7 @@ use super::latencies::LatencyLog;
 use super::metrics::Metrics;
 use super::prepare::{Destination, Opening};
 use super::recorder::Recorder;
+use super::recordings::Recordings;
 use super::status::StatusFile;
 use super::surroundings::{Asked, Surroundings};
 use crate::board::{Board, DisplayKind};
@@ -69,6 +70,7 @@ pub(super) struct Ending<W: Surroundings> {
     pub recorder: Recorder,
     pub metrics: Metrics,
     pub latencies: LatencyLog,
+    pub recordings: Recordings,
     /// Where reports go.
     pub output: Destination<W::Output>,
     /// When it was told to end.
@@ -86,6 +88,9 @@ impl<W: Surroundings> Ending<W> {
         signals.nothing_to_restore();
         let (recorder, metrics) = (self.recorder.clone(), self.metrics.clone());
         let latencies = self.latencies.clone();
+        // It ends while the report is written.
+        let recordings = self.recordings.clone();
+        recordings.stopped();
         if signals.twice() {
             let in_time = runtime::now() + HURRIED_WITHIN;
             recorder.stopped(0);
@@ -106,6 +111,7 @@ impl<W: Surroundings> Ending<W> {
         recorder.wait(|| runtime::now() < in_time && !signals.twice());
         metrics.wait(|| runtime::now() < in_time && !signals.twice());
         latencies.wait(|| runtime::now() < in_time && !signals.twice());
+        recordings.wait(|| runtime::now() < in_time && !signals.twice());
         if asked.is_some() {
             // Whoever was left behind may hold what it needs. What stays is removed by the next run.
             let _ = within(CLEANED_WITHIN, asked, signals, "clean-up", move || {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::heat::Told;
 use super::manager::Notice;
 use super::prepare::Made;
+use super::recordings::Told as Recorded;
 use super::surroundings::Surroundings;
 use crate::board::Board;
 use crate::bundle::Identity;
@@ -91,6 +92,7 @@ struct Written<'a> {
     heat: &'a Told,
     /// Outlines are drawn where there are any; `false` if somebody in the room has switched them off.
     outlines: bool,
+    recording: &'a Recorded,
     /// Why nobody sees the picture.
     dark: Option<&'a str>,
     feed: &'a str,
@@ -168,6 +170,7 @@ struct Shared {
     phase: Mutex<Phase>,
     heat: Mutex<Told>,
     outlines: AtomicBool,
+    recording: Mutex<Recorded>,
     /// What the display's thread told last.
     last: Mutex<LastReport>,
     /// Of the machine's start, once the thread that writes has asked for it.
@@ -205,6 +208,7 @@ impl StatusFile {
             phase: Mutex::new(Phase::Starting),
             heat: Mutex::default(),
             outlines: AtomicBool::new(true),
+            recording: Mutex::new(Recorded { state: "none", ..Recorded::default() }),
             last: Mutex::new(LastReport::at_start()),
             boot_id: Mutex::default(),
             is_moved: AtomicBool::new(false),
@@ -238,6 +242,14 @@ impl StatusFile {
     pub(super) fn set_outlines(&self, are_on: bool) {
         self.shared.outlines.store(are_on, Ordering::Release);
         self.shared.is_moved.store(true, Ordering::Release);
+    }
+
+    /// How recordings go; with news, it is written at once.
+    pub(super) fn set_recording(&self, told: Recorded, is_news: bool) {
+        *self.shared.recording.lock() = told;
+        if is_news {
+            self.shared.is_moved.store(true, Ordering::Release);
+        }
     }
 
     /// What the file would hold now; asks the system for nothing.
@@ -330,7 +342,7 @@ impl Shared {
     }
 
     fn text(&self, last: &LastReport, boot_id: &str, target: &Target, phase: Phase) -> Result<String> {
-        let heat = self.heat.lock().clone();
+        let (heat, recording) = (self.heat.lock().clone(), self.recording.lock().clone());
         let seconds =
             |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let known = target.made.get();
@@ -354,6 +366,7 @@ impl Shared {
             shown_with_regions: last.with_regions,
             heat: &heat,
             outlines: self.outlines.load(Ordering::Acquire),
+            recording: &recording,
             dark: last.dark.as_deref(),
             feed: &last.feed,
             display: &last.display,

@@ -16,6 +16,8 @@ use crate::display::Sink;
 use crate::latency::interval::Load;
 use crate::latency::log::{Bounds, Minutes, Setup};
 use crate::pipeline::{Feed, Observer};
+use crate::recording::ring::About;
+use crate::recording::{Begun, Recording};
 use crate::runtime::channel::Sender;
 use crate::segment::{Network, Segmenter};
 use crate::store::{OnTrial, Verdict};
@@ -111,6 +113,9 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
 
     /// Keeps a picture where the profile says, with what was drawn on it and what made that; gives its folder.
     fn keep(&self, board: &Board, still: Still, made: &Made) -> Result<PathBuf>;
+
+    /// Begins a recording where the profile says, with its first picture, which is yet to be added.
+    fn record(&self, board: &Board, first: &About, begun: Begun) -> Result<Box<dyn Recording>>;
 
     /// Writes a report into a claimed place.
     fn write_report(&self, output: &Self::Output, name: &str, bytes: &[u8]) -> Result<()>;

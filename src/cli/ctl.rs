@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::bundle::manifest::Sensitivity;
-use crate::control::order::{Answer, Order, Switch};
+use crate::control::order::{Answer, Order, Record, Switch};
 use crate::control::{client, order};
 use crate::fault::Fault;
 
@@ -45,6 +45,12 @@ enum What {
     },
     /// Keep a picture with what is drawn on it, where study.folder in the profile says.
     Snapshot,
+    /// Record what is shown, as recording in the profile says, where study.folder does.
+    Record {
+        /// What is to become of the recording.
+        #[arg(value_enum)]
+        to: Record,
+    },
     /// Tell what the program is doing.
     Status,
 }
@@ -55,6 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         What::Sensitivity { to } => Order::Sensitivity { to: *to },
         What::Mark { text } => Order::Mark { text: text.clone() },
         What::Snapshot => Order::Snapshot,
+        What::Record { to } => Order::Record { to: *to },
         What::Status => Order::Status,
     };
     // What the program would refuse is a mistake in the arguments.
@@ -85,6 +92,11 @@ fn tell(what: &What, answer: &Answer) -> Result<()> {
         What::Snapshot => {
             say!("kept in {}", answer.kept.as_deref().unwrap_or(Path::new("the study's folder")).display());
         }
+        What::Record { to: Record::Last } => say!("the last seconds are being written"),
+        What::Record { .. } => match answer.recording {
+            Some(Switch::On) => say!("recording"),
+            _ => say!("not recording"),
+        },
         What::Status => {
             let state = answer.state.clone().unwrap_or_default();
             let text =
@@ -104,6 +116,11 @@ fn tell(what: &What, answer: &Answer) -> Result<()> {
                     .unwrap_or("none yet")
                     .to_owned()
             };
+            if let Some(recording) = state.get("recording").filter(|recording| recording["state"] != "none") {
+                let text = |key: &str| recording.get(key).and_then(|value| value.as_str());
+                let more = text("why").or(text("folder")).map_or(String::new(), |more| format!(": {more}"));
+                say!("recording {}{more}", text("state").unwrap_or("not known"));
+            }
             say!("model     {} {}", of_model("name"), of_model("version"));
             say!("source    {}", text("feed"));
             say!("display   {}", text("display"));

@@ -12,7 +12,7 @@ use crate::runtime::channel::Sender;
 pub const LONGEST_MARK: usize = 200;
 
 /// What is asked for. On the socket: `{"order":"outlines","to":"toggle"}`, `{"order":"sensitivity","to":"quiet"}`,
-/// `{"order":"mark","text":"caecum"}`, `{"order":"snapshot"}`, `{"order":"status"}`.
+/// `{"order":"mark","text":"caecum"}`, `{"order":"snapshot"}`, `{"order":"record","to":"start"}`, `{"order":"status"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Order {
@@ -33,6 +33,11 @@ pub enum Order {
     },
     /// A picture is to be kept, with what is drawn on it.
     Snapshot,
+    /// What is shown is to be recorded, or no longer.
+    Record {
+        /// Which.
+        to: Record,
+    },
     /// What the program is doing, as the state file has it.
     Status,
 }
@@ -60,6 +65,20 @@ impl Switch {
     }
 }
 
+/// What is to become of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Record {
+    /// Record from now on, with the last seconds before, if the profile has them held.
+    Start,
+    /// End the recording.
+    Stop,
+    /// Start if nothing is recorded, stop if something is.
+    Toggle,
+    /// Keep the last seconds alone.
+    Last,
+}
+
 /// What a key or a button may be bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -76,6 +95,14 @@ pub enum Action {
     Mark,
     /// A picture is kept.
     Snapshot,
+    /// A recording begins.
+    RecordStart,
+    /// It ends.
+    RecordStop,
+    /// It begins or ends.
+    RecordToggle,
+    /// The last seconds are kept.
+    RecordLast,
 }
 
 impl Action {
@@ -90,6 +117,10 @@ impl Action {
             }
             (Action::OutlinesToggle, true) => Some(Order::Outlines { to: Switch::Toggle }),
             (Action::Snapshot, true) => Some(Order::Snapshot),
+            (Action::RecordStart, true) => Some(Order::Record { to: Record::Start }),
+            (Action::RecordStop, true) => Some(Order::Record { to: Record::Stop }),
+            (Action::RecordToggle, true) => Some(Order::Record { to: Record::Toggle }),
+            (Action::RecordLast, true) => Some(Order::Record { to: Record::Last }),
             (Action::Mark, true) => Some(Order::Mark { text: format!("{by} was pressed") }),
             _ => None,
         }
@@ -127,6 +158,9 @@ pub struct Answer {
     /// The folder of the picture that was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<PathBuf>,
+    /// Whether what is shown is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Switch>,
     /// The state file's content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<Value>,
@@ -135,12 +169,25 @@ pub struct Answer {
 impl Answer {
     /// It was done.
     pub fn done() -> Answer {
-        Answer { ok: true, error: None, outlines: None, sensitivity: None, kept: None, state: None }
+        Answer {
+            ok: true,
+            error: None,
+            outlines: None,
+            sensitivity: None,
+            kept: None,
+            recording: None,
+            state: None,
+        }
     }
 
     /// It was not, for this reason.
     pub fn refused(why: impl Into<String>) -> Answer {
         Answer { ok: false, error: Some(why.into()), ..Answer::done() }
+    }
+
+    /// Recording is so now.
+    pub fn recording(is_on: bool) -> Answer {
+        Answer { recording: Some(if is_on { Switch::On } else { Switch::Off }), ..Answer::done() }
     }
 
     /// Outlines are so now.
@@ -193,6 +240,7 @@ mod tests {
         );
         assert_eq!(parsed(r#"{"order":"status"}"#), Ok(Order::Status));
         assert_eq!(parsed(r#"{"order":"snapshot"}"#), Ok(Order::Snapshot));
+        assert_eq!(parsed(r#"{"order":"record","to":"last"}"#), Ok(Order::Record { to: Record::Last }));
         assert_eq!(parsed(r#"{"order":"mark","text":"caecum"}"#), Ok(Order::Mark { text: "caecum".into() }));
         let long = format!(r#"{{"order":"mark","text":"{}"}}"#, "ä".repeat(LONGEST_MARK + 1));
         for wrong in [
@@ -202,6 +250,7 @@ mod tests {
             r#"{"order":"outlines"}"#,
             r#"{"order":"outlines","to":"maybe"}"#,
             r#"{"order":"outlines","to":"off","more":1}"#,
+            r#"{"order":"record"}"#,
             r#"{"order":"shutdown"}"#,
             r#"{"order":"mark","text":" "}"#,
             r#"{"order":"mark","text":"two\nlines"}"#,

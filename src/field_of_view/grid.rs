@@ -77,6 +77,12 @@ impl Grid {
         }
     }
 
+    /// Whether anything in this frame is as black as a border. An empty one has nothing.
+    pub(super) fn has_black(&self) -> bool {
+        let black = self.level.iter().filter(|&&level| level <= BLACK_AT_MOST).count();
+        black > (self.level.len() as f32 * 0.01) as usize
+    }
+
     /// What is black in this frame and what is lit; `None` if it has no black border or nothing in it is lit.
     pub(super) fn light(&self) -> Option<Light> {
         let mut counts = [0usize; 256];

@@ -11,6 +11,7 @@ mod outline;
 mod steady;
 
 pub use locator::{Locator, Rule, Sequence};
+pub(crate) use outline::Seen;
 pub use outline::outline;
 
 use edges::{refine, trim, without_tabs};
@@ -46,13 +47,17 @@ pub(crate) struct Finder {
 
 impl Finder {
     pub(crate) fn find(&mut self, frame: &Frame) -> Rect {
-        let whole = Rect::whole(frame.width_px(), frame.height_px());
+        self.look(frame).unwrap_or(Rect::whole(frame.width_px(), frame.height_px()))
+    }
+
+    /// As [`Finder::find`]; `None` where the frame is too dark to tell, or nothing in it is large enough to be the picture.
+    fn look(&mut self, frame: &Frame) -> Option<Rect> {
         self.grid.sample(frame);
-        let Some(light) = self.grid.light() else { return whole };
+        let light = self.grid.light()?;
         self.open(light.lit_from);
-        let Some(cells) = self.picture(light) else { return whole };
+        let cells = self.picture(light)?;
         let cells = without_tabs(&self.grid, &self.lit, light.black, cells);
-        refine(frame, &self.grid, light.lit_from, trim(&self.grid, &self.lit, cells))
+        Some(refine(frame, &self.grid, light.lit_from, trim(&self.grid, &self.lit, cells)))
     }
 
     /// The lit cells without structures thinner than three cells. The frame's edge thins nothing.

@@ -4,27 +4,46 @@ use super::Finder;
 use crate::frame::Frame;
 use crate::geometry::{Point, Rect};
 
+/// What can be told of a frame's border.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Seen {
+    /// The endoscope's picture lies in this box, and within it in this convex polygon; both in frame pixels.
+    Border(Rect, Vec<Point>),
+    /// The endoscope's picture fills the frame.
+    Whole,
+    /// Nothing: the frame is dark, or nothing in it is large enough to be the picture.
+    Nothing,
+}
+
 /// A convex polygon around the endoscope's picture, in frame pixels: its box less the corners where nothing is lit. `None` where the picture
 /// cannot be told from a border: all of the frame then belongs to it.
 pub fn outline(frame: &Frame) -> Option<Vec<Point>> {
-    let mut finder = Finder::default();
-    let field = finder.find(frame);
-    if field == Rect::whole(frame.width_px(), frame.height_px()) {
-        return None;
+    match Finder::default().border(frame) {
+        Seen::Border(_, outline) => Some(outline),
+        Seen::Whole | Seen::Nothing => None,
     }
-    let points = finder.lit_corners(&field);
-    let hull = hull(points);
-    if hull.len() < 3 {
-        // It cannot be told from what is lit: the box is what is known.
-        let (left, top) = (field.x as f32, field.y as f32);
-        let (right, bottom) = (left + field.width as f32, top + field.height as f32);
-        return Some(
-            [(left, top), (right, top), (right, bottom), (left, bottom)]
-                .map(|(x, y)| Point { x, y })
-                .to_vec(),
-        );
+}
+
+impl Finder {
+    /// The border around the endoscope's picture.
+    pub(crate) fn border(&mut self, frame: &Frame) -> Seen {
+        let Some(field) = self.look(frame) else {
+            return if self.grid.has_black() { Seen::Nothing } else { Seen::Whole };
+        };
+        if field == Rect::whole(frame.width_px(), frame.height_px()) {
+            return Seen::Whole;
+        }
+        let points = self.lit_corners(&field);
+        let hull = hull(points);
+        if hull.len() < 3 {
+            // It cannot be told from what is lit: the box is what is known.
+            let (left, top) = (field.x as f32, field.y as f32);
+            let (right, bottom) = (left + field.width as f32, top + field.height as f32);
+            let corners = [(left, top), (right, top), (right, bottom), (left, bottom)];
+            return Seen::Border(field, corners.map(|(x, y)| Point { x, y }).to_vec());
+        }
+        Seen::Border(field, hull)
     }
-    Some(hull)
 }
 
 impl Finder {

@@ -13,6 +13,8 @@ pub(super) struct File {
     pub outlines_off: String,
     pub assist_off: String,
     pub assist_reduced: String,
+    pub recording: String,
+    pub not_recording: String,
     pub why_off: WhyOff,
     pub why_reduced: WhyReduced,
     pub no_picture: NoPicture,

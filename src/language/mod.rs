@@ -65,6 +65,7 @@ pub struct Words {
     /// The reasons' messages, whole and with their codes.
     off: Vec<(&'static str, String)>,
     reduced: String,
+    not_recording: String,
     /// The text of a file of one's own.
     own: Option<String>,
 }
@@ -129,6 +130,7 @@ impl Words {
                 off(&why.implausible, "M8"),
                 off(&why.hot, "H1"),
             ],
+            not_recording: format!("{} ({NOT_RECORDING})", file.not_recording),
             reduced: format!("{} – {} ({REDUCED})", file.assist_reduced, file.why_reduced.hot),
             file,
             own: None,
@@ -190,6 +192,16 @@ impl Words {
         &self.file.outlines_off
     }
 
+    /// That what is shown is recorded.
+    pub fn recording(&self) -> &str {
+        &self.file.recording
+    }
+
+    /// That it is to be recorded, and is not.
+    pub fn not_recording(&self) -> &str {
+        &self.not_recording
+    }
+
     /// Why there is no picture.
     pub fn no_picture(&self, why: Why) -> &str {
         let words = &self.file.no_picture;
@@ -223,7 +235,15 @@ impl Words {
 
     fn all(&self) -> impl Iterator<Item = &str> {
         let file = &self.file;
-        let corner = [&file.self_test, &file.passthrough, &file.assist, &file.outlines_off, &self.reduced];
+        let corner = [
+            &file.self_test,
+            &file.passthrough,
+            &file.assist,
+            &file.outlines_off,
+            &self.reduced,
+            &file.recording,
+            &self.not_recording,
+        ];
         let below = [&file.below.since, &file.below.tried_once, &file.below.tried];
         let words = corner.into_iter().chain(below).chain(self.off.iter().map(|(_, words)| words));
         words.map(String::as_str).chain(file.no_picture.all())
@@ -232,6 +252,8 @@ impl Words {
 
 /// The code of assistance that is reduced because of heat.
 pub const REDUCED: &str = "H2";
+/// The code of a recording that does not succeed.
+pub const NOT_RECORDING: &str = "R1";
 
 #[cfg(test)]
 mod tests {
@@ -282,7 +304,7 @@ mod tests {
         assert_eq!(own.no_picture(Why::NoSignal), "BRAK SYGNAŁU");
         for (from, to, what) in [
             ("\"NO SIGNAL\"", "\"没有信号\"", "has '没', which the program's font lacks"),
-            ("\"NO SIGNAL\"", "7", "line 35: invalid type: integer `7`, expected a string"),
+            ("\"NO SIGNAL\"", "7", "line 37: invalid type: integer `7`, expected a string"),
             ("\"no results\"", "\"there are no results at all that could be drawn on it\"", "longer than 64"),
             ("\"NO CAMERA\"", "\" \"", "a message is empty"),
             ("{times}", "many", "must contain {times}"),
@@ -304,17 +326,25 @@ mod tests {
         let guide = include_str!("../../docs/messages.md");
         let words = Words::english();
         let file = &words.file;
-        let corner = [&file.self_test, &file.passthrough, &file.outlines_off, &words.reduced];
+        let corner = [
+            &file.self_test,
+            &file.passthrough,
+            &file.outlines_off,
+            &file.recording,
+            &words.not_recording,
+            &words.reduced,
+        ];
         for message in corner.into_iter().chain(words.off.iter().map(|(_, message)| message)) {
             assert!(guide.contains(&format!("| `{message}` |")), "docs/messages.md lacks {message:?}");
         }
         for message in file.no_picture.all() {
             assert!(guide.contains(&format!("`{message}`")), "docs/messages.md lacks {message:?}");
         }
-        let mut codes: Vec<_> = words.off.iter().map(|(code, _)| *code).chain([REDUCED]).collect();
+        let mut codes: Vec<_> =
+            words.off.iter().map(|(code, _)| *code).chain([REDUCED, NOT_RECORDING]).collect();
         codes.sort_unstable();
         codes.dedup();
-        assert_eq!(codes.len(), words.off.len() + 1, "each has a code of its own");
+        assert_eq!(codes.len(), words.off.len() + 2, "each has a code of its own");
         for (code, name) in BUILT_IN.map(|(code, text)| (code, parsed(text).unwrap().file.language)) {
             assert!(guide.contains(&format!("| {name} | `{code}` |")), "docs/messages.md lacks {name}");
         }

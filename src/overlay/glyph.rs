@@ -9,8 +9,10 @@ pub enum Glyph {
     Reduced,
     /// There is no fresh result.
     Passthrough,
-    /// There will be no results.
+    /// There will be no results, or no recording.
     Off,
+    /// What is shown is recorded.
+    Recording,
 }
 
 impl Glyph {
@@ -20,11 +22,12 @@ impl Glyph {
             Glyph::Reduced => [235, 235, 60],
             Glyph::Passthrough => [200, 200, 200],
             Glyph::Off => [255, 170, 0],
+            Glyph::Recording => [255, 95, 80],
         }
     }
 
     /// A full dot stands for results, a ring for none: told apart without colours.
     pub(super) fn is_full(self) -> bool {
-        matches!(self, Glyph::Assist | Glyph::Reduced)
+        matches!(self, Glyph::Assist | Glyph::Reduced | Glyph::Recording)
     }
 }

@@ -101,7 +101,18 @@ impl Painter {
 
     /// A dot and a word or two in a corner.
     pub fn glyph(&mut self, layer: &mut Layer, corner: Corner, glyph: Glyph, words: &str) {
-        self.writer.corner(layer, corner, glyph, words);
+        self.corner(layer, corner, Some((glyph, words)), None);
+    }
+
+    /// Up to two dots, each with its words, one after the other in a corner: that of assistance, and that of a recording.
+    pub fn corner(
+        &mut self,
+        layer: &mut Layer,
+        corner: Corner,
+        assistance: Option<(Glyph, &str)>,
+        recording: Option<(Glyph, &str)>,
+    ) {
+        self.writer.corner(layer, corner, [assistance, recording]);
     }
 
     /// Lines in the middle of an empty screen: a headline, and what more there is to say.

@@ -19,13 +19,22 @@ const KEPT: usize = 8;
 const HEADLINE: f32 = 0.055;
 const BELOW: f32 = 0.03;
 
+/// What is said: a dot and its words, twice.
+type Said<'a> = [Option<(Glyph, &'a str)>; 2];
+
 /// What is in a corner, ready to be laid over pictures.
 struct Stamp {
-    glyph: Glyph,
-    words: String,
+    said: [Option<(Glyph, String)>; 2],
     /// Of the picture.
     size: (usize, usize),
     layer: Layer,
+}
+
+impl Stamp {
+    fn says(&self, said: &Said<'_>) -> bool {
+        let mine = self.said.iter().map(|said| said.as_ref().map(|(glyph, words)| (*glyph, words.as_str())));
+        mine.eq(said.iter().copied())
+    }
 }
 
 /// Writes. What it has written lately it need not make again.
@@ -37,19 +46,20 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// A dot and words in a corner, light on a dark casing. A ring instead of the dot where there are no results, so that the two can be
+    /// Dots and words in a corner, light on a dark casing. A ring instead of the dot where there are no results, so that the two can be
     /// told apart without colours.
-    pub(super) fn corner(&mut self, layer: &mut Layer, corner: Corner, glyph: Glyph, words: &str) {
+    pub(super) fn corner(&mut self, layer: &mut Layer, corner: Corner, said: Said<'_>) {
         let size = (layer.width_px(), layer.height_px());
-        let is_it = |stamp: &Stamp| stamp.glyph == glyph && stamp.size == size && stamp.words == words;
+        let is_it = |stamp: &Stamp| stamp.size == size && stamp.says(&said);
         match self.stamps.iter().position(is_it) {
             Some(index) => self.stamps.get_mut(index..).unwrap_or_default().rotate_left(1),
             None => {
                 if self.stamps.len() >= KEPT {
                     self.stamps.remove(0);
                 }
-                let layer = self.stamp(size, glyph, words);
-                self.stamps.push(Stamp { glyph, words: words.to_owned(), size, layer });
+                let layer = self.stamp(size, said);
+                let said = said.map(|said| said.map(|(glyph, words)| (glyph, words.to_owned())));
+                self.stamps.push(Stamp { said, size, layer });
             }
         }
         if let Some(stamp) = self.stamps.last() {
@@ -59,20 +69,34 @@ impl Writer {
         }
     }
 
-    fn stamp(&mut self, (width, height): (usize, usize), glyph: Glyph, words: &str) -> Layer {
+    fn stamp(&mut self, (width, height): (usize, usize), said: Said<'_>) -> Layer {
         let px = (SIZE * height as f32).max(SMALLEST);
         let margin = MARGIN * px;
-        // The dot takes as much room as a letter and a half.
-        let room = width as f32 - 2.0 * margin - 1.5 * px;
-        let row = self.fitting(words, px, room);
-        let high = 2.0 * margin + row.px();
-        let wide =
-            if row.width > 0.0 { 2.0 * margin + 1.3 * row.px() + row.width } else { 2.0 * margin + px };
+        let mut left = margin;
+        let mut rows: Vec<(Glyph, Row, f32)> = Vec::new();
+        // The last one first: it is short, and what stays is the other's. A dot takes as much room as a letter and a half.
+        let mut room = width as f32 - 2.0 * margin;
+        for (glyph, words) in said.into_iter().flatten().rev() {
+            let row = self.fitting(words, px, room - 1.5 * px);
+            room -= row.width + 2.0 * px;
+            rows.push((glyph, row, 0.0));
+        }
+        rows.reverse();
+        for (_, row, place) in &mut rows {
+            *place = left;
+            left += if row.width > 0.0 { 1.3 * row.px() + row.width } else { px };
+            left += 0.7 * px;
+        }
+        let high = 2.0 * margin + rows.iter().map(|(_, row, _)| row.px()).fold(0.0, f32::max);
+        let wide = left - 0.7 * px + margin;
         let mut stamp = Layer::new((wide.ceil() as usize).min(width), (high.ceil() as usize).min(height));
-        // Capitals are in the middle of their line.
-        let (middle, baseline) = (0.5 * high, 0.5 * high + 0.357 * row.px());
-        dot(&mut stamp, (margin + 0.45 * row.px(), middle), 0.34 * row.px(), glyph.is_full(), glyph.colour());
-        self.lettering.draw(&mut stamp, &row, (margin + 1.3 * row.px(), baseline), glyph.colour(), true);
+        for (glyph, row, left) in rows {
+            // Capitals are in the middle of their line.
+            let (middle, baseline) = (0.5 * high, 0.5 * high + 0.357 * row.px());
+            let (radius, colour) = (0.34 * row.px(), glyph.colour());
+            dot(&mut stamp, (left + 0.45 * row.px(), middle), radius, glyph.is_full(), colour);
+            self.lettering.draw(&mut stamp, &row, (left + 1.3 * row.px(), baseline), colour, true);
+        }
         stamp
     }
 

@@ -157,6 +157,10 @@ impl Run<'_> {
                     if let Some(unread) = self.boxes.inference.try_take() {
                         self.boxes.inference.give_back(unread);
                     }
+                    if let Some(unread) = self.boxes.recording.try_take() {
+                        self.boxes.recording.give_back(unread);
+                        self.boxes.recorder_is_free.store(true, Ordering::Release);
+                    }
                     if absent.is_none() {
                         // Whatever comes next may be another patient.
                         self.epoch = self.boxes.next_epoch();

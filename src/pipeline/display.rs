@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::fade::Fade;
-use super::frames::{Captured, Epoch, Found};
+use super::frames::{Captured, Epoch, Filmed, Found};
 use super::judge::{self, Judge};
+use super::recording::{Said, Tap};
 use super::shared::{Assistance, Boxes, SinkOrder};
 use super::tally::{Lines, count};
 use super::{Drawn, Observer, Outcome, PATIENCE, Picture, Settings, Status, priority};
@@ -23,6 +24,7 @@ use crate::latency::Stage;
 use crate::latency::interval::SlowFrame;
 use crate::motion::{self, Thumbnail};
 use crate::overlay::{CornerChooser, Glyph, Layer, Painter};
+use crate::recording::Sign;
 use crate::runtime;
 use crate::runtime::channel::Sender;
 use crate::state::{Machine, Reason, State};
@@ -95,6 +97,7 @@ struct Display<'a> {
     drawn: track::Shown,
     thumbnail: Thumbnail,
     fade: Fade,
+    tap: Tap,
     drawn_last: Option<(Epoch, FrameNumber)>,
     late_last: Option<(Epoch, FrameNumber)>,
     /// When the last picture was shown, as long as nothing but pictures has been since.
@@ -132,6 +135,7 @@ impl<'a> Display<'a> {
             drawn: track::Shown::default(),
             thumbnail: Thumbnail::default(),
             fade: Fade::default(),
+            tap: Tap::default(),
             drawn_last: None,
             late_last: None,
             shown_last: None,
@@ -241,7 +245,7 @@ impl<'a> Display<'a> {
     }
 
     #[expect(clippy::too_many_lines, reason = "the way of one frame to the monitor, step by step")]
-    fn frame(&mut self, captured: Captured) {
+    fn frame(&mut self, mut captured: Captured) {
         self.last_frame = runtime::now();
         (self.absence, self.absent_since, self.screen_drawn) = (None, None, None);
         // Said of frames before this one.
@@ -278,19 +282,11 @@ impl<'a> Display<'a> {
             &[]
         };
         self.painter.marks(&mut self.layer, self.drawn.list(), opacities, &field, &placement);
-        let words = &self.settings.words;
-        let state = words.state(self.machine.state());
-        let glyph = match self.machine.state() {
-            State::Degraded(_) => Some((Glyph::Off, state)),
-            _ if !self.settings.outlines => Some((Glyph::Off, words.outlines_off())),
-            State::Assist if self.settings.heat().is_reduced() => Some((Glyph::Reduced, words.reduced())),
-            State::Assist => Some((Glyph::Assist, state)).filter(|_| self.settings.glyph),
-            // Whoever looks must know that there are no outlines.
-            _ => Some((Glyph::Passthrough, state)),
-        };
-        if let Some((glyph, words)) = glyph {
+        let glyph = glyph(&self.settings, self.machine.state());
+        let sign = sign(&self.settings);
+        if glyph.is_some() || sign.is_some() {
             let corner = self.corner.choose(self.settings.corner, &view, &placement, begun);
-            self.painter.glyph(&mut self.layer, corner, glyph, words);
+            self.painter.corner(&mut self.layer, corner, glyph, sign);
         }
         let drawn = runtime::now();
         let scene = Scene {
@@ -323,6 +319,9 @@ impl<'a> Display<'a> {
         self.count(&captured, shown, newest.as_ref().filter(|_| is_drawn), (begun, drawn));
         if shown == Shown::Yes && self.boxes.still_wanted.swap(false, Ordering::AcqRel) {
             self.boxes.still.put(self.still(&captured, newest.as_ref().filter(|_| is_drawn)));
+        }
+        if shown == Shown::Yes {
+            self.film(&mut captured, newest.as_ref().filter(|_| is_drawn));
         }
         self.newest = newest;
         self.boxes.display.give_back(captured);
@@ -454,6 +453,23 @@ impl<'a> Display<'a> {
         });
     }
 
+    /// Hands a frame that was shown on to the recording thread, if one is due.
+    fn film(&mut self, captured: &mut Captured, drawn: Option<&Found>) {
+        if !self.tap.is_due(self.boxes, self.settings.recording.as_ref(), captured.at) {
+            return;
+        }
+        let said = Said {
+            state: self.machine.state().word(),
+            settings: &self.settings,
+            glyph: glyph(&self.settings, self.machine.state()),
+            opacities: self.fade.latest(),
+            newest: drawn,
+        };
+        let mut filmed = self.boxes.recording.blank().unwrap_or_else(Filmed::blank);
+        said.fill(&mut filmed, captured, &self.drawn);
+        self.boxes.recording.put(filmed);
+    }
+
     /// The frame as it was shown. Lent pixels are lent once more, others copied.
     fn still(&self, captured: &Captured, drawn: Option<&Found>) -> Still {
         Still {
@@ -506,9 +522,11 @@ impl<'a> Display<'a> {
         self.painter.screen(&mut self.layer, &[words.no_picture(why), "", &since, &tried]);
         let hot = (self.settings.heat() == Step::Off).then_some(&Reason::Hot);
         let switched_off = (!self.settings.outlines).then(|| words.outlines_off());
-        if let Some(words) = self.machine.lost().or(hot).map(|reason| words.off(reason)).or(switched_off) {
+        let off = self.machine.lost().or(hot).map(|reason| words.off(reason)).or(switched_off);
+        let sign = sign(&self.settings);
+        if off.is_some() || sign.is_some() {
             let corner = self.settings.corner.always().unwrap_or_default();
-            self.painter.glyph(&mut self.layer, corner, Glyph::Off, words);
+            self.painter.corner(&mut self.layer, corner, off.map(|words| (Glyph::Off, words)), sign);
         }
         let scene = Scene {
             picture: None,
@@ -602,6 +620,28 @@ impl<'a> Display<'a> {
         self.outcome.state = self.machine.state().clone();
         self.outcome.transitions = self.machine.transitions();
         self.outcome
+    }
+}
+
+/// What the corner says of assistance.
+fn glyph<'a>(settings: &'a Settings, state: &State) -> Option<(Glyph, &'a str)> {
+    let words = &settings.words;
+    match state {
+        State::Degraded(_) => Some((Glyph::Off, words.state(state))),
+        _ if !settings.outlines => Some((Glyph::Off, words.outlines_off())),
+        State::Assist if settings.heat().is_reduced() => Some((Glyph::Reduced, words.reduced())),
+        State::Assist => Some((Glyph::Assist, words.state(state))).filter(|_| settings.glyph),
+        // Whoever looks must know that there are no outlines.
+        _ => Some((Glyph::Passthrough, words.state(state))),
+    }
+}
+
+/// What the corner says of a recording.
+fn sign(settings: &Settings) -> Option<(Glyph, &str)> {
+    match settings.sign {
+        Sign::Off => None,
+        Sign::On => Some((Glyph::Recording, settings.words.recording())),
+        Sign::Failed => Some((Glyph::Off, settings.words.not_recording())),
     }
 }
 

@@ -40,6 +40,11 @@ impl Fade {
         }
         &self.opacities
     }
+
+    /// What it was the last time.
+    pub(super) fn latest(&self) -> &[f32] {
+        &self.opacities
+    }
 }
 
 #[cfg(test)]

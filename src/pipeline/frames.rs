@@ -10,6 +10,7 @@ use crate::detect::Regions;
 use crate::frame::{Frame, FrameNumber, View};
 use crate::geometry::Rect;
 use crate::motion::Thumbnail;
+use crate::recording::Shot;
 use crate::runtime;
 use crate::state::Reason;
 use crate::track::Shown;
@@ -82,6 +83,24 @@ impl Captured {
 impl Letter for Captured {
     fn clear(&mut self) {
         self.lease = None;
+    }
+}
+
+/// A picture that was shown, handed on by the display instead of being given back.
+pub(super) struct Filmed {
+    pub captured: Captured,
+    pub shot: Shot,
+}
+
+impl Filmed {
+    pub fn blank() -> Filmed {
+        Filmed { captured: Captured::blank(), shot: Shot::default() }
+    }
+}
+
+impl Letter for Filmed {
+    fn clear(&mut self) {
+        self.captured.clear();
     }
 }
 

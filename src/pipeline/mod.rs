@@ -19,6 +19,7 @@
 //! | `display` | real time if the profile says so | frames, its own sink's flip; it rests a moment if it never has to wait |
 //! | `capture` | real time if the profile says so | its own camera or file |
 //! | `inference` | ordinary | frames; if it hangs, it is replaced |
+//! | `recording` | less than ordinary | pictures that were shown |
 //! | `loader` | ordinary | the model's file; if it hangs, it is left behind |
 //! | `closer` | ordinary | a display that closes |
 //! | the caller's | ordinary | nothing: it supervises, and ends all in under a second |
@@ -34,6 +35,7 @@ pub(crate) mod mailbox;
 mod pace;
 mod priority;
 mod progress;
+mod recording;
 mod retries;
 mod shared;
 mod supervisor;
@@ -62,6 +64,7 @@ use crate::language::Words;
 use crate::latency::Latencies;
 use crate::latency::interval::Frames;
 use crate::overlay::{CornerWish, Style};
+use crate::recording::{Sign, Wish};
 use crate::state::State;
 use crate::thermal::Step;
 use crate::track::{Rule, Shown};
@@ -130,6 +133,10 @@ pub struct Settings {
     pub heat: Step,
     /// Inferences a second, at most, while there are to be fewer because of heat.
     pub reduced_hz: f64,
+    /// How pictures are recorded: from what is coded, [`Pipeline::ring`] holds the last seconds.
+    pub recording: Option<Wish>,
+    /// What the monitor says of a recording: at first this; from then on, what [`Pipeline::set_sign`] says.
+    pub sign: Sign,
     /// Since the start of the pipeline, over all feeds.
     pub most_frames: Option<u64>,
     /// Since the start of the pipeline; without end if `None`.
@@ -159,6 +166,8 @@ impl Default for Settings {
             realtime_priority: 0,
             heat: Step::None,
             reduced_hz: 20.0,
+            recording: None,
+            sign: Sign::Off,
             most_frames: None,
             most_time: None,
         }
@@ -190,6 +199,8 @@ pub struct Outcome {
     pub transitions: u64,
     /// What became of the frames.
     pub frames: Frames,
+    /// Pictures that were coded for recordings.
+    pub coded: u64,
     /// Frames of a recorded or rendered source that could not be read and were left out.
     pub unreadable: u64,
     /// How long each stage took.
@@ -210,6 +221,7 @@ impl Default for Outcome {
             state: State::SelfTest,
             transitions: 0,
             frames: Frames::default(),
+            coded: 0,
             unreadable: 0,
             latencies: Arc::default(),
             counts: None,

@@ -68,6 +68,14 @@ pub(super) fn set(priority: u8) {
     }
 }
 
+/// Makes the calling thread less urgent than others, 1..=19. If the system refuses, it stays as it is.
+pub(super) fn set_niceness(niceness: i32) {
+    if !runtime::is_simulated() {
+        // For the calling thread alone, on Linux.
+        let _ = rustix::process::setpriority_process(None, niceness);
+    }
+}
+
 fn is_realtime() -> bool {
     matches!(thread_schedule_policy(), Ok(ThreadSchedulePolicy::Realtime(_)))
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::Settings;
-use super::frames::{Captured, Epoch, Found};
+use super::frames::{Captured, Epoch, Filmed, Found};
 use super::mailbox::Mailbox;
 use super::progress::Progress;
 use super::tally::{Lines, Tally};
 use crate::capture::live::Absence;
 use crate::display::Sink;
 use crate::latency::Latencies;
+use crate::recording::Ring;
 use crate::runtime::sync::Mutex;
 use crate::state::Reason;
 use crate::study::Still;
@@ -98,6 +99,10 @@ pub(super) struct Boxes {
     /// The next frame is wanted as it is shown; and here it is.
     pub still_wanted: AtomicBool,
     pub still: Mailbox<Still>,
+    /// Pictures that were shown; the recording thread has taken over the one before; what it has coded.
+    pub recording: Mailbox<Filmed>,
+    pub recorder_is_free: AtomicBool,
+    pub ring: Arc<Ring>,
     pub assistance: AssistanceCell,
     /// Of the inference thread that is in charge.
     progress: Mutex<Arc<Progress>>,
@@ -128,6 +133,9 @@ impl Boxes {
             sink: Mailbox::default(),
             still_wanted: AtomicBool::new(false),
             still: Mailbox::default(),
+            recording: Mailbox::default(),
+            recorder_is_free: AtomicBool::new(false),
+            ring: Arc::default(),
             assistance: AssistanceCell(AtomicU8::new(Assistance::Loading as u8)),
             progress: Mutex::default(),
             generation: AtomicU64::new(0),

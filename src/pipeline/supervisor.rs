@@ -14,11 +14,13 @@ use super::display::{self, Left};
 use super::gauges::Gauges;
 use super::inference::{self, NewSegmenter, Worker};
 use super::mailbox::Mailbox;
+use super::recording::Recorder;
 use super::retries::{Next, Retries};
 use super::shared::{Assistance, Boxes, SinkOrder};
 use super::{Feed, Observer, Outcome, Settings};
 use crate::display::Sink;
 use crate::fault::{Exit, Fault, one_line};
+use crate::recording::{Ring, Sign};
 use crate::runtime;
 use crate::runtime::channel::{Receiver, Sender, channel};
 use crate::runtime::thread::JoinHandle;
@@ -98,6 +100,9 @@ pub struct Pipeline<S> {
     /// The number of the load that counts.
     loading: u64,
     counts: Option<crate::capture::live::Counts>,
+    recorder: Option<Recorder>,
+    /// The recording thread panicked.
+    recorder_is_lost: bool,
     lost_threads: u32,
     retries: Retries,
     /// The model has been in charge.
@@ -129,7 +134,7 @@ impl<S: Network + Send + 'static> Pipeline<S> {
         let theirs = boxes.clone();
         let display = spawn("display", move || display::work(&theirs, &to_us, &mut *observer))?;
         let worker = Worker::start(&boxes, &segmenters).map_err(no_thread)?;
-        Ok(Pipeline {
+        let mut pipeline = Pipeline {
             boxes,
             segmenters,
             start: runtime::now(),
@@ -144,18 +149,65 @@ impl<S: Network + Send + 'static> Pipeline<S> {
             loads: channel(),
             loading: 0,
             counts: None,
+            recorder: None,
+            recorder_is_lost: false,
             lost_threads: 0,
             retries: Retries::default(),
             has_run: false,
             is_wanted: false,
-        })
+        };
+        pipeline.attend_recorder();
+        Ok(pipeline)
     }
 
     /// From the next frame on. What is done against heat stays as it is, and so does whether outlines are drawn.
     pub fn set_settings(&mut self, settings: Settings) {
         let before = self.boxes.settings.get();
-        let (heat, outlines) = (before.heat, before.outlines);
-        self.boxes.settings.set(Settings { heat, outlines, ..settings });
+        let (heat, outlines, sign) = (before.heat, before.outlines, before.sign);
+        self.boxes.settings.set(Settings { heat, outlines, sign, ..settings });
+        self.recorder_is_lost = false;
+        self.attend_recorder();
+    }
+
+    /// Starts the recording thread if there is something to record, and takes in that it panicked.
+    fn attend_recorder(&mut self) {
+        if self.recorder.as_ref().is_some_and(|recorder| recorder.thread.is_finished())
+            && !self.boxes.is_stopping()
+        {
+            log::error!(
+                "the thread that codes pictures for recordings panicked: nothing is recorded until the profile is reloaded"
+            );
+            (self.recorder, self.recorder_is_lost) = (None, true);
+            self.lost_threads += 1;
+        }
+        let is_wished = self.boxes.settings.get().recording.is_some();
+        if self.recorder.is_none() && is_wished && !self.recorder_is_lost {
+            match Recorder::start(&self.boxes) {
+                Ok(recorder) => self.recorder = Some(recorder),
+                Err(error) => {
+                    log::error!(
+                        "cannot start a thread: {error}; nothing is recorded until the profile is reloaded"
+                    );
+                    self.recorder_is_lost = true;
+                }
+            }
+        }
+    }
+
+    /// Whether what is shown cannot be recorded until the profile is reloaded: the thread for it is lost.
+    pub fn cannot_record(&self) -> bool {
+        self.recorder_is_lost
+    }
+
+    /// What is coded of the last seconds, if [`Settings::recording`] says so.
+    pub fn ring(&self) -> Arc<Ring> {
+        self.boxes.ring.clone()
+    }
+
+    /// What the monitor says of a recording, from the next frame on.
+    pub fn set_sign(&mut self, sign: Sign) {
+        let settings = (*self.boxes.settings.get()).clone();
+        self.boxes.settings.set(Settings { sign, ..settings });
     }
 
     /// Whether outlines are drawn, from the next frame on.
@@ -276,6 +328,9 @@ impl<S: Network + Send + 'static> Pipeline<S> {
             self.take_loaded(loaded);
         }
         self.watch_inference();
+        if self.recorder.is_some() {
+            self.attend_recorder();
+        }
         self.start_anew();
         self.collect_former();
         while let Ok(left) = self.left.try_recv() {
@@ -465,6 +520,7 @@ impl<S: Network + Send + 'static> Pipeline<S> {
         let gauges = Gauges(self.boxes.clone());
         outcome.counts = self.counts;
         outcome.frames = gauges.frames();
+        outcome.coded = self.boxes.ring.newest();
         outcome.unreadable = self.boxes.tally.unreadable.load(Ordering::Relaxed);
         outcome.latencies = self.boxes.latencies.clone();
         outcome.lost_threads = self.lost_threads;

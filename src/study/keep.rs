@@ -1,8 +1,8 @@
 //! A still as files in a folder of their own, there whole or not at all.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dicom::{self, About, Names};
 use super::privacy::blacken;
+use super::shelf::{new_folder, size_of};
 use super::still::{Made, Still};
 use crate::detect::Region;
 use crate::display::lay_over;
@@ -29,7 +30,7 @@ use crate::overlay::{Filler, Layer, Painter};
 use crate::track::TrackNumber;
 
 /// What becomes of the frame outside the endoscope's picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outside {
     /// It is made black: the patient's name may stand there.
@@ -47,8 +48,6 @@ const IMAGE: &str = "picture.dcm";
 const SEGMENTATION: &str = "segmentation.dcm";
 /// Names of folders that are not whole yet begin so.
 const UNFINISHED: &str = ".unfinished-";
-/// Folders of the same second, at most.
-const MOST_ALIKE: u32 = 100;
 
 /// What was drawn on a still, and what made it.
 #[derive(Serialize)]
@@ -123,7 +122,7 @@ pub fn keep(
         )));
     }
     let time = Timestamp::try_from(still.clock).unwrap_or_default().to_zoned(zone.clone());
-    let (unfinished, finished) = begin(folder, &time).map_err(|error| cannot(&error))?;
+    let (unfinished, finished) = new_folder(folder, &time, UNFINISHED, "").map_err(|error| cannot(&error))?;
     let files =
         Files { folder: &unfinished, still: &still, made, time: &time, picture: &picture, is_blackened };
     let written = files.write().and_then(|()| {
@@ -139,42 +138,6 @@ pub fn keep(
             Err(cannot(&crate::fault::one_line(&error)))
         }
     }
-}
-
-/// A new folder, and the name that it gets once it is whole: the time, and a number if there is one of that name.
-fn begin(folder: &Path, time: &Zoned) -> std::io::Result<(PathBuf, PathBuf)> {
-    let name = time.with_time_zone(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ").to_string();
-    for number in 1..=MOST_ALIKE {
-        let name = if number == 1 { name.clone() } else { format!("{name}-{number}") };
-        let (unfinished, finished) = (folder.join(format!("{UNFINISHED}{name}")), folder.join(&name));
-        if finished.symlink_metadata().is_ok() {
-            continue;
-        }
-        match DirBuilder::new().mode(0o700).create(&unfinished) {
-            Ok(()) => return Ok((unfinished, finished)),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(std::io::Error::new(std::io::ErrorKind::AlreadyExists, "too many pictures in one second"))
-}
-
-/// Of all files in a folder and in those beneath it.
-fn size_of(folder: &Path) -> std::io::Result<u64> {
-    let mut size = 0;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        // Somebody may be moving pictures away just now.
-        let entry_size = match entry.metadata() {
-            Ok(there) if there.is_dir() => size_of(&entry.path()),
-            there => there.map(|there| there.len()),
-        };
-        size += match entry_size {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-            size => size?,
-        };
-    }
-    Ok(size)
 }
 
 /// What is written of a still.

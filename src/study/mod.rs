@@ -6,10 +6,12 @@
 //! | `privacy` | what lies outside the endoscope's picture, such as a name, made black |
 //! | `dicom` | as a hospital's archive takes it: a VL Endoscopic Image and a Segmentation |
 //! | [`keep`](mod@keep) | all of it as files in a folder of their own |
+//! | `shelf` | the folder in which those, and films, are kept |
 
 mod dicom;
 pub mod keep;
-mod privacy;
+pub(crate) mod privacy;
+pub(crate) mod shelf;
 pub mod still;
 
 pub use keep::{Outside, keep};

@@ -55,7 +55,7 @@ impl Still {
 }
 
 /// What made a still's outlines.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Made {
     /// The profile's name.
     pub board: String,

@@ -23,6 +23,7 @@ mod limits;
 mod live;
 mod log_pipe;
 mod metrics;
+mod recording;
 mod reloads;
 mod reloads_many;
 mod replay;

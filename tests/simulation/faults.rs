@@ -88,6 +88,32 @@ fn a_picture_is_kept_or_refused_with_a_reason() {
     }
 }
 
+/// Whatever ails the cart, what is recorded is in order, and it is recorded again once it can be.
+#[test]
+fn a_recording_goes_on_whatever_ails_the_cart() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let faults = [
+        (10 * second, Fault::Record(70 * second)),
+        (15 * second, Fault::CameraUnplugged(5 * second)),
+        (30 * second, Fault::DiskFull(5 * second)),
+        (45 * second, Fault::DiskHangs(10 * second)),
+        (62 * second, Fault::Reload(Change::Model)),
+        (70 * second, Fault::SizeChanges),
+        (90 * second, Fault::Record(second)),
+    ];
+    for seed in 0..4 {
+        let report = simulate_plan(seed, 100 * second, &Plan::of(faults), true);
+        holds(&report, "recordings");
+        let story = report.story.join("\n");
+        let told = |words: &str| report.story.iter().filter(|line| line.contains(words)).count();
+        assert!(told("a recording begins") >= 5, "{story}");
+        for why in ["the camera was away", "pictures of another size", "it was told to end"] {
+            assert!(told(why) > 0, "{why}: {story}");
+        }
+    }
+}
+
 #[test]
 fn a_disk_that_hangs_or_is_full_holds_up_nothing() {
     quiet();
@@ -272,8 +298,8 @@ fn heat_reduces_assistance_step_by_step_and_gives_it_back() {
         holds(&report, "heat");
         assert_eq!(steps(&report), UP_AND_DOWN, "{:#?}", report.story);
         assert_eq!(states(&report, "degraded: the computer is too hot"), 1, "{:#?}", report.story);
-        // Self-test, assistance, none, passing through until the first result, assistance.
-        assert!(states(&report, "") <= 5, "{:#?}", report.story);
+        // Self-test, passing through until the first result, assistance, none, passing through, assistance.
+        assert!(states(&report, "") <= 6, "{:#?}", report.story);
         let told = |words: &str| report.story.iter().filter(|line| line.contains(words)).count();
         assert_eq!((told("the lighter bundle is in charge"), told("own bundle is in charge again")), (1, 1));
     }

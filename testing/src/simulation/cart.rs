@@ -18,6 +18,8 @@ use polyp_edge::field_of_view::{Rule, Sequence};
 use polyp_edge::latency::interval::Load;
 use polyp_edge::latency::log::{Bounds, Minutes, Setup};
 use polyp_edge::pipeline::{Feed, Observer};
+use polyp_edge::recording::ring::About;
+use polyp_edge::recording::{Begun, Recording};
 use polyp_edge::runtime;
 use polyp_edge::runtime::channel::Sender;
 use polyp_edge::segment::Segmenter;
@@ -27,6 +29,7 @@ use polyp_edge::thermal::Thermometer;
 
 use super::camera::WorldCamera;
 use super::drivers::Drivers;
+use super::films::WorldFilm;
 use super::heat::WorldThermometer;
 use super::monitor::WorldMonitor;
 use super::network::WorldNetwork;
@@ -120,6 +123,10 @@ impl Surroundings for WorldSurroundings {
             bail!(Failure::io("the simulated disk is full"));
         }
         Ok(format!("/study/{}", still.number.0).into())
+    }
+
+    fn record(&self, _: &Board, first: &About, _: Begun) -> Result<Box<dyn Recording>> {
+        Ok(Box::new(WorldFilm::begin(&self.world, first)?))
     }
 
     fn claim(&self, _: &Path, _: &Board, _: bool, held: Option<()>) -> Result<Option<()>> {

@@ -12,6 +12,7 @@
 //! | [`camera`], [`monitor`], [`network`] | what stands in for each |
 //! | [`drivers`] | the cart's own drivers in the place of camera and monitor, on the stand-ins for the kernel |
 //! | `records` | what a run records for others |
+//! | `films` | recordings on a disk |
 //! | `store` | installed bundles, and one on trial |
 //! | `heat` | the computer's temperature and its sensors |
 //! | `log` | the cart's own log, and a reader that may not read |
@@ -20,6 +21,7 @@
 pub mod camera;
 pub mod cart;
 pub mod drivers;
+mod films;
 mod heat;
 mod log;
 pub mod monitor;
@@ -45,6 +47,7 @@ use polyp_edge::bundle::manifest::{Manifest, TensorContract};
 use polyp_edge::cart::{self as edge, Limits};
 use polyp_edge::fault::exit_of;
 use polyp_edge::pipeline::Settings;
+use polyp_edge::recording::Pictures;
 use polyp_edge::runtime;
 
 use cart::{WorldAsked, WorldSurroundings};
@@ -186,6 +189,10 @@ fn board() -> Board {
     profile.pipeline.latency_folder = Some("/var/lib/latency".into());
     profile.pipeline.metrics_file = Some("/var/lib/metrics.prom".into());
     profile.study.folder = Some("/var/lib/study".into());
+    // Few pictures, and only when they are asked for: coding them takes real time.
+    profile.recording.pictures = Pictures::Both;
+    (profile.recording.before_s, profile.recording.rate_hz) = (0.0, 5.0);
+    profile.recording.memory_megabytes = 16;
     profile.store.trial_minutes = store::TRIAL_MINUTES;
     profile.pipeline.realtime_priority = 40;
     profile.pipeline.state_file = Some("/run/state.json".into());

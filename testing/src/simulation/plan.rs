@@ -90,6 +90,8 @@ pub enum Fault {
     OutlinesOff(Duration),
     /// Somebody wants a picture kept. No fault either.
     Snapshot,
+    /// Somebody records for so long.
+    Record(Duration),
 }
 
 /// What is different in a new profile.
@@ -293,7 +295,7 @@ fn random(rng: &mut ChaCha8Rng, has_drivers: bool) -> Fault {
         Duration::from_millis(rng.random_range(0.0..longest).exp() as u64)
     };
     let years = |rng: &mut ChaCha8Rng| Duration::from_secs(rng.random_range(1..10 * 365 * 86_400));
-    match rng.random_range(0..if has_drivers { 55 } else { 40 }) {
+    match rng.random_range(0..if has_drivers { 56 } else { 41 }) {
         30 => Fault::LogBlocked(ms(rng, 300_000)),
         31 => {
             let rise = if rng.random_bool(0.3) { Duration::ZERO } else { ms(rng, 300_000) };
@@ -309,6 +311,8 @@ fn random(rng: &mut ChaCha8Rng, has_drivers: bool) -> Fault {
         37 => Fault::LiteUnreadable(ms(rng, 300_000)),
         38 => Fault::OutlinesOff(ms(rng, 60_000)),
         39 => Fault::Snapshot,
+        40 if !has_drivers => Fault::Record(ms(rng, 30_000)),
+        55 => Fault::Record(ms(rng, 30_000)),
         40 | 54 => Fault::CameraSignalLost(ms(rng, 10_000)),
         41..44 => Fault::CameraQuirk(QUIRKS[rng.random_range(0..QUIRKS.len())], rng.random_range(1..90)),
         44 => Fault::CameraQueueError,

@@ -1,8 +1,9 @@
-//! Somebody in the room, who switches outlines off and on, and keeps pictures.
+//! Somebody in the room, who switches outlines off and on, keeps pictures, and records.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use polyp_edge::control::order::Record;
 use polyp_edge::control::{Answer, Order, Request, Switch, Way};
 use polyp_edge::runtime::channel::{Sender, channel};
 use polyp_edge::runtime::{self, thread};
@@ -109,6 +110,37 @@ pub(super) fn keeps_a_picture(world: &World) {
             Ok(other) => world.breaks(&format!("a picture was to be kept, and the answer is {other:?}")),
             Err(_) => {}
         }
+    });
+    drop(room);
+}
+
+/// Records for a while.
+pub(super) fn records(world: &World, time: Duration) {
+    let Some(orders) = world.lock().room.orders.clone() else { return };
+    let theirs = world.clone();
+    let room = thread::spawn("room", move || {
+        let order = |to| {
+            let (answer, answered) = channel();
+            let order = Order::Record { to };
+            let request = Request { order, way: Way::Button("pedal".into()), answer: Some(answer) };
+            if orders.send(request).is_err() {
+                return;
+            }
+            let given = runtime::now();
+            let told = answered.recv_timeout(PATIENCE);
+            let mut world = theirs.lock();
+            let now = runtime::now();
+            if now > given.max(world.told_from) + ANSWERED_WITHIN && world.end_asked.is_none() {
+                world.breaks(&format!("an order to record was not answered for {:?}", now - given));
+            }
+            let wanted = Answer::recording(to == Record::Start);
+            if told.as_ref().is_ok_and(|told| *told != wanted) {
+                world.breaks(&format!("it was to be recorded, and the answer is {told:?}"));
+            }
+        };
+        order(Record::Start);
+        thread::sleep(time);
+        order(Record::Stop);
     });
     drop(room);
 }

@@ -149,6 +149,8 @@ pub(super) struct Surroundings {
     pub(super) store: Store,
     /// The profile that a reload finds: its number, and how it differs from the first.
     pub(super) profile: (u64, Change),
+    /// Recordings so far.
+    pub(super) films: u64,
     pub(super) reload_asked: bool,
     pub(super) end_asked: Option<Instant>,
     pub(super) disk_takes: Duration,
@@ -220,6 +222,7 @@ impl World {
             state: String::new(),
             store: Store::default(),
             profile: (0, Change::Nothing),
+            films: 0,
             reload_asked: false,
             end_asked: None,
             disk_takes: Duration::ZERO,
@@ -355,6 +358,10 @@ impl World {
             Fault::Snapshot => {
                 drop(world);
                 room::keeps_a_picture(self);
+            }
+            Fault::Record(time) => {
+                drop(world);
+                room::records(self, time);
             }
             Fault::Reload(change) => {
                 world.profile = (world.profile.0 + 1, change);

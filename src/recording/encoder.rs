@@ -1,0 +1,112 @@
+//! Pictures that were shown → code: the bare picture, the outlined one, and a line that tells what was drawn.
+
+use anyhow::Result;
+
+use super::Wish;
+use super::jpeg::{Coded, Jpeg, rows, strips};
+use super::ring::{About, PARTS};
+use super::shot::Shot;
+use crate::convert;
+use crate::frame::{Frame, View};
+use crate::geometry::Placement;
+use crate::overlay::{CornerChooser, Layer, Painter, Style};
+use crate::study::Outside;
+use crate::study::privacy::Blackener;
+
+/// Keeps its buffers from one picture to the next.
+pub struct Encoder {
+    picture: Frame,
+    outlined: Frame,
+    blackener: Blackener,
+    epoch: Option<u64>,
+    painter: (Style, Painter),
+    corner: CornerChooser,
+    layer: Layer,
+    jpeg: Jpeg,
+    bare: Coded,
+    drawn: Coded,
+    line: Vec<u8>,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        let style = Style::default();
+        Encoder {
+            picture: Frame::black(1, 1),
+            outlined: Frame::black(1, 1),
+            blackener: Blackener::default(),
+            epoch: None,
+            painter: (style, Painter::new(style)),
+            corner: CornerChooser::default(),
+            layer: Layer::default(),
+            jpeg: Jpeg::default(),
+            bare: Coded::default(),
+            drawn: Coded::default(),
+            line: Vec::new(),
+        }
+    }
+}
+
+impl Encoder {
+    /// Takes a picture over: its buffer is not needed any longer.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn take(&mut self, view: &View<'_>) -> Result<()> {
+        convert::to_rgb(view, &mut self.picture)
+    }
+
+    /// Encodes the picture that was taken over. Parts that are not wanted are empty.
+    ///
+    /// # Errors
+    /// If it is too large.
+    pub fn encode(&mut self, shot: &Shot, wish: &Wish) -> Result<(About, [&[u8]; PARTS])> {
+        if self.epoch.replace(shot.epoch) != Some(shot.epoch) {
+            self.blackener.forget();
+        }
+        let is_black_outside = wish.outside == Outside::Black && self.blackener.next(&mut self.picture);
+        let size = (self.picture.width_px(), self.picture.height_px());
+        shot.line(is_black_outside, &mut self.line)?;
+        self.jpeg.encode(&self.picture, wish.quality, &mut self.bare)?;
+        if wish.pictures.has_outlined() {
+            self.draw(shot);
+            let layer = &self.layer;
+            let differs = |strip: usize| rows(strip, size.1).any(|row| layer.is_touched(row));
+            self.outlined.resize(size.0, size.1);
+            for strip in (0..strips(size.1)).filter(|&strip| differs(strip)) {
+                for row in rows(strip, size.1) {
+                    self.outlined.row_mut(row).copy_from_slice(self.picture.row(row));
+                    layer.over::<3, true>(row, self.outlined.row_mut(row));
+                }
+            }
+            self.jpeg.encode_changed(&self.outlined, wish.quality, &self.bare, differs, &mut self.drawn)?;
+        }
+        let about = About {
+            at: shot.at,
+            clock: shot.clock,
+            epoch: shot.epoch,
+            frame: shot.number.0,
+            size,
+            is_black_outside,
+        };
+        let bare = if wish.pictures.has_clean() { self.bare.bytes() } else { &[] };
+        let drawn = if wish.pictures.has_outlined() { self.drawn.bytes() } else { &[] };
+        Ok((about, [bare, drawn, &self.line]))
+    }
+
+    /// Draws what the monitor showed, on a layer of the picture's own size.
+    fn draw(&mut self, shot: &Shot) {
+        let (width, height) = (self.picture.width_px(), self.picture.height_px());
+        if self.painter.0 != shot.style {
+            self.painter = (shot.style, Painter::new(shot.style));
+        }
+        let painter = &mut self.painter.1;
+        let placement = Placement::identity(width, height);
+        self.layer.reset(width, height);
+        painter.marks(&mut self.layer, shot.shown.list(), &shot.opacities, &shot.field, &placement);
+        if let Some(glyph) = shot.glyph {
+            let corner = self.corner.choose(shot.corner, &self.picture.view(), &placement, shot.at);
+            painter.glyph(&mut self.layer, corner, glyph, &shot.words);
+        }
+    }
+}
