@@ -9,9 +9,10 @@ use crate::pages::{list, see};
 use crate::source::{Field, Source};
 
 /// Where a profile and the types of its keys are defined.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     include_str!("../../src/board/profile.rs"),
     include_str!("../../src/board/room.rs"),
+    include_str!("../../src/alert/pin.rs"),
     include_str!("../../src/recording/mod.rs"),
     include_str!("../../src/recording/segment.rs"),
     include_str!("../../src/bundle/manifest.rs"),

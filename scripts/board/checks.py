@@ -100,15 +100,20 @@ def camera_mode(board):
 # 2. The rendered endoscope through HDMI.
 
 
-@check("a polyp of the rendered endoscope is outlined where it is", counted=True)
-def outlined(board):
+def endoscope(board, rest=""):
+    """The rendered endoscope through the HDMI input."""
     # The cable's two ends must have the same timings.
     for device in (HDMI_IN, HDMI_OUT):
         board.machine.must(f"vivid timings {device} 1280x720 30")
     board.control(HDMI_IN, "Loop Video=1", "OSD Text Mode=None")
     board.machine.run("killall vivid")
     board.machine.must(f"vivid feed {HDMI_OUT} /endoscope.yuyv </dev/null >/run/feed.log 2>&1 & sleep 1; cat /run/feed.log")
-    board.start("endoscope", camera(HDMI_IN, ["YUYV"], SCREEN))
+    board.start("endoscope", camera(HDMI_IN, ["YUYV"], SCREEN) + rest)
+
+
+@check("a polyp of the rendered endoscope is outlined where it is", counted=True)
+def outlined(board):
+    endoscope(board)
 
     def holds(shot):
         line = shot.places(picture.is_outline)
@@ -122,6 +127,112 @@ def outlined(board):
         picture.must_have_glyph(shot)
     board.eventually("outlined polyp", holds, 60)
     board.until_state(["assist"])
+
+
+# 9. What the room asks for.
+
+# The action of each key; the button's line is the only one that the emulator can press.
+KEYS = {"f1": "outlines-toggle", "f2": "outlines-off", "f3": "outlines-on", "f4": "outlines-off-while-held", "f5": "mark",
+        "f6": "snapshot", "f7": "record-start", "f8": "record-stop", "f9": "record-last", "f10": "record-toggle"}
+CHIP, LAMP = "/dev/gpiochip0", 5
+ROOM = """
+[pipeline]
+audit_folder = "/run/audit"
+
+[control]
+socket = "/run/polyp-edge/control.sock"
+
+[[control.inputs]]
+device = "/dev/input/event0"
+keys = { %s }
+
+[[control.pins]]
+chip = "%s"
+line = 3
+active_low = false
+pull = "none"
+action = "outlines-toggle"
+
+[alert]
+pins = [{ chip = "%s", line = %d, lasts_ms = 10000 }]
+again_after_ms = 100
+
+[study]
+folder = "/run/study"
+
+[recording]
+pictures = "both"
+before_s = 3.0
+rate_hz = 1.0
+memory_megabytes = 16
+""" % (", ".join(f'KEY_{key.upper()} = "{action}"' for key, action in KEYS.items()), CHIP, CHIP, LAMP)
+CTL = "polyp-edge ctl --socket /run/polyp-edge/control.sock "
+
+
+def outlines_are(board, name, on):
+    """On the monitor and in the state file."""
+    def holds(shot):
+        line = len(shot.places(picture.is_outline))
+        if (line >= 200) != on:
+            raise Failed(f"{line} pixels have the outline's colour, and outlines are {'on' if on else 'off'}")
+        # The corner always says something: that outlines are drawn, or that they are off.
+        picture.must_have_glyph(shot)
+    board.eventually(name, holds, 120)
+    board.until_state([f'"outlines": {str(on).lower()}'], 30)
+
+
+@check("outlines go and come by socket, key and button, and so do pictures, films, marks and a lamp", counted=True)
+def room(board):
+    endoscope(board, ROOM)
+    machine = board.machine
+    outlines_are(board, "outlines before", True)
+    ways = {"the socket": lambda: machine.must(CTL + "outlines toggle", 60), "the button": machine.press_button}
+    has_keys = machine.run("ls /dev/input/event0")[0] == 0
+    if has_keys:
+        ways["a key"] = lambda: machine.press("f1")
+    for way, press in ways.items():
+        for on in (False, True):
+            press()
+            outlines_are(board, f"outlines {'on' if on else 'off'} by {way}", on)
+    # The lamp's pin, as the kernel tells: it is on while a region is new.
+    machine.must("mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug")
+    pins = machine.must("cat /sys/kernel/debug/gpio")
+    if "polyp-edge" not in pins:
+        raise Failed(f"no pin is the program's: {pins}")
+    machine.must(CTL + "outlines off", 60)
+    # A region is new again once it has been gone for three seconds.
+    machine.must("sleep 4", 120)
+    machine.must(CTL + "outlines on", 60)
+    until(board, "the lamp is lit", "grep polyp-edge /sys/kernel/debug/gpio", lambda text: " out hi" in text)
+    order = (lambda key, _: machine.press(key)) if has_keys else (lambda _, words: machine.must(CTL + words, 60))
+    order("f6", "snapshot")
+    until(board, "a picture is kept", "ls /run/study/*Z", lambda text: "segmentation.dcm" in text)
+    order("f7", "record start")
+    board.until_state(['"state": "recording"'], 60)
+    outlines_are(board, "recording", True)
+    machine.must("sleep 3", 120)
+    order("f8", "record stop")
+    until(board, "a film has ended", "cat /run/study/*-video/recording.json", lambda text: "it was told to end" in text)
+    order("f9", "record last")
+    until(board, "the last seconds are kept", "cat /run/study/*-video/recording.json",
+          lambda text: text.count("it was told to end") == 2)
+    order("f5", "mark seen")
+    until(board, "all is recorded", "polyp-edge audit --folder /run/audit --json", lambda text: all(
+        f'"event":"{event}"' in text for event in ("outlines", "mark", "snapshot", "recording-begun", "recording-ended")))
+    return "" if has_keys else "without keys: this kernel has no evdev"
+
+
+def until(board, what, command, holds, within_s=90):
+    """Until a command on the board says what it should."""
+    end = time.monotonic() + within_s
+    while True:
+        board.must_run()
+        _, text = board.machine.run(command, 60)
+        if holds(text):
+            return
+        if time.monotonic() > end:
+            raise Failed(f"{what}: not in {within_s} s; {command} says {text.strip()[-300:]}")
+        time.sleep(0.5)
 
 
 # 7. SIGTERM.

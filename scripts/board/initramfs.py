@@ -61,11 +61,11 @@ def read_module(path):
     return data
 
 
-def modules(folder, wanted):
+def modules(folder, wanted, more=None):
     """`[(name, bytes)]` of the wanted modules and all that they depend on, each after what it depends on. A module that
-    is not there counts as built into the kernel, unless another one names it."""
+    is not there counts as built into the kernel, unless another one names it. `more`: another folder of them."""
     files = {}
-    for path in Path(folder).rglob("*.ko*"):
+    for path in [*Path(folder).rglob("*.ko*"), *(Path(more).rglob("*.ko*") if more else ())]:
         files[path.name.split(".ko")[0].replace("-", "_")] = path
     order, loaded = [], set()
 

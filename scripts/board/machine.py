@@ -96,7 +96,7 @@ class Machine:
             [qemu, "-M", "virt,gic-version=3", "-cpu", "cortex-a76", "-smp", "2", "-m", str(memory_mb),
              *(["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"] if counted else
                ["-accel", "tcg,thread=multi"]), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-             "-device", f"virtio-gpu-pci,xres={width},yres={height}",
+             "-device", f"virtio-gpu-pci,xres={width},yres={height}", "-device", "virtio-keyboard-pci",
              *(["-drive", f"file={disk},format=raw,if=virtio"] if disk else []),
              "-serial", f"file:guest-{kind}.log", "-serial", "unix:channel,server=on,wait=off",
              "-qmp", "unix:qmp,server=on,wait=off",
@@ -137,6 +137,14 @@ class Machine:
                 raise Failed(f"QMP {name}: {answer['error']['desc']}")
             if "return" in answer:
                 return answer["return"]
+
+    def press(self, key):
+        """Presses a key of the keyboard, by QEMU's name, and lets it go."""
+        self.command("send-key", keys=[{"type": "qcode", "data": key}], **{"hold-time": 100})
+
+    def press_button(self):
+        """Presses the button at line 3 of the board's pins, for a tenth of a second: a PC's power button."""
+        self.command("system_powerdown")
 
     def screendump(self, name):
         """What the monitor shows, as a PPM file's bytes."""

@@ -12,7 +12,7 @@ import soak
 from board import Board
 from machine import Failed, Machine
 
-MODULES = ["virtio-pci", "virtio-gpu", "vivid"]
+MODULES = ["virtio-pci", "virtio-gpu", "virtio-input", "evdev", "vivid"]
 
 
 def image(options):
@@ -26,7 +26,7 @@ def image(options):
     archive.device("dev/console", 5, 1)
     release = options.kernel.name.removeprefix("vmlinuz-")
     parameters = {"vivid": checks.VIVID}
-    order = initramfs.modules(root / "lib/modules" / release, MODULES)
+    order = initramfs.modules(root / "lib/modules" / release, MODULES, options.modules)
     for name, data in order:
         archive.file(f"modules/{name}.ko", data)
     archive.file("modules/order", "".join(f"{name} {parameters.get(name, '')}\n" for name, _ in order).encode())
@@ -45,6 +45,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("kernel", "root", "program", "vivid", "boards", "bundle", "endoscope", "polyps", "out"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--modules", help="a folder with more of the kernel's modules")
     parser.add_argument("--only", default="", help="only checks with this in their name")
     parser.add_argument("--soak", type=float, default=0, metavar="HOURS", help="faults for so long instead of checks")
     parser.add_argument("--seed", type=int, default=1, help="decides on the order of the soak's faults")

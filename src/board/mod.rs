@@ -29,7 +29,7 @@ pub use profile::{
     Profile, Stop, Store, Trust,
 };
 pub use range::Wrong;
-pub use room::{Control, Recording, Study};
+pub use room::{Alert, Control, Recording, Study};
 
 /// The profile of a cart on which the package was installed.
 pub const CART_PROFILE: &str = "/etc/polyp-edge/cart.toml";

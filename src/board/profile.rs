@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::range::{Wrong, within, wrong};
-use super::room::{Control, Recording, Study};
+use super::room::{Alert, Control, Recording, Study};
 use crate::bundle::manifest::{COMPATIBLE, Sensitivity};
 use crate::display::kms::{Composition, ModeWish};
 use crate::field_of_view::Rule;
@@ -54,6 +54,9 @@ pub struct Profile {
     /// How the people in the room give orders. May be left out: then they cannot.
     #[serde(default)]
     pub control: Control,
+    /// What tells the room of a new region without the monitor. May be left out: then nothing.
+    #[serde(default)]
+    pub alert: Alert,
     /// What is kept of what is seen. May be left out: then nothing.
     #[serde(default)]
     pub study: Study,
@@ -397,6 +400,7 @@ impl Profile {
         self.check_live()?;
         self.check_heat()?;
         self.control.check()?;
+        self.alert.check(&self.control)?;
         self.study.check()?;
         self.recording.check(&self.study)?;
         within("stop.after_frames", self.stop.after_frames.unwrap_or(1), 1..=u64::MAX)?;

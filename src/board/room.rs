@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::range::{Wrong, within, wrong};
+use crate::alert::Pin as Lamp;
 use crate::control::keys::{self, Input};
 use crate::control::pins::Pin;
 use crate::recording::{Pictures, WhenFull, Wish};
@@ -38,6 +39,42 @@ pub struct Study {
 impl Default for Study {
     fn default() -> Study {
         Study { folder: None, outside: Outside::Black, most_megabytes: 2000 }
+    }
+}
+
+/// What tells the room of a new region without the monitor.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alert {
+    /// Lamps and buzzers on the board's pins.
+    pub pins: Vec<Lamp>,
+    /// From one moment on which they are on to the next, at least, in ms, 100..=600000.
+    pub again_after_ms: u64,
+}
+
+impl Default for Alert {
+    fn default() -> Alert {
+        Alert { pins: Vec::new(), again_after_ms: 3000 }
+    }
+}
+
+impl Alert {
+    pub(super) fn check(&self, control: &Control) -> Result<(), Wrong> {
+        for (number, pin) in self.pins.iter().enumerate() {
+            if !pin.chip.is_absolute() {
+                return wrong(
+                    "alert.pins",
+                    format!("names the chip {:?}, but must name an absolute path", pin.chip),
+                );
+            }
+            within("alert.pins", pin.lasts_ms, 20..=10_000)?;
+            let is_it = |chip: &PathBuf, line: u32| (chip, line) == (&pin.chip, pin.line);
+            let is_named_before = self.pins.iter().take(number).any(|other| is_it(&other.chip, other.line));
+            if is_named_before || control.pins.iter().any(|other| is_it(&other.chip, other.line)) {
+                return wrong("alert.pins", format!("names {}, which is named before", pin.name()));
+            }
+        }
+        within("alert.again_after_ms", self.again_after_ms, 100..=600_000)
     }
 }
 

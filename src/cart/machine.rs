@@ -11,6 +11,7 @@ use super::manager::{Manager, Notice};
 use super::report::REPORTS;
 use super::sandbox::Sandbox;
 use super::surroundings::Surroundings;
+use crate::alert::{self, News, Times};
 use crate::audit::{self, Entry};
 use crate::board::{Board, DisplayKind, Profile};
 use crate::bundle::{Bundle, Identity};
@@ -298,6 +299,18 @@ impl Surroundings for Machine {
                 let bound = pin.bound();
                 button::watch(&bound.name, std::slice::from_ref(&bound), || pin.open(), orders, stop);
             });
+        }
+    }
+
+    fn alert(&self, profile: &Profile, news: &News, stop: &Arc<AtomicBool>) {
+        let again_after = Duration::from_millis(profile.alert.again_after_ms);
+        for pin in profile.alert.pins.clone() {
+            let (news, stop, name) = (news.clone(), stop.clone(), pin.name());
+            let times = Times { lasts: Duration::from_millis(pin.lasts_ms), again_after };
+            let work = move || alert::watch(&pin.name(), || pin.open(), times, &news, &stop);
+            if let Err(error) = runtime::thread::spawn("lamp", work) {
+                log::warn!("cannot start a thread: {error}; {name} will not tell of new regions");
+            }
         }
     }
 

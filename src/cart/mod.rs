@@ -11,7 +11,9 @@
 //! | `prepare` | from a profile to what the pipeline works with |
 //! | `trial` | whether a newly installed bundle proves itself |
 //! | `reload` | a new profile beside the running one, taken over whole or refused |
-//! | `controls` | what the people in the room ask for |
+//! | `room` | what the people in the room can do: the next four |
+//! | `controls` | what they ask for |
+//! | `alerts` | lamps and buzzers |
 //! | `snapshots` | pictures that they want to keep |
 //! | `recordings` | films of what is shown |
 //! | `heat` | what is done when the machine gets hot |
@@ -23,6 +25,7 @@
 //!
 //! The thread that is here supervises: it opens, reads and writes nothing itself. What may hang is opened in threads of its own.
 
+mod alerts;
 mod announced;
 mod controls;
 mod heat;
@@ -35,6 +38,7 @@ mod recorder;
 mod recordings;
 mod reload;
 mod report;
+mod room;
 pub mod sandbox;
 mod signals;
 mod snapshots;
@@ -56,6 +60,8 @@ pub use signals::Signals;
 pub use surroundings::{Asked, Surroundings};
 pub use watchdog::STANDS_STILL_AFTER;
 
+use crate::alert::News;
+use crate::alert::news::Novelty;
 use crate::audit::Event;
 use crate::board::{Board, DisplayKind};
 use crate::control::{Answer, Order, Request};
@@ -65,20 +71,17 @@ use crate::pipeline::{self, Feed, Observer, Picture, Pipeline, Status};
 use crate::runtime;
 use crate::runtime::sync::Mutex;
 use crate::score::Scorer;
-use crate::state::State;
-use crate::study;
 
 use announced::Announced;
-use controls::{Controls, MOST_AT_ONCE};
+use controls::MOST_AT_ONCE;
 use heat::Heat;
 use latencies::LatencyLog;
 use metrics::Metrics;
 use prepare::{Made, Opening, Outputs};
 use recorder::Recorder;
-use recordings::{Recordings, Told};
 use reload::{Reload, What, Wish};
 use report::Ending;
-use snapshots::Snapshots;
+use room::Room;
 use status::StatusFile;
 use trial::Watched;
 use watchdog::{Turns, Watchdog};
@@ -87,8 +90,6 @@ use watchdog::{Turns, Watchdog};
 const TICK: Duration = Duration::from_millis(4);
 /// Between two tries to open a display that has gone.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
-/// Between two times that a recording's counts are told.
-const COUNTS_EVERY: Duration = Duration::from_secs(1);
 /// A camera's thread that panics is started anew, unless it has so often within [`CALM`].
 const MOST_RESTARTS: u32 = 3;
 const CALM: Duration = Duration::from_secs(60);
@@ -133,11 +134,7 @@ struct Run<W: Surroundings> {
     reload: Reload<W>,
     trial: trial::Watch,
     heat: Heat<W>,
-    controls: Controls,
-    snapshots: Snapshots,
-    recordings: Recordings,
-    /// What was told of them last, and when.
-    recorded: (Told, Option<Instant>),
+    room: Room,
     restarts: (u32, Instant),
     announced: Announced,
     /// Gives signs of life until the run is over.
@@ -163,12 +160,14 @@ impl<W: Surroundings> Run<W> {
         let trial = trial::Watch::default();
         let turns = Arc::new(Turns::default());
         let watchdog = Watchdog::start(&surroundings, &turns)?;
+        let news = News::default();
         let watch = Watch {
             scorer: scorer.clone(),
             status: status.teller(),
             trial: trial.states(),
             recorder: recorder.clone(),
             turns,
+            novelty: Novelty::new(&news),
             other: surroundings.observer(),
         };
         let mut pipeline = Pipeline::start(prepare::settings(&limits, &board)?, Box::new(watch))?;
@@ -186,8 +185,7 @@ impl<W: Surroundings> Run<W> {
         let load = prepare::loader(&surroundings, &board, &made, None);
         pipeline.load(load.clone())?;
         let heat = Heat::start(&surroundings, load, &made)?;
-        let controls = Controls::start(&surroundings, &board.profile);
-        let recordings = Recordings::start(&surroundings, &board, &made, pipeline.ring(), &recorder)?;
+        let room = Room::start(&surroundings, &board, &made, (&news, pipeline.ring()), &recorder)?;
         Ok(Run {
             surroundings,
             path,
@@ -208,10 +206,7 @@ impl<W: Surroundings> Run<W> {
             reload: Reload::default(),
             trial,
             heat,
-            controls,
-            snapshots: Snapshots::default(),
-            recordings,
-            recorded: (Told::default(), None),
+            room,
             restarts: (0, runtime::now()),
             announced: Announced::default(),
             watchdog,
@@ -247,7 +242,7 @@ impl<W: Surroundings> Run<W> {
         drop(self.watchdog);
         let (surroundings, board, status) = (self.surroundings, self.board, self.status);
         let (recorder, metrics, latencies) = (self.recorder, self.metrics, self.latencies);
-        let recordings = self.recordings;
+        let recordings = self.room.recordings;
         let model = self.heat.made().identity();
         Ending {
             surroundings,
@@ -295,17 +290,16 @@ impl<W: Surroundings> Run<W> {
         self.attend_reload()?;
         self.attend_heat();
         for _ in 0..MOST_AT_ONCE {
-            let Some(request) = self.controls.next() else { break };
+            let Some(request) = self.room.controls.next() else { break };
             self.carry_out(request);
         }
-        let (board, heat) = (&self.board, &self.heat);
-        let made = || study::Made {
-            board: board.profile.name.clone(),
-            profile_digest: board.digest.clone(),
-            model: heat.made().identity(),
-        };
-        self.snapshots.attend(&self.surroundings, &self.pipeline, board, made, &self.recorder);
-        self.attend_recordings();
+        self.room.attend(
+            &self.surroundings,
+            &mut self.pipeline,
+            (&self.board, self.heat.made()),
+            &self.recorder,
+            (&self.status, &self.metrics),
+        );
         Ok(None)
     }
 
@@ -334,11 +328,11 @@ impl<W: Surroundings> Run<W> {
                 Answer::done()
             }
             Order::Snapshot => {
-                self.snapshots.want(&self.pipeline, &self.board, way, answer);
+                self.room.snapshots.want(&self.pipeline, &self.board, way, answer);
                 return;
             }
             Order::Record { to } => {
-                let answer = self.recordings.order(to, way);
+                let answer = self.room.recordings.order(to, way);
                 if let Some(why) = &answer.error {
                     log::warn!("nothing is recorded: {why}");
                 }
@@ -357,23 +351,6 @@ impl<W: Surroundings> Run<W> {
         let _ = answer.map(|answer| answer.send(done));
     }
 
-    /// Tells how recordings go: what is news at once, counts every second.
-    fn attend_recordings(&mut self) {
-        let has_frames = self.pipeline.gauges().state() != Some(State::NO_SIGNAL);
-        let told = self.recordings.told(self.pipeline.cannot_record(), has_frames);
-        let (before, at) = &self.recorded;
-        let is_news = told.is_news(before);
-        if !is_news && (told == *before || at.is_some_and(|at| runtime::since(at) < COUNTS_EVERY)) {
-            return;
-        }
-        if told.sign() != before.sign() {
-            self.pipeline.set_sign(told.sign());
-        }
-        self.metrics.set_recording(&told);
-        self.status.set_recording(told.clone(), is_news);
-        self.recorded = (told, Some(runtime::now()));
-    }
-
     /// Does what the machine's heat asks for.
     fn attend_heat(&mut self) {
         let orders = self.heat.attend(&self.board);
@@ -387,7 +364,7 @@ impl<W: Surroundings> Run<W> {
             self.status.set_target(&self.board, &made);
             self.metrics.set_target(&self.board, &made);
             self.latencies.set_target(&self.board, &made);
-            self.recordings.set_made(&made);
+            self.room.recordings.set_made(&made);
         }
         if orders.is_news {
             let told = self.heat.told();
@@ -482,13 +459,12 @@ impl<W: Surroundings> Run<W> {
         }
         if ready.is_changed {
             self.heat.profile_changed();
-            self.controls.follow(&self.surroundings, &ready.board.profile);
         }
         if ready.is_changed || has_model {
             self.status.set_target(&ready.board, self.heat.made());
             self.metrics.set_target(&ready.board, self.heat.made());
             self.latencies.set_target(&ready.board, self.heat.made());
-            self.recordings.follow(&self.surroundings, &ready.board, self.heat.made())?;
+            self.room.follow(&self.surroundings, &ready.board, self.heat.made())?;
         }
         if let Some(feed) = ready.feed {
             self.pipeline.set_feed(feed)?;
@@ -523,6 +499,7 @@ struct Watch {
     trial: Arc<Watched>,
     recorder: Recorder,
     turns: Arc<Turns>,
+    novelty: Novelty,
     other: Box<dyn Observer>,
 }
 
@@ -531,6 +508,9 @@ impl Observer for Watch {
         if let Some(truth) = picture.truth {
             let mut scorer = self.scorer.lock();
             scorer.get_or_insert_default().add(truth, picture.regions());
+        }
+        if let Some(result) = &picture.result {
+            self.novelty.drawn(result.shown.tracks());
         }
         self.other.shown(picture);
     }

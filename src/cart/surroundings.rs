@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::manager::Notice;
+use crate::alert::News;
 use crate::audit::Entry;
 use crate::board::{Board, Profile};
 use crate::bundle::Identity;
@@ -43,6 +44,10 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
     /// Starts to take orders in by all ways that the profile names, in threads of their own, until `stop` is set. What cannot be had is
     /// told in the log and tried again.
     fn listen(&self, profile: &Profile, orders: &Sender<Request>, stop: &Arc<AtomicBool>);
+
+    /// Starts to tell of new regions by all that the profile names, in threads of their own, until `stop` is set. What cannot be had is told
+    /// in the log and tried again.
+    fn alert(&self, profile: &Profile, news: &News, stop: &Arc<AtomicBool>);
 
     /// Where pictures come from: opened by the thread that captures. A live camera that is not there is no error: it may come.
     fn feed(&self, profile: &Profile) -> Result<Feed>;

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use polyp_edge::alert::News;
 use polyp_edge::audit::Entry;
 use polyp_edge::board::{Board, Profile};
 use polyp_edge::bundle::Identity;
@@ -124,6 +125,8 @@ impl Surroundings for WorldSurroundings {
         }
         Ok(format!("/study/{}", still.number.0).into())
     }
+
+    fn alert(&self, _: &Profile, _: &News, _: &Arc<AtomicBool>) {}
 
     fn record(&self, _: &Board, first: &About, _: Begun) -> Result<Box<dyn Recording>> {
         Ok(Box::new(WorldFilm::begin(&self.world, first)?))
