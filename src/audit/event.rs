@@ -73,6 +73,13 @@ pub enum Event {
         /// Who.
         by: Way,
     },
+    /// Somebody in the room has switched to another source of pictures.
+    Input {
+        /// Its name in the profile.
+        to: String,
+        /// Who.
+        by: Way,
+    },
     /// Something that somebody in the room wants to find again.
     Mark {
         /// What.

@@ -25,8 +25,8 @@ use crate::fault::Fault;
 use crate::language::{Language, Words};
 
 pub use profile::{
-    Camera, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Heat, Model, Overlay, Pipeline,
-    Profile, Stop, Store, Trust,
+    Camera, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Heat, Model, NEXT, OtherSource,
+    Overlay, Pipeline, Profile, Stop, Store, Trust, device,
 };
 pub use range::Wrong;
 pub use room::{Alert, Control, Recording, Study};

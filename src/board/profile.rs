@@ -21,6 +21,8 @@ use crate::thermal::Limits;
 const RESULTS_IN_MAX_AGE: f64 = 2.0;
 /// And so few at all: the gate forgets what it saw half a second ago.
 const FEWEST_HZ: f64 = 5.0;
+/// Instead of a source's name: the one after this.
+pub const NEXT: &str = "next";
 
 /// A resolved profile. All fields must be there; `base.toml` has most of them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -85,6 +87,28 @@ pub struct Camera {
     /// A live camera's buffers, 4..=32.
     pub buffers: u32,
     /// Which of a live camera's inputs; none: the one that is on.
+    pub input: Option<u32>,
+    /// What people call this source, 1 to 32 characters. May be left out: `1`.
+    #[serde(default = "first")]
+    pub name: String,
+    /// Other sources that people in the room can switch to.
+    #[serde(default)]
+    pub others: Vec<OtherSource>,
+}
+
+fn first() -> String {
+    "1".into()
+}
+
+/// A source that people can switch to; formats, sizes and rate are those of the camera.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtherSource {
+    /// What people call it, 1 to 32 characters; not `next`.
+    pub name: String,
+    /// As the camera's.
+    pub source: String,
+    /// As the camera's.
     pub input: Option<u32>,
 }
 
@@ -427,6 +451,27 @@ impl Profile {
     fn check_live(&self) -> Result<(), Wrong> {
         let camera = &self.camera;
         within("camera.buffers", camera.buffers, 4..=32)?;
+        let names: Vec<&str> = [camera.name.as_str()]
+            .into_iter()
+            .chain(camera.others.iter().map(|other| &*other.name))
+            .collect();
+        for (number, name) in names.iter().enumerate() {
+            if !(1..=32).contains(&name.chars().count())
+                || name.chars().any(char::is_control)
+                || *name == NEXT
+            {
+                return wrong(
+                    "camera.name",
+                    format!("is {name:?}, but must be 1 to 32 characters, and not \"next\""),
+                );
+            }
+            if names.iter().take(number).any(|other| other == name) {
+                return wrong("camera.others", format!("names {name:?} twice"));
+            }
+        }
+        if camera.others.iter().any(|other| other.source == "-") {
+            return wrong("camera.others", "has \"-\": nobody can switch to standard input");
+        }
         if camera.formats.is_empty() {
             return wrong("camera.formats", "is empty: name at least one format");
         }
@@ -582,18 +627,48 @@ impl Heat {
 }
 
 impl Camera {
+    /// Switches to the source of a name, or with `next` to the one after this, and after the last to the first. `Err` has the names that
+    /// there are.
+    pub fn switch(&mut self, to: &str) -> Result<(), Vec<&str>> {
+        let place = self.others.iter().position(|other| to == NEXT || other.name == to);
+        let Some(place) = place else {
+            if to == self.name {
+                return Ok(());
+            }
+            return Err([self.name.as_str()]
+                .into_iter()
+                .chain(self.others.iter().map(|other| &*other.name))
+                .collect());
+        };
+        for _ in 0..=place {
+            let next = self.others.remove(0);
+            let (name, source) = (
+                std::mem::replace(&mut self.name, next.name),
+                std::mem::replace(&mut self.source, next.source),
+            );
+            let input = std::mem::replace(&mut self.input, next.input);
+            self.others.push(OtherSource { name, source, input });
+        }
+        Ok(())
+    }
+
     /// Of a live camera: its device, or `Some(None)` for the first there is.
     pub fn device(&self) -> Option<Option<&str>> {
-        match self.source.strip_prefix("v4l2") {
-            Some("") => Some(None),
-            Some(rest) => rest.strip_prefix(':').filter(|device| !device.is_empty()).map(Some),
-            None => None,
-        }
+        device(&self.source)
     }
 
     /// The sizes as numbers, else the first that is none.
     pub fn sizes(&self) -> Result<Vec<(u32, u32)>, &str> {
         self.sizes.iter().map(|text| size(text).ok_or(text.as_str())).collect()
+    }
+}
+
+/// Of a live camera: its device, or `Some(None)` for the first there is.
+pub fn device(source: &str) -> Option<Option<&str>> {
+    match source.strip_prefix("v4l2") {
+        Some("") => Some(None),
+        Some(rest) => rest.strip_prefix(':').filter(|device| !device.is_empty()).map(Some),
+        None => None,
     }
 }
 

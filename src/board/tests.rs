@@ -217,6 +217,39 @@ fn cameras_and_modes_are_read() {
 }
 
 #[test]
+fn one_source_follows_another_and_the_first_the_last() {
+    let leaf = "name = \"leaf\"\ninherits = \"base\"\n[camera]\nsource = \"v4l2:/dev/a\"\nname = \"left\"\n\
+                [[camera.others]]\nname = \"right\"\nsource = \"v4l2:/dev/b\"\ninput = 1\n\
+                [[camera.others]]\nname = \"clip\"\nsource = \"clip.y4m\"\n";
+    let mut camera = load(&[("base", BASE), ("leaf", leaf)]).unwrap().profile.camera;
+    let at = |camera: &Camera| (camera.name.clone(), camera.source.clone(), camera.input);
+    let first = at(&camera);
+    assert_eq!(camera.switch("next"), Ok(()));
+    assert_eq!(at(&camera), ("right".into(), "v4l2:/dev/b".into(), Some(1)));
+    camera.switch("next").unwrap();
+    assert_eq!(camera.source, "clip.y4m");
+    camera.switch("next").unwrap();
+    assert_eq!(at(&camera), first);
+    camera.switch("clip").unwrap();
+    camera.switch("clip").unwrap();
+    assert_eq!(camera.source, "clip.y4m");
+    camera.switch("left").unwrap();
+    assert_eq!(at(&camera), first);
+    assert_eq!(camera.switch("middle"), Err(vec!["left", "right", "clip"]));
+    for (from, to, what) in [
+        ("right", "left", "camera.others names \"left\" twice"),
+        ("right", "next", "camera.name is \"next\""),
+        ("right", "", "camera.name is \"\""),
+        ("clip.y4m", "-", "nobody can switch to standard input"),
+    ] {
+        let error = load(&[("base", BASE), ("leaf", &leaf.replace(from, to))]).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+    let alone = load(&[("base", BASE), ("leaf", "name = \"leaf\"\ninherits = \"base\"")]).unwrap();
+    assert_eq!(alone.profile.camera.clone().switch("next"), Err(vec!["1"]));
+}
+
+#[test]
 fn a_profile_that_is_not_there_is_an_io_error() {
     assert_eq!(exit_of(&Board::load(Path::new("no/such.toml")).unwrap_err()), Exit::Io);
 }

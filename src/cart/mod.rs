@@ -79,7 +79,7 @@ use latencies::LatencyLog;
 use metrics::Metrics;
 use prepare::{Made, Opening, Outputs};
 use recorder::Recorder;
-use reload::{Reload, What, Wish};
+use reload::{Change, Reload, What, Wish};
 use report::Ending;
 use room::Room;
 use status::StatusFile;
@@ -319,7 +319,11 @@ impl<W: Surroundings> Run<W> {
                 Answer::outlines(are_on)
             }
             Order::Sensitivity { to } => {
-                self.reload.wish(Wish { to, by: way, answer });
+                self.reload.wish(Wish { to: Change::Sensitivity(to), by: way, answer });
+                return;
+            }
+            Order::Input { to } => {
+                self.reload.wish(Wish { to: Change::Input(to), by: way, answer });
                 return;
             }
             Order::Mark { text } => {
@@ -342,6 +346,7 @@ impl<W: Surroundings> Run<W> {
                 Ok(state) => Answer {
                     state: Some(state),
                     sensitivity: Some(self.board.profile.model.sensitivity),
+                    input: Some(self.board.profile.camera.name.clone()),
                     ..Answer::outlines(self.pipeline.outlines())
                 },
                 Err(error) => Answer::refused(one_line(&error)),
@@ -349,6 +354,24 @@ impl<W: Surroundings> Run<W> {
         };
         // Who has asked may be gone.
         let _ = answer.map(|answer| answer.send(done));
+    }
+
+    /// Tells that what somebody in the room wanted is so now.
+    fn fulfilled(&self, wish: Wish, board: &Board) {
+        let by = wish.by.clone();
+        match wish.to {
+            Change::Sensitivity(to) => {
+                log::info!("the sensitivity is {to} now, until the profile is reloaded");
+                self.recorder.tell(Event::Sensitivity { to, by });
+                wish.answer(Answer { sensitivity: Some(to), ..Answer::done() });
+            }
+            Change::Input(_) => {
+                let to = board.profile.camera.name.clone();
+                log::info!("pictures come from the source {to} now, until the profile is reloaded");
+                self.recorder.tell(Event::Input { to: to.clone(), by });
+                wish.answer(Answer { input: Some(to), ..Answer::done() });
+            }
+        }
     }
 
     /// Does what the machine's heat asks for.
@@ -480,12 +503,7 @@ impl<W: Surroundings> Run<W> {
                 log::info!("{}: the profile was reloaded and is in use", self.path.display());
                 self.recorder.reloaded(&ready.board);
             }
-            What::Sensitivity(wish) => {
-                let to = wish.to;
-                log::info!("the sensitivity is {to} now, until the profile is reloaded");
-                self.recorder.tell(Event::Sensitivity { to, by: wish.by.clone() });
-                wish.answer(Answer { sensitivity: Some(to), ..Answer::done() });
-            }
+            What::Wish(wish) => self.fulfilled(wish, &ready.board),
         }
         self.board = ready.board;
         Ok(())

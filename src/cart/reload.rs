@@ -14,7 +14,7 @@ use crate::board::{Board, DisplayKind, Profile};
 use crate::bundle::manifest::Sensitivity;
 use crate::control::{Answer, Way};
 use crate::display::Sink;
-use crate::fault::one_line;
+use crate::fault::{Fault, one_line};
 use crate::pipeline::{self, Feed, Load, Settings};
 use crate::runtime::channel::Sender;
 use crate::segment::Segmenter;
@@ -30,14 +30,23 @@ const MOST_HANGING: u32 = 3;
 pub(super) enum What {
     /// The profile is read anew.
     Profile,
-    /// All stays as it is, but for how readily polyps are marked.
-    Sensitivity(Wish),
+    /// All stays as it is, but for one thing.
+    Wish(Wish),
 }
 
-/// Somebody in the room wants another sensitivity.
+/// What somebody in the room may want changed.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    /// How readily polyps are marked.
+    Sensitivity(Sensitivity),
+    /// Where pictures come from.
+    Input(String),
+}
+
+/// Somebody in the room wants it changed.
 #[derive(Debug)]
 pub(super) struct Wish {
-    pub to: Sensitivity,
+    pub to: Change,
     pub by: Way,
     /// Where the answer goes.
     pub answer: Option<Sender<Answer>>,
@@ -94,10 +103,11 @@ impl<W: Surroundings> Reload<W> {
         self.is_asked = true;
     }
 
-    /// Another sensitivity is wanted; the newest wish counts.
+    /// Something else is wanted; the newest wish counts.
     pub(super) fn wish(&mut self, wish: Wish) {
         if let Some(before) = self.wish.replace(wish) {
-            before.answer(Answer::refused("another order for the sensitivity came after this one"));
+            before
+                .answer(Answer::refused("another order came after this one, before it could be carried out"));
         }
     }
 
@@ -114,7 +124,7 @@ impl<W: Surroundings> Reload<W> {
     /// Begins to prepare what was asked for.
     pub(super) fn begin(&mut self, running: Running<W>) -> Result<()> {
         let what = match self.wish.take_if(|_| !self.is_asked) {
-            Some(wish) => What::Sensitivity(wish),
+            Some(wish) => What::Wish(wish),
             None => What::Profile,
         };
         self.is_asked &= !matches!(what, What::Profile);
@@ -123,16 +133,16 @@ impl<W: Surroundings> Reload<W> {
                 "the profile stays as it was: {MOST_HANGING} earlier reloads still wait for a file or device that does \
                  not answer; restart the program once it does"
             );
-            if let What::Sensitivity(wish) = what {
+            if let What::Wish(wish) = what {
                 wish.answer(Answer::refused("files or devices do not answer; the log says which"));
             }
             return Ok(());
         }
-        let sensitivity = match &what {
+        let change = match &what {
             What::Profile => None,
-            What::Sensitivity(wish) => Some(wish.to),
+            What::Wish(wish) => Some(wish.to.clone()),
         };
-        self.preparing = Some((what, Opening::start("reload", move || running.prepare(sensitivity))?));
+        self.preparing = Some((what, Opening::start("reload", move || running.prepare(change))?));
         Ok(())
     }
 
@@ -160,8 +170,12 @@ impl<W: Surroundings> Reload<W> {
                 log::error!("the profile stays as it was: {why}");
                 recorder.tell(Event::ReloadRefused { why });
             }
-            What::Sensitivity(wish) => {
-                log::error!("the sensitivity stays as it was: {why}");
+            What::Wish(wish) => {
+                let what = match wish.to {
+                    Change::Sensitivity(_) => "the sensitivity",
+                    Change::Input(_) => "the source of pictures",
+                };
+                log::error!("{what} stays as it was: {why}");
                 wish.answer(Answer::refused(why));
             }
         }
@@ -203,17 +217,23 @@ pub(super) struct Running<W: Surroundings> {
 }
 
 impl<W: Surroundings> Running<W> {
-    /// With `sensitivity`, the profile in force with another one; else the one that is read anew.
-    fn prepare(self, sensitivity: Option<Sensitivity>) -> Result<Ready<W>> {
+    /// With a change, the profile in force with that; else the one that is read anew.
+    fn prepare(self, change: Option<Change>) -> Result<Ready<W>> {
         let surroundings = &self.surroundings;
-        let board = match sensitivity {
-            Some(sensitivity) => {
-                let mut board = self.board.clone();
-                board.profile.model.sensitivity = sensitivity;
-                board
-            }
+        let mut board = match &change {
+            Some(_) => self.board.clone(),
             None => surroundings.board(&self.path)?,
         };
+        match change {
+            Some(Change::Sensitivity(sensitivity)) => board.profile.model.sensitivity = sensitivity,
+            Some(Change::Input(to)) => board.profile.camera.switch(&to).map_err(|names| {
+                Fault::configuration(format!(
+                    "there is no source {to:?}; the profile has {}",
+                    names.join(", ")
+                ))
+            })?,
+            None => {}
+        }
         surroundings.admits(&board)?;
         let (old, new) = (&self.board.profile, &board.profile);
         let settings = prepare::settings(&self.limits, &board)?;

@@ -19,7 +19,7 @@ use landlock::{
 };
 
 use super::prepare::Opening;
-use crate::board::Board;
+use crate::board::{self, Board};
 use crate::fault::{Fault, one_line};
 use crate::files::make_folder;
 use crate::runtime;
@@ -210,12 +210,13 @@ impl Need {
         needs.extend(board.language().map(|path| Need { key: "overlay.language", path, is_written: false }));
         let lite = board.lite().and_then(|lite| lite.bundle());
         needs.extend(lite.map(|path| Need { key: "heat.lite_bundle", path, is_written: false }));
-        let source = Path::new(&profile.camera.source);
-        let is_recorded = profile.camera.device().is_none()
-            && profile.camera.source != "-"
-            && !profile.camera.source.starts_with("synthetic:");
-        if is_recorded {
-            needs.push(Need { key: "camera.source", path: source.to_owned(), is_written: false });
+        let others = profile.camera.others.iter().map(|other| ("camera.others", &other.source));
+        for (key, source) in [("camera.source", &profile.camera.source)].into_iter().chain(others) {
+            let is_recorded =
+                board::device(source).is_none() && source != "-" && !source.starts_with("synthetic:");
+            if is_recorded {
+                needs.push(Need { key, path: source.into(), is_written: false });
+            }
         }
         let folder = profile.display.folder.clone();
         needs.push(Need { key: "display.folder", path: folder, is_written: true });

@@ -38,6 +38,11 @@ enum What {
         #[arg(value_enum)]
         to: Sensitivity,
     },
+    /// Take pictures from another source that the profile names, until the profile is reloaded.
+    Input {
+        /// The source's name, or next.
+        to: String,
+    },
     /// Put a mark into the audit trail, to find this moment again.
     Mark {
         /// What to call it, one line.
@@ -59,6 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let order = match &arguments.what {
         What::Outlines { to } => Order::Outlines { to: *to },
         What::Sensitivity { to } => Order::Sensitivity { to: *to },
+        What::Input { to } => Order::Input { to: to.clone() },
         What::Mark { text } => Order::Mark { text: text.clone() },
         What::Snapshot => Order::Snapshot,
         What::Record { to } => Order::Record { to: *to },
@@ -88,6 +94,9 @@ fn tell(what: &What, answer: &Answer) -> Result<()> {
     match what {
         What::Outlines { .. } => say!("outlines are {outlines}"),
         What::Sensitivity { to } => say!("the sensitivity is {to}"),
+        What::Input { .. } => {
+            say!("pictures come from the source {}", answer.input.as_deref().unwrap_or("that was asked for"));
+        }
         What::Mark { .. } => say!("marked"),
         What::Snapshot => {
             say!("kept in {}", answer.kept.as_deref().unwrap_or(Path::new("the study's folder")).display());
@@ -122,7 +131,8 @@ fn tell(what: &What, answer: &Answer) -> Result<()> {
                 say!("recording {}{more}", text("state").unwrap_or("not known"));
             }
             say!("model     {} {}", of_model("name"), of_model("version"));
-            say!("source    {}", text("feed"));
+            let input = answer.input.as_deref().map_or(String::new(), |input| format!("{input}: "));
+            say!("source    {input}{}", text("feed"));
             say!("display   {}", text("display"));
         }
     }

@@ -10,6 +10,8 @@ use crate::runtime::channel::Sender;
 
 /// The longest text of a mark, in characters.
 pub const LONGEST_MARK: usize = 200;
+/// The longest name of a source, in characters.
+pub const LONGEST_NAME: usize = 32;
 
 /// What is asked for. On the socket: `{"order":"outlines","to":"toggle"}`, `{"order":"sensitivity","to":"quiet"}`,
 /// `{"order":"mark","text":"caecum"}`, `{"order":"snapshot"}`, `{"order":"record","to":"start"}`, `{"order":"status"}`.
@@ -25,6 +27,11 @@ pub enum Order {
     Sensitivity {
         /// The point.
         to: Sensitivity,
+    },
+    /// Pictures are to come from another source, until the profile is reloaded.
+    Input {
+        /// Its name in the profile, or `next`.
+        to: String,
     },
     /// An event worth finding again: into the audit trail.
     Mark {
@@ -95,6 +102,8 @@ pub enum Action {
     Mark,
     /// A picture is kept.
     Snapshot,
+    /// Pictures come from the next source.
+    InputNext,
     /// A recording begins.
     RecordStart,
     /// It ends.
@@ -117,6 +126,7 @@ impl Action {
             }
             (Action::OutlinesToggle, true) => Some(Order::Outlines { to: Switch::Toggle }),
             (Action::Snapshot, true) => Some(Order::Snapshot),
+            (Action::InputNext, true) => Some(Order::Input { to: "next".into() }),
             (Action::RecordStart, true) => Some(Order::Record { to: Record::Start }),
             (Action::RecordStop, true) => Some(Order::Record { to: Record::Stop }),
             (Action::RecordToggle, true) => Some(Order::Record { to: Record::Toggle }),
@@ -158,6 +168,9 @@ pub struct Answer {
     /// The folder of the picture that was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<PathBuf>,
+    /// The name of the source that pictures come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
     /// Whether what is shown is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<Switch>,
@@ -175,6 +188,7 @@ impl Answer {
             outlines: None,
             sensitivity: None,
             kept: None,
+            input: None,
             recording: None,
             state: None,
         }
@@ -216,6 +230,9 @@ pub fn parse(line: &[u8]) -> Result<Order, String> {
         format!("this is no order: {error}; write, for example, {{\"order\":\"outlines\",\"to\":\"off\"}}")
     })?;
     match &order {
+        Order::Input { to } if to.chars().count() > LONGEST_NAME => {
+            Err(format!("a source's name has {LONGEST_NAME} characters at most"))
+        }
         Order::Mark { text } if text.trim().is_empty() => Err("a mark needs a text".into()),
         Order::Mark { text } if text.chars().count() > LONGEST_MARK => {
             Err(format!("a mark's text may have {LONGEST_MARK} characters"))

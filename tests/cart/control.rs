@@ -246,3 +246,36 @@ fn an_order_that_cannot_be_given_is_one_line() {
     assert!([Some(69), Some(74)].contains(&gone.status.code()), "{gone:?}");
     other.join().unwrap();
 }
+
+/// The picture goes on from another source; one that cannot be had changes nothing.
+#[test]
+fn people_switch_between_sources() {
+    let cart = cart();
+    let profile = cart.profile().with_path("control.socket", &cart.at("control.sock"));
+    let profile =
+        profile.with_path("pipeline.audit_folder", &cart.at("audit")).with("camera.name", "\"left\"");
+    let others = format!(
+        "[{{ name = \"right\", source = \"synthetic:seed=9,size=160x120\" }}, {{ name = \"gone\", source = {:?} }}]",
+        cart.at("gone.y4m")
+    );
+    cart.put(&profile.with("camera.others", others));
+    let mut run = assisting(&cart);
+    let from = Instant::now();
+    let told = |output: &Output| String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    assert_eq!(told(&ctl(&cart, &["input", "next"])), "pictures come from the source right");
+    assert!(comes_true(PATIENCE, || {
+        let status: Value = serde_json::from_slice(&ctl(&cart, &["status", "--json"]).stdout).unwrap();
+        status["input"] == "right" && status["state"]["state"] == "assist"
+    }));
+    // No outline of the one source is drawn on the other: that outlines came back shows that there are new ones.
+    let asked = Instant::now();
+    assert!(run.video.wait_since(asked, PATIENCE, |frame| frame.outlined > 0).is_some());
+    assert_fault(&ctl(&cart, &["input", "gone"]), 69, "gone.y4m");
+    assert_fault(&ctl(&cart, &["input", "middle"]), 69, "the profile has right, gone, left");
+    assert_eq!(told(&ctl(&cart, &["input", "left"])), "pictures come from the source left");
+    run.assert_unbroken_since(from);
+    let audit = PROGRAM.run(&cart.at("."), &["audit", "--folder", "audit", "--json"]);
+    let audit = String::from_utf8_lossy(&audit.stdout).into_owned();
+    assert_eq!(audit.matches("\"event\":\"input\"").count(), 2, "{audit}");
+    run.assert_ends_well();
+}
