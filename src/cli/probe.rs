@@ -70,6 +70,9 @@ fn one_camera(camera: &CameraFacts) -> Result<()> {
         let mark = if input.selected { '*' } else { ' ' };
         say!("  input {}{mark} {}: {}", input.index, input.name, input.status);
     }
+    if camera.has_edid == Some(false) {
+        say!("  no EDID: a source finds no monitor here, and most send nothing then");
+    }
     if let Some(receives) = &camera.receives {
         say!("  receives {receives}");
     }

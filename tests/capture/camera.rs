@@ -193,7 +193,11 @@ fn what_there_is_can_be_read() {
     assert!(camera.inputs[0].digital && camera.inputs[0].selected && camera.inputs[0].status == "ok");
     assert_eq!(camera.formats[0].sizes[0].size, "16×8 to 4096×2160");
     assert_eq!(camera.formats[0].sizes[0].rates_hz, [50.0]);
+    assert_eq!(camera.has_edid, Some(true));
     assert!(serde_json::to_string(camera).unwrap().contains("\"kind\":\"capture\""));
+    let unset = Model { edid_blocks: 0, ..digital() };
+    assert_eq!(probe_with(&mut Machine::new(unset))[0].has_edid, Some(false));
+    assert_eq!(probe_with(&mut Machine::new(Model::default()))[0].has_edid, None);
     machine.fail("VIDIOC_QUERYCAP", Errno::IO, 0, 1);
     assert!(probe_with(&mut machine)[0].error.as_ref().unwrap().contains("VIDIOC_QUERYCAP"));
     assert_eq!(machine.left(), (0, 0, 0));

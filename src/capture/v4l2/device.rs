@@ -114,6 +114,7 @@ plain!(
     v4l2_control,
     v4l2_bt_timings,
     v4l2_dv_timings,
+    v4l2_edid,
     v4l2_event_subscription,
     v4l2_event,
     v4l2_requestbuffers,
@@ -305,6 +306,16 @@ impl Kernel for Device {
         raw.type_ = V4L2_DV_BT_656_1120;
         raw.__bindgen_anon_1.bt = write_timings(timings);
         self.call(S_DV_TIMINGS, &mut raw)
+    }
+
+    fn edid_blocks(&self, pad: u32) -> Answer<u32> {
+        // None is asked for: the driver says how many there are.
+        let mut raw = v4l2_edid::zeroed();
+        raw.pad = pad;
+        match self.call(vidioc::VIDIOC_G_EDID, &mut raw) {
+            Err(Errno::NODATA) => Ok(0),
+            answer => answer.map(|()| raw.blocks),
+        }
     }
 
     fn subscribe_source_change(&self, input: u32) -> Answer<()> {

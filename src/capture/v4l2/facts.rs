@@ -36,6 +36,9 @@ pub struct CameraFacts {
     pub inputs: Vec<InputFacts>,
     /// Empty unless the device captures.
     pub formats: Vec<FormatFacts>,
+    /// Whether a source finds a monitor at the digital input that is selected: without it, most send nothing. `None` if it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_edid: Option<bool>,
     /// What a digital input receives: `1920×1080p60.00`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receives: Option<String>,
@@ -114,6 +117,7 @@ fn facts<S: System>(system: &mut S, path: PathBuf) -> CameraFacts {
         multi_planar: false,
         inputs: Vec::new(),
         formats: Vec::new(),
+        has_edid: None,
         receives: None,
     };
     if let Err(refused) = fill(system, &facts.path.clone(), &mut facts) {
@@ -153,6 +157,8 @@ fn fill<S: System>(system: &mut S, path: &Path, facts: &mut CameraFacts) -> Resu
         })
         .collect();
     if facts.inputs.iter().any(|input| input.selected && input.digital) {
+        let pad = selected.unwrap_or(0);
+        facts.has_edid = ask("VIDIOC_G_EDID", || kernel.edid_blocks(pad)).ok().map(|blocks| blocks > 0);
         facts.receives =
             ask("VIDIOC_QUERY_DV_TIMINGS", || kernel.query_timings()).ok().map(|t| t.to_string());
     }
@@ -160,6 +166,31 @@ fn fill<S: System>(system: &mut S, path: &Path, facts: &mut CameraFacts) -> Resu
         .map(|fourcc| FormatFacts { name: fourcc.to_string(), sizes: sizes(&kernel, fourcc) })
         .collect();
     Ok(())
+}
+
+/// A part of a camera's path through the system that has an EDID, such as an HDMI-to-CSI bridge on a Raspberry Pi 5.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BridgeFacts {
+    /// Such as `/dev/v4l-subdev0`.
+    pub path: PathBuf,
+    /// A source finds a monitor there.
+    pub has_edid: bool,
+}
+
+/// Looks at every part of a camera's path that has an EDID, or could have.
+pub fn bridges() -> Vec<BridgeFacts> {
+    let Ok(entries) = std::fs::read_dir("/dev") else { return Vec::new() };
+    let is_part = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.starts_with("v4l-subdev"));
+    let mut paths: Vec<PathBuf> =
+        entries.flatten().filter(|entry| is_part(&entry.file_name())).map(|entry| entry.path()).collect();
+    paths.sort();
+    paths.truncate(MAX_LISTED as usize);
+    let facts = |path: PathBuf| {
+        let kernel = ask("open", || Linux.open(&path)).ok()?;
+        let blocks = ask("VIDIOC_SUBDEV_G_EDID", || kernel.edid_blocks(0)).ok()?;
+        Some(BridgeFacts { path, has_edid: blocks > 0 })
+    };
+    paths.into_iter().filter_map(facts).collect()
 }
 
 fn list<T>(at: impl Fn(u32) -> Answer<T>) -> impl Iterator<Item = T> {

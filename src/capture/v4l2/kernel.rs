@@ -71,6 +71,8 @@ pub trait Kernel: Send {
     fn query_timings(&self) -> Answer<Timings>;
     /// `VIDIOC_S_DV_TIMINGS`
     fn set_timings(&self, timings: &Timings) -> Answer<()>;
+    /// `VIDIOC_G_EDID`: of how many blocks is what a source reads there of the monitor that it takes this input for.
+    fn edid_blocks(&self, pad: u32) -> Answer<u32>;
     /// `VIDIOC_SUBSCRIBE_EVENT` for `V4L2_EVENT_SOURCE_CHANGE`
     fn subscribe_source_change(&self, input: u32) -> Answer<()>;
     /// `VIDIOC_DQEVENT`; ENOENT if none is pending.

@@ -31,7 +31,7 @@ use super::live::Why;
 use crate::fault::{Exit, Fault};
 pub use camera::V4l2;
 pub use device::Linux;
-pub use facts::{CameraFacts, probe};
+pub use facts::{CameraFacts, bridges, probe};
 pub use negotiate::{Wanted, pixel_format};
 
 /// The camera that a profile wants. Never fails: one that is not there is looked for until it is.

@@ -98,6 +98,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let found = v4l2::probe();
         devices.extend(found.iter().map(|camera| camera.path.clone()));
         cameras(&found, wanted, &mut findings);
+        for bridge in v4l2::bridges() {
+            edid(&bridge.path, Some(bridge.has_edid), &mut findings);
+        }
     }
     let wants_monitor = board.as_ref().is_none_or(|board| board.profile.display.kind == DisplayKind::Kms);
     if wants_monitor {
@@ -241,6 +244,7 @@ fn cameras(cameras: &[CameraFacts], wanted: Option<&str>, findings: &mut Finding
         } else {
             findings.good(format!("camera {path}: {}", camera.card));
         }
+        edid(&camera.path, camera.has_edid, findings);
         let input = camera.inputs.iter().find(|input| input.selected && input.status != "ok");
         if let Some(input) = input {
             findings.advice(
@@ -255,6 +259,19 @@ fn cameras(cameras: &[CameraFacts], wanted: Option<&str>, findings: &mut Finding
                 format!("name it {stable} in the profile"),
             );
         }
+    }
+}
+
+/// Whether a source finds a monitor at an HDMI input.
+fn edid(path: &Path, is_there: Option<bool>, findings: &mut Findings) {
+    if is_there == Some(false) {
+        let path = path.display();
+        findings.bad(
+            format!("{path} has no EDID: an endoscopy processor finds no monitor there, and most send nothing then"),
+            format!(
+                "sudo v4l2-ctl -d {path} --set-edid=type=hdmi (package v4l-utils); docs/hardware.md has how to have it written at each start"
+            ),
+        );
     }
 }
 

@@ -205,6 +205,11 @@ impl Kernel for Handle {
         }
     }
 
+    fn edid_blocks(&self, _: u32) -> Answer<u32> {
+        let world = self.call("VIDIOC_G_EDID")?;
+        if world.model.digital { Ok(world.model.edid_blocks) } else { Err(Errno::NOTTY) }
+    }
+
     fn set_timings(&self, timings: &Timings) -> Answer<()> {
         let mut world = self.call("VIDIOC_S_DV_TIMINGS")?;
         if !world.model.digital {

@@ -31,7 +31,7 @@ pub(crate) const NODE: &str = "/dev/video0";
 pub const STABLE: &str = "/dev/v4l/by-id/usb-fake-video-index0";
 
 /// Every call that can be made to fail.
-pub const CALLS: [&str; 27] = [
+pub const CALLS: [&str; 28] = [
     "open",
     "VIDIOC_QUERYCAP",
     "VIDIOC_ENUM_FMT",
@@ -59,6 +59,7 @@ pub const CALLS: [&str; 27] = [
     "VIDIOC_STREAMON",
     "VIDIOC_STREAMOFF",
     "poll",
+    "VIDIOC_G_EDID",
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

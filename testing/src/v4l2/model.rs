@@ -24,6 +24,8 @@ pub struct Model {
     pub data_offset: u32,
     /// An HDMI input.
     pub digital: bool,
+    /// Blocks of what it tells a source of itself as a monitor.
+    pub edid_blocks: u32,
     /// `REQBUFS` of 0 while buffers are mapped, as kernels have it since 5.0.
     pub orphans: bool,
     /// `EXPBUF` succeeds.
@@ -49,6 +51,7 @@ impl Default for Model {
             tail: 0,
             data_offset: 0,
             digital: false,
+            edid_blocks: 2,
             orphans: true,
             can_export: true,
             most_buffers: 32,
