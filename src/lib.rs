@@ -23,7 +23,7 @@
 //! | [`pipeline`] | the threads, the single-slot mailboxes between them, and their supervisor |
 //! | [`cart`] | a whole cart as its profile says: reloads, the state file, reports |
 //!
-//! Beside the walk: [`language`] (what the monitor says), [`bundle`] (what a model is on disk), [`store`] (bundles installed on a cart, and their trial), [`study`] (pictures that somebody keeps), [`recording`] (films of what is shown), [`alert`] (lamps and buzzers), [`audit`] (what
+//! Beside the walk: [`language`] (what the monitor says), [`bundle`] (what a model is on disk), [`store`] (bundles installed on a cart, and their trial), [`study`] (pictures that somebody keeps), [`recording`] (films of what is shown), [`alert`] (lamps and buzzers), [`loopback`] (from glass to glass), [`audit`] (what
 //! happened on a cart, as a chain of lines), [`board`] (profiles), [`state`], [`latency`] (how
 //! long everything takes, and the log of it), [`latency_report`],
 //! [`score`] (what was drawn against what was there), `health` (what the machine says of itself), [`thermal`] (heat, and
@@ -63,6 +63,7 @@ pub mod language;
 pub mod latency;
 pub mod latency_report;
 pub mod logging;
+pub mod loopback;
 pub mod motion;
 mod output;
 pub mod overlay;

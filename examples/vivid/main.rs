@@ -4,6 +4,7 @@
 //! ```text
 //! vivid render FILE SEED FIRST COUNT    frames FIRST.. of the rendered endoscope, forth and back, 1280x720 YUYV
 //! vivid feed DEVICE FILE                such a file's pictures into an output device, again and again, until killed
+//! vivid pipe DEVICE MS                  Y4M from standard input into an output device, each picture so much later
 //! vivid timings DEVICE 1280x720 60      of an HDMI input or output
 //! vivid controls DEVICE                 each control with its value, kind and choices
 //! vivid set DEVICE NAME[=VALUE] …       by the control's name; a menu's choice by index or name; a button has no value
@@ -15,8 +16,10 @@
 mod output;
 
 use std::process::ExitCode;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use polyp_edge::capture::synthetic::{Canvas, Colon, Mask};
 use polyp_edge::frame::Frame;
 use v4l::control::{Control, Description, MenuItem, Type, Value};
@@ -36,9 +39,10 @@ fn main() -> ExitCode {
         ["timings", device, size, rate] => timings(device, size, rate),
         ["render", file, seed, first, count] => render(file, seed, first, count),
         ["feed", device, file] => feed(device, file),
+        ["pipe", device, ms] => pipe(device, ms),
         _ => {
             eprintln!(
-                "vivid render FILE SEED FIRST COUNT | feed DEVICE FILE | timings DEVICE WIDTHxHEIGHT RATE | …"
+                "vivid render FILE SEED FIRST COUNT | feed DEVICE FILE | pipe DEVICE MS | timings DEVICE WIDTHxHEIGHT RATE | …"
             );
             return ExitCode::from(2);
         }
@@ -147,6 +151,56 @@ fn yuyv(frame: &Frame, image: &mut YuvPlanarImageMut<'_, u8>) -> Result<Vec<u8>>
 }
 
 fn feed(path: &str, file: &str) -> Result<()> {
+    let pictures = std::fs::read(file).with_context(|| file.to_owned())?;
+    let mut queue = queue(path, 3)?;
+    for picture in pictures.chunks_exact(2 * WIDTH * HEIGHT).cycle() {
+        // Waits for the driver: the pace is that of the device's timings.
+        queue.show(picture)?;
+    }
+    bail!("{file} holds no picture");
+}
+
+/// What the cable's other end does with pictures that it gets: sends them on, later.
+fn pipe(path: &str, ms: &str) -> Result<()> {
+    let delay = Duration::from_millis(ms.parse()?);
+    let mut queue = queue(path, 2)?;
+    let mut decoder = y4m::decode(std::io::stdin().lock())?;
+    ensure!(
+        (decoder.get_width(), decoder.get_height()) == (WIDTH, HEIGHT),
+        "pictures of {}x{}",
+        decoder.get_width(),
+        decoder.get_height()
+    );
+    ensure!(
+        matches!(decoder.get_colorspace(), y4m::Colorspace::C444),
+        "it is not 4:4:4, as polyp-edge writes it"
+    );
+    // A second of them.
+    let (sender, pictures) = sync_channel::<(Instant, Vec<u8>)>(30);
+    let sends = std::thread::spawn(move || -> Result<()> {
+        for (due, picture) in pictures {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            queue.show(&picture)?;
+        }
+        Ok(())
+    });
+    while let Ok(frame) = decoder.read_frame() {
+        let (luma, blue, red) = (frame.get_y_plane(), frame.get_u_plane(), frame.get_v_plane());
+        let mut picture = Vec::with_capacity(2 * WIDTH * HEIGHT);
+        for ((luma, blue), red) in luma.chunks_exact(2).zip(blue.chunks_exact(2)).zip(red.chunks_exact(2)) {
+            picture.extend([luma[0], blue[0], luma[1], red[0]]);
+        }
+        // If it fails, that is what is said.
+        if sender.send((Instant::now() + delay, picture)).is_err() {
+            break;
+        }
+    }
+    drop(sender);
+    sends.join().map_err(|_| anyhow!("the thread that sends panicked"))?
+}
+
+/// An output device's buffers, for pictures of the size that all here have.
+fn queue(path: &str, buffers: u32) -> Result<output::Queue> {
     let device = open(path)?;
     let mut wanted = Output::format(&device)?;
     (wanted.width, wanted.height, wanted.fourcc) = (WIDTH as u32, HEIGHT as u32, FourCC::new(b"YUYV"));
@@ -157,11 +211,5 @@ fn feed(path: &str, file: &str) -> Result<()> {
         "{path} takes no {WIDTH}x{HEIGHT} YUYV, but\n{format}"
     );
     drop(device);
-    let pictures = std::fs::read(file).with_context(|| file.to_owned())?;
-    let mut queue = output::Queue::new(output::open(path)?, 3)?;
-    for picture in pictures.chunks_exact(2 * WIDTH * HEIGHT).cycle() {
-        // Waits for the driver: the pace is that of the device's timings.
-        queue.show(picture)?;
-    }
-    bail!("{file} holds no picture");
+    output::Queue::new(output::open(path)?, buffers)
 }

@@ -1,5 +1,6 @@
 """What the emulated board must show: each check by its name, in the order in which they run."""
 
+import json
 import time
 
 import picture
@@ -233,6 +234,35 @@ def until(board, what, command, holds, within_s=90):
         if time.monotonic() > end:
             raise Failed(f"{what}: not in {within_s} s; {command} says {text.strip()[-300:]}")
         time.sleep(0.5)
+
+
+# 10. From glass to glass.
+
+
+@check("bench loopback measures what a cable of a known length adds", counted=True)
+def loopback(board):
+    machine = board.machine
+    board.end()
+    machine.run("killall vivid")
+    for device in (HDMI_IN, HDMI_OUT):
+        machine.must(f"vivid timings {device} 1280x720 30")
+    board.control(HDMI_IN, "Loop Video=1", "OSD Text Mode=None")
+    board.profile("loop", camera(HDMI_IN, ["YUYV"], SCREEN) + '[display]\nkind = "y4m"')
+    # The first of both also has what emulation itself takes.
+    found = {}
+    for delay_ms in (0, 300):
+        machine.must("cd /run; polyp-edge bench loopback --board /polyp-edge/boards/loop.toml --no-model --warm-up 3 --seconds 12 --json"
+                     f" 2>/run/loop.log | vivid pipe {HDMI_OUT} {delay_ms} 2>/run/pipe.log || true", 400)
+        text = machine.must("cat /run/loop.log")
+        if '"outside"' not in text:
+            raise Failed(f"nothing was measured: {last_line(text)}; {machine.run('cat /run/pipe.log')[1][-200:]}")
+        found[delay_ms] = json.loads(text[text.index("{"):text.rindex("}") + 1])
+    added = found[300]["outside"]["mean_ms"] - found[0]["outside"]["mean_ms"]
+    # Each picture waits for the input's next one: half of one on average, a whole one at most.
+    if abs(added - 300) > 1000 / 30 + found[0]["error_ms"]:
+        raise Failed(f"300 ms more were measured as {added:.1f}: {found}")
+    turns = ", ".join(f"{one['turns']} turns of {one['whole']['p50_ms']:.0f} ms" for one in found.values())
+    return f"300 ms more are {added:.1f}; {turns}"
 
 
 # 7. SIGTERM.

@@ -89,3 +89,30 @@ fn a_model_is_measured_on_noise_and_on_a_picture() {
     misses(&bench(&["--require", "inference.mean<=0ms"]), "inference.mean<=0ms: it is");
     misses(&bench(&["--require", "draw.mean<=1ms"]), "draw was never timed");
 }
+
+/// What there is to connect is said, and that nothing came back.
+#[test]
+fn a_loop_without_a_cable_is_told_of() {
+    let cart = Cart::shared(PROGRAM);
+    let loopback = |seconds: &str| {
+        let arguments = [
+            "bench",
+            "loopback",
+            "--board",
+            "boards/test.toml",
+            "--no-model",
+            "--warm-up",
+            "0.2",
+            "--seconds",
+            seconds,
+        ];
+        PROGRAM.run(&cart.at("."), &arguments)
+    };
+    cart.put(&cart.profile());
+    let output = loopback("1");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(69) && said.contains("the pattern came back 0 times"), "{said}");
+    cart.put(&cart.profile().with("display.kind", "\"null\""));
+    assert_fault(&loopback("1"), 78, "display.kind: there is nothing to connect a cable to");
+    assert_fault(&loopback("never"), 2, "never");
+}

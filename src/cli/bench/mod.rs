@@ -1,5 +1,6 @@
-//! `bench`: how long a model takes here, and everything between camera and monitor.
+//! `bench`: how long a model takes here, everything between camera and monitor, and from glass to glass.
 
+mod loopback;
 mod model;
 mod pipeline;
 mod require;
@@ -18,11 +19,13 @@ pub struct Arguments {
 enum What {
     Model(model::Arguments),
     Pipeline(pipeline::Arguments),
+    Loopback(loopback::Arguments),
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.what {
         What::Model(arguments) => model::run(arguments),
         What::Pipeline(arguments) => pipeline::run(arguments),
+        What::Loopback(arguments) => loopback::run(arguments),
     }
 }

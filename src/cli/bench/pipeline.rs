@@ -63,7 +63,7 @@ pub struct Arguments {
     json: bool,
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
     within(text, 0.1..=1e6)
 }
 
