@@ -82,7 +82,8 @@ impl Alert {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recording {
-    /// `off`, `clean` (as the endoscope gives them), `outlined` (with what is drawn), or `both`. All but `off` need `study.folder`.
+    /// `off`, `clean` (as the endoscope gives them), `outlined` (with what is drawn), `both`, or `figures`: no pictures, but a line for each.
+    /// All but `off` need `study.folder`.
     pub pictures: Pictures,
     /// Everything is recorded, from the start of the program on.
     pub continuous: bool,

@@ -43,13 +43,17 @@ pub(super) struct Told {
     pub missing: u64,
     /// Why it does not succeed.
     pub why: Option<String>,
+    /// Pictures are recorded, and not their figures alone.
+    #[serde(skip)]
+    pub has_films: bool,
 }
 
 impl Told {
     /// What the monitor says.
     pub(super) fn sign(&self) -> Sign {
         match self.state {
-            "recording" => Sign::On,
+            // Whoever is in the room need not know of figures.
+            "recording" if self.has_films => Sign::On,
             "failed" => Sign::Failed,
             _ => Sign::Off,
         }
@@ -259,6 +263,7 @@ impl Recordings {
             pictures: inner.pictures,
             missing: inner.missing,
             why: why.filter(|_| state == "failed"),
+            has_films: inner.target.as_ref().is_some_and(|target| target.wish.pictures.has_films()),
         }
     }
 

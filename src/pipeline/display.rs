@@ -316,12 +316,12 @@ impl<'a> Display<'a> {
                 Shown::Skipped
             }
         };
-        self.count(&captured, shown, newest.as_ref().filter(|_| is_drawn), (begun, drawn));
+        let times = self.count(&captured, shown, newest.as_ref().filter(|_| is_drawn), (begun, drawn));
         if shown == Shown::Yes && self.boxes.still_wanted.swap(false, Ordering::AcqRel) {
             self.boxes.still.put(self.still(&captured, newest.as_ref().filter(|_| is_drawn)));
         }
         if shown == Shown::Yes {
-            self.film(&mut captured, newest.as_ref().filter(|_| is_drawn));
+            self.film(&mut captured, newest.as_ref().filter(|_| is_drawn), times);
         }
         self.newest = newest;
         self.boxes.display.give_back(captured);
@@ -396,11 +396,11 @@ impl<'a> Display<'a> {
         shown: Shown,
         fresh: Option<&Found>,
         (begun, drawn): (Instant, Instant),
-    ) {
+    ) -> Option<SlowFrame> {
         let done = runtime::now();
         if shown == Shown::Skipped {
             count(&self.boxes.tally.not_taken);
-            return;
+            return None;
         }
         let latencies = &self.boxes.latencies;
         latencies.record(Stage::Draw, drawn - begun);
@@ -414,7 +414,7 @@ impl<'a> Display<'a> {
             latencies.record(Stage::Total, done.saturating_duration_since(found.at));
         }
         let us = |duration: Duration| u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
-        self.boxes.tally.handed_over(SlowFrame {
+        let times = SlowFrame {
             number: captured.number.0,
             unix_s: runtime::wall_clock()
                 .duration_since(SystemTime::UNIX_EPOCH)
@@ -425,7 +425,8 @@ impl<'a> Display<'a> {
             waited_us: us(begun.saturating_duration_since(captured.ready)),
             draw_us: us(drawn - begun),
             display_us: us(done - drawn),
-        });
+        };
+        self.boxes.tally.handed_over(times);
         if !self.sink.tells_flips()
             && let Some(last) = self.shown_last.replace(done)
         {
@@ -451,10 +452,11 @@ impl<'a> Display<'a> {
                 shown: &self.drawn,
             }),
         });
+        Some(times)
     }
 
     /// Hands a frame that was shown on to the recording thread, if one is due.
-    fn film(&mut self, captured: &mut Captured, drawn: Option<&Found>) {
+    fn film(&mut self, captured: &mut Captured, drawn: Option<&Found>, times: Option<SlowFrame>) {
         if !self.tap.is_due(self.boxes, self.settings.recording.as_ref(), captured.at) {
             return;
         }
@@ -463,6 +465,7 @@ impl<'a> Display<'a> {
             settings: &self.settings,
             glyph: glyph(&self.settings, self.machine.state()),
             opacities: self.fade.latest(),
+            times,
             newest: drawn,
         };
         let mut filmed = self.boxes.recording.blank().unwrap_or_else(Filmed::blank);

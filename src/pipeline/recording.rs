@@ -9,6 +9,7 @@ use super::frames::{Captured, Filmed, Found};
 use super::shared::Boxes;
 use super::{PATIENCE, Settings, priority};
 use crate::fault::one_line;
+use crate::latency::interval::SlowFrame;
 use crate::overlay::Glyph;
 use crate::recording::Wish;
 use crate::recording::encoder::Encoder;
@@ -53,6 +54,7 @@ pub(super) struct Said<'a> {
     pub settings: &'a Settings,
     pub glyph: Option<(Glyph, &'a str)>,
     pub opacities: &'a [f32],
+    pub times: Option<SlowFrame>,
     pub newest: Option<&'a Found>,
 }
 
@@ -69,6 +71,7 @@ impl Said<'_> {
         shot.style = said.settings.style;
         shot.corner = said.settings.corner;
         shot.shown.copy_moved(drawn, |_| Default::default());
+        shot.times = said.times;
         shot.opacities.clear();
         shot.opacities.extend_from_slice(said.opacities);
         if let Some(found) = said.newest {
@@ -95,11 +98,12 @@ pub(super) fn work(boxes: &Boxes, stop: &AtomicBool) {
             boxes.ring.set_bytes(settings.recording.map_or(0, |wish| wish.memory_bytes));
         }
         let Some(mut filmed) = boxes.recording.take(PATIENCE) else { continue };
-        let taken = encoder.take(&filmed.captured.view());
+        let wish = settings.recording;
+        let taken = wish.map_or(Ok(()), |wish| encoder.take(&filmed.captured.view(), &wish));
         // The camera has its buffer back, and the display may hand on the next picture.
         filmed.captured.lease = None;
         boxes.recorder_is_free.store(true, Ordering::Release);
-        if let Some(wish) = settings.recording {
+        if let Some(wish) = wish {
             let coded = taken.and_then(|()| encoder.encode(&filmed.shot, &wish));
             let told = match coded {
                 Ok((about, parts)) if boxes.ring.put(about, parts) => None,

@@ -15,6 +15,8 @@ use crate::study::privacy::Blackener;
 
 /// Keeps its buffers from one picture to the next.
 pub struct Encoder {
+    /// Of the picture that was taken over.
+    size: (usize, usize),
     picture: Frame,
     outlined: Frame,
     blackener: Blackener,
@@ -32,6 +34,7 @@ impl Default for Encoder {
     fn default() -> Self {
         let style = Style::default();
         Encoder {
+            size: (1, 1),
             picture: Frame::black(1, 1),
             outlined: Frame::black(1, 1),
             blackener: Blackener::default(),
@@ -52,8 +55,9 @@ impl Encoder {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn take(&mut self, view: &View<'_>) -> Result<()> {
-        convert::to_rgb(view, &mut self.picture)
+    pub fn take(&mut self, view: &View<'_>, wish: &Wish) -> Result<()> {
+        self.size = (view.width_px(), view.height_px());
+        if wish.pictures.has_films() { convert::to_rgb(view, &mut self.picture) } else { Ok(()) }
     }
 
     /// Encodes the picture that was taken over. Parts that are not wanted are empty.
@@ -64,9 +68,14 @@ impl Encoder {
         if self.epoch.replace(shot.epoch) != Some(shot.epoch) {
             self.blackener.forget();
         }
+        if !wish.pictures.has_films() {
+            shot.line(None, &mut self.line)?;
+            let about = about(shot, self.size, false);
+            return Ok((about, [&[], &[], &self.line]));
+        }
         let is_black_outside = wish.outside == Outside::Black && self.blackener.next(&mut self.picture);
         let size = (self.picture.width_px(), self.picture.height_px());
-        shot.line(is_black_outside, &mut self.line)?;
+        shot.line(Some(is_black_outside), &mut self.line)?;
         self.jpeg.encode(&self.picture, wish.quality, &mut self.bare)?;
         if wish.pictures.has_outlined() {
             self.draw(shot);
@@ -81,14 +90,7 @@ impl Encoder {
             }
             self.jpeg.encode_changed(&self.outlined, wish.quality, &self.bare, differs, &mut self.drawn)?;
         }
-        let about = About {
-            at: shot.at,
-            clock: shot.clock,
-            epoch: shot.epoch,
-            frame: shot.number.0,
-            size,
-            is_black_outside,
-        };
+        let about = about(shot, size, is_black_outside);
         let bare = if wish.pictures.has_clean() { self.bare.bytes() } else { &[] };
         let drawn = if wish.pictures.has_outlined() { self.drawn.bytes() } else { &[] };
         Ok((about, [bare, drawn, &self.line]))
@@ -109,4 +111,8 @@ impl Encoder {
             painter.glyph(&mut self.layer, corner, glyph, &shot.words);
         }
     }
+}
+
+fn about(shot: &Shot, size: (usize, usize), is_black_outside: bool) -> About {
+    About { at: shot.at, clock: shot.clock, epoch: shot.epoch, frame: shot.number.0, size, is_black_outside }
 }

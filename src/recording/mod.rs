@@ -34,6 +34,8 @@ pub enum Pictures {
     /// None.
     #[default]
     Off,
+    /// None, but the figures of each: what was drawn, and how long it took.
+    Figures,
     /// As the endoscope gave them.
     Clean,
     /// With what was drawn.
@@ -43,6 +45,11 @@ pub enum Pictures {
 }
 
 impl Pictures {
+    /// There are films.
+    pub fn has_films(self) -> bool {
+        self.has_clean() || self.has_outlined()
+    }
+
     /// As the endoscope gave them.
     pub fn has_clean(self) -> bool {
         matches!(self, Pictures::Clean | Pictures::Both)

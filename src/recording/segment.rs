@@ -32,6 +32,8 @@ const LINES: &str = "pictures.jsonl";
 const RECORD: &str = "recording.json";
 /// No more is written where the file system has no more room than this: it is not the recordings' alone.
 const LEAST_FREE: u64 = 256_000_000;
+/// Lines wait no longer than films' pictures do.
+const LINES_EVERY: Duration = Duration::from_secs(2);
 
 /// What is done when all that is kept takes as much as it may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -100,6 +102,8 @@ pub struct Segment {
     /// Lines that are not in the file yet.
     waiting: Vec<u8>,
     lines_bytes: u64,
+    /// When lines were written last, by the times of their pictures.
+    written: Instant,
     /// Of the first picture.
     first: About,
     clock_is_synchronised: Option<bool>,
@@ -141,8 +145,8 @@ struct Ended<'a> {
     pictures: u64,
     /// Pictures that were coded and not written in time.
     missing: u64,
-    /// Pictures in which no border could be told: nothing in them was made black.
-    without_border: u64,
+    /// Pictures in which no border could be told: nothing in them was made black. `null` where there are none.
+    without_border: Option<u64>,
 }
 
 impl Segment {
@@ -188,6 +192,7 @@ impl Segment {
             lines,
             waiting: Vec::new(),
             lines_bytes: 0,
+            written: first.at,
             first: *first,
             clock_is_synchronised: health::clock_is_synchronised(),
             pictures: 0,
@@ -218,7 +223,10 @@ impl Segment {
         self.waiting.extend_from_slice(picture.part(FILMS.len()));
         self.pictures += 1;
         self.without_border += u64::from(!about.is_black_outside);
+        // Without films, lines are all that there is.
+        is_written |= about.at.saturating_duration_since(self.written) >= LINES_EVERY;
         if is_written {
+            self.written = about.at;
             self.write_lines()?;
             for film in self.films.iter().flatten() {
                 film.sync()?;
@@ -271,7 +279,12 @@ impl Segment {
         }
         self.write_lines()?;
         self.lines.sync_all()?;
-        let ended = Ended { why, pictures: self.pictures, missing, without_border: self.without_border };
+        let ended = Ended {
+            why,
+            pictures: self.pictures,
+            missing,
+            without_border: Some(self.without_border).filter(|_| self.begun.wish.pictures.has_films()),
+        };
         self.write_record(Some(ended))?;
         Ok(File::open(&self.folder)?.sync_all()?)
     }

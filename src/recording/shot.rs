@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::detect::Region;
 use crate::frame::FrameNumber;
 use crate::geometry::Rect;
+use crate::latency::interval::SlowFrame;
 use crate::overlay::{CornerWish, Glyph, Style};
 use crate::runtime;
 use crate::track::{Shown, TrackNumber};
@@ -41,6 +42,8 @@ pub struct Shot {
     pub words: String,
     /// Where.
     pub corner: CornerWish,
+    /// How long it took.
+    pub times: Option<SlowFrame>,
     /// The frame in which the regions were found, and how much older that is.
     pub result: Option<(FrameNumber, Duration)>,
 }
@@ -60,6 +63,7 @@ impl Default for Shot {
             field: Rect::whole(1, 1),
             glyph: None,
             words: String::new(),
+            times: None,
             corner: CornerWish::default(),
             result: None,
         }
@@ -72,10 +76,29 @@ struct Line<'a> {
     unix_s: f64,
     state: &'a str,
     outlines: bool,
-    outside_is_black: bool,
+    /// `null` where no picture is recorded.
+    outside_is_black: Option<bool>,
+    #[serde(flatten)]
+    times: Times,
     result_frame: Option<u64>,
     result_age_ms: Option<f64>,
+    /// Regions of that result that were not drawn, for they had not lasted long enough.
+    held_back: usize,
     regions: Regions<'a>,
+}
+
+/// In µs; together the frame's video delay.
+#[derive(Default, Serialize)]
+struct Times {
+    /// Before that: from the driver's own timestamp to the program's first sight of it.
+    driver_us: Option<u32>,
+    /// Until it could be shown: decoding.
+    ready_us: Option<u32>,
+    /// In the mailbox.
+    waited_us: Option<u32>,
+    draw_us: Option<u32>,
+    /// Until the display had it.
+    display_us: Option<u32>,
 }
 
 struct Regions<'a>(&'a Shown);
@@ -99,7 +122,7 @@ impl Shot {
     ///
     /// # Errors
     /// If it cannot be put into words.
-    pub fn line(&self, outside_is_black: bool, out: &mut Vec<u8>) -> Result<()> {
+    pub fn line(&self, outside_is_black: Option<bool>, out: &mut Vec<u8>) -> Result<()> {
         out.clear();
         let since_1970 = self.clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let rounded = |value: f64| (value * 1e3).round() / 1e3;
@@ -109,8 +132,16 @@ impl Shot {
             state: self.state,
             outlines: self.outlines,
             outside_is_black,
+            times: self.times.as_ref().map_or_else(Times::default, |times| Times {
+                driver_us: times.driver_us,
+                ready_us: Some(times.ready_us),
+                waited_us: Some(times.waited_us),
+                draw_us: Some(times.draw_us),
+                display_us: Some(times.display_us),
+            }),
             result_frame: self.result.map(|(frame, _)| frame.0),
             result_age_ms: self.result.map(|(_, age)| rounded(1e3 * age.as_secs_f64())),
+            held_back: self.shown.followed().iter().filter(|followed| !followed.is_shown).count(),
             regions: Regions(&self.shown),
         };
         serde_json::to_writer(&mut *out, &line)?;

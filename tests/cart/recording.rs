@@ -291,3 +291,36 @@ fn the_oldest_recordings_make_room_where_the_profile_says_so_and_pictures_never(
     assert!(!cart.at("study/20200101T000000Z-video").exists());
     assert!(cart.at("study/20210101T000000Z-video").exists() && cart.at("study/20190101T000000Z").exists());
 }
+
+/// Without pictures: a line for each frame, with what it took.
+#[test]
+fn figures_of_every_frame_are_recorded_without_a_picture() {
+    let cart = Cart::alone(PROGRAM);
+    let profile = profile(&cart).with("recording.pictures", "\"figures\"").with("recording.rate_hz", "120.0");
+    let mut run = assisting(&cart, &profile);
+    assert_told(&record(&cart, "start"), "recording");
+    std::thread::sleep(Duration::from_secs(3));
+    assert_told(&record(&cart, "stop"), "not recording");
+    wait_for(&cart, &run, "off");
+    run.assert_ends_well();
+    let folder = &recordings(&cart)[0];
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["pictures.jsonl", "recording.json"]);
+    let lines = lines(folder);
+    let frames: Vec<u64> = lines.iter().map(|line| line["frame"].as_u64().unwrap()).collect();
+    let (first, last) = (frames[0], frames[frames.len() - 1]);
+    // A machine that is busy may leave one out.
+    assert!(frames.len() as u64 + 3 > last - first, "{frames:?}");
+    assert!(last - first > 50, "{frames:?}");
+    for line in &lines {
+        for part in ["ready_us", "waited_us", "draw_us", "display_us", "held_back"] {
+            assert!(line[part].is_u64(), "{part}: {line}");
+        }
+        assert!(line["outside_is_black"].is_null() && line["driver_us"].is_null(), "{line}");
+    }
+    assert!(json(&folder.join("recording.json"))["ended"]["without_border"].is_null());
+}
