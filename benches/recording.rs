@@ -31,6 +31,7 @@ fn wish(rate_hz: f64) -> Wish {
         before: Duration::from_secs(10),
         memory_bytes: 200_000_000,
         outside: Outside::Black,
+        fixed: None,
     }
 }
 

@@ -123,6 +123,14 @@ pub struct FieldOfView {
 }
 
 impl FieldOfView {
+    /// Where the endoscope's picture lies, if the profile says so.
+    pub fn fixed(&self) -> Option<Rect> {
+        match self.rule() {
+            Some(Rule::Fixed(rect)) => Some(rect),
+            _ => None,
+        }
+    }
+
     /// `None`: the bundle's rule.
     pub fn rule(&self) -> Option<Rule> {
         match (self.rule, self.rect_px) {

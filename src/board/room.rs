@@ -9,6 +9,7 @@ use super::range::{Wrong, within, wrong};
 use crate::alert::Pin as Lamp;
 use crate::control::keys::{self, Input};
 use crate::control::pins::Pin;
+use crate::geometry::Rect;
 use crate::recording::{Pictures, WhenFull, Wish};
 use crate::study::Outside;
 
@@ -133,8 +134,8 @@ impl Study {
 }
 
 impl Recording {
-    /// How pictures are coded and held; `None` if none are recorded.
-    pub fn wish(&self, study: &Study) -> Option<Wish> {
+    /// How pictures are coded and held; `None` if none are recorded. `fixed`: where the endoscope's picture lies, if always there.
+    pub fn wish(&self, study: &Study, fixed: Option<Rect>) -> Option<Wish> {
         let wish = Wish {
             pictures: self.pictures,
             rate_hz: self.rate_hz,
@@ -142,6 +143,7 @@ impl Recording {
             before: Duration::try_from_secs_f64(self.before_s).unwrap_or_default(),
             memory_bytes: self.memory_megabytes.saturating_mul(1_000_000),
             outside: study.outside,
+            fixed,
         };
         (self.pictures != Pictures::Off).then_some(wish)
     }

@@ -230,7 +230,11 @@ impl Surroundings for Machine {
         let folder = study.folder.as_ref().ok_or_else(|| Fault::configuration("study.folder is missing"))?;
         study::keep(
             folder,
-            (study.outside, study.most_megabytes.saturating_mul(1_000_000)),
+            (
+                study.outside,
+                board.profile.field_of_view.fixed(),
+                study.most_megabytes.saturating_mul(1_000_000),
+            ),
             &board.zone,
             still,
             made,

@@ -93,7 +93,7 @@ pub fn settings(limits: &Limits, board: &Board) -> Result<Settings> {
         steady: profile.gate.steady_percent / 100.0,
         realtime_priority: profile.pipeline.realtime_priority,
         reduced_hz: profile.reduced_hz(),
-        recording: profile.recording.wish(&profile.study),
+        recording: profile.recording.wish(&profile.study, profile.field_of_view.fixed()),
         most_frames: limits.frames.or(profile.stop.after_frames.filter(|_| limits.seconds.is_none())),
         most_time: limits.seconds.or(after),
         ..Settings::default()

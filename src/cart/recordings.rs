@@ -107,7 +107,7 @@ struct Target {
 
 impl Target {
     fn of(board: &Board, made: &Made) -> Option<Target> {
-        let wish = board.profile.recording.wish(&board.profile.study)?;
+        let wish = board.profile.recording.wish(&board.profile.study, board.profile.field_of_view.fixed())?;
         Some(Target { board: board.clone(), made: made.clone(), wish })
     }
 

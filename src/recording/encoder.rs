@@ -73,7 +73,8 @@ impl Encoder {
             let about = about(shot, self.size, false);
             return Ok((about, [&[], &[], &self.line]));
         }
-        let is_black_outside = wish.outside == Outside::Black && self.blackener.next(&mut self.picture);
+        let is_black_outside =
+            wish.outside == Outside::Black && self.blackener.next(&mut self.picture, wish.fixed);
         let size = (self.picture.width_px(), self.picture.height_px());
         shot.line(Some(is_black_outside), &mut self.line)?;
         self.jpeg.encode(&self.picture, wish.quality, &mut self.bare)?;

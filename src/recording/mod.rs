@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::geometry::Rect;
 use crate::study::Outside;
 
 pub use ring::Ring;
@@ -88,4 +89,6 @@ pub struct Wish {
     pub memory_bytes: usize,
     /// What becomes of what lies outside the endoscope's picture.
     pub outside: Outside,
+    /// Where that picture lies, if it is always the same place.
+    pub fixed: Option<Rect>,
 }

@@ -23,7 +23,7 @@ use crate::fault::Fault;
 use crate::field_of_view;
 use crate::files::make_folder;
 use crate::frame::Frame;
-use crate::geometry::Placement;
+use crate::geometry::{Placement, Rect};
 use crate::health;
 use crate::identity::Program;
 use crate::overlay::{Filler, Layer, Painter};
@@ -93,20 +93,20 @@ struct Newest<'a> {
     regions: Vec<Line<'a>>,
 }
 
-/// Keeps a still in a folder of its own beneath `folder`; gives that.
+/// Keeps a still in a folder of its own beneath `folder`; gives that. The endoscope's picture lies in `fixed`, if that is given.
 ///
 /// # Errors
 /// 74 if it cannot be written, or if all that is kept there takes `most_bytes` already: nothing is removed by itself.
 pub fn keep(
     folder: &Path,
-    (outside, most_bytes): (Outside, u64),
+    (outside, fixed, most_bytes): (Outside, Option<Rect>, u64),
     zone: &TimeZone,
     mut still: Still,
     made: &Made,
 ) -> Result<PathBuf> {
     still.take_over()?;
     let mut picture = std::mem::replace(&mut still.frame, Frame::black(1, 1));
-    let is_blackened = outside == Outside::Black && blacken(&mut picture);
+    let is_blackened = outside == Outside::Black && blacken(&mut picture, fixed);
     let cannot = |error: &dyn std::fmt::Display| {
         Fault::io(format!("cannot keep the picture in {} (study.folder): {error}", folder.display()))
     };

@@ -52,9 +52,12 @@ impl Blackener {
     }
 
     /// Makes all black that does not belong to the endoscope's picture, by this frame and those before it; all of a frame as long as none
-    /// could be told from a border. Whether something lay outside.
-    pub(crate) fn next(&mut self, frame: &mut Frame) -> bool {
+    /// could be told from a border. With `fixed`, it lies there, and nothing is looked for. Whether something lay outside.
+    pub(crate) fn next(&mut self, frame: &mut Frame, fixed: Option<Rect>) -> bool {
         let size = (frame.width_px(), frame.height_px());
+        if let Some(fixed) = fixed {
+            return keep_rect(frame, fixed);
+        }
         if self.held.as_ref().is_some_and(|held| held.size != size) {
             self.forget();
         }
@@ -108,8 +111,24 @@ impl Blackener {
     }
 }
 
-/// Makes all black that does not belong to the endoscope's picture; whether there was a border to be told from it.
-pub(super) fn blacken(frame: &mut Frame) -> bool {
+/// Makes all black outside of a box; whether there is anything outside.
+fn keep_rect(frame: &mut Frame, fixed: Rect) -> bool {
+    let size = (frame.width_px(), frame.height_px());
+    let field = fixed.within(size.0, size.1);
+    let is_whole = field == Rect::whole(size.0, size.1);
+    let columns = field.x..field.x + field.width;
+    let rows = field.y..field.y + field.height;
+    let inside = (0..size.1).map(|y| if rows.contains(&y) { columns.clone() } else { 0..0 }).collect();
+    Border { size, field, inside, is_whole }.keep(frame);
+    !is_whole
+}
+
+/// Makes all black that does not belong to the endoscope's picture, which lies in `fixed` if that is given; whether there was a border to be
+/// told from it.
+pub(super) fn blacken(frame: &mut Frame, fixed: Option<Rect>) -> bool {
+    if let Some(fixed) = fixed {
+        return keep_rect(frame, fixed);
+    }
     let Some(border) = Blackener::default().see(frame).filter(|border| !border.is_whole) else {
         return false;
     };
@@ -147,7 +166,7 @@ mod tests {
     #[test]
     fn names_beside_the_picture_and_in_its_corners_go_and_the_picture_stays() {
         let (before, mut after) = (processor(), processor());
-        assert!(blacken(&mut after));
+        assert!(blacken(&mut after, None));
         for y in 0..480 {
             for x in 0..640 {
                 let off = (x as f32 - 380.0).hypot(y as f32 - 240.0) - 220.0;
@@ -197,26 +216,26 @@ mod tests {
         // Nothing is known yet: nothing is kept.
         let mut dark = processor_with(0.0, 380.0);
         assert!(brightest_outside(&dark) > 200);
-        assert!(blackener.next(&mut dark));
+        assert!(blackener.next(&mut dark, None));
         assert!(dark.pixels().iter().all(|&byte| byte == 0));
         for light in [1.0, 0.8, 0.0, 0.05, 1.0] {
             let mut frame = processor_with(light, 380.0);
             let before = frame.clone();
-            assert!(blackener.next(&mut frame));
+            assert!(blackener.next(&mut frame, None));
             assert_eq!(brightest_outside(&frame), 0, "{light}");
             assert_eq!(frame.row(240)[3 * 380..3 * 400], before.row(240)[3 * 380..3 * 400]);
         }
         // The picture goes elsewhere: what was not inside before is not believed at once.
         for number in 0..AGREE {
             let mut frame = processor_with(1.0, 250.0);
-            blackener.next(&mut frame);
+            blackener.next(&mut frame, None);
             assert_eq!(brightest_outside(&frame), 0, "{number}");
         }
         let mut frame = processor_with(1.0, 250.0);
-        blackener.next(&mut frame);
+        blackener.next(&mut frame, None);
         assert!(brightest_outside(&frame) > 0, "by then it is");
         // A video of another size begins anew.
-        assert!(!blackener.next(&mut lit()));
+        assert!(!blackener.next(&mut lit(), None));
     }
 
     fn lit() -> Frame {
@@ -227,6 +246,29 @@ mod tests {
         frame
     }
 
+    /// Where the engineer has said where the picture lies, nobody looks for it.
+    #[test]
+    fn a_picture_that_lies_where_the_profile_says_keeps_nothing_else() {
+        let rect = Rect { x: 160, y: 20, width: 440, height: 440 };
+        for keeps in [
+            |frame: &mut Frame, rect| blacken(frame, Some(rect)),
+            |frame: &mut Frame, rect| Blackener::default().next(frame, Some(rect)),
+        ] {
+            let (before, mut after) = (processor(), processor());
+            assert!(keeps(&mut after, rect));
+            for y in 0..480 {
+                let (was, is) = (before.row(y), after.row(y));
+                let is_inside = (20..460).contains(&y);
+                assert!(is[..3 * 160].iter().chain(&is[3 * 600..]).all(|&byte| byte == 0));
+                let wanted = if is_inside { &was[3 * 160..3 * 600] } else { &[0; 3 * 440][..] };
+                assert_eq!(&is[3 * 160..3 * 600], wanted, "row {y}");
+            }
+        }
+        let mut frame = processor();
+        assert!(!blacken(&mut frame, Some(Rect::whole(640, 480))));
+        assert_eq!(frame, processor());
+    }
+
     #[test]
     fn a_picture_without_a_border_stays_as_it_is() {
         let mut frame = Frame::black(640, 480);
@@ -234,7 +276,7 @@ mod tests {
             *pixel = 90 + (index % 97) as u8;
         }
         let before = frame.clone();
-        assert!(!blacken(&mut frame));
+        assert!(!blacken(&mut frame, None));
         assert_eq!(frame, before);
     }
 }
