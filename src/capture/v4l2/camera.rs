@@ -214,6 +214,7 @@ impl<S: System> V4l2<S> {
             return Ok(None);
         }
         let now = self.system.now();
+        self.order.now_is(self.system.monotonic());
         let drained = stream
             .queue
             .drain(&stream.session.kernel, &mut self.order, &mut self.counts, now)

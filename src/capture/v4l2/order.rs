@@ -20,6 +20,8 @@ const MANY_QUEUES: usize = 4;
 const LATE: Duration = Duration::from_millis(20);
 /// Of what a picture waited longer, so much is left at the next one: clocks that drift part in time.
 const STAYS_LATE: f64 = 0.98;
+/// A picture that is older by its time has another clock's.
+const BELIEVED: Duration = Duration::from_secs(5);
 
 /// Numbers go on over restarts of the stream; times never go back.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +36,10 @@ pub struct Order {
     time: Duration,
     /// How much longer the last picture waited in its buffer than one that is fetched at once.
     waited: Duration,
+    /// The monotonic clock now, if somebody has told.
+    monotonic: Option<Duration>,
+    /// How long after it was taken a picture comes that is fetched at once, by its time; over all streams.
+    usual: Option<Duration>,
     /// Late ones in a row. After the most that there may be it is the driver's clock that is wrong, and it is not believed about
     /// waiting until another stream begins.
     late: u32,
@@ -73,6 +79,17 @@ impl Order {
         (self.waited, self.late, self.most_late) = (Duration::ZERO, 0, (MANY_QUEUES * buffers) as u32);
     }
 
+    /// Takes in what the monotonic clock says: a stream's first picture, too, may have waited in its buffer.
+    pub fn now_is(&mut self, monotonic: Duration) {
+        self.monotonic = Some(monotonic);
+    }
+
+    /// How long ago a picture was taken, by its time; `None` if that cannot be.
+    fn since(&self, taken: Taken) -> Option<Duration> {
+        let since = self.monotonic?.checked_sub(taken.timestamp?)?;
+        (since < BELIEVED).then_some(since)
+    }
+
     /// Takes in a buffer's number and time.
     pub fn place(&mut self, mut taken: Taken, now: Instant) -> Place {
         if let (Some((last, came)), Some(time)) = (self.last, taken.timestamp)
@@ -107,13 +124,19 @@ impl Order {
             (self.waited, self.most_late) = (Duration::ZERO, 0);
         }
         self.late = 0;
+        if let Some(since) = self.since(taken).filter(|_| self.waited <= LATE) {
+            self.usual = Some(self.usual.map_or(since, |usual| usual.min(since)));
+        }
         let waited = if self.waited > LATE { self.waited } else { Duration::ZERO };
         Place::Next { number, timestamp: Timestamp(self.time), missed, waited }
     }
 
     /// For how much longer than others a picture waited, from its time and the last one's.
     fn wait_of(&self, taken: Taken, now: Instant) -> Duration {
-        let Some((last, came)) = self.last else { return Duration::ZERO };
+        let Some((last, came)) = self.last else {
+            let waited = self.since(taken).zip(self.usual).map(|(since, usual)| since.saturating_sub(usual));
+            return waited.filter(|_| self.most_late > 0).unwrap_or_default();
+        };
         let (Some(before), Some(time)) = (last.timestamp, taken.timestamp) else { return Duration::ZERO };
         // A clock that stands still tells nothing.
         if time == before || self.most_late == 0 {
@@ -192,6 +215,35 @@ mod tests {
         assert_eq!(run(&anew), [Some((0, 0)), Some((1, 0)), Some((2, 0))]);
         let leap = [(0, Some(1)), (1 << 30, Some(2))];
         assert_eq!(run(&leap), [Some((0, 0)), Some((1, 0))]);
+    }
+
+    /// A thread that is held up as a stream begins anew is held up like any: what it finds in the first buffer is old.
+    #[test]
+    fn the_first_picture_of_another_stream_may_have_waited() {
+        let (mut order, start) = (Order::default(), Instant::now());
+        let ms = Duration::from_millis;
+        let place = |order: &mut Order, sequence, taken_ms, at_ms| {
+            order.now_is(ms(1000 + at_ms));
+            order.place(Taken { sequence, timestamp: Some(ms(1000 + taken_ms)) }, start + ms(at_ms))
+        };
+        order.restart(4);
+        for number in 0..10 {
+            let placed = place(&mut order, number as u32, 16 * number, 16 * number + 3);
+            assert!(matches!(placed, Place::Next { waited: Duration::ZERO, .. }), "{placed:?}");
+        }
+        order.restart(4);
+        assert!(matches!(place(&mut order, 0, 200, 520), Place::Late { .. }));
+        assert!(matches!(place(&mut order, 1, 216, 520), Place::Late { .. }));
+        let placed = place(&mut order, 2, 520, 523);
+        assert!(matches!(placed, Place::Next { waited: Duration::ZERO, .. }), "{placed:?}");
+        // As soon as it begins.
+        order.restart(4);
+        let placed = place(&mut order, 0, 600, 604);
+        assert!(matches!(placed, Place::Next { waited: Duration::ZERO, .. }), "{placed:?}");
+        // By another clock, which nobody can compare.
+        order.restart(4);
+        let placed = place(&mut order, 0, 600, 60_000);
+        assert!(matches!(placed, Place::Next { waited: Duration::ZERO, .. }), "{placed:?}");
     }
 
     #[test]

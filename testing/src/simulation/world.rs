@@ -17,6 +17,7 @@ use super::plan::{CALLS_FAIL_FOR, Change, Fault, Thread};
 use super::records::Records;
 use super::room::{self, Room};
 use super::store::Store;
+use crate::v4l2::Quirk;
 
 /// Frames a second, and refreshes of the monitor.
 pub(super) const RATE_HZ: f64 = 60.0;
@@ -112,6 +113,8 @@ pub(super) struct Surroundings {
     pub(super) capture_panics: bool,
     pub(super) panicked: Vec<Instant>,
     pub(super) stamps_ahead: Option<Duration>,
+    /// The driver's clock stands still: nothing tells how long a picture has waited for a thread that got no core.
+    pub(super) stamps_lie_until: Instant,
     // The monitor.
     pub(super) busy_until: Instant,
     pub(super) show_takes: Option<Duration>,
@@ -196,6 +199,7 @@ impl World {
             capture_panics: false,
             panicked: Vec::new(),
             stamps_ahead: None,
+            stamps_lie_until: now,
             busy_until: now,
             show_takes: None,
             fails: false,
@@ -299,9 +303,15 @@ impl World {
             Fault::StampsFromTheFuture(time) => world.stamps_ahead = Some(time),
             Fault::CameraSignalLost(time) => world.picture_ill(time + CAMERA_BACK),
             Fault::CameraQueueError => world.picture_ill(CAMERA_BACK),
-            Fault::CameraQuirk(..) | Fault::CameraCallFails(..) => {
+            Fault::CameraQuirk(quirk, count) => {
+                if quirk == Quirk::Stale {
+                    // With damaged ones in between, and until the stream is another one.
+                    let lies = Duration::from_secs_f64(f64::from(count) / 30.0) + Duration::from_secs(2);
+                    world.stamps_lie_until = world.stamps_lie_until.max(now + lies);
+                }
                 world.picture_ill(CALLS_FAIL_FOR + CAMERA_BACK)
             }
+            Fault::CameraCallFails(..) => world.picture_ill(CALLS_FAIL_FOR + CAMERA_BACK),
             Fault::MonitorBusy(time) => {
                 world.busy_until = now + time;
                 world.picture_ill(time + back(MONITOR_BACK));
@@ -783,7 +793,8 @@ impl Observer for Watch {
                 )),
                 Some(given) => {
                     let age = handed_over.saturating_duration_since(given.at);
-                    if age > world.max_age + Duration::from_millis(5) {
+                    if age > world.max_age + Duration::from_millis(5) && handed_over >= world.stamps_lie_until
+                    {
                         world.breaks(&format!("an outline is {age:?} old"));
                     }
                     if world
