@@ -97,6 +97,7 @@ pub(super) fn work(boxes: &Boxes, stop: &AtomicBool) {
             settings = newer;
             boxes.ring.set_bytes(settings.recording.map_or(0, |wish| wish.memory_bytes));
         }
+        boxes.ring.set_epoch(boxes.epoch());
         let Some(mut filmed) = boxes.recording.take(PATIENCE) else { continue };
         let wish = settings.recording;
         let taken = wish.map_or(Ok(()), |wish| encoder.take(&filmed.captured.view(), &wish));

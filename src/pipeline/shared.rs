@@ -156,6 +156,11 @@ impl Boxes {
         self.hurry.load(Ordering::Relaxed)
     }
 
+    /// The newest one.
+    pub fn epoch(&self) -> u64 {
+        self.epochs.load(Ordering::Relaxed)
+    }
+
     /// One that was not there before.
     pub fn next_epoch(&self) -> Epoch {
         Epoch(1 + self.epochs.fetch_add(1, Ordering::Relaxed))

@@ -3,7 +3,7 @@
 //! One block of memory, taken once: the newest pictures displace the oldest.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::runtime;
@@ -53,6 +53,7 @@ pub struct Ring {
     inner: Mutex<Inner>,
     changed: Condvar,
     is_wanted: AtomicBool,
+    epoch: AtomicU64,
 }
 
 #[derive(Default)]
@@ -118,12 +119,16 @@ impl Ring {
         }
     }
 
-    /// The number below that of the first picture that is not older than `before`, of the newest source; the newest picture's if there is
-    /// none.
+    /// The source is another one from now on, or the camera is away: what was seen before may be another patient.
+    pub fn set_epoch(&self, epoch: u64) {
+        self.epoch.store(epoch, Ordering::Relaxed);
+    }
+
+    /// The number below that of the first picture that is not older than `before`, of the source that there is; the newest picture's if there
+    /// is none.
     pub fn before(&self, before: Duration) -> u64 {
         let inner = self.inner.lock();
-        let Some(newest) = inner.pictures.back() else { return inner.count };
-        let (epoch, now) = (newest.about.epoch, runtime::now());
+        let (epoch, now) = (self.epoch.load(Ordering::Relaxed), runtime::now());
         let belongs = |place: &&Place| {
             place.about.epoch == epoch && now.saturating_duration_since(place.about.at) <= before
         };
@@ -274,11 +279,15 @@ mod tests {
         ring.set_bytes(1000);
         assert_eq!(ring.before(Duration::from_secs(60)), 0);
         for (epoch, frame) in [(1, 0), (1, 1), (2, 0), (2, 1)] {
+            ring.set_epoch(epoch);
             ring.put(about(epoch, frame), [&[0], &[], &[]]);
         }
         assert_eq!(ring.before(Duration::from_secs(60)), 2);
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(ring.before(Duration::ZERO), 4, "nothing is that new");
+        // The camera is away, and no picture of another patient has come yet.
+        ring.set_epoch(3);
+        assert_eq!(ring.before(Duration::from_secs(60)), 4);
         ring.clear();
         assert_eq!(ring.before(Duration::from_secs(60)), 4);
     }

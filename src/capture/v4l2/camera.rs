@@ -83,6 +83,8 @@ struct Stream<K: Kernel> {
     /// Damaged pictures came since the last good one.
     damaged: bool,
     look_at: Instant,
+    /// When pictures were waited for last, and no longer.
+    waited_until: Instant,
 }
 
 impl<S: System> V4l2<S> {
@@ -155,6 +157,7 @@ impl<S: System> V4l2<S> {
                 stalls_at: now + STALLED_AFTER,
                 damaged: false,
                 look_at: now + SIGNAL_EVERY,
+                waited_until: now,
             }),
             other => other,
         };
@@ -185,13 +188,21 @@ impl<S: System> V4l2<S> {
         if queued == 0 {
             // Whoever has them all keeps the camera from going on: it is not the camera that stalls.
             stream.stalls_at = now + STALLED_AFTER;
+            // Nor is there a picture that could wait.
+            stream.waited_until = now;
             self.system.sleep(SLICES[0].min(deadline.saturating_duration_since(now)).max(PAUSE));
             return Ok(None);
         }
         if now >= stream.stalls_at {
             return Err(stream.stalled());
         }
-        let ready = match stream.session.kernel.wait(stream.time_to_wait(now, deadline)) {
+        let patience = stream.time_to_wait(now, deadline);
+        // Since the last time, and beyond what is waited now.
+        let before = now.saturating_duration_since(stream.waited_until);
+        let waited = stream.session.kernel.wait(patience);
+        stream.waited_until = self.system.now();
+        let beyond = stream.waited_until.saturating_duration_since(now).saturating_sub(patience);
+        let ready = match waited {
             Ok(ready) => ready,
             Err(rustix::io::Errno::INTR) => return Ok(None),
             Err(errno) => {
@@ -214,7 +225,7 @@ impl<S: System> V4l2<S> {
             return Ok(None);
         }
         let now = self.system.now();
-        self.order.now_is(self.system.monotonic());
+        self.order.now_is(self.system.monotonic(), before + beyond);
         let drained = stream
             .queue
             .drain(&stream.session.kernel, &mut self.order, &mut self.counts, now)

@@ -38,6 +38,8 @@ pub struct Order {
     waited: Duration,
     /// The monotonic clock now, if somebody has told.
     monotonic: Option<Duration>,
+    /// For how long the thread that fetches pictures was held up before this one.
+    held_up: Duration,
     /// How long after it was taken a picture comes that is fetched at once, by its time; over all streams.
     usual: Option<Duration>,
     /// Late ones in a row. After the most that there may be it is the driver's clock that is wrong, and it is not believed about
@@ -79,9 +81,10 @@ impl Order {
         (self.waited, self.late, self.most_late) = (Duration::ZERO, 0, (MANY_QUEUES * buffers) as u32);
     }
 
-    /// Takes in what the monotonic clock says: a stream's first picture, too, may have waited in its buffer.
-    pub fn now_is(&mut self, monotonic: Duration) {
-        self.monotonic = Some(monotonic);
+    /// Takes in what the monotonic clock says: a stream's first picture, too, may have waited in its buffer. And for how long the thread that
+    /// fetches pictures was held up: where the driver's times tell nothing, what it then finds may have waited for so long.
+    pub fn now_is(&mut self, monotonic: Duration, held_up: Duration) {
+        (self.monotonic, self.held_up) = (Some(monotonic), held_up);
     }
 
     /// How long ago a picture was taken, by its time; `None` if that cannot be.
@@ -135,12 +138,12 @@ impl Order {
     fn wait_of(&self, taken: Taken, now: Instant) -> Duration {
         let Some((last, came)) = self.last else {
             let waited = self.since(taken).zip(self.usual).map(|(since, usual)| since.saturating_sub(usual));
-            return waited.filter(|_| self.most_late > 0).unwrap_or_default();
+            return waited.filter(|_| self.most_late > 0).unwrap_or(self.held_up);
         };
-        let (Some(before), Some(time)) = (last.timestamp, taken.timestamp) else { return Duration::ZERO };
+        let (Some(before), Some(time)) = (last.timestamp, taken.timestamp) else { return self.held_up };
         // A clock that stands still tells nothing.
         if time == before || self.most_late == 0 {
-            return Duration::ZERO;
+            return self.held_up;
         }
         let stays = if self.late == 0 { STAYS_LATE } else { 1.0 };
         let waited = self.waited.mul_f64(stays) + now.saturating_duration_since(came);
@@ -217,13 +220,33 @@ mod tests {
         assert_eq!(run(&leap), [Some((0, 0)), Some((1, 0))]);
     }
 
+    /// Without times that tell anything, what is found after the thread was held up is not shown, and what comes then is.
+    #[test]
+    fn a_picture_without_a_time_is_old_where_the_thread_was_held_up() {
+        for stamp in [None, Some(Duration::from_secs(1))] {
+            let (mut order, start) = (Order::default(), Instant::now());
+            order.restart(4);
+            let ms = Duration::from_millis;
+            let mut place = |sequence, at_ms, held_up_ms| {
+                order.now_is(ms(1_000_000 + at_ms), ms(held_up_ms));
+                order.place(Taken { sequence, timestamp: stamp }, start + ms(at_ms))
+            };
+            let is_new = |placed| matches!(placed, Place::Next { waited: Duration::ZERO, .. });
+            assert!(is_new(place(0, 0, 0)) && is_new(place(1, 16, 0)));
+            for sequence in 2..5 {
+                assert!(matches!(place(sequence, 500, 469), Place::Late { .. }), "{stamp:?}");
+            }
+            assert!(is_new(place(5, 516, 0)), "{stamp:?}");
+        }
+    }
+
     /// A thread that is held up as a stream begins anew is held up like any: what it finds in the first buffer is old.
     #[test]
     fn the_first_picture_of_another_stream_may_have_waited() {
         let (mut order, start) = (Order::default(), Instant::now());
         let ms = Duration::from_millis;
         let place = |order: &mut Order, sequence, taken_ms, at_ms| {
-            order.now_is(ms(1000 + at_ms));
+            order.now_is(ms(1000 + at_ms), Duration::ZERO);
             order.place(Taken { sequence, timestamp: Some(ms(1000 + taken_ms)) }, start + ms(at_ms))
         };
         order.restart(4);

@@ -83,8 +83,8 @@ impl Camera for WorldCamera {
         world.frames += 1;
         let cell = cell_of(number, epoch);
         let buffer = world.buffers[world.size * CELLS * CELLS + cell].clone();
-        // A thread that gets no core keeps the picture that it is at.
-        if buffer.leases.load(Ordering::Relaxed) > 0 && now >= world.told_from {
+        // A display that gets no core keeps the picture that it is at.
+        if buffer.leases.load(Ordering::Relaxed) > 0 && now >= world.manager.display_starved_until {
             world.breaks("a buffer of the camera was not given back");
         }
         let at = runtime::now();

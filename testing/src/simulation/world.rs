@@ -17,7 +17,6 @@ use super::plan::{CALLS_FAIL_FOR, Change, Fault, Thread};
 use super::records::Records;
 use super::room::{self, Room};
 use super::store::Store;
-use crate::v4l2::Quirk;
 
 /// Frames a second, and refreshes of the monitor.
 pub(super) const RATE_HZ: f64 = 60.0;
@@ -68,14 +67,14 @@ pub(super) struct Given {
 }
 
 /// What the service manager was told last.
-struct Manager {
+pub(super) struct Manager {
     sign_of_life: Instant,
     status: String,
     is_ready: bool,
     is_stopping: bool,
     /// When the display's thread has last turned, and until when it has no core.
     turned: Instant,
-    display_starved_until: Instant,
+    pub(super) display_starved_until: Instant,
 }
 
 impl Manager {
@@ -113,8 +112,6 @@ pub(super) struct Surroundings {
     pub(super) capture_panics: bool,
     pub(super) panicked: Vec<Instant>,
     pub(super) stamps_ahead: Option<Duration>,
-    /// The driver's clock stands still: nothing tells how long a picture has waited for a thread that got no core.
-    pub(super) stamps_lie_until: Instant,
     // The monitor.
     pub(super) busy_until: Instant,
     pub(super) show_takes: Option<Duration>,
@@ -167,7 +164,7 @@ pub(super) struct Surroundings {
     pub(super) state_told: Instant,
     pub(super) heat: Heat,
     pub(super) room: Room,
-    manager: Manager,
+    pub(super) manager: Manager,
     log_blocked_until: Instant,
     log_lines: u64,
     end_asked_again: Option<Instant>,
@@ -199,7 +196,6 @@ impl World {
             capture_panics: false,
             panicked: Vec::new(),
             stamps_ahead: None,
-            stamps_lie_until: now,
             busy_until: now,
             show_takes: None,
             fails: false,
@@ -303,15 +299,9 @@ impl World {
             Fault::StampsFromTheFuture(time) => world.stamps_ahead = Some(time),
             Fault::CameraSignalLost(time) => world.picture_ill(time + CAMERA_BACK),
             Fault::CameraQueueError => world.picture_ill(CAMERA_BACK),
-            Fault::CameraQuirk(quirk, count) => {
-                if quirk == Quirk::Stale {
-                    // With damaged ones in between, and until the stream is another one.
-                    let lies = Duration::from_secs_f64(f64::from(count) / 30.0) + Duration::from_secs(2);
-                    world.stamps_lie_until = world.stamps_lie_until.max(now + lies);
-                }
+            Fault::CameraQuirk(..) | Fault::CameraCallFails(..) => {
                 world.picture_ill(CALLS_FAIL_FOR + CAMERA_BACK)
             }
-            Fault::CameraCallFails(..) => world.picture_ill(CALLS_FAIL_FOR + CAMERA_BACK),
             Fault::MonitorBusy(time) => {
                 world.busy_until = now + time;
                 world.picture_ill(time + back(MONITOR_BACK));
@@ -793,8 +783,7 @@ impl Observer for Watch {
                 )),
                 Some(given) => {
                     let age = handed_over.saturating_duration_since(given.at);
-                    if age > world.max_age + Duration::from_millis(5) && handed_over >= world.stamps_lie_until
-                    {
+                    if age > world.max_age + Duration::from_millis(5) {
                         world.breaks(&format!("an outline is {age:?} old"));
                     }
                     if world
