@@ -31,8 +31,8 @@
 //! written: whole, private, never over somebody else's), [`logging`] (log lines by a thread of their own), [`heap`] (what the
 //! allocator keeps), [`runtime`] (time, threads and waiting, the system's or a simulation's), [`call`] (calls of the kernel that failed), [`identity`] (which program this is), [`fault`] (errors and exit codes) and [`cli`].
 //!
-//! `unsafe` is found in `capture::v4l2`, `display::kms`, `engine::kernels`, `engine::threads`, `bundle::sealed`, `health::clock` and
-//! [`heap`] alone: everywhere else it does not compile.
+//! `unsafe` is found in `capture::v4l2`, `display::kms`, `engine::kernels`, `engine::threads`, `bundle::sealed`, `health::clock`, `alert::alsa`
+//! and [`heap`] alone: everywhere else it does not compile.
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types))]

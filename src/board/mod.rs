@@ -1,6 +1,7 @@
 //! Board profiles: what differs from cart to cart. Strict TOML; a profile inherits from a sibling and says only what
 //! differs.
 
+mod display;
 mod profile;
 mod range;
 mod room;
@@ -24,9 +25,10 @@ use crate::bundle;
 use crate::fault::Fault;
 use crate::language::{Language, Words};
 
+pub use display::{Display, DisplayKind, SecondMonitor};
 pub use profile::{
-    Camera, Display, DisplayKind, FieldOfView, FieldOfViewWish, Gate, Heat, Model, NEXT, OtherSource,
-    Overlay, Pipeline, Profile, Stop, Store, Trust, device,
+    Camera, FieldOfView, FieldOfViewWish, Gate, Heat, Model, NEXT, OtherSource, Overlay, Pipeline, Profile,
+    Stop, Store, Trust, device,
 };
 pub use range::Wrong;
 pub use room::{Alert, Control, Recording, Study};

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::display::{Display, DisplayKind, size};
 use super::range::{Wrong, within, wrong};
 use super::room::{Alert, Control, Recording, Study};
 use crate::bundle::manifest::{COMPATIBLE, Sensitivity};
-use crate::display::kms::{Composition, ModeWish};
 use crate::field_of_view::Rule;
 use crate::frame::PixelFormat;
 use crate::geometry::Rect;
@@ -310,43 +310,6 @@ pub struct Overlay {
     pub time_zone: Option<String>,
 }
 
-/// Where pictures go.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Display {
-    /// A monitor, files, a stream, or nothing.
-    pub kind: DisplayKind,
-    /// Where pictures and reports go; if relative, from the working directory.
-    pub folder: PathBuf,
-    /// With `images`: every n-th picture is written, 1..=100000.
-    pub every_frames: u64,
-    /// With `kms`: `/dev/dri/cardN`; none: the first with a monitor.
-    pub card: Option<PathBuf>,
-    /// With `kms`: such as `HDMI-A-1`; none: the first with a monitor.
-    pub connector: Option<String>,
-    /// With `kms`: `camera` for the camera's size, `WIDTHxHEIGHT`, `WIDTHxHEIGHT@HZ`, `preferred`; the first that the
-    /// monitor has.
-    pub modes: Vec<String>,
-    /// With `kms`: how what is drawn gets over the picture.
-    pub composition: Composition,
-    /// With `kms`: a picture smaller than the screen is enlarged.
-    pub enlarge: bool,
-}
-
-/// Of which kind a display is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DisplayKind {
-    /// A monitor.
-    Kms,
-    /// PNG files.
-    Images,
-    /// Uncompressed video on standard output.
-    Y4m,
-    /// Nowhere.
-    Null,
-}
-
 /// What is done when the computer gets hot, by its hottest sensor. Each limit is higher than the one before.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -428,7 +391,7 @@ impl Profile {
         within("overlay.line_px_at_480", self.overlay.line_px_at_480, 0.5..=8.0)?;
         within("overlay.tint_percent", self.overlay.tint_percent, 0.0..=50.0)?;
         within("overlay.fade_in_ms", self.overlay.fade_in_ms, 0..=500)?;
-        within("display.every_frames", self.display.every_frames, 1..=100_000)?;
+        self.display.check()?;
         self.check_live()?;
         self.check_heat()?;
         self.control.check()?;
@@ -556,13 +519,7 @@ impl Profile {
         }
         within("gate.hold_frames", self.gate.hold_frames, 0..=10)?;
         within("gate.steady_percent", self.gate.steady_percent, 0.0..=80.0)?;
-        match self.display.modes() {
-            Ok(_) => Ok(()),
-            Err(mode) => wrong(
-                "display.modes",
-                format!("has {mode:?}, which is not camera, preferred, WIDTHxHEIGHT or WIDTHxHEIGHT@HZ"),
-            ),
-        }
+        Ok(())
     }
 
     fn check_heat(&self) -> Result<(), Wrong> {
@@ -678,31 +635,4 @@ pub fn device(source: &str) -> Option<Option<&str>> {
         Some(rest) => rest.strip_prefix(':').filter(|device| !device.is_empty()).map(Some),
         None => None,
     }
-}
-
-impl Display {
-    /// The modes as wishes, else the first that is none.
-    pub fn modes(&self) -> Result<Vec<ModeWish>, &str> {
-        let wish = |text: &str| match text {
-            "camera" => Some(ModeWish::Camera),
-            "preferred" => Some(ModeWish::Preferred),
-            _ => {
-                let (sides, rate) =
-                    text.split_once('@').map_or((text, None), |(sides, rate)| (sides, Some(rate)));
-                let (width, height) = size(sides)?;
-                let refresh_hz = match rate {
-                    Some(rate) => Some(rate.parse().ok().filter(|rate| (1.0..=500.0).contains(rate))?),
-                    None => None,
-                };
-                Some(ModeWish::Exact { width, height, refresh_hz })
-            }
-        };
-        self.modes.iter().map(|text| wish(text).ok_or(text.as_str())).collect()
-    }
-}
-
-fn size(text: &str) -> Option<(u32, u32)> {
-    let (width, height) = text.split_once('x')?;
-    let side = |text: &str| text.parse().ok().filter(|side| (16..=4096).contains(side));
-    Some((side(width)?, side(height)?))
 }

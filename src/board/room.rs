@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::range::{Wrong, within, wrong};
-use crate::alert::Pin as Lamp;
+use crate::alert::{Pin as Lamp, Tone};
 use crate::control::keys::{self, Input};
 use crate::control::pins::Pin;
 use crate::geometry::Rect;
@@ -49,13 +49,15 @@ impl Default for Study {
 pub struct Alert {
     /// Lamps and buzzers on the board's pins.
     pub pins: Vec<Lamp>,
+    /// A tone by a sound card.
+    pub tone: Option<Tone>,
     /// From one moment on which they are on to the next, at least, in ms, 100..=600000.
     pub again_after_ms: u64,
 }
 
 impl Default for Alert {
     fn default() -> Alert {
-        Alert { pins: Vec::new(), again_after_ms: 3000 }
+        Alert { pins: Vec::new(), tone: None, again_after_ms: 3000 }
     }
 }
 
@@ -74,6 +76,14 @@ impl Alert {
             if is_named_before || control.pins.iter().any(|other| is_it(&other.chip, other.line)) {
                 return wrong("alert.pins", format!("names {}, which is named before", pin.name()));
             }
+        }
+        if let Some(tone) = &self.tone {
+            if tone.device.is_empty() {
+                return wrong("alert.tone", "has an empty device; `aplay -L` lists those that there are");
+            }
+            within("alert.tone.pitch_hz", tone.pitch_hz, 100.0..=4000.0)?;
+            within("alert.tone.lasts_ms", tone.lasts_ms, 50..=2000)?;
+            within("alert.tone.loudness", tone.loudness, 0.01..=1.0)?;
         }
         within("alert.again_after_ms", self.again_after_ms, 100..=600_000)
     }

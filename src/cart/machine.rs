@@ -316,6 +316,14 @@ impl Surroundings for Machine {
                 log::warn!("cannot start a thread: {error}; {name} will not tell of new regions");
             }
         }
+        if let Some(tone) = profile.alert.tone.clone() {
+            let (news, stop, name) = (news.clone(), stop.clone(), tone.name());
+            let times = Times { lasts: Duration::from_millis(tone.lasts_ms), again_after };
+            let work = move || alert::watch(&tone.name(), || tone.open(), times, &news, &stop);
+            if let Err(error) = runtime::thread::spawn("tone", work) {
+                log::warn!("cannot start a thread: {error}; {name} will not tell of new regions");
+            }
+        }
     }
 
     fn clean_up(&self) {
@@ -399,5 +407,6 @@ fn monitor(profile: &Profile) -> Result<kms::Wanted> {
         modes: wishes,
         composition: display.composition,
         enlarge: display.enlarge,
+        second: display.second.as_ref().map(|second| second.connector.clone()),
     })
 }

@@ -94,6 +94,7 @@ pub fn settings(limits: &Limits, board: &Board) -> Result<Settings> {
         realtime_priority: profile.pipeline.realtime_priority,
         reduced_hz: profile.reduced_hz(),
         recording: profile.recording.wish(&profile.study, profile.field_of_view.fixed()),
+        second: profile.display.second.as_ref().map(|second| second.shows),
         most_frames: limits.frames.or(profile.stop.after_frames.filter(|_| limits.seconds.is_none())),
         most_time: limits.seconds.or(after),
         ..Settings::default()

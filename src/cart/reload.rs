@@ -300,6 +300,8 @@ fn another_sink<W: Surroundings>(
                 && mine.modes == theirs.modes
                 && mine.composition == theirs.composition
                 && mine.enlarge == theirs.enlarge
+                && mine.second.as_ref().map(|second| &second.connector)
+                    == theirs.second.as_ref().map(|second| &second.connector)
         }
         _ => false,
     };

@@ -34,6 +34,9 @@ pub const PLACES: [(&str, bool); 5] = [
 ];
 /// What the kernel says of itself and of the machine, and the time zones.
 const SYSTEM: [&str; 4] = ["/proc", "/sys", "/usr/share/zoneinfo", "/etc/localtime"];
+/// What a tone takes: the ALSA library and its settings.
+const SOUND: [&str; 5] = ["/etc/ld.so.cache", "/usr/lib", SOUND_SETTINGS, "/etc/alsa", "/etc/asound.conf"];
+const SOUND_SETTINGS: &str = "/usr/share/alsa";
 /// Cameras and monitors: they come and go, so the rule is for the folder. What a service may open there, its unit says.
 const DEVICES: &str = "/dev";
 /// What Landlock restricts from which version on.
@@ -229,6 +232,9 @@ impl Need {
         if let Some(folder) = &profile.study.folder {
             needs.push(Need { key: "study.folder", path: folder.clone(), is_written: true });
         }
+        if profile.alert.tone.is_some() {
+            needs.push(Need { key: "alert.tone", path: SOUND_SETTINGS.into(), is_written: false });
+        }
         if let Some(folder) = &profile.pipeline.audit_folder {
             needs.push(Need { key: "pipeline.audit_folder", path: folder.clone(), is_written: true });
         }
@@ -308,7 +314,8 @@ impl Doors {
         for (place, is_written) in PLACES {
             doors.open(Path::new(place), if is_written { Use::Write } else { Use::Read })?;
         }
-        for folder in SYSTEM {
+        let sound = board.profile.alert.tone.iter().flat_map(|_| SOUND.iter().copied());
+        for folder in SYSTEM.into_iter().chain(sound) {
             doors.open(Path::new(folder), Use::Read)?;
         }
         doors.open(Path::new(DEVICES), Use::Devices)?;

@@ -54,6 +54,16 @@ pub enum Shown {
     Skipped,
 }
 
+/// What a second monitor shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shows {
+    /// The endoscope's picture alone.
+    Clean,
+    /// What the first one shows.
+    Outlined,
+}
+
 /// A picture that has reached the monitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flipped {
@@ -130,6 +140,11 @@ pub trait Sink: Send {
     /// It takes nothing at the moment because it still works on what it was given: the same scene may be tried again.
     fn is_busy(&self) -> bool {
         false
+    }
+
+    /// The sink for a second monitor, if there is to be one: given once, and used by a thread of its own. It ends with this one.
+    fn take_second(&mut self) -> Option<Box<dyn Sink>> {
+        None
     }
 
     /// Waits, at most for `patience`, until all that was shown is where it belongs; whether it is. Called at the end.

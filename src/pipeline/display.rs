@@ -13,6 +13,7 @@ use super::fade::Fade;
 use super::frames::{Captured, Epoch, Filmed, Found};
 use super::judge::{self, Judge};
 use super::recording::{Said, Tap};
+use super::second::Screen;
 use super::shared::{Assistance, Boxes, SinkOrder};
 use super::tally::{Lines, count};
 use super::{Drawn, Observer, Outcome, PATIENCE, Picture, Settings, Status, priority};
@@ -111,6 +112,7 @@ struct Display<'a> {
     told: Option<Instant>,
     feed: String,
     sink_line: String,
+    second_seen: u64,
     was_dark: bool,
 }
 
@@ -147,6 +149,7 @@ impl<'a> Display<'a> {
             told: None,
             feed: String::new(),
             sink_line: String::new(),
+            second_seen: 0,
             // Whatever comes first is worth a line, the display that is not open yet is not.
             was_dark: true,
         }
@@ -166,11 +169,12 @@ impl<'a> Display<'a> {
     }
 
     fn follow_orders(&mut self) {
-        let next: Box<dyn Sink> = match self.boxes.sink.try_take() {
+        let mut next: Box<dyn Sink> = match self.boxes.sink.try_take() {
             Some(SinkOrder::Take(sink)) => sink,
             Some(SinkOrder::Release) => Box::new(Dark::new("the display is being reopened")),
             None => return,
         };
+        self.boxes.second_sink.put(next.take_second().map_or(SinkOrder::Release, SinkOrder::Take));
         let old = std::mem::replace(&mut self.sink, next);
         (self.told, self.screen_drawn, self.was_dark, self.shown_last) = (None, None, true, None);
         if self.sink.dark().is_none() {
@@ -320,9 +324,7 @@ impl<'a> Display<'a> {
         if shown == Shown::Yes && self.boxes.still_wanted.swap(false, Ordering::AcqRel) {
             self.boxes.still.put(self.still(&captured, newest.as_ref().filter(|_| is_drawn)));
         }
-        if shown == Shown::Yes {
-            self.film(&mut captured, newest.as_ref().filter(|_| is_drawn), times);
-        }
+        self.hand_on(&mut captured, newest.as_ref().filter(|_| is_drawn), times, shown);
         self.newest = newest;
         self.boxes.display.give_back(captured);
         if self.settings.lock_step {
@@ -455,11 +457,23 @@ impl<'a> Display<'a> {
         Some(times)
     }
 
-    /// Hands a frame that was shown on to the recording thread, if one is due.
-    fn film(&mut self, captured: &mut Captured, drawn: Option<&Found>, times: Option<SlowFrame>) {
-        if !self.tap.is_due(self.boxes, self.settings.recording.as_ref(), captured.at) {
-            return;
-        }
+    /// Hands a frame on: to a second monitor, and what was shown to those who record, if one is due.
+    fn hand_on(
+        &mut self,
+        captured: &mut Captured,
+        drawn: Option<&Found>,
+        times: Option<SlowFrame>,
+        shown: Shown,
+    ) {
+        let boxes = self.boxes;
+        let is_recorded =
+            shown == Shown::Yes && self.tap.is_due(boxes, self.settings.recording.as_ref(), captured.at);
+        let is_second = self.settings.second.is_some() && boxes.second_is_free.swap(false, Ordering::AcqRel);
+        let to = match (is_second, is_recorded) {
+            (true, _) => &boxes.second,
+            (false, true) if boxes.recorder_takes() => &boxes.recording,
+            _ => return,
+        };
         let said = Said {
             state: self.machine.state().word(),
             settings: &self.settings,
@@ -468,9 +482,10 @@ impl<'a> Display<'a> {
             times,
             newest: drawn,
         };
-        let mut filmed = self.boxes.recording.blank().unwrap_or_else(Filmed::blank);
+        let mut filmed = to.blank().unwrap_or_else(Filmed::blank);
         said.fill(&mut filmed, captured, &self.drawn);
-        self.boxes.recording.put(filmed);
+        filmed.is_recorded = is_recorded;
+        to.put(filmed);
     }
 
     /// The frame as it was shown. Lent pixels are lent once more, others copied.
@@ -522,7 +537,11 @@ impl<'a> Display<'a> {
         let since = words.since(&time_of_day(clock, &self.settings.zone), runtime::since(at).as_secs());
         let placement = self.sink.place(self.frame_size.0, self.frame_size.1);
         self.layer.reset(placement.surface.0, placement.surface.1);
-        self.painter.screen(&mut self.layer, &[words.no_picture(why), "", &since, &tried]);
+        let lines = [words.no_picture(why), "", &since, &tried];
+        self.painter.screen(&mut self.layer, &lines);
+        if self.settings.second.is_some() {
+            self.boxes.second_screen.put(Screen { lines: lines.map(|line: &str| line.to_owned()) });
+        }
         let hot = (self.settings.heat() == Step::Off).then_some(&Reason::Hot);
         let switched_off = (!self.settings.outlines).then(|| words.outlines_off());
         let off = self.machine.lost().or(hot).map(|reason| words.off(reason)).or(switched_off);
@@ -549,8 +568,13 @@ impl<'a> Display<'a> {
         if self.told.is_some_and(|told| runtime::since(told) < STATUS_EVERY) {
             return;
         }
-        if self.told.is_none() {
+        let second = self.boxes.second_line.newer(&mut self.second_seen);
+        if self.told.is_none() || second.is_some() {
             self.sink_line = self.sink.describe();
+            let second = self.boxes.second_line.get();
+            if !second.is_empty() {
+                self.sink_line = format!("{}; second monitor: {second}", self.sink_line);
+            }
             self.boxes.lines.set(Lines { feed: self.feed.clone(), display: self.sink_line.clone() });
         }
         self.boxes.tally.set_state(

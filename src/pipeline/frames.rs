@@ -90,11 +90,13 @@ impl Letter for Captured {
 pub(super) struct Filmed {
     pub captured: Captured,
     pub shot: Shot,
+    /// Those who record are to have it, too.
+    pub is_recorded: bool,
 }
 
 impl Filmed {
     pub fn blank() -> Filmed {
-        Filmed { captured: Captured::blank(), shot: Shot::default() }
+        Filmed { captured: Captured::blank(), shot: Shot::default(), is_recorded: false }
     }
 }
 

@@ -19,11 +19,13 @@
 //! | `display` | real time if the profile says so | frames, its own sink's flip; it rests a moment if it never has to wait |
 //! | `capture` | real time if the profile says so | its own camera or file |
 //! | `inference` | ordinary | frames; if it hangs, it is replaced |
+//! | `second` | less than ordinary | its own monitor; hands on what it has shown |
 //! | `recording` | less than ordinary | pictures that were shown |
 //! | `loader` | ordinary | the model's file; if it hangs, it is left behind |
 //! | `closer` | ordinary | a display that closes |
 //! | the caller's | ordinary | nothing: it supervises, and ends all in under a second |
 
+mod aside;
 mod capture;
 mod display;
 mod fade;
@@ -37,6 +39,7 @@ mod priority;
 mod progress;
 mod recording;
 mod retries;
+mod second;
 mod shared;
 mod supervisor;
 mod tally;
@@ -59,6 +62,7 @@ use crate::bundle::manifest;
 use crate::capture::live::{Camera, Counts};
 use crate::capture::{Mask, Source};
 use crate::detect::Region;
+use crate::display::Shows;
 use crate::frame::FrameNumber;
 use crate::language::Words;
 use crate::latency::Latencies;
@@ -135,6 +139,8 @@ pub struct Settings {
     pub reduced_hz: f64,
     /// How pictures are recorded: from what is coded, [`Pipeline::ring`] holds the last seconds.
     pub recording: Option<Wish>,
+    /// What a second monitor shows, if the display has one.
+    pub second: Option<Shows>,
     /// What the monitor says of a recording: at first this; from then on, what [`Pipeline::set_sign`] says.
     pub sign: Sign,
     /// Since the start of the pipeline, over all feeds.
@@ -167,6 +173,7 @@ impl Default for Settings {
             heat: Step::None,
             reduced_hz: 20.0,
             recording: None,
+            second: None,
             sign: Sign::Off,
             most_frames: None,
             most_time: None,

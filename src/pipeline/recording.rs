@@ -1,7 +1,6 @@
 //! The recording thread: pictures that were shown → code → the ring in memory. It writes nothing to a disk; where it is too slow, pictures
 //! are missing in the film.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -27,13 +26,12 @@ pub(super) struct Tap {
 }
 
 impl Tap {
-    /// Whether a picture captured then is to be recorded: as often as is wished, and never more than one that the recording thread has not
-    /// taken over, for each keeps one of the camera's buffers.
+    /// Whether a picture captured then is to be recorded, as often as is wished.
     pub(super) fn is_due(&mut self, boxes: &Boxes, wish: Option<&Wish>, at: Instant) -> bool {
         let Some(wish) = wish.filter(|wish| !wish.before.is_zero() || boxes.ring.is_wanted()) else {
             return false;
         };
-        self.is_time(wish.rate_hz, at) && boxes.recorder_is_free.swap(false, Ordering::AcqRel)
+        self.is_time(wish.rate_hz, at)
     }
 
     fn is_time(&mut self, rate_hz: f64, at: Instant) -> bool {
@@ -117,29 +115,6 @@ pub(super) fn work(boxes: &Boxes, stop: &AtomicBool) {
             has_failed = told.is_some();
         }
         boxes.recording.give_back(filmed);
-    }
-}
-
-/// A recording thread that was started.
-pub(super) struct Recorder {
-    pub thread: runtime::thread::JoinHandle<()>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Recorder {
-    /// # Errors
-    /// If there can be no more threads.
-    pub(super) fn start(boxes: &Arc<Boxes>) -> std::io::Result<Recorder> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (theirs, told) = (boxes.clone(), stop.clone());
-        let thread = runtime::thread::spawn("recording", move || work(&theirs, &told))?;
-        Ok(Recorder { thread, stop })
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

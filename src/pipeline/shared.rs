@@ -7,6 +7,7 @@ use super::Settings;
 use super::frames::{Captured, Epoch, Filmed, Found};
 use super::mailbox::Mailbox;
 use super::progress::Progress;
+use super::second::Screen;
 use super::tally::{Lines, Tally};
 use crate::capture::live::Absence;
 use crate::display::Sink;
@@ -103,6 +104,13 @@ pub(super) struct Boxes {
     pub recording: Mailbox<Filmed>,
     pub recorder_is_free: AtomicBool,
     pub ring: Arc<Ring>,
+    /// Pictures for a second monitor, whose thread has done with the one before; what is shown where there are none; its sink, and a
+    /// line about it.
+    pub second: Mailbox<Filmed>,
+    pub second_is_free: AtomicBool,
+    pub second_screen: Mailbox<Screen>,
+    pub second_sink: Mailbox<SinkOrder>,
+    pub second_line: Live<String>,
     pub assistance: AssistanceCell,
     /// Of the inference thread that is in charge.
     progress: Mutex<Arc<Progress>>,
@@ -136,6 +144,11 @@ impl Boxes {
             recording: Mailbox::default(),
             recorder_is_free: AtomicBool::new(false),
             ring: Arc::default(),
+            second: Mailbox::default(),
+            second_is_free: AtomicBool::new(false),
+            second_screen: Mailbox::default(),
+            second_sink: Mailbox::default(),
+            second_line: Live::new(String::new()),
             assistance: AssistanceCell(AtomicU8::new(Assistance::Loading as u8)),
             progress: Mutex::default(),
             generation: AtomicU64::new(0),
@@ -146,6 +159,12 @@ impl Boxes {
             stop: AtomicBool::new(false),
             hurry: AtomicBool::new(false),
         }
+    }
+
+    /// Whether the recording thread takes a picture now: never more than one that it has not taken over, for each keeps one of the camera's
+    /// buffers.
+    pub fn recorder_takes(&self) -> bool {
+        self.recorder_is_free.swap(false, Ordering::AcqRel)
     }
 
     pub fn is_stopping(&self) -> bool {

@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::aside::Aside;
 use super::capture::{self, Ended};
 use super::display::{self, Left};
 use super::gauges::Gauges;
 use super::inference::{self, NewSegmenter, Worker};
 use super::mailbox::Mailbox;
-use super::recording::Recorder;
 use super::retries::{Next, Retries};
 use super::shared::{Assistance, Boxes, SinkOrder};
-use super::{Feed, Observer, Outcome, Settings};
+use super::{Feed, Observer, Outcome, Settings, recording, second};
 use crate::display::Sink;
 use crate::fault::{Exit, Fault, one_line};
 use crate::recording::{Ring, Sign};
@@ -38,6 +38,7 @@ const MOST_HANGING: usize = 2;
 const CAPTURE_HANGS_AFTER: Duration = Duration::from_secs(5);
 /// When threads are told to end: how long the display may take from then on, also when there is a hurry, and the others.
 const DISPLAY_ENDS_WITHIN: Duration = Duration::from_millis(500);
+const SECOND_ENDS_WITHIN: Duration = Duration::from_millis(100);
 const HURRIED_WITHIN: Duration = Duration::from_millis(60);
 const OTHERS_END_WITHIN: Duration = Duration::from_millis(600);
 /// How long a feed waits for the one before it.
@@ -100,9 +101,8 @@ pub struct Pipeline<S> {
     /// The number of the load that counts.
     loading: u64,
     counts: Option<crate::capture::live::Counts>,
-    recorder: Option<Recorder>,
-    /// The recording thread panicked.
-    recorder_is_lost: bool,
+    recorder: Aside,
+    second: Aside,
     lost_threads: u32,
     retries: Retries,
     /// The model has been in charge.
@@ -149,14 +149,14 @@ impl<S: Network + Send + 'static> Pipeline<S> {
             loads: channel(),
             loading: 0,
             counts: None,
-            recorder: None,
-            recorder_is_lost: false,
+            recorder: Aside::new("recording", recording::work, "nothing is recorded"),
+            second: Aside::new("second", second::work, "a second monitor shows nothing"),
             lost_threads: 0,
             retries: Retries::default(),
             has_run: false,
             is_wanted: false,
         };
-        pipeline.attend_recorder();
+        pipeline.attend_asides();
         Ok(pipeline)
     }
 
@@ -165,38 +165,23 @@ impl<S: Network + Send + 'static> Pipeline<S> {
         let before = self.boxes.settings.get();
         let (heat, outlines, sign) = (before.heat, before.outlines, before.sign);
         self.boxes.settings.set(Settings { heat, outlines, sign, ..settings });
-        self.recorder_is_lost = false;
-        self.attend_recorder();
+        self.recorder.forgive();
+        self.second.forgive();
+        self.attend_asides();
     }
 
-    /// Starts the recording thread if there is something to record, and takes in that it panicked.
-    fn attend_recorder(&mut self) {
-        if self.recorder.as_ref().is_some_and(|recorder| recorder.thread.is_finished())
-            && !self.boxes.is_stopping()
-        {
-            log::error!(
-                "the thread that codes pictures for recordings panicked: nothing is recorded until the profile is reloaded"
-            );
-            (self.recorder, self.recorder_is_lost) = (None, true);
-            self.lost_threads += 1;
-        }
-        let is_wished = self.boxes.settings.get().recording.is_some();
-        if self.recorder.is_none() && is_wished && !self.recorder_is_lost {
-            match Recorder::start(&self.boxes) {
-                Ok(recorder) => self.recorder = Some(recorder),
-                Err(error) => {
-                    log::error!(
-                        "cannot start a thread: {error}; nothing is recorded until the profile is reloaded"
-                    );
-                    self.recorder_is_lost = true;
-                }
-            }
-        }
+    /// Starts the threads beside the picture's way that are wanted, and takes in which of them panicked.
+    fn attend_asides(&mut self) {
+        let settings = self.boxes.settings.get();
+        let is_lost = self.recorder.attend(&self.boxes, settings.recording.is_some());
+        self.lost_threads += u32::from(is_lost);
+        let is_lost = self.second.attend(&self.boxes, settings.second.is_some());
+        self.lost_threads += u32::from(is_lost);
     }
 
     /// Whether what is shown cannot be recorded until the profile is reloaded: the thread for it is lost.
     pub fn cannot_record(&self) -> bool {
-        self.recorder_is_lost
+        self.recorder.is_lost()
     }
 
     /// What is coded of the last seconds, if [`Settings::recording`] says so.
@@ -328,8 +313,8 @@ impl<S: Network + Send + 'static> Pipeline<S> {
             self.take_loaded(loaded);
         }
         self.watch_inference();
-        if self.recorder.is_some() {
-            self.attend_recorder();
+        if self.recorder.is_running() || self.second.is_running() {
+            self.attend_asides();
         }
         self.start_anew();
         self.collect_former();
@@ -477,8 +462,13 @@ impl<S: Network + Send + 'static> Pipeline<S> {
     }
 
     /// Ends all threads, the display's first, so that the console is back whatever the others do. Threads that do not end in
-    /// time are left behind. Takes 700 ms at most, and hardly longer than the display does once `hurry` says so.
+    /// time are left behind. Takes 800 ms at most, and hardly longer than the display does once `hurry` says so.
     pub fn end(mut self, hurry: &dyn Fn() -> bool) -> Outcome {
+        // A second monitor's before the first one's, which it hangs on.
+        let begun = runtime::now();
+        while self.second.end() && runtime::since(begun) < SECOND_ENDS_WITHIN && !hurry() {
+            runtime::thread::sleep(LOOK_EVERY);
+        }
         self.boxes.stop.store(true, Ordering::Relaxed);
         let begun = runtime::now();
         let hurried = || {

@@ -1,3 +1,5 @@
+mod second;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;

@@ -4,12 +4,12 @@ use anyhow::Result;
 
 use super::Wish;
 use super::jpeg::{Coded, Jpeg, rows, strips};
+use super::redraw::Redraw;
 use super::ring::{About, PARTS};
 use super::shot::Shot;
 use crate::convert;
 use crate::frame::{Frame, View};
 use crate::geometry::Placement;
-use crate::overlay::{CornerChooser, Layer, Painter, Style};
 use crate::study::Outside;
 use crate::study::privacy::Blackener;
 
@@ -21,9 +21,7 @@ pub struct Encoder {
     outlined: Frame,
     blackener: Blackener,
     epoch: Option<u64>,
-    painter: (Style, Painter),
-    corner: CornerChooser,
-    layer: Layer,
+    redraw: Redraw,
     jpeg: Jpeg,
     bare: Coded,
     drawn: Coded,
@@ -32,16 +30,13 @@ pub struct Encoder {
 
 impl Default for Encoder {
     fn default() -> Self {
-        let style = Style::default();
         Encoder {
             size: (1, 1),
             picture: Frame::black(1, 1),
             outlined: Frame::black(1, 1),
             blackener: Blackener::default(),
             epoch: None,
-            painter: (style, Painter::new(style)),
-            corner: CornerChooser::default(),
-            layer: Layer::default(),
+            redraw: Redraw::default(),
             jpeg: Jpeg::default(),
             bare: Coded::default(),
             drawn: Coded::default(),
@@ -79,8 +74,8 @@ impl Encoder {
         shot.line(Some(is_black_outside), &mut self.line)?;
         self.jpeg.encode(&self.picture, wish.quality, &mut self.bare)?;
         if wish.pictures.has_outlined() {
-            self.draw(shot);
-            let layer = &self.layer;
+            let placement = Placement::identity(size.0, size.1);
+            let layer = self.redraw.shot(shot, &self.picture.view(), &placement);
             let differs = |strip: usize| rows(strip, size.1).any(|row| layer.is_touched(row));
             self.outlined.resize(size.0, size.1);
             for strip in (0..strips(size.1)).filter(|&strip| differs(strip)) {
@@ -95,22 +90,6 @@ impl Encoder {
         let bare = if wish.pictures.has_clean() { self.bare.bytes() } else { &[] };
         let drawn = if wish.pictures.has_outlined() { self.drawn.bytes() } else { &[] };
         Ok((about, [bare, drawn, &self.line]))
-    }
-
-    /// Draws what the monitor showed, on a layer of the picture's own size.
-    fn draw(&mut self, shot: &Shot) {
-        let (width, height) = (self.picture.width_px(), self.picture.height_px());
-        if self.painter.0 != shot.style {
-            self.painter = (shot.style, Painter::new(shot.style));
-        }
-        let painter = &mut self.painter.1;
-        let placement = Placement::identity(width, height);
-        self.layer.reset(width, height);
-        painter.marks(&mut self.layer, shot.shown.list(), &shot.opacities, &shot.field, &placement);
-        if let Some(glyph) = shot.glyph {
-            let corner = self.corner.choose(shot.corner, &self.picture.view(), &placement, shot.at);
-            painter.glyph(&mut self.layer, corner, glyph, &shot.words);
-        }
     }
 }
 

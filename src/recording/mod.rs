@@ -4,6 +4,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`shot`] | a picture as it was shown: what was drawn on it, in figures |
+//! | [`redraw`] | what was drawn, on a layer of another size |
 //! | [`encoder`] | a shot → the bare picture, the outlined one, a line of figures |
 //! | [`jpeg`] | pictures in strips, of which only those with something drawn are coded twice |
 //! | [`ring`] | the last seconds, in memory |
@@ -13,6 +14,7 @@
 pub mod encoder;
 pub mod jpeg;
 pub mod matroska;
+pub mod redraw;
 pub mod ring;
 pub mod segment;
 pub mod shot;
@@ -24,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::geometry::Rect;
 use crate::study::Outside;
 
+pub use redraw::Redraw;
 pub use ring::Ring;
 pub use segment::{Begun, Place, Recording, Segment, WhenFull, another};
 pub use shot::Shot;

@@ -6,6 +6,7 @@ mod identity;
 mod kms;
 mod monitors;
 mod rig;
+mod second;
 
 use testing::allocations::Counting;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use testing::simulation::plan::{CHANGES, Change, ERRNOS, Fault, Plan, Thread};
+use testing::simulation::plan::{CARD_CALLS, CHANGES, Change, ERRNOS, Fault, Plan, Thread};
 use testing::simulation::{Report, simulate_plan};
 
 use crate::{holds, quiet};
@@ -404,4 +404,32 @@ fn a_board_that_slows_itself_down_has_fewer_inferences() {
         "{:#?}",
         report.story
     );
+}
+
+#[test]
+fn a_second_monitor_shows_what_the_first_one_does_and_harms_nobody() {
+    quiet();
+    let second = Duration::from_secs(1);
+    let lease = CARD_CALLS.iter().position(|call| *call == "lease").unwrap();
+    let plan = |faults: Vec<(u32, Fault)>| Plan {
+        has_drivers: true,
+        ..Plan::of(faults.into_iter().map(|(at, fault)| (at * second, fault)).collect::<Vec<_>>())
+    };
+    let mut taken = 0;
+    for seed in 0..12 {
+        let report = simulate_plan(seed, 20 * second, &plan(vec![]), true);
+        holds(&report, &format!("seed {seed}"));
+        taken += report.second;
+        let faults = vec![
+            (3, Fault::MonitorUnplugged(second)),
+            (6, Fault::CardCallFails(lease, 0, 2)),
+            (6, Fault::MonitorFails),
+            (9, Fault::MasterTaken(second)),
+            (12, Fault::MonitorSilent(second)),
+            (15, Fault::Starved(Thread::Display, second)),
+        ];
+        holds(&simulate_plan(seed, 20 * second, &plan(faults), true), &format!("seed {seed} with faults"));
+    }
+    // Some of these cards have a second monitor, and it is refreshed 50 times a second.
+    assert!(taken > 4 * 20 * 40, "{taken} pictures");
 }

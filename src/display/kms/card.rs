@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -165,6 +165,14 @@ impl Gpu for Card {
 
     fn acquire_master(&mut self) -> CallResult<()> {
         call("DRM_IOCTL_SET_MASTER", self.acquire_master_lock())
+    }
+
+    fn lease(&mut self, objects: &[u32]) -> CallResult<Card> {
+        let flags = (libc::O_CLOEXEC | libc::O_NONBLOCK).unsigned_abs();
+        let lease = call("DRM_IOCTL_MODE_CREATE_LEASE", mode::create_lease(self.as_fd(), objects, flags))?;
+        // SAFETY: the kernel has just made this descriptor for us, and nobody else has it.
+        let file = unsafe { File::from_raw_fd(lease.fd as RawFd) };
+        Ok(Card { file, path: self.path.clone(), driver: self.driver.clone() })
     }
 
     fn connectors(&mut self) -> CallResult<Vec<u32>> {

@@ -76,15 +76,33 @@ pub fn modes(wishes: &[ModeWish], modes: &[Mode], picture: Option<(usize, usize)
 }
 
 /// The CRTC for a connector, as its place among all: the one that feeds it already, else the first that can and is
-/// free, else the first that can. `busy`: bit n, the n-th feeds another connector.
-pub fn crtc(connector: &Connector, crtcs: &[u32], current: u32, busy: u32) -> Option<usize> {
-    let can = |index: usize| index < 32 && connector.possible_crtcs >> index & 1 == 1;
+/// free, else the first that can. `busy`: bit n, the n-th feeds another connector. `reserved`: bit n, the n-th is not to be had.
+pub fn crtc(connector: &Connector, crtcs: &[u32], current: u32, busy: u32, reserved: u32) -> Option<usize> {
+    let can = |index: usize| index < 32 && (connector.possible_crtcs & !reserved) >> index & 1 == 1;
     let is_busy = |index: usize| index < 32 && busy >> index & 1 == 1;
     let all = || (0..crtcs.len()).filter(|&index| can(index));
     all()
         .find(|&index| current != 0 && crtcs.get(index) == Some(&current))
         .or_else(|| all().find(|&index| !is_busy(index)))
         .or_else(|| all().next())
+}
+
+/// The CRTC for a second connector, as its place among all, so that another one is left for the first connector. `current`: what feeds
+/// either already, which is kept if that can be.
+pub fn second_crtc(
+    first: &Connector,
+    second: &Connector,
+    crtcs: &[u32],
+    current: (u32, u32),
+) -> Option<usize> {
+    let can = |connector: &Connector, index: usize| index < 32 && connector.possible_crtcs >> index & 1 == 1;
+    let is = |index: usize, crtc: u32| crtc != 0 && crtcs.get(index) == Some(&crtc);
+    let all = || 0..crtcs.len();
+    let leaves_one = |index: usize| all().any(|other| other != index && can(first, other));
+    let mut possible: Vec<usize> = all().filter(|&index| can(second, index) && leaves_one(index)).collect();
+    // The first connector keeps its own before the second one does.
+    possible.sort_by_key(|&index| (is(index, current.0), !is(index, current.1), can(first, index)));
+    possible.first().copied()
 }
 
 /// A plane of a kind on the n-th CRTC that takes a format; `taken` are passed over.
@@ -197,9 +215,38 @@ mod tests {
             modes: vec![],
             possible_crtcs: 0b110,
         };
-        assert_eq!(crtc(&connector, &[10, 20, 30], 30, 0), Some(2));
-        assert_eq!(crtc(&connector, &[10, 20, 30], 0, 0b010), Some(2));
-        assert_eq!(crtc(&connector, &[10, 20, 30], 0, 0b110), Some(1));
-        assert_eq!(crtc(&connector, &[10], 10, 0), None);
+        assert_eq!(crtc(&connector, &[10, 20, 30], 30, 0, 0), Some(2));
+        assert_eq!(crtc(&connector, &[10, 20, 30], 0, 0b010, 0), Some(2));
+        assert_eq!(crtc(&connector, &[10, 20, 30], 0, 0b110, 0), Some(1));
+        assert_eq!(crtc(&connector, &[10], 10, 0, 0), None);
+    }
+
+    #[test]
+    fn a_second_connector_leaves_a_crtc_for_the_first() {
+        let connector = |possible_crtcs| Connector {
+            id: 1,
+            name: "HDMI-A-1".into(),
+            status: Status::Connected,
+            modes: vec![],
+            possible_crtcs,
+        };
+        let crtcs = [10, 20, 30];
+        for (first, second, current, chosen) in [
+            // As on a Raspberry Pi: each has its own.
+            (0b001, 0b010, (10, 20), Some(1)),
+            (0b001, 0b010, (0, 0), Some(1)),
+            // As on a workstation: any for any.
+            (0b111, 0b111, (10, 20), Some(1)),
+            (0b111, 0b111, (20, 10), Some(0)),
+            (0b111, 0b111, (0, 0), Some(0)),
+            (0b111, 0b111, (10, 10), Some(1)),
+            // The first one gives way where it can, and nobody gets anything where it cannot.
+            (0b011, 0b001, (10, 10), Some(0)),
+            (0b001, 0b001, (10, 0), None),
+            (0b001, 0b000, (10, 0), None),
+        ] {
+            let found = second_crtc(&connector(first), &connector(second), &crtcs, current);
+            assert_eq!(found, chosen, "{first:#b} {second:#b} {current:?}");
+        }
     }
 }

@@ -225,6 +225,12 @@ pub trait Gpu: Send {
     /// No error if this program is the card's master already.
     fn acquire_master(&mut self) -> CallResult<()>;
 
+    /// Hands connectors, CRTCs and planes to another user of the card, who sees nothing else and whom nobody else sees: flips and
+    /// waiting are its own. What it was given is lost once this card is closed, or is no longer master.
+    fn lease(&mut self, objects: &[u32]) -> CallResult<Self>
+    where
+        Self: Sized;
+
     /// Object ids of all connectors.
     fn connectors(&mut self) -> CallResult<Vec<u32>>;
     /// `probe`: asks the monitor anew, which takes a while.

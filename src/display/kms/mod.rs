@@ -48,7 +48,7 @@ pub use facts::{CardFacts, cards};
 use self::choose::is_lit;
 use self::draw::Brush;
 use self::gpu::{Connector, Failure, Gpu, Mode, Saved};
-use self::outlet::Outlet;
+use self::outlet::{Outlet, Reserved};
 use self::surface::Surface;
 use super::Shown;
 use crate::call::CallError;
@@ -74,6 +74,8 @@ pub struct Wanted {
     pub composition: Composition,
     /// A picture smaller than the mode fills it.
     pub enlarge: bool,
+    /// The connector of a second monitor; [`Sink::take_second`](super::Sink::take_second) gives its sink.
+    pub second: Option<String>,
 }
 
 /// A monitor that is there.
@@ -96,6 +98,9 @@ pub struct Kms<G: Gpu> {
     surface: Option<Surface<G::Memory>>,
     /// Shown until the surface is.
     retired: Option<Surface<G::Memory>>,
+    /// What a second monitor has, and its display until somebody takes it.
+    reserved: Reserved,
+    second: Option<Box<Kms<G>>>,
     brush: Brush,
     /// What each CRTC in use showed before.
     saved: Vec<Saved>,
@@ -178,6 +183,8 @@ impl<G: Gpu> Kms<G> {
             refused: Vec::new(),
             surface: None,
             retired: None,
+            reserved: Reserved::default(),
+            second: None,
             brush: Brush::default(),
             saved: Vec::new(),
             is_master: true,
@@ -188,8 +195,44 @@ impl<G: Gpu> Kms<G> {
             tries: 0,
         };
         check_name(&mut kms.gpu, wanted.connector.as_deref())?;
+        if let Some(second) = &wanted.second
+            && let Err(why) = kms.open_second(second)
+        {
+            // The first one's picture matters more.
+            log::warn!("there is no picture on a second monitor at {second}: {why}");
+        }
         kms.look()?;
         Ok(kms)
+    }
+
+    /// Sets aside what a second monitor needs, whether or not it is there, and opens its display. An error in words.
+    fn open_second(&mut self, second: &str) -> std::result::Result<(), String> {
+        let first = self.wanted.connector.as_deref().unwrap_or_default().to_owned();
+        let mut found: [Option<Connector>; 2] = [None, None];
+        for id in self.gpu.connectors().map_err(|error| error.to_string())? {
+            let Ok(connector) = self.gpu.connector(id, false) else { continue };
+            for (found, wanted) in found.iter_mut().zip([first.as_str(), second]) {
+                if connector.name == wanted {
+                    *found = Some(connector.clone());
+                }
+            }
+        }
+        let [Some(first), Some(second)] = found else {
+            return Err(format!("{} has no such connector", name(self.gpu.path())));
+        };
+        let reserved = Reserved::find(&mut self.gpu, &first, &second).map_err(|error| error.to_string())?;
+        let gpu = self.gpu.lease(&reserved.objects()).map_err(|error| error.to_string())?;
+        let wanted = Wanted {
+            connector: Some(second.name),
+            composition: Composition::Blend,
+            second: None,
+            ..self.wanted.clone()
+        };
+        // What was handed out is not ours, whatever comes of it.
+        self.reserved = reserved;
+        let opened = Kms::with(gpu, &wanted).map_err(|error| crate::fault::one_line(&error))?;
+        self.second = Some(Box::new(opened));
+        Ok(())
     }
 
     /// Twice a second: is this program still master, is the monitor still there, is there one now?
@@ -248,7 +291,7 @@ impl<G: Gpu> Kms<G> {
             if connector.modes.is_empty() || !is_lit(connector.status, by_name) {
                 continue;
             }
-            let outlet = Outlet::find(&mut self.gpu, &connector)?;
+            let outlet = Outlet::find(&mut self.gpu, &connector, &self.reserved)?;
             if !self.saved.iter().any(|saved| saved.crtc == outlet.crtc.id) {
                 match self.gpu.save(outlet.crtc.id) {
                     Ok(saved) => self.saved.push(saved),

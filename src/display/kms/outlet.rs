@@ -4,6 +4,37 @@ use super::choose;
 use super::gpu::{Connector, FourCc, Gpu, PlaneKind};
 use super::request::{CrtcControls, Link, OutletError, PlaneControls, Request, Result, crtc_of_plane};
 
+/// What a second monitor has for itself.
+#[derive(Clone, Debug, Default)]
+pub struct Reserved {
+    connector: u32,
+    crtc: u32,
+    plane: u32,
+}
+
+impl Reserved {
+    /// What `second` needs, so that enough is left for `first`.
+    ///
+    /// # Errors
+    /// If a call fails, or the hardware has too few CRTCs or planes.
+    pub fn find(gpu: &mut impl Gpu, first: &Connector, second: &Connector) -> Result<Reserved> {
+        let (crtcs, planes) = (gpu.crtcs()?, gpu.planes()?);
+        let current = (Link::new(gpu, first.id)?.crtc, Link::new(gpu, second.id)?.crtc);
+        let lacks = |what: &str| OutletError::Missing(format!("no {what} for {}", second.name));
+        let index = choose::second_crtc(first, second, &crtcs, current)
+            .ok_or_else(|| lacks(&format!("CRTC beside that of {}", first.name)))?;
+        let plane = choose::plane(&planes, index, PlaneKind::Primary, FourCc::XRGB8888, &[]);
+        let plane = plane.ok_or_else(|| lacks("primary plane with the format XR24"))?.id;
+        let crtc = *crtcs.get(index).ok_or_else(|| lacks("CRTC"))?;
+        Ok(Reserved { connector: second.id, crtc, plane })
+    }
+
+    /// Their object ids.
+    pub fn objects(&self) -> [u32; 3] {
+        [self.connector, self.crtc, self.plane]
+    }
+}
+
 pub struct Outlet {
     pub connector: Link,
     pub crtc: CrtcControls,
@@ -18,13 +49,13 @@ pub struct Outlet {
 impl Outlet {
     /// # Errors
     /// If a call fails, or the hardware has no CRTC or plane for this connector.
-    pub fn find(gpu: &mut impl Gpu, connector: &Connector) -> Result<Outlet> {
+    pub fn find(gpu: &mut impl Gpu, connector: &Connector, reserved: &Reserved) -> Result<Outlet> {
         let crtcs = gpu.crtcs()?;
         let planes = gpu.planes()?;
         let link = Link::new(gpu, connector.id)?;
         let mut others = Vec::new();
         for id in gpu.connectors()? {
-            if id != connector.id {
+            if id != connector.id && id != reserved.connector {
                 others.push(Link::new(gpu, id)?);
             }
         }
@@ -32,13 +63,16 @@ impl Outlet {
         let busy = crtcs.iter().take(32).enumerate();
         let busy = busy.fold(0, |bits, (index, crtc)| bits | u32::from(is_busy(crtc)) << index);
         let lacks = |what: &str| OutletError::Missing(format!("no {what} for {}", connector.name));
-        let index = choose::crtc(connector, &crtcs, link.crtc, busy).ok_or_else(|| lacks("CRTC"))?;
+        let not_ours = crtcs.iter().take(32).position(|crtc| *crtc == reserved.crtc);
+        let not_ours = not_ours.map_or(0, |index| 1 << index);
+        let index =
+            choose::crtc(connector, &crtcs, link.crtc, busy, not_ours).ok_or_else(|| lacks("CRTC"))?;
         let crtc = *crtcs.get(index).ok_or_else(|| lacks("CRTC"))?;
 
-        let primary = choose::plane(&planes, index, PlaneKind::Primary, FourCc::XRGB8888, &[]);
+        let primary = choose::plane(&planes, index, PlaneKind::Primary, FourCc::XRGB8888, &[reserved.plane]);
         let primary = primary.ok_or_else(|| lacks("primary plane with the format XR24"))?;
         let primary = PlaneControls::new(gpu, primary.id, &primary.formats)?;
-        let mut taken = vec![primary.id];
+        let mut taken = vec![primary.id, reserved.plane];
         let mut overlay = None;
         while let Some(plane) = choose::plane(&planes, index, PlaneKind::Overlay, FourCc::ARGB8888, &taken) {
             taken.push(plane.id);
@@ -53,9 +87,9 @@ impl Outlet {
         }
         let mut leftovers = Vec::new();
         for plane in &planes {
-            let ours =
-                plane.id == primary.id || overlay.as_ref().is_some_and(|overlay| overlay.id == plane.id);
-            if !ours && crtc_of_plane(gpu, plane.id)? == crtc {
+            let is_kept = [primary.id, reserved.plane].contains(&plane.id)
+                || overlay.as_ref().is_some_and(|overlay| overlay.id == plane.id);
+            if !is_kept && crtc_of_plane(gpu, plane.id)? == crtc {
                 leftovers.push(PlaneControls::new(gpu, plane.id, &[])?);
             }
         }

@@ -10,7 +10,7 @@ use super::{Kms, name};
 use crate::display::{Flipped, Scene, Shown, Sink};
 use crate::geometry::Placement;
 
-impl<G: Gpu> Sink for Kms<G> {
+impl<G: Gpu + 'static> Sink for Kms<G> {
     fn place(&mut self, width_px: usize, height_px: usize) -> Placement {
         let size = (width_px, height_px);
         if width_px > 0 && height_px > 0 && self.picture != Some(size) {
@@ -57,6 +57,10 @@ impl<G: Gpu> Sink for Kms<G> {
             }
             Err(error) => self.failed(&error),
         }
+    }
+
+    fn take_second(&mut self) -> Option<Box<dyn Sink>> {
+        self.second.take().map(|second| second as Box<dyn Sink>)
     }
 
     fn tells_flips(&self) -> bool {

@@ -30,6 +30,8 @@ pub struct Abilities {
     pub overlay_depth: Option<u64>,
     /// Larger modes are refused.
     pub most_px: usize,
+    /// HDMI-A-2 has a CRTC of its own.
+    pub second: bool,
 }
 
 impl Abilities {
@@ -45,6 +47,7 @@ impl Abilities {
             colours: true,
             overlay_depth: None,
             most_px: usize::MAX,
+            second: false,
         }
     }
 

@@ -13,7 +13,10 @@ use polyp_edge::display::kms::gpu::{
     Request, Saved, Status,
 };
 
-use super::{Backing, CRTCS, CURSOR, FakeGpu, Fb, Flips, OVERLAY, PRIMARY, Settings, State, errno};
+use super::{
+    Abilities, Backing, CRTCS, CURSOR, FakeGpu, Fb, Flips, OVERLAY, PRIMARY, SECOND, SOCKETS, Settings,
+    State, errno,
+};
 
 /// How often a modeset looks whether the flip before it is done, and how often it does so before it goes on without.
 const LOOKS_EVERY: Duration = Duration::from_millis(10);
@@ -59,8 +62,44 @@ impl Gpu for FakeGpu {
         if state.is_taken {
             return Err(errno("acquire_master", libc::EBUSY));
         }
+        if state.lessor.is_some() && !state.may_show() {
+            return Err(errno("acquire_master", libc::EINVAL));
+        }
         state.is_master = true;
         Ok(())
+    }
+
+    fn lease(&mut self, objects: &[u32]) -> CallResult<FakeGpu> {
+        let (leased, on_runtime) = {
+            let mut state = self.state();
+            state.step("lease")?;
+            if !state.may_show() {
+                return Err(errno("lease", libc::EACCES));
+            }
+            let mut asked = objects.to_vec();
+            asked.sort_unstable();
+            if !state.can.second || asked != [SOCKETS[1], CRTCS[1], SECOND] {
+                return Err(errno("lease", libc::EINVAL));
+            }
+            (state.can.clone(), state.on_runtime.is_some())
+        };
+        let second = if on_runtime { FakeGpu::on_runtime } else { FakeGpu::new };
+        // One CRTC with planes of its own, whose numbers nobody compares with the others'.
+        let second = second(Abilities { overlay: false, ..leased }, &[]);
+        let mut state = self.state();
+        {
+            let socket = &state.sockets[1];
+            let mut theirs = second.state();
+            theirs.sockets.truncate(1);
+            theirs.sockets[0].name.clone_from(&socket.name);
+            (theirs.sockets[0].status, theirs.sockets[0].modes) = (socket.status, socket.modes.clone());
+            theirs.lessor = Some(Arc::downgrade(&self.0));
+        }
+        for former in &state.leases {
+            former.state().is_revoked = true;
+        }
+        state.leases.push(second.clone());
+        Ok(second)
     }
 
     fn connectors(&mut self) -> CallResult<Vec<u32>> {
@@ -73,6 +112,7 @@ impl Gpu for FakeGpu {
         let mut state = self.state();
         state.step("connector")?;
         state.counts.probes += u64::from(probe);
+        let can_second = state.can.second;
         let socket = state
             .sockets
             .iter_mut()
@@ -86,7 +126,7 @@ impl Gpu for FakeGpu {
             name: socket.name.clone(),
             status: socket.status,
             modes: socket.known.clone(),
-            possible_crtcs: 0b01,
+            possible_crtcs: if id == SOCKETS[1] && can_second { 0b10 } else { 0b01 },
         })
     }
 
@@ -265,7 +305,7 @@ impl Gpu for FakeGpu {
         if !state.is_atomic {
             return Err(errno("commit", libc::EINVAL));
         }
-        if !state.is_master {
+        if !state.may_show() {
             return Err(errno("commit", libc::EACCES));
         }
         let (next, any_crtc) = state.changed(request)?;
@@ -349,7 +389,7 @@ impl Gpu for FakeGpu {
     fn restore(&mut self, saved: &Saved) -> CallResult<()> {
         let mut state = self.state();
         state.step("restore")?;
-        if !state.is_master {
+        if !state.may_show() {
             return Err(errno("restore", libc::EACCES));
         }
         let exists = state.framebuffers.contains_key(&saved.framebuffer);

@@ -12,7 +12,7 @@ mod state;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use polyp_edge::call::CallError;
@@ -32,6 +32,9 @@ const CRTCS: [u32; 2] = [31, 32];
 const PRIMARY: u32 = 41;
 const OVERLAY: u32 = 42;
 const CURSOR: u32 = 43;
+/// The primary plane of the second CRTC.
+const SECOND: u32 = 44;
+const SOCKETS: [u32; 2] = [21, 22];
 
 /// What lies behind a handle.
 #[derive(Clone)]
@@ -72,6 +75,11 @@ struct State {
     /// Another program wants to be.
     is_taken: bool,
     is_gone: bool,
+    /// Who leased this to its user, and whether that is over.
+    lessor: Option<Weak<Mutex<State>>>,
+    is_revoked: bool,
+    /// What was leased to others: the newest last.
+    leases: Vec<FakeGpu>,
     next_id: u32,
     handles: HashMap<u32, Backing>,
     framebuffers: HashMap<u32, Fb>,
@@ -123,6 +131,14 @@ pub fn mode(width: u16, height: u16, rate: u32, preferred: bool) -> Mode {
     })
 }
 
+/// Whether the user of this card, or whoever leased it to that one, is its master.
+fn is_master(card: &Weak<Mutex<State>>) -> bool {
+    card.upgrade().is_some_and(|card| {
+        let state = card.lock().unwrap_or_else(PoisonError::into_inner);
+        state.is_master && !state.is_gone
+    })
+}
+
 fn errno(call: &'static str, number: i32) -> CallError {
     CallError::of(call, &std::io::Error::from_raw_os_error(number))
 }
@@ -146,13 +162,16 @@ impl FakeGpu {
             commit_takes: Duration::ZERO,
             period: Duration::from_nanos(16_666_667),
             sockets: vec![
-                socket(21, "HDMI-A-1", Status::Connected, modes),
-                socket(22, "HDMI-A-2", Status::Disconnected, &[]),
+                socket(SOCKETS[0], "HDMI-A-1", Status::Connected, modes),
+                socket(SOCKETS[1], "HDMI-A-2", Status::Disconnected, &[]),
             ],
             is_atomic: false,
             is_master: false,
             is_taken: false,
             is_gone: false,
+            lessor: None,
+            is_revoked: false,
+            leases: vec![],
             next_id: 100,
             handles: HashMap::new(),
             framebuffers: HashMap::new(),
@@ -211,6 +230,11 @@ impl FakeGpu {
             state.on_runtime = Some(state.now);
         }
         gpu
+    }
+
+    /// What was leased last: the second monitor, as its user sees it.
+    pub fn second(&self) -> Option<FakeGpu> {
+        self.state().leases.last().cloned()
     }
 
     fn state(&self) -> Guard<'_> {
@@ -304,10 +328,17 @@ impl FakeGpu {
         self.state().is_gone = true;
     }
 
-    /// Handles, framebuffers and blobs that exist, the console's aside.
+    /// Handles, framebuffers and blobs that exist, the console's aside; leased ones included.
     pub fn held(&self) -> (usize, usize, usize) {
-        let state = self.state();
-        (state.handles.len(), state.framebuffers.len() - 1, state.blobs.len())
+        let (mut held, leases) = {
+            let state = self.state();
+            let held = (state.handles.len(), state.framebuffers.len() - 1, state.blobs.len());
+            (held, state.leases.clone())
+        };
+        for theirs in leases.iter().map(FakeGpu::held) {
+            held = (held.0 + theirs.0, held.1 + theirs.1, held.2 + theirs.2);
+        }
+        held
     }
 
     /// The mode that is set, if the monitor gets a picture.

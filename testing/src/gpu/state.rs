@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use polyp_edge::call::CallResult;
 use polyp_edge::display::kms::gpu::{FourCc, Plane, PlaneKind};
 
-use super::{CRTCS, CURSOR, Flips, OVERLAY, PRIMARY, Settings, State, errno};
+use super::{CRTCS, CURSOR, Flips, OVERLAY, PRIMARY, SECOND, Settings, State, errno};
 
 const PLANE_NAMES: [&str; 17] = [
     "type",
@@ -53,6 +53,14 @@ impl State {
         Ok(())
     }
 
+    /// Whether this user of the card may change what is shown.
+    pub(super) fn may_show(&self) -> bool {
+        match &self.lessor {
+            Some(lessor) => !self.is_revoked && super::is_master(lessor),
+            None => self.is_master,
+        }
+    }
+
     pub(super) fn fresh(&mut self) -> u32 {
         self.next_id += 1;
         self.next_id
@@ -81,7 +89,7 @@ impl State {
 
     pub(super) fn names(&self, object: u32) -> Vec<&'static str> {
         match object {
-            PRIMARY | OVERLAY | CURSOR => {
+            PRIMARY | OVERLAY | CURSOR | SECOND => {
                 let all = PLANE_NAMES.iter().copied();
                 all.filter(|name| self.can.colours || !name.starts_with("COLOR_")).collect()
             }
@@ -122,6 +130,10 @@ impl State {
         if self.can.overlay {
             let formats = [&[FourCc::ARGB8888][..], &self.can.video].concat();
             planes.push(plane(OVERLAY, PlaneKind::Overlay, formats));
+        }
+        if self.can.second && self.lessor.is_none() {
+            let second = plane(SECOND, PlaneKind::Primary, vec![FourCc::XRGB8888]);
+            planes.push(Plane { possible_crtcs: 0b10, ..second });
         }
         planes
     }

@@ -42,9 +42,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use polyp_edge::board::{Board, DisplayKind};
+use polyp_edge::board::{Board, DisplayKind, SecondMonitor};
 use polyp_edge::bundle::manifest::{Manifest, TensorContract};
 use polyp_edge::cart::{self as edge, Limits};
+use polyp_edge::display::Shows;
 use polyp_edge::fault::exit_of;
 use polyp_edge::pipeline::Settings;
 use polyp_edge::recording::Pictures;
@@ -78,6 +79,8 @@ pub struct Report {
     pub pictures: u64,
     /// Those that were compared, pixel by pixel, with what the monitor shows.
     pub compared: u64,
+    /// Those that a second monitor took.
+    pub second: u64,
     /// Lines of the cart's log.
     pub log_lines: u64,
     /// How often a task went on.
@@ -143,8 +146,8 @@ pub fn simulate_plan(seed: u64, length: Duration, plan: &Plan, tells: bool) -> R
     }
     let (broken, broke_after) = (world.broken(), world.broke_after());
     let (pictures, story, faults) = (world.flips(), world.story(), world.faults());
-    let (compared, log_lines) = (world.compared(), world.log_lines());
-    Report { broken, broke_after, pictures, compared, log_lines, steps, digest, story, faults }
+    let (compared, second, log_lines) = (world.compared(), world.second(), world.log_lines());
+    Report { broken, broke_after, pictures, compared, second, log_lines, steps, digest, story, faults }
 }
 
 /// Starts a cart that shows in this way, on a disk that answers nothing for a while, and tells it to end after so long; what it ended
@@ -193,6 +196,8 @@ fn board() -> Board {
     profile.recording.pictures = Pictures::Both;
     (profile.recording.before_s, profile.recording.rate_hz) = (0.0, 5.0);
     profile.recording.memory_megabytes = 16;
+    profile.display.connector = Some("HDMI-A-1".into());
+    profile.display.second = Some(SecondMonitor { connector: "HDMI-A-2".into(), shows: Shows::Outlined });
     profile.store.trial_minutes = store::TRIAL_MINUTES;
     profile.pipeline.realtime_priority = 40;
     profile.pipeline.state_file = Some("/run/state.json".into());

@@ -143,8 +143,9 @@ pub const CHANGES: [Change; 12] = [
 pub(super) const CALLS_FAIL_FOR: Duration = Duration::from_secs(2);
 
 /// The calls on the card that can be made to fail.
-pub const CARD_CALLS: [&str; 19] = [
+pub const CARD_CALLS: [&str; 20] = [
     "enable_atomic",
+    "lease",
     "acquire_master",
     "connectors",
     "connector",

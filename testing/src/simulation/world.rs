@@ -124,6 +124,8 @@ pub(super) struct Surroundings {
     pub(super) flips: u64,
     /// Pictures that were compared with what the monitor shows.
     pub(super) compared: u64,
+    /// Pictures that a second monitor took.
+    pub(super) second: u64,
     // The network.
     pub(super) takes: Duration,
     pub(super) slow_until: Instant,
@@ -204,6 +206,7 @@ impl World {
             handed_over: now,
             flips: 0,
             compared: 0,
+            second: 0,
             takes: Duration::from_millis(9),
             slow_until: now,
             hang_for: None,
@@ -640,6 +643,11 @@ impl World {
     /// Pictures that were compared, pixel by pixel, with what the monitor shows.
     pub fn compared(&self) -> u64 {
         self.lock().compared
+    }
+
+    /// Pictures that a second monitor took.
+    pub fn second(&self) -> u64 {
+        self.lock().second
     }
 
     /// Pictures that reached the monitor.

@@ -28,6 +28,7 @@ use monitor::DriversMonitor;
 /// What an input tells without a signal.
 const NO_SIGNAL: Signal = Signal::None { errno: Errno::NOLINK, status: 2, cables: 1 };
 const MONITOR: &str = "HDMI-A-1";
+const SECOND: &str = "HDMI-A-2";
 
 /// What is over at its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,12 +82,17 @@ impl Drivers {
             ..Model::default()
         };
         let can = if rng.random_bool(0.3) { Abilities::least() } else { Abilities::all() };
-        let can = Abilities { imports: can.imports && rng.random_bool(0.7), ..can };
+        let can =
+            Abilities { imports: can.imports && rng.random_bool(0.7), second: rng.random_bool(0.7), ..can };
+        let card = FakeGpu::on_runtime(can, &[mode(96, 64, 60, true)]);
+        if rng.random_bool(0.8) {
+            card.plug(SECOND, &[mode(96, 64, 50, true)]);
+        }
         let kernel = Kernel {
             world: world.clone(),
             cameras: BTreeMap::new(),
             model,
-            card: FakeGpu::on_runtime(can, &[mode(96, 64, 60, true)]),
+            card,
             until: BTreeMap::new(),
             hangs_until: runtime::now(),
             forgiven: 0,
@@ -249,16 +255,19 @@ impl Kernel {
             Fault::MonitorBusy(time) => {
                 self.ails(Ailment::Flips, time);
                 self.card.set_flips(Flips::Hanging);
+                self.second(|card| card.set_flips(Flips::Hanging));
             }
             Fault::MonitorSilent(time) => {
                 self.ails(Ailment::Flips, time);
                 self.card.set_flips(Flips::Silent);
+                self.second(|card| card.set_flips(Flips::Silent));
             }
             Fault::MonitorSlow(time) => self.card.slow_down(time),
             Fault::MonitorFails => self.card.fail("any", 0, Errno::NODEV.raw_os_error(), 1),
             Fault::MonitorUnplugged(time) => {
                 self.ails(Ailment::NoMonitor, time);
                 self.card.unplug(MONITOR);
+                self.second(|card| card.unplug(SECOND));
             }
             Fault::MasterTaken(time) => {
                 self.was_disturbed = true;
@@ -270,6 +279,7 @@ impl Kernel {
                 self.ails(Ailment::CardCalls, CALLS_FAIL_FOR);
                 let (call, (_, errno)) = (CARD_CALLS[call % CARD_CALLS.len()], ERRNOS[errno % ERRNOS.len()]);
                 self.card.fail(call, 0, errno.raw_os_error(), times);
+                self.second(|card| card.fail(call, 0, errno.raw_os_error(), times));
             }
             _ => {}
         }
@@ -295,11 +305,27 @@ impl Kernel {
                 Ailment::Unplugged => self.to_cameras(&Act::Replug),
                 Ailment::NoSignal => self.to_cameras(&Act::Signal(self.signal())),
                 Ailment::CameraCalls => self.to_cameras(&Act::Mend),
-                Ailment::CardCalls => self.card.mend(),
-                Ailment::Flips => self.card.set_flips(Flips::Done),
+                Ailment::CardCalls => {
+                    self.card.mend();
+                    self.second(|card| card.mend());
+                }
+                Ailment::Flips => {
+                    self.card.set_flips(Flips::Done);
+                    self.second(|card| card.set_flips(Flips::Done));
+                }
                 Ailment::Master => self.card.leave_master(),
-                Ailment::NoMonitor => self.card.plug(MONITOR, &[mode(96, 64, 60, true)]),
+                Ailment::NoMonitor => {
+                    self.card.plug(MONITOR, &[mode(96, 64, 60, true)]);
+                    self.second(|card| card.plug(SECOND, &[mode(96, 64, 50, true)]));
+                }
             }
+        }
+    }
+
+    /// What ails the first monitor ails a second one, too.
+    fn second(&self, act: impl FnOnce(&FakeGpu)) {
+        if let Some(card) = self.card.second() {
+            act(&card);
         }
     }
 }

@@ -9,6 +9,7 @@ use polyp_edge::display::{Flipped, Scene, Shown, Sink};
 use polyp_edge::geometry::{Placement, Rect};
 use polyp_edge::runtime;
 
+use super::{MONITOR, SECOND};
 use crate::gpu::FakeGpu;
 use crate::simulation::picture::picture_of;
 use crate::simulation::world::World;
@@ -42,7 +43,9 @@ impl DriversMonitor {
         world.tell("a display is being opened");
         world.lock().picture_ill(Duration::from_millis(150));
         // What fails is tried again a second later, as a display that fails later is.
-        let kms = Kms::with(card.clone(), &Wanted::default()).inspect_err(|_| world.display_failed())?;
+        let wanted =
+            Wanted { connector: Some(MONITOR.into()), second: Some(SECOND.into()), ..Wanted::default() };
+        let kms = Kms::with(card.clone(), &wanted).inspect_err(|_| world.display_failed())?;
         Ok(DriversMonitor { kms, card, world: world.clone(), expected: None, shown: 0 })
     }
 
@@ -141,11 +144,51 @@ impl Sink for DriversMonitor {
         self.kms.dark()
     }
 
+    fn take_second(&mut self) -> Option<Box<dyn Sink>> {
+        let second = self.kms.take_second()?;
+        Some(Box::new(Second { sink: second, world: self.world.clone() }))
+    }
+
     fn tells_flips(&self) -> bool {
         true
     }
 
     fn describe(&self) -> String {
         self.kms.describe()
+    }
+}
+
+/// The driver of a second monitor, and who looks at what it is given.
+struct Second {
+    sink: Box<dyn Sink>,
+    world: World,
+}
+
+impl Sink for Second {
+    fn place(&mut self, width_px: usize, height_px: usize) -> Placement {
+        self.sink.place(width_px, height_px)
+    }
+
+    fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
+        if scene.lease.is_some() {
+            self.world.breaks("a second monitor keeps one of the camera's buffers");
+        }
+        let shown = self.sink.show(scene)?;
+        if shown == Shown::Yes && scene.picture.is_some() {
+            self.world.lock().second += 1;
+        }
+        Ok(shown)
+    }
+
+    fn tend(&mut self, flipped: &mut dyn FnMut(Flipped)) -> Result<()> {
+        self.sink.tend(flipped)
+    }
+
+    fn dark(&self) -> Option<&str> {
+        self.sink.dark()
+    }
+
+    fn describe(&self) -> String {
+        self.sink.describe()
     }
 }
