@@ -5,7 +5,9 @@
 //! The last cases are the same with inference asleep, panicking and talking rubbish: no frame is to be later for it.
 //!
 //! `cargo bench --bench video_delay`; BENCH_SECONDS=600 for ten minutes a case. `core`: the share of one core that the
-//! displaying thread takes; `grown`: memory and open files of the process, from the third second to the end.
+//! displaying thread takes; `preempted`: how often the system gave its core to another thread; `grown`: memory and open files of the
+//! process; both from the third second to the end. Capture and display have the shipped profiles' real-time priority, where the system
+//! grants it.
 
 use std::time::Duration;
 
@@ -19,6 +21,9 @@ use polyp_edge::latency::Stage;
 use polyp_edge::pipeline::Settings;
 use polyp_edge::segment::{Network, Segmenter};
 use testing::live;
+
+/// As boards/raspberry-pi-5.toml has it.
+const REALTIME_PRIORITY: u8 = 40;
 
 /// Inference that goes wrong from its hundredth frame on.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +69,7 @@ impl Network for Troubled {
 
 fn main() -> Result<()> {
     let frames = live::rendered();
+    let settings = Settings { realtime_priority: REALTIME_PRIORITY, ..Settings::default() };
     println!("video delay, dequeue → commit, {}×{} at {}", live::WIDTH, live::HEIGHT, live::RATE_HZ);
     live::header();
     for format in [PixelFormat::Yuyv, PixelFormat::Nv12, PixelFormat::Rgb24] {
@@ -72,7 +78,7 @@ fn main() -> Result<()> {
         {
             let buffers = live::buffers(&frames, format);
             let load = || -> Result<Segmenter<Engine>> { bail!("none: the display alone is measured") };
-            let run = live::run(buffers, composition, Settings::default(), load)?;
+            let run = live::run(buffers, composition, settings.clone(), load)?;
             live::line(&format!("{format:?}, {name}"), &run, Stage::VideoDelay);
         }
     }
@@ -83,7 +89,7 @@ fn main() -> Result<()> {
             let shapes = [bundle.manifest.input.shape, bundle.manifest.output.shape];
             Segmenter::new(Troubled { trouble, runs: 0, shapes }, &bundle.manifest, Sequence::Video)
         };
-        let run = live::run(buffers, Composition::Blend, Settings::default(), load)?;
+        let run = live::run(buffers, Composition::Blend, settings.clone(), load)?;
         live::line(&format!("Yuyv, blended; inference {trouble:?}"), &run, Stage::VideoDelay);
         println!("{:38} {}", "", run.outcome.state);
     }

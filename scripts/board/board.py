@@ -36,25 +36,25 @@ class Board:
 
     # what is seen
 
-    def look(self, name):
+    def look(self, name, head=0):
         """The monitor's picture, kept as a PNG file."""
-        shot = picture.Picture(self.machine.screendump("screen"))
+        shot = picture.Picture(self.machine.screendump("screen", head))
         number = len(list(self.out.glob("*.png"))) + 1
         (self.out / f"{number:02}-{re.sub('[^a-z0-9]+', '-', name.lower())}.png").write_bytes(shot.png())
         return shot
 
-    def eventually(self, name, holds, within_s=SOON_S):
+    def eventually(self, name, holds, within_s=SOON_S, head=0):
         """Looks until `holds(picture)` raises nothing; its last objection if that does not come in time."""
         end = time.monotonic() + within_s
         while True:
             self.must_run()
-            shot = picture.Picture(self.machine.screendump("screen"))
+            shot = picture.Picture(self.machine.screendump("screen", head))
             try:
                 holds(shot)
-                return self.look(name)
+                return self.look(name, head)
             except Failed:
                 if time.monotonic() > end:
-                    self.look(f"{name} failed")
+                    self.look(f"{name} failed", head)
                     raise
             time.sleep(0.3)
 

@@ -410,6 +410,44 @@ def monitor(board):
     moves(board, "monitor back", 40)
 
 
+@check("a second monitor shows the picture, and its coming and going leaves the first one alone")
+def second(board):
+    connector = board.machine.must("ls -d /sys/class/drm/card*-Virtual-2").strip()
+    board.machine.must(f"echo on > {connector}/status")
+    board.no_text(WEBCAM)
+
+    def clean(shot):
+        picture.must_be_bars(shot, picture.fit(SCREEN, (shot.width, shot.height)))
+        picture.must_have_glyph(shot, False)
+
+    def is_dark(shot):
+        if shot.share(shot.whole(), picture.is_dark) < 0.9:
+            raise Failed("the unplugged second monitor shows a picture")
+    shows = '[display]\nsecond = { connector = "Virtual-2", shows = "SHOWS" }\n'
+    board.start("second", LIVE + shows.replace("SHOWS", "clean"))
+    bars(board, "first of two", SCREEN, within_s=40)
+    board.eventually("second, clean", clean, 40, head=1)
+    board.machine.must(f"echo off > {connector}/status")
+    board.until_state(["no monitor at virtual-2"])
+    board.eventually("second unplugged", is_dark, head=1)
+    bars(board, "first while the second is away", SCREEN)
+    board.machine.must(f"echo on > {connector}/status")
+    board.eventually("second back", clean, 40, head=1)
+    # What it shows is changed while it shows; then there is no camera any more.
+    board.profile("second", LIVE + shows.replace("SHOWS", "outlined"))
+    board.machine.must("kill -HUP $(cat /run/polyp.pid)")
+    board.eventually("second, outlined", lambda shot: picture.must_have_glyph(shot, True), 90, head=1)
+    board.plug(False)
+    board.eventually("second without a camera", picture.must_say_why, 40, head=1)
+    message(board, "first without a camera")
+    board.plug(True)
+    bars(board, "first with the camera back", SCREEN, within_s=40)
+    seconds, status = board.stop()
+    if seconds > 1.5 or status != 0:
+        raise Failed(f"the end took {seconds:.2f} s and gave exit status {status}")
+    board.machine.must(f"echo detect > {connector}/status")
+
+
 # 8. SIGHUP.
 
 

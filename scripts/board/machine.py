@@ -96,7 +96,7 @@ class Machine:
             [qemu, "-M", "virt,gic-version=3", "-cpu", "cortex-a76", "-smp", "2", "-m", str(memory_mb),
              *(["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"] if counted else
                ["-accel", "tcg,thread=multi"]), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-             "-device", f"virtio-gpu-pci,xres={width},yres={height}", "-device", "virtio-keyboard-pci",
+             "-device", f"virtio-gpu-pci,id=gpu,max_outputs=2,xres={width},yres={height}", "-device", "virtio-keyboard-pci",
              *(["-drive", f"file={disk},format=raw,if=virtio"] if disk else []),
              "-serial", f"file:guest-{kind}.log", "-serial", "unix:channel,server=on,wait=off",
              "-qmp", "unix:qmp,server=on,wait=off",
@@ -146,10 +146,10 @@ class Machine:
         """Presses the button at line 3 of the board's pins, for a tenth of a second: a PC's power button."""
         self.command("system_powerdown")
 
-    def screendump(self, name):
-        """What the monitor shows, as a PPM file's bytes."""
+    def screendump(self, name, head=0):
+        """What a monitor shows, as a PPM file's bytes. `head`: 1 is the second one."""
         path = self.out / f"{name}.ppm"
-        self.command("screendump", filename=str(path.resolve()))
+        self.command("screendump", filename=str(path.resolve()), device="gpu", head=head)
         data = path.read_bytes()
         path.unlink()
         return data

@@ -21,6 +21,18 @@ pub const LOST: RGBColor = RGBColor(4, 4, 4);
 /// Behind a time in which the machine was hot or slowed down.
 pub const HOT: RGBColor = RGBColor(5, 5, 5);
 
+/// Lines that are not told apart.
+pub const REST: RGBColor = RGBColor(6, 6, 6);
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// As [`look`] has it for this number.
+    Series(usize),
+    /// Thin and pale: one of those that are not told apart.
+    Rest,
+}
+
 /// Okabe and Ito's colours, which people who see few colours tell apart: <https://jfly.uni-koeln.de/color/>. Not their yellow and
 /// black, which one of two backgrounds hides.
 pub const SERIES: [RGBColor; 6] = [
@@ -70,9 +82,9 @@ fn ms(us: u64) -> f64 {
 }
 
 /// How durations are distributed: on the left how many there are of each, on the right which share takes longer. A line for each run.
-pub fn distributions(runs: &[&Durations], limit_ms: Option<f64>) -> String {
-    let least = runs.iter().filter_map(|durations| durations.classes().next()).map(|(us, _)| us).min();
-    let most = runs.iter().map(|durations| durations.max_us()).max().unwrap_or(0);
+pub fn distributions(runs: &[(Look, &Durations)], limit_ms: Option<f64>) -> String {
+    let least = runs.iter().filter_map(|(_, durations)| durations.classes().next()).map(|(us, _)| us).min();
+    let most = runs.iter().map(|(_, durations)| durations.max_us()).max().unwrap_or(0);
     let Some(least) = least else { return String::new() };
     let (low, high) = ((ms(least) / 1.2).max(1e-3), (ms(most).max(limit_ms.unwrap_or(0.0)) * 1.3).max(2e-3));
     svg(SIZE, |area| {
@@ -85,12 +97,18 @@ pub fn distributions(runs: &[&Durations], limit_ms: Option<f64>) -> String {
 /// Steps of a histogram for the eye, in each doubling of time.
 const BARS: f64 = 8.0;
 
-fn shares(area: &Area<'_>, runs: &[&Durations], low: f64, high: f64, limit_ms: Option<f64>) -> Drawn<()> {
+fn shares(
+    area: &Area<'_>,
+    runs: &[(Look, &Durations)],
+    low: f64,
+    high: f64,
+    limit_ms: Option<f64>,
+) -> Drawn<()> {
     let bar = |ms: f64| (BARS * ms.max(low).log2()).floor() as i64;
     let (first, last) = (bar(low), bar(high));
     let curves: Vec<Vec<(f64, f64)>> = runs
         .iter()
-        .map(|durations| {
+        .map(|(_, durations)| {
             let mut bars = vec![0u64; (last - first + 1).max(1) as usize];
             for (us, count) in durations.classes() {
                 if let Some(mine) = bars.get_mut((bar(ms(us)) - first).max(0) as usize) {
@@ -114,8 +132,8 @@ fn shares(area: &Area<'_>, runs: &[&Durations], low: f64, high: f64, limit_ms: O
         .y_label_area_size(48)
         .build_cartesian_2d((low..high).log_scale(), 0.0..1.1 * most)?;
     mesh(&mut chart.configure_mesh(), "ms", "% of all, in eighths of a doubling")?;
-    for (number, curve) in curves.into_iter().enumerate() {
-        line(&mut chart, curve, number)?;
+    for (curve, (look, _)) in curves.into_iter().zip(runs) {
+        line(&mut chart, curve, *look)?;
     }
     if let Some(limit) = limit_ms.filter(|limit| (low..high).contains(limit)) {
         chart.draw_series(DashedLineSeries::new(
@@ -129,9 +147,15 @@ fn shares(area: &Area<'_>, runs: &[&Durations], low: f64, high: f64, limit_ms: O
 }
 
 /// How many per cent take no longer, on a scale that shows the last ones: 0, 90, 99, 99.9 …
-fn tail(area: &Area<'_>, runs: &[&Durations], low: f64, high: f64, limit_ms: Option<f64>) -> Drawn<()> {
+fn tail(
+    area: &Area<'_>,
+    runs: &[(Look, &Durations)],
+    low: f64,
+    high: f64,
+    limit_ms: Option<f64>,
+) -> Drawn<()> {
     let nines = |share: f64| -(1.0 - share).log10();
-    let longest = runs.iter().map(|durations| durations.count()).max().unwrap_or(1).max(10);
+    let longest = runs.iter().map(|(_, durations)| durations.count()).max().unwrap_or(1).max(10);
     let end = (longest as f64).log10().clamp(1.0, 7.0);
     let mut chart = ChartBuilder::on(area)
         .margin(8)
@@ -140,7 +164,7 @@ fn tail(area: &Area<'_>, runs: &[&Durations], low: f64, high: f64, limit_ms: Opt
         .y_label_area_size(48)
         .build_cartesian_2d(Nines(end), (low..high).log_scale())?;
     mesh(&mut chart.configure_mesh(), "% take no longer", "ms")?;
-    for (number, durations) in runs.iter().enumerate() {
+    for (look, durations) in runs {
         let all = durations.count().max(1) as f64;
         let mut seen = 0;
         let mut curve = vec![(0.0, ms(durations.classes().next().map_or(0, |(us, _)| us)).max(low))];
@@ -151,7 +175,7 @@ fn tail(area: &Area<'_>, runs: &[&Durations], low: f64, high: f64, limit_ms: Opt
             let after = nines(seen as f64 / all).min(end);
             curve.extend([(before, ms(us).max(low)), (after, ms(us).max(low))]);
         }
-        line(&mut chart, curve, number)?;
+        line(&mut chart, curve, *look)?;
     }
     if let Some(limit) = limit_ms.filter(|limit| (low..high).contains(limit)) {
         chart.draw_series(DashedLineSeries::new(
@@ -227,7 +251,7 @@ pub fn course(run: &Run, stage: Stage, limit_ms: Option<f64>) -> String {
                 if let [(at, ms)] = piece[..] {
                     chart.draw_series([Circle::new((at, ms), 2, look(number).0.filled())])?;
                 }
-                line(&mut chart, piece.clone(), number)?;
+                line(&mut chart, piece.clone(), Look::Series(number))?;
             }
         }
         if let Some(limit) = limit_ms.filter(|limit| (low..high).contains(limit)) {
@@ -332,12 +356,16 @@ where
 fn line<'a, X, Y>(
     chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, Y>>,
     points: Vec<(f64, f64)>,
-    number: usize,
+    looks: Look,
 ) -> Drawn<()>
 where
     X: Ranged<ValueType = f64>,
     Y: Ranged<ValueType = f64>,
 {
+    let Look::Series(number) = looks else {
+        chart.draw_series(LineSeries::new(points, REST.stroke_width(1)))?;
+        return Ok(());
+    };
     let (colour, (dash, gap)) = look(number);
     let style = colour.stroke_width(2);
     if dash == 0 {

@@ -6,10 +6,14 @@
 //! | [`summary`] | a run's figures: percentiles, fates, time in each state |
 //! | [`compare`] | how much a percentile differs between two runs, and how sure that is |
 //! | [`charts`] | distributions and the course of time as SVG |
+//! | `html` | words between tags |
+//! | [`tables`] | the page's tables; of a fleet, the slowest carts first |
 //! | [`page`] | all of it as one file for a browser, without anything from elsewhere |
 
 pub mod charts;
 pub mod compare;
 pub mod gather;
+mod html;
 pub mod page;
 pub mod summary;
+pub mod tables;

@@ -6,9 +6,9 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::Duration;
 
-use polyp_edge::latency::Stage;
-use polyp_edge::latency::interval::Interval;
-use polyp_edge::latency::log::{self, Entry, Reading, Setup};
+use polyp_edge::latency::interval::{Coded, Interval, SlowFrame};
+use polyp_edge::latency::log::{self, Bounds, Entry, Minutes, Reading, Setup, Writer};
+use polyp_edge::latency::{Histogram, Stage};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
@@ -201,23 +201,15 @@ fn a_log_that_cannot_be_written_holds_nothing_up_and_is_caught_up() {
     assert_eq!(run.log.text().matches("cannot write latencies").count(), 1);
 }
 
-/// A whole page in a browser, where there is one: no error, and something on it.
-#[test]
-fn a_browser_shows_the_page_without_an_error() {
+/// The browser's own words about a page, and the page as it has it; `None` where there is no browser.
+fn in_a_browser(page: &Path) -> Option<(String, String)> {
     let browser = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
         Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
     });
     let Some(browser) = browser else {
         eprintln!("skipped: there is no Chromium");
-        return;
+        return None;
     };
-    let cart = Cart::shared(PROGRAM);
-    cart.put(&profile(&cart));
-    let mut run = Running::start(cart.command());
-    run.assisted();
-    thread::sleep(Duration::from_millis(1500));
-    run.assert_ends_well();
-    succeeds(&report(&cart, &["latency", "--html", "page.html"]));
     let output = Command::new(browser)
         .args([
             "--headless",
@@ -227,10 +219,90 @@ fn a_browser_shows_the_page_without_an_error() {
             "--v=0",
             "--dump-dom",
         ])
-        .arg(format!("file://{}", cart.at("page.html").display()))
+        .arg(format!("file://{}", page.display()))
         .output()
         .unwrap();
-    let (dom, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Some((text(&output.stdout), text(&output.stderr)))
+}
+
+/// A whole page in a browser, where there is one: no error, and something on it.
+#[test]
+fn a_browser_shows_the_page_without_an_error() {
+    let cart = Cart::shared(PROGRAM);
+    cart.put(&profile(&cart));
+    let mut run = Running::start(cart.command());
+    run.assisted();
+    thread::sleep(Duration::from_millis(1500));
+    run.assert_ends_well();
+    succeeds(&report(&cart, &["latency", "--html", "page.html"]));
+    let Some((dom, said)) = in_a_browser(&cart.at("page.html")) else { return };
     assert!(dom.contains("Percentiles") && dom.contains("<svg"), "{dom}");
+    assert!(!said.contains("CONSOLE"), "{said}");
+}
+
+/// Three hours of a cart whose pictures take about so long, hot and often without assistance if it is the slowest.
+fn write_cart(folder: &Path, number: u64, ms: f64) {
+    let mut random = ChaCha8Rng::seed_from_u64(number);
+    let setup =
+        Setup { host: format!("cart-{number:02}"), hardware: "a made-up board".into(), ..Setup::default() };
+    let mut writer = Writer::begin(folder, Bounds { bytes: 1 << 24, days: 30.0 }, setup, 1.8e9).unwrap();
+    for minute in 1..=180 {
+        let (video, total, interval) = (Histogram::default(), Histogram::default(), Histogram::default());
+        let wanders = ms * random.random_range(0.9..1.1);
+        for _ in 0..400 {
+            let tail = if random.random_bool(0.003) { random.random_range(1.0..4.0) } else { 1.0 };
+            let of = |ms: f64| Duration::from_micros((1e3 * ms) as u64);
+            video.record(of(wanders * tail * random.random_range(0.8..1.2)));
+            total.record(of(20.0 * wanders * random.random_range(0.9..1.3)));
+            interval.record(of(16.67 * random.random_range(0.98..1.02)));
+        }
+        let is_bad = ms > 3.0 && minute % 40 < 6;
+        let mut one =
+            Interval { unix_s: 1.8e9 + 60.0 * f64::from(minute), seconds: 60.0, ..Interval::default() };
+        one.stages.insert(Stage::VideoDelay, Coded(video.read()));
+        one.stages.insert(Stage::Total, Coded(total.read()));
+        one.stages.insert(Stage::Interval, Coded(interval.read()));
+        (one.frames.captured, one.frames.shown) = (400, if is_bad { 380 } else { 400 });
+        one.frames.overtaken = 400 - one.frames.shown;
+        one.states.insert("assist".into(), if is_bad { 20.0 } else { 60.0 });
+        if is_bad {
+            one.states.insert("degraded".into(), 40.0);
+            one.machine.throttled.push("the firmware lowered the clock".into());
+        }
+        one.machine.hottest_c = Some(if is_bad { 84.5 } else { 61.0 });
+        one.slowest.push(SlowFrame {
+            unix_s: one.unix_s as u64,
+            waited_us: (600.0 * ms) as u32,
+            draw_us: (900.0 * ms) as u32,
+            display_us: (1500.0 * ms) as u32,
+            ..SlowFrame::default()
+        });
+        writer.minute(&one).unwrap();
+    }
+    writer.end(1.8e9 + 180.0 * 60.0, 0).unwrap();
+}
+
+#[test]
+fn twenty_carts_make_one_page_that_begins_with_the_slowest() {
+    let cart = Cart::shared(PROGRAM);
+    let folder = cart.at("fleet");
+    for number in 0..20 {
+        let ms = if number == 13 { 3.4 } else { 1.8 + 0.03 * number as f64 };
+        write_cart(&folder.join(format!("{number:02}")), number, ms);
+    }
+    succeeds(&report(&cart, &["fleet", "--html", "page.html"]));
+    let page = fs::read_to_string(cart.at("page.html")).unwrap();
+    let glance = page.split("<h2>").find(|part| part.starts_with("At a glance")).unwrap();
+    let names: Vec<&str> = glance.split("<tr><th>").skip(2).filter_map(|row| row.split('<').next()).collect();
+    assert_eq!(names.len(), 20, "{glance}");
+    assert_eq!(names[..3], ["cart-13", "cart-19", "cart-18"], "the slowest first");
+    assert!(page.contains("the other 15"), "five lines are told apart");
+    // A row for each cart: no table is twenty columns wide.
+    let widest = page.split("<tr>").map(|row| row.matches("<th").count()).max().unwrap();
+    assert!(widest <= 12, "{widest} columns");
+    assert!(page.len() < 6_000_000, "{} bytes", page.len());
+    let Some((dom, said)) = in_a_browser(&cart.at("page.html")) else { return };
+    assert!(dom.contains("At a glance") && dom.contains("cart-13"), "{dom}");
     assert!(!said.contains("CONSOLE"), "{said}");
 }

@@ -3,6 +3,7 @@
 
 mod camera;
 mod monitor;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,9 +16,11 @@ use polyp_edge::pipeline::{self, Feed, Outcome, Settings};
 use polyp_edge::segment::{Network, Segmenter};
 
 pub use camera::{Looped, buffers, rendered};
+pub use watch::Seen;
 
 use crate::lent::Lent;
 use monitor::Monitor;
+use watch::Watch;
 
 /// Of the frames and of the monitor, in pixels.
 pub const WIDTH: usize = 1920;
@@ -37,8 +40,8 @@ pub struct Run {
     pub outcome: Outcome,
     /// The displaying thread's share of a core.
     pub share: f64,
-    /// Memory in KiB and files that are held more at the end than after the first seconds.
-    pub grown: (i64, i64),
+    /// What it held, and how often its core was taken away.
+    pub seen: Seen,
 }
 
 /// Runs the pipeline for a while.
@@ -53,17 +56,18 @@ pub fn run<S: Network + Send + 'static>(
     let feed = Feed::Live(Box::new(Looped::new(buffers)));
     let begun = Instant::now();
     let stop = AtomicBool::new(false);
+    let watch = Watch::begin(monitor.thread());
     let outcome =
         pipeline::run(feed, Arc::new(load), Box::new(monitor.clone()), &settings, &stop, Box::new(()))?;
     let share = monitor.cpu().as_secs_f64() / begun.elapsed().as_secs_f64();
-    Ok(Run { outcome, share, grown: monitor.grown() })
+    Ok(Run { outcome, share, seen: watch.end() })
 }
 
 /// The head of the table of which [`line()`] prints a line.
 pub fn header() {
     println!(
-        "{:38} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>12}",
-        "", "shown", "p50 ms", "p95", "p99", "p99.9", "max", "core", "grown"
+        "{:38} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>9} {:>12}",
+        "", "shown", "p50 ms", "p95", "p99", "p99.9", "max", "core", "preempted", "grown"
     );
 }
 
@@ -72,7 +76,7 @@ pub fn line(name: &str, run: &Run, stage: Stage) {
     let durations = run.outcome.latencies.stage(stage);
     let ms = |quantile: f64| durations.quantile_us(quantile) as f64 / 1e3;
     println!(
-        "{name:38} {:>6} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>6.1}% {:>5} KiB, {}",
+        "{name:38} {:>6} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>6.1}% {:>9} {:>5} KiB, {}",
         run.outcome.frames.shown,
         ms(0.5),
         ms(0.95),
@@ -80,7 +84,8 @@ pub fn line(name: &str, run: &Run, stage: Stage) {
         ms(0.999),
         ms(1.0),
         100.0 * run.share,
-        run.grown.0,
-        run.grown.1
+        run.seen.preempted,
+        run.seen.grown.0,
+        run.seen.grown.1
     );
 }

@@ -1,5 +1,6 @@
 //! A monitor in memory, and what displaying costs.
 
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,20 +12,16 @@ use polyp_edge::geometry::Placement;
 use super::{HEIGHT, RATE_HZ, WIDTH};
 use crate::gpu::{Abilities, FakeGpu, mode};
 
-/// After this all memory should be there.
-const WARM_UP: Duration = Duration::from_secs(3);
-
-/// The monitor in memory, its clock kept with the real one; measures the CPU time of the thread that shows.
+/// The monitor in memory, its clock kept with the real one; measures the CPU time of the thread that shows, and tells others which
+/// thread that is.
 struct State {
     kms: Kms<FakeGpu>,
     gpu: FakeGpu,
     start: Instant,
     moved: Duration,
+    thread: Arc<AtomicI32>,
     cpu_at_start: Option<Duration>,
     cpu: Duration,
-    held_at_first: Option<(i64, i64)>,
-    held_at_last: Option<(i64, i64)>,
-    next_look: Duration,
 }
 
 impl State {
@@ -40,11 +37,9 @@ impl State {
             gpu,
             start,
             moved: Duration::ZERO,
+            thread: Arc::default(),
             cpu_at_start: None,
             cpu: Duration::ZERO,
-            held_at_first: None,
-            held_at_last: None,
-            next_look: WARM_UP,
         })
     }
 
@@ -52,11 +47,6 @@ impl State {
         let now = self.start.elapsed();
         self.gpu.advance(now.saturating_sub(self.moved));
         self.moved = now;
-        if now >= self.next_look {
-            self.next_look += Duration::from_secs(1);
-            self.held_at_last = Some(held());
-            self.held_at_first = self.held_at_first.or(self.held_at_last);
-        }
     }
 }
 
@@ -92,13 +82,9 @@ impl Monitor {
         self.lock().cpu
     }
 
-    /// Memory in KiB and open files of this process that are held more now than after the first seconds.
-    pub fn grown(&self) -> (i64, i64) {
-        let state = self.lock();
-        match state.held_at_first.zip(state.held_at_last) {
-            Some((first, last)) => (last.0 - first.0, last.1 - first.1),
-            None => (0, 0),
-        }
+    /// The thread that shows; 0 before it has.
+    pub fn thread(&self) -> Arc<AtomicI32> {
+        self.lock().thread.clone()
     }
 
     /// Nobody else holds it while the pipeline runs.
@@ -113,6 +99,9 @@ impl Sink for State {
         self.kms.place(width_px, height_px)
     }
     fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
+        if self.cpu_at_start.is_none() {
+            self.thread.store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
+        }
         let start = *self.cpu_at_start.get_or_insert_with(cpu_time);
         let shown = self.kms.show(scene);
         self.cpu = cpu_time().saturating_sub(start);
@@ -129,14 +118,6 @@ impl Sink for State {
 
 /// Of this thread.
 fn cpu_time() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    Duration::from_nanos(text.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0))
-}
-
-/// Memory in KiB and open files of this process.
-fn held() -> (i64, i64) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = resident.and_then(|text| text.trim().split(' ').next()?.parse().ok()).unwrap_or(0);
-    (kib, std::fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as i64))
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
