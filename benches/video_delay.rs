@@ -2,6 +2,8 @@
 //! second; colour conversion, blending and the write into the monitor's buffer included. What comes on top is the
 //! monitor's own: the wait for its next vertical blank.
 //!
+//! The first second is told by itself: in it a run gets its memory and sets the mode. The slowest frames are told by their numbers.
+//!
 //! The last cases are the same with inference asleep, panicking and talking rubbish: no frame is to be later for it.
 //!
 //! `cargo bench --bench video_delay`; BENCH_SECONDS=600 for ten minutes a case. `core`: the share of one core that the
@@ -80,6 +82,7 @@ fn main() -> Result<()> {
             let load = || -> Result<Segmenter<Engine>> { bail!("none: the display alone is measured") };
             let run = live::run(buffers, composition, settings.clone(), load)?;
             live::line(&format!("{format:?}, {name}"), &run, Stage::VideoDelay);
+            live::slowest(&run);
         }
     }
     for trouble in [Trouble::SleepsTenSeconds, Trouble::Panics, Trouble::Rubbish] {
@@ -91,6 +94,7 @@ fn main() -> Result<()> {
         };
         let run = live::run(buffers, Composition::Blend, settings.clone(), load)?;
         live::line(&format!("Yuyv, blended; inference {trouble:?}"), &run, Stage::VideoDelay);
+        live::slowest(&run);
         println!("{:38} {}", "", run.outcome.state);
     }
     Ok(())

@@ -2,8 +2,8 @@
 
 /// Pixels are told apart in blocks of this many: those of a block that nothing touched are never looked at.
 const BLOCK_PX: usize = 64;
-/// A row's blocks are the bits of one word.
-const MAX_WIDTH_PX: usize = BLOCK_PX * 64;
+/// The longest side, in pixels: a row's blocks are the bits of one word.
+pub const MAX_SIDE_PX: usize = BLOCK_PX * 64;
 
 /// A sparse picture to be laid over another: premultiplied `[B, G, R, A]`, A 255 opaque, as KMS's `ARGB8888` has them
 /// in memory. Keeps its memory; clearing it costs what was drawn.
@@ -27,7 +27,7 @@ impl Layer {
 
     /// Clears the layer and gives it another size, if it is another one. Sides are cut at 4096.
     pub fn reset(&mut self, width_px: usize, height_px: usize) {
-        let (width_px, height_px) = (width_px.min(MAX_WIDTH_PX), height_px.min(MAX_WIDTH_PX));
+        let (width_px, height_px) = (width_px.min(MAX_SIDE_PX), height_px.min(MAX_SIDE_PX));
         if (self.width_px, self.height_px) == (width_px, height_px) {
             return self.clear();
         }

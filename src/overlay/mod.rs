@@ -15,7 +15,7 @@ mod text;
 pub use corner::{Corner, CornerChooser, CornerWish};
 pub use fill::Filler;
 pub use glyph::Glyph;
-pub use layer::{Layer, composed};
+pub use layer::{Layer, MAX_SIDE_PX, composed};
 pub use lettering::missing_letter;
 pub use marks::Mark;
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::frames::Filmed;
 use super::mailbox::Letter;
-use super::priority;
 use super::shared::{Boxes, SinkOrder};
+use super::{PATIENCE, priority};
 use crate::capture::live::Why;
 use crate::display::{Scene, Shows, Sink};
 use crate::fault::one_line;
@@ -21,6 +21,8 @@ const NICENESS: i32 = 3;
 const TEND_EVERY: Duration = Duration::from_millis(20);
 /// A picture that was not followed by another one for so long is taken away: it must not look live.
 const STALE_AFTER: Duration = Duration::from_secs(1);
+/// A picture that was captured so long ago is not shown any more.
+const OLD_AFTER: Duration = Duration::from_millis(500);
 /// How often a screen without a picture is drawn anew.
 const SCREEN_EVERY: Duration = Duration::from_millis(250);
 /// What the screen is taken to be for before the first picture.
@@ -51,7 +53,8 @@ pub(super) fn work(boxes: &Boxes, stop: &AtomicBool) {
     while !is_over() {
         second.follow_orders();
         boxes.second_is_free.store(second.sink.is_some(), Ordering::Release);
-        match boxes.second.take(TEND_EVERY) {
+        let patience = if second.sink.is_some() { TEND_EVERY } else { PATIENCE };
+        match boxes.second.take(patience) {
             Some(filmed) => second.picture(filmed),
             None => second.nothing(),
         }
@@ -99,10 +102,16 @@ impl Second<'_> {
         (self.came, self.screen_drawn) = (runtime::now(), None);
         let (picture, shot) = (filmed.captured.view(), &filmed.shot);
         self.size = (picture.width_px(), picture.height_px());
-        if let Some(sink) = &mut self.sink {
+        let age = runtime::since(filmed.captured.at);
+        if let Some(sink) = self.sink.as_mut().filter(|_| age < OLD_AFTER) {
             let placement = sink.place(self.size.0, self.size.1);
-            let layer = match self.boxes.settings.get().second {
-                Some(Shows::Outlined) => self.redraw.shot(shot, &picture, &placement),
+            let settings = self.boxes.settings.get();
+            // Outlines are as old here as they are on the first monitor, at most.
+            let result_age = shot.result.map_or(Duration::ZERO, |(_, before)| before + age);
+            let layer = match settings.second {
+                Some(Shows::Outlined) => {
+                    self.redraw.shot(shot, result_age <= settings.max_age, &picture, &placement)
+                }
                 Some(Shows::Clean) | None => self.redraw.nothing(&placement),
             };
             let shown = sink.show(&Scene {

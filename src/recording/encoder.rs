@@ -75,7 +75,7 @@ impl Encoder {
         self.jpeg.encode(&self.picture, wish.quality, &mut self.bare)?;
         if wish.pictures.has_outlined() {
             let placement = Placement::identity(size.0, size.1);
-            let layer = self.redraw.shot(shot, &self.picture.view(), &placement);
+            let layer = self.redraw.shot(shot, true, &self.picture.view(), &placement);
             let differs = |strip: usize| rows(strip, size.1).any(|row| layer.is_touched(row));
             self.outlined.resize(size.0, size.1);
             for strip in (0..strips(size.1)).filter(|&strip| differs(strip)) {

@@ -26,13 +26,20 @@ impl Default for Redraw {
 }
 
 impl Redraw {
-    /// What was drawn on a picture, on a layer of the placement's surface.
-    pub fn shot(&mut self, shot: &Shot, picture: &View<'_>, placement: &Placement) -> &Layer {
+    /// What was drawn on a picture, on a layer of the placement's surface; without `has_marks`, what the corner said alone.
+    pub fn shot(
+        &mut self,
+        shot: &Shot,
+        has_marks: bool,
+        picture: &View<'_>,
+        placement: &Placement,
+    ) -> &Layer {
         if self.style != shot.style {
             (self.style, self.painter) = (shot.style, Painter::new(shot.style));
         }
         self.layer.reset(placement.surface.0, placement.surface.1);
-        self.painter.marks(&mut self.layer, shot.shown.list(), &shot.opacities, &shot.field, placement);
+        let marked = if has_marks { shot.shown.list() } else { &[] };
+        self.painter.marks(&mut self.layer, marked, &shot.opacities, &shot.field, placement);
         if let Some(glyph) = shot.glyph {
             let corner = self.corner.choose(shot.corner, picture, placement, shot.at);
             self.painter.glyph(&mut self.layer, corner, glyph, &shot.words);

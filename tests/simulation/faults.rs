@@ -416,7 +416,7 @@ fn a_second_monitor_shows_what_the_first_one_does_and_harms_nobody() {
         ..Plan::of(faults.into_iter().map(|(at, fault)| (at * second, fault)).collect::<Vec<_>>())
     };
     let mut taken = 0;
-    for seed in 0..12 {
+    for seed in 0..16 {
         let report = simulate_plan(seed, 20 * second, &plan(vec![]), true);
         holds(&report, &format!("seed {seed}"));
         taken += report.second;
@@ -431,5 +431,5 @@ fn a_second_monitor_shows_what_the_first_one_does_and_harms_nobody() {
         holds(&simulate_plan(seed, 20 * second, &plan(faults), true), &format!("seed {seed} with faults"));
     }
     // Some of these cards have a second monitor, and it is refreshed 50 times a second.
-    assert!(taken > 4 * 20 * 40, "{taken} pictures");
+    assert!(taken > 2 * 20 * 40, "{taken} pictures");
 }

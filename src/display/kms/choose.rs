@@ -1,6 +1,7 @@
 //! Which card, socket, mode and planes: no device is asked here.
 
 use super::gpu::{Connector, FourCc, Mode, Plane, PlaneKind, Status};
+use crate::overlay::MAX_SIDE_PX;
 
 /// A mode that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,7 +45,7 @@ pub fn is_lit(status: Status, by_name: bool) -> bool {
 }
 
 /// Modes to be tried, best first, each once: what was wished, what the monitor prefers, its first, the others.
-/// `picture`: the camera's size, if it is known. Interlaced modes come last.
+/// `picture`: the camera's size, if it is known. Interlaced modes come last; what is larger than a layer can be is left out.
 pub fn modes(wishes: &[ModeWish], modes: &[Mode], picture: Option<(usize, usize)>) -> Vec<Mode> {
     let mut chosen: Vec<Mode> = Vec::new();
     let mut take = |mode: &Mode| {
@@ -52,7 +53,8 @@ pub fn modes(wishes: &[ModeWish], modes: &[Mode], picture: Option<(usize, usize)
             chosen.push(*mode);
         }
     };
-    let progressive = || modes.iter().filter(|mode| !mode.is_interlaced());
+    let fits = |mode: &&Mode| mode.width().max(mode.height()) <= MAX_SIDE_PX;
+    let progressive = || modes.iter().filter(fits).filter(|mode| !mode.is_interlaced());
     let nearest = |size: (usize, usize), rate: f64, within: f64| {
         progressive()
             .filter(|mode| mode.size() == size && (mode.refresh_hz() - rate).abs() <= within)
@@ -71,7 +73,7 @@ pub fn modes(wishes: &[ModeWish], modes: &[Mode], picture: Option<(usize, usize)
     }
     progressive().filter(|mode| mode.is_preferred()).for_each(&mut take);
     progressive().for_each(&mut take);
-    modes.iter().for_each(&mut take);
+    modes.iter().filter(fits).for_each(&mut take);
     chosen
 }
 
@@ -189,6 +191,8 @@ mod tests {
         let all = [interlaced, mode(640, 480, 60, false)];
         assert_eq!(modes(&[ModeWish::Preferred], &all, None), [all[1], all[0]]);
         assert_eq!(modes(&[ModeWish::Preferred], &[], None), []);
+        let wide = mode(5120, 2160, 50, true);
+        assert_eq!(modes(&[ModeWish::Preferred], &[wide, all[1]], None), [all[1]], "no layer is so wide");
     }
 
     #[test]

@@ -128,7 +128,8 @@ pub fn open(wanted: &Wanted) -> Result<Kms<Card>> {
 pub fn examine(wanted: &Wanted) -> Result<()> {
     let mut card = Card::choose(wanted.card.as_deref(), wanted.connector.as_deref())?;
     check_atomic(&mut card)?;
-    check_name(&mut card, wanted.connector.as_deref())
+    check_name(&mut card, wanted.connector.as_deref())?;
+    check_name(&mut card, wanted.second.as_deref())
 }
 
 fn fault(message: String) -> anyhow::Error {

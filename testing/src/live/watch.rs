@@ -46,11 +46,12 @@ fn look(stop: &AtomicBool, shows: &AtomicI32) -> Seen {
         if begun.elapsed() < WARM_UP {
             continue;
         }
-        let (held, preempted) = (held(), preempted(shows.load(Ordering::Relaxed)));
+        let held = held();
+        // Nothing counts once the thread has ended.
+        let Some(preempted) = preempted(shows.load(Ordering::Relaxed)) else { continue };
         let (held_first, preempted_first) = *first.get_or_insert((held, preempted));
         seen.grown = (held.0 - held_first.0, held.1 - held_first.1);
-        // A thread that has ended has no count.
-        seen.preempted = seen.preempted.max(preempted.saturating_sub(preempted_first));
+        seen.preempted = preempted.saturating_sub(preempted_first);
     }
     seen
 }
@@ -61,8 +62,8 @@ fn held() -> (i64, i64) {
     (kib, std::fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as i64))
 }
 
-fn preempted(thread: i32) -> u64 {
-    field(&format!("/proc/self/task/{thread}/status"), "nonvoluntary_ctxt_switches:").unwrap_or(0)
+fn preempted(thread: i32) -> Option<u64> {
+    field(&format!("/proc/self/task/{thread}/status"), "nonvoluntary_ctxt_switches:")
 }
 
 fn field(path: &str, name: &str) -> Option<u64> {

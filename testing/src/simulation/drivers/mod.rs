@@ -83,7 +83,7 @@ impl Drivers {
         };
         let can = if rng.random_bool(0.3) { Abilities::least() } else { Abilities::all() };
         let can =
-            Abilities { imports: can.imports && rng.random_bool(0.7), second: rng.random_bool(0.7), ..can };
+            Abilities { imports: can.imports && rng.random_bool(0.7), second: rng.random_bool(0.4), ..can };
         let card = FakeGpu::on_runtime(can, &[mode(96, 64, 60, true)]);
         if rng.random_bool(0.8) {
             card.plug(SECOND, &[mode(96, 64, 50, true)]);

@@ -16,6 +16,8 @@ use crate::simulation::world::World;
 
 /// Of so many pictures, one is compared with what the monitor shows.
 const COMPARED: u64 = 16;
+/// How old a picture may be that a second monitor is given: it is looked at a moment before.
+const OLDEST: Duration = Duration::from_millis(510);
 /// What conversion to the monitor's format may change in a byte.
 const CONVERTED: u8 = 3;
 
@@ -172,6 +174,10 @@ impl Sink for Second {
     fn show(&mut self, scene: &Scene<'_>) -> Result<Shown> {
         if scene.lease.is_some() {
             self.world.breaks("a second monitor keeps one of the camera's buffers");
+        }
+        let age = runtime::since(scene.captured);
+        if scene.picture.is_some() && age > OLDEST {
+            self.world.breaks(&format!("a second monitor is given a picture that is {age:?} old"));
         }
         let shown = self.sink.show(scene)?;
         if shown == Shown::Yes && scene.picture.is_some() {
