@@ -9,14 +9,17 @@ use crate::pages::{list, see};
 use crate::source::{Field, Source};
 
 /// Where a profile and the types of its keys are defined.
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 10] = [
     include_str!("../../src/board/profile.rs"),
+    include_str!("../../src/board/display.rs"),
     include_str!("../../src/board/room.rs"),
     include_str!("../../src/alert/pin.rs"),
+    include_str!("../../src/alert/tone.rs"),
     include_str!("../../src/recording/mod.rs"),
     include_str!("../../src/recording/segment.rs"),
     include_str!("../../src/bundle/manifest.rs"),
     include_str!("../../src/display/kms/composition.rs"),
+    include_str!("../../src/display/mod.rs"),
 ];
 const BASE: &str = include_str!("../../boards/base.toml");
 

@@ -7,7 +7,8 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, Value
 use plotters::prelude::*;
 use plotters::style::RelativeSize;
 
-use super::gather::Run;
+use super::gather::{Minute, Run};
+use crate::latency::interval::Interval;
 use crate::latency::{Durations, Stage};
 
 /// Text, lines of the axes, and what marks a time: the page's style sheet replaces these by the reader's light or dark ones.
@@ -50,9 +51,10 @@ pub const DASHES: [(u32, u32); 4] = [(0, 0), (9, 4), (3, 3), (14, 5)];
 const SIZE: (u32, u32) = (860, 300);
 const FONT: (&str, u32) = ("sans-serif", 12);
 
-/// The colour and the dash of the line with a number.
+/// The colour and the dash of the line with a number; from the seventh on, they come again.
 pub fn look(number: usize) -> (RGBColor, (u32, u32)) {
-    (SERIES[number % SERIES.len()], DASHES[(number / SERIES.len() + number) % DASHES.len()])
+    let number = number % SERIES.len();
+    (SERIES[number], DASHES[number % DASHES.len()])
 }
 
 fn text() -> TextStyle<'static> {
@@ -72,6 +74,15 @@ fn svg(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Drawn<()>) -> String {
     if let Err(error) = outcome {
         log::warn!("a chart cannot be drawn: {error}");
         return String::new();
+    }
+    // A line is dashed by the viewer: dash by dash, a page would be ten times as long.
+    for number in 0..SERIES.len() {
+        let (RGBColor(red, green, blue), (dash, gap)) = look(number);
+        if dash > 0 {
+            let line =
+                format!("<polyline fill=\"none\" opacity=\"1\" stroke=\"#{red:02X}{green:02X}{blue:02X}\"");
+            text = text.replace(&line, &format!("{line} stroke-dasharray=\"{dash} {gap}\""));
+        }
     }
     // It scales with the page.
     text.replacen("<svg ", "<svg preserveAspectRatio=\"xMidYMid meet\" ", 1)
@@ -221,7 +232,7 @@ impl ValueFormatter<f64> for Nines {
     }
 }
 
-/// The course of a run: a stage's percentiles minute by minute; behind them when there was no assistance and when it was hot; frames that
+/// The course of a run: a stage's percentiles minute by minute, or of as many minutes as a point has room for; behind them when there was no assistance and when it was hot; frames that
 /// were lost, below.
 pub fn course(run: &Run, stage: Stage, limit_ms: Option<f64>) -> String {
     let points = Course::of(run, stage);
@@ -280,6 +291,26 @@ pub fn course(run: &Run, stage: Stage, limit_ms: Option<f64>) -> String {
 /// The percentiles whose course is drawn.
 pub const COURSES: [(f64, &str); 3] = [(0.5, "p50"), (0.99, "p99"), (1.0, "longest")];
 
+/// A chart has room for so many points.
+const MOST_POINTS: usize = 430;
+
+/// Minutes, or as many together as a point of the chart has room for; whether the program was started at its beginning.
+fn spans(minutes: &[Minute]) -> Vec<(Interval, bool)> {
+    let most = minutes.len().div_ceil(MOST_POINTS).max(1);
+    let (mut spans, mut room) = (Vec::<(Interval, bool)>::new(), 0);
+    for minute in minutes {
+        match spans.last_mut() {
+            Some((interval, _)) if room > 0 && !minute.is_first => interval.merge(&minute.interval),
+            _ => {
+                spans.push((minute.interval.clone(), minute.is_first));
+                room = most;
+            }
+        }
+        room -= 1;
+    }
+    spans
+}
+
 /// A run along its hours of running, whatever a clock said.
 struct Course {
     hours: f64,
@@ -295,13 +326,12 @@ impl Course {
         let mut course =
             Course { hours: 0.0, lines: Default::default(), lost: vec![], hot: vec![], lost_frames: vec![] };
         let mut is_broken = true;
-        for minute in &run.minutes {
-            let interval = &minute.interval;
+        for (interval, is_first) in spans(&run.minutes) {
             let from = course.hours;
             course.hours += interval.seconds / 3600.0;
             let middle = (from + course.hours) / 2.0;
             let durations = interval.stage(stage);
-            is_broken |= minute.is_first || durations.count() == 0;
+            is_broken |= is_first || durations.count() == 0;
             if durations.count() > 0 {
                 for (pieces, (share, _)) in course.lines.iter_mut().zip(COURSES) {
                     if is_broken {
@@ -366,12 +396,6 @@ where
         chart.draw_series(LineSeries::new(points, REST.stroke_width(1)))?;
         return Ok(());
     };
-    let (colour, (dash, gap)) = look(number);
-    let style = colour.stroke_width(2);
-    if dash == 0 {
-        chart.draw_series(LineSeries::new(points, style))?;
-    } else {
-        chart.draw_series(DashedLineSeries::new(points, dash, gap, style))?;
-    }
+    chart.draw_series(LineSeries::new(points, look(number).0.stroke_width(2)))?;
     Ok(())
 }

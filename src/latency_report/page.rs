@@ -107,6 +107,8 @@ fn differences(page: &mut String, content: &Content<'_>) -> fmt::Result {
     let (false, Some(first)) = (content.differences.is_empty(), content.summaries.first()) else {
         return Ok(());
     };
+    // A hundred sentences are for the screen alone.
+    page.write_str(if is_fleet(content.runs) { "<section class=\"aside\">\n" } else { "<section>\n" })?;
     page.write_str("<h2>What differs</h2>\n")?;
     if is_fleet(content.runs) {
         writeln!(page, "<details><summary>From {}</summary>", Text(&first.name))?;
@@ -122,7 +124,7 @@ fn differences(page: &mut String, content: &Content<'_>) -> fmt::Result {
     }
     page.write_str(
         "<p class=\"quiet\">The confidence intervals are by a bootstrap over minutes: minutes of each run are drawn anew a thousand \
-         times.</p>\n",
+         times.</p>\n</section>\n",
     )
 }
 

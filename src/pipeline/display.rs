@@ -10,10 +10,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::fade::Fade;
-use super::frames::{Captured, Epoch, Filmed, Found};
+use super::frames::{Captured, Epoch, Filmed, Found, Screen};
 use super::judge::{self, Judge};
 use super::recording::{Said, Tap};
-use super::second::Screen;
 use super::shared::{Assistance, Boxes, SinkOrder};
 use super::tally::{Lines, count};
 use super::{Drawn, Observer, Outcome, PATIENCE, Picture, Settings, Status, priority};

@@ -106,6 +106,14 @@ impl Letter for Filmed {
     }
 }
 
+/// What a second monitor shows where there is no picture.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Screen {
+    pub lines: [String; 4],
+}
+
+impl Letter for Screen {}
+
 /// What was found in a frame.
 pub(super) struct Found {
     pub origin: Origin,

@@ -5,8 +5,7 @@ use std::ffi::OsStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::frames::Filmed;
-use super::mailbox::Letter;
+use super::frames::{Filmed, Screen};
 use super::shared::{Boxes, SinkOrder};
 use super::{PATIENCE, priority};
 use crate::capture::live::Why;
@@ -27,14 +26,6 @@ const OLD_AFTER: Duration = Duration::from_millis(500);
 const SCREEN_EVERY: Duration = Duration::from_millis(250);
 /// What the screen is taken to be for before the first picture.
 const NO_PICTURE_PX: (usize, usize) = (1280, 720);
-
-/// What the first monitor shows where there is no picture.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Screen {
-    pub lines: [String; 4],
-}
-
-impl Letter for Screen {}
 
 /// Shows until the pipeline stops or `stop` is set.
 pub(super) fn work(boxes: &Boxes, stop: &AtomicBool) {

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::Settings;
-use super::frames::{Captured, Epoch, Filmed, Found};
+use super::frames::{Captured, Epoch, Filmed, Found, Screen};
 use super::mailbox::Mailbox;
 use super::progress::Progress;
-use super::second::Screen;
 use super::tally::{Lines, Tally};
 use crate::capture::live::Absence;
 use crate::display::Sink;

@@ -288,7 +288,7 @@ fn twenty_carts_make_one_page_that_begins_with_the_slowest() {
     let cart = Cart::shared(PROGRAM);
     let folder = cart.at("fleet");
     for number in 0..20 {
-        let ms = if number == 13 { 3.4 } else { 1.8 + 0.03 * number as f64 };
+        let ms = if number == 13 { 3.4 } else { 1.5 };
         write_cart(&folder.join(format!("{number:02}")), number, ms);
     }
     succeeds(&report(&cart, &["fleet", "--html", "page.html"]));
@@ -296,12 +296,12 @@ fn twenty_carts_make_one_page_that_begins_with_the_slowest() {
     let glance = page.split("<h2>").find(|part| part.starts_with("At a glance")).unwrap();
     let names: Vec<&str> = glance.split("<tr><th>").skip(2).filter_map(|row| row.split('<').next()).collect();
     assert_eq!(names.len(), 20, "{glance}");
-    assert_eq!(names[..3], ["cart-13", "cart-19", "cart-18"], "the slowest first");
+    assert_eq!(names[0], "cart-13", "the slowest first");
     assert!(page.contains("the other 15"), "five lines are told apart");
     // A row for each cart: no table is twenty columns wide.
     let widest = page.split("<tr>").map(|row| row.matches("<th").count()).max().unwrap();
     assert!(widest <= 12, "{widest} columns");
-    assert!(page.len() < 6_000_000, "{} bytes", page.len());
+    assert!(page.len() < 1_500_000, "{} bytes", page.len());
     let Some((dom, said)) = in_a_browser(&cart.at("page.html")) else { return };
     assert!(dom.contains("At a glance") && dom.contains("cart-13"), "{dom}");
     assert!(!said.contains("CONSOLE"), "{said}");
