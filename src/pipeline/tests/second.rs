@@ -57,7 +57,7 @@ fn screens(takes: Duration, fails_after: usize) -> (Box<dyn Sink>, [Given; 2]) {
 fn goes(settings: Settings, frames: u64, takes: Duration, fails_after: usize) -> ([Given; 2], Outcome) {
     let (sink, given) = screens(takes, fails_after);
     let settings =
-        Settings { lock_step: false, pace_hz: Some(100.0), max_age: Duration::from_secs(5), ..settings };
+        Settings { lock_step: false, pace_hz: Some(50.0), max_age: Duration::from_secs(5), ..settings };
     let mut pipeline = Pipeline::start(settings, Box::new(())).unwrap();
     pipeline.set_sink(sink);
     pipeline.load(loads(|| segmenter(None))).unwrap();
@@ -77,10 +77,10 @@ fn a_second_monitor_shows_the_pictures_outlined_or_clean() {
         let settings = Settings { second: Some(shows), ..settings() };
         let ([first, second], outcome) = goes(settings, 100, Duration::ZERO, usize::MAX);
         let pictures = count(&second, |(has_picture, _)| *has_picture);
-        assert!(pictures > 60, "{pictures} of 100");
-        assert!(count(&first, |(_, drawn)| *drawn > 0) > 60);
+        assert!(pictures > 30, "{pictures} of 100");
+        assert!(count(&first, |(_, drawn)| *drawn > 0) > 30);
         let drawn = count(&second, |(has_picture, drawn)| *has_picture && *drawn > 0);
-        assert_eq!(drawn > 50, shows == Shows::Outlined, "{drawn}");
+        assert_eq!(drawn > 20, shows == Shows::Outlined, "{drawn}");
         assert!(shows == Shows::Outlined || drawn == 0, "nothing lies over a clean picture: {drawn}");
         assert_eq!(outcome.lost_threads, 0);
     }
@@ -91,8 +91,9 @@ fn a_second_monitor_that_is_slow_or_fails_costs_the_first_one_nothing() {
     for (takes, fails_after) in [(Duration::from_millis(120), usize::MAX), (Duration::ZERO, 3)] {
         let settings = Settings { second: Some(Shows::Outlined), ..settings() };
         let ([first, second], outcome) = goes(settings, 100, takes, fails_after);
-        assert!(outcome.frames.shown > 90, "{} shown", outcome.frames.shown);
-        assert!(count(&first, |(has_picture, _)| *has_picture) > 90);
+        // If the first one waited for the second one, it would be 17.
+        assert!(outcome.frames.shown > 50, "{} shown", outcome.frames.shown);
+        assert_eq!(count(&first, |(has_picture, _)| *has_picture) as u64, outcome.frames.shown);
         let pictures = count(&second, |_| true);
         assert!((1..30).contains(&pictures), "{pictures}");
     }
@@ -111,6 +112,6 @@ fn what_a_second_monitor_shows_is_recorded_all_the_same() {
     };
     let settings = Settings { second: Some(Shows::Clean), recording: Some(wish), ..settings() };
     let ([_, second], outcome) = goes(settings, 100, Duration::ZERO, usize::MAX);
-    assert!(count(&second, |(has_picture, _)| *has_picture) > 60);
-    assert!(outcome.coded > 60, "{} were coded", outcome.coded);
+    assert!(count(&second, |(has_picture, _)| *has_picture) > 30);
+    assert!(outcome.coded > 20, "{} were coded", outcome.coded);
 }
