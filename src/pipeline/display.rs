@@ -54,6 +54,8 @@ pub(super) enum Left {
     Released(Box<dyn Sink>),
     /// It failed.
     Failed(Box<dyn Sink>, anyhow::Error),
+    /// A second monitor's, which nobody took before there was another order.
+    Untaken(Box<dyn Sink>),
 }
 
 /// Shows until the frames end or the pipeline stops; gives how that went, as far as it is known here.
@@ -173,6 +175,9 @@ impl<'a> Display<'a> {
             Some(SinkOrder::Release) => Box::new(Dark::new("the display is being reopened")),
             None => return,
         };
+        if let Some(SinkOrder::Take(untaken)) = self.boxes.second_sink.try_take() {
+            let _ = self.left.send(Left::Untaken(untaken));
+        }
         self.boxes.second_sink.put(next.take_second().map_or(SinkOrder::Release, SinkOrder::Take));
         let old = std::mem::replace(&mut self.sink, next);
         (self.told, self.screen_drawn, self.was_dark, self.shown_last) = (None, None, true, None);

@@ -323,6 +323,7 @@ impl<S: Network + Send + 'static> Pipeline<S> {
                 Left::Released(sink) if std::mem::take(&mut self.is_wanted) => {
                     return Event::SinkReleased(sink);
                 }
+                Left::Untaken(sink) => close(Left::Released(sink)),
                 Left::Released(_) => close(left),
                 Left::Failed(sink, error) => {
                     close(Left::Released(sink));

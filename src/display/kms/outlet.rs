@@ -21,8 +21,12 @@ impl Reserved {
         let (crtcs, planes) = (gpu.crtcs()?, gpu.planes()?);
         let current = (Link::new(gpu, first.id)?.crtc, Link::new(gpu, second.id)?.crtc);
         let lacks = |what: &str| OutletError::Missing(format!("no {what} for {}", second.name));
-        let index = choose::second_crtc(first, second, &crtcs, current)
-            .ok_or_else(|| lacks(&format!("CRTC beside that of {}", first.name)))?;
+        let index = choose::second_crtc(first, second, &crtcs, current).ok_or_else(|| {
+            OutletError::Missing(format!(
+                "the card can feed {} or {}, not both at once: it has no CRTC for each",
+                first.name, second.name
+            ))
+        })?;
         let plane = choose::plane(&planes, index, PlaneKind::Primary, FourCc::XRGB8888, &[]);
         let plane = plane.ok_or_else(|| lacks("primary plane with the format XR24"))?.id;
         let crtc = *crtcs.get(index).ok_or_else(|| lacks("CRTC"))?;

@@ -115,3 +115,38 @@ fn what_a_second_monitor_shows_is_recorded_all_the_same() {
     assert!(count(&second, |(has_picture, _)| *has_picture) > 30);
     assert!(outcome.coded > 20, "{} were coded", outcome.coded);
 }
+
+/// Closing a display may take long: the thread that shows never does it, not even for a monitor that nobody attends to.
+#[test]
+fn a_second_monitor_that_nobody_takes_is_closed_elsewhere() {
+    struct Closes(Arc<Mutex<Vec<String>>>);
+    impl Sink for Closes {
+        fn show(&mut self, _: &Scene<'_>) -> Result<Shown> {
+            Ok(Shown::Yes)
+        }
+        fn describe(&self) -> String {
+            "closes".into()
+        }
+    }
+    impl Drop for Closes {
+        fn drop(&mut self) {
+            self.0.lock().unwrap().push(crate::runtime::thread::name());
+        }
+    }
+    let closed = Arc::new(Mutex::new(Vec::new()));
+    // Nothing is wished for a second monitor, so there is no thread for it.
+    let mut pipeline = Pipeline::<Fake>::start(settings(), Box::new(())).unwrap();
+    let mut wanted = 0;
+    for _ in 0..8 {
+        let second = Some(Box::new(Closes(closed.clone())) as Box<dyn Sink>);
+        let (given, takes) = (Given::default(), Duration::ZERO);
+        pipeline.set_sink(Box::new(Screen { given, takes, second, fails_after: usize::MAX }));
+        attend(&mut pipeline, Duration::from_secs(10), || closed.lock().unwrap().len() >= wanted);
+        // Until the next order is there, the last one waits.
+        thread::sleep(Duration::from_millis(100));
+        wanted += 1;
+    }
+    let closed = closed.lock().unwrap().clone();
+    assert!(closed.len() >= 6, "{closed:?}");
+    assert!(closed.iter().all(|thread| thread != "display"), "{closed:?}");
+}
