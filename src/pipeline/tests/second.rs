@@ -136,15 +136,13 @@ fn a_second_monitor_that_nobody_takes_is_closed_elsewhere() {
     let closed = Arc::new(Mutex::new(Vec::new()));
     // Nothing is wished for a second monitor, so there is no thread for it.
     let mut pipeline = Pipeline::<Fake>::start(settings(), Box::new(())).unwrap();
-    let mut wanted = 0;
-    for _ in 0..8 {
+    for wanted in 0..8 {
         let second = Some(Box::new(Closes(closed.clone())) as Box<dyn Sink>);
         let (given, takes) = (Given::default(), Duration::ZERO);
         pipeline.set_sink(Box::new(Screen { given, takes, second, fails_after: usize::MAX }));
         attend(&mut pipeline, Duration::from_secs(10), || closed.lock().unwrap().len() >= wanted);
         // Until the next order is there, the last one waits.
         thread::sleep(Duration::from_millis(100));
-        wanted += 1;
     }
     let closed = closed.lock().unwrap().clone();
     assert!(closed.len() >= 6, "{closed:?}");
