@@ -8,6 +8,7 @@ use polyp_edge::fault::Fault;
 use crate::data::lists::data_folder;
 use crate::device;
 use crate::experiments::ablate::{Plan, ablate, markdown};
+use crate::experiments::part::{Part, Shard};
 use crate::run::config::TrainConfig;
 use crate::score::maps::score_run;
 
@@ -37,6 +38,12 @@ pub struct Arguments {
     /// Steps between checkpoints within an epoch.
     #[arg(long, default_value_t = 50)]
     checkpoint_every: u64,
+    /// Train only the runs of shard I of N, for job arrays; all shards share the folder, and none writes results.
+    #[arg(long, value_name = "I/N", conflicts_with = "merge")]
+    shard: Option<Shard>,
+    /// Train nothing: write the results once all shards have ended.
+    #[arg(long)]
+    merge: bool,
 }
 
 pub fn run(arguments: Arguments) -> Result<()> {
@@ -56,8 +63,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
         seeds: arguments.seeds,
         factorial: arguments.factorial,
         checkpoint_every: arguments.checkpoint_every,
+        part: Part::of(arguments.shard, arguments.merge),
     };
     let rows = ablate(&plan, |folder, config| Ok(score_run(folder, &config.evaluate, &device, None)?.lists))?;
-    print!("{}", markdown(&rows));
+    if plan.part.writes_results() {
+        print!("{}", markdown(&rows));
+    }
     Ok(())
 }

@@ -7,6 +7,7 @@ use polyp_edge::fault::Fault;
 
 use crate::data::lists::data_folder;
 use crate::device;
+use crate::experiments::part::{Part, Shard};
 use crate::experiments::search::{Grid, Plan, markdown, search};
 use crate::parallel::default_threads;
 use crate::run::config::TrainConfig;
@@ -39,6 +40,12 @@ pub struct Arguments {
     /// Rounds of timing; in each, all shapes are timed in turn.
     #[arg(long, default_value_t = 60)]
     rounds: usize,
+    /// Train only the runs of shard I of N, for job arrays; all shards share the folder, and none writes results.
+    #[arg(long, value_name = "I/N", conflicts_with = "merge")]
+    shard: Option<Shard>,
+    /// Train nothing: write the results once all shards have ended.
+    #[arg(long)]
+    merge: bool,
 }
 
 pub fn run(arguments: Arguments) -> Result<()> {
@@ -49,7 +56,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     };
     base.epochs = arguments.epochs.unwrap_or(base.epochs);
     base.check().map_err(Fault::configuration)?;
-    let rows = search(&Plan {
+    let plan = Plan {
         folder: arguments.out,
         data: data_folder()?,
         base,
@@ -58,7 +65,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
         predict: arguments.predict,
         threads: arguments.threads.unwrap_or_else(default_threads).max(1),
         rounds: arguments.rounds,
-    })?;
-    print!("{}", markdown(&rows));
+        part: Part::of(arguments.shard, arguments.merge),
+    };
+    let rows = search(&plan)?;
+    if plan.part.writes_results() {
+        print!("{}", markdown(&rows));
+    }
     Ok(())
 }

@@ -29,6 +29,9 @@ pub struct Training {
     /// Seed; the configuration's if not given.
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Another value for one key of the configuration, such as network.encoder.kind=hiera-tiny; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
     /// Stop after this many steps of the whole run, and write a checkpoint.
     #[arg(long)]
     pub stop_after: Option<u64>,
@@ -53,6 +56,7 @@ impl Training {
             None if self.resume && own.exists() => TrainConfig::load(&own, base)?,
             None => base.clone(),
         };
+        config = config.set(&self.set)?;
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.seed = self.seed.unwrap_or(config.seed);
         config.check().map_err(Fault::configuration)?;

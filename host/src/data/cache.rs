@@ -36,23 +36,25 @@ impl Cached {
 /// Teachers' logits are kept within ± this: beyond it a probability is within 0.0003 of certainty.
 pub const LARGEST_TEACHER_LOGIT: f32 = 8.0;
 
-/// A map of logits in u8.
+/// A map of logits in u8, and how far it is to be trusted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TeacherView {
     /// Logits along each side.
     pub side: usize,
     /// `[side, side]`; 0 and 255 are ± [`LARGEST_TEACHER_LOGIT`].
     pub stored: Vec<u8>,
+    /// 0 to 1: what the map counts where the truth is not known.
+    pub confidence: f32,
 }
 
 impl TeacherView {
     /// Stores logits `[side, side]`; those beyond ±[`LARGEST_TEACHER_LOGIT`] are cut.
-    pub fn of(logits: &[f32], side: usize) -> Self {
+    pub fn of(logits: &[f32], side: usize, confidence: f32) -> Self {
         let store = |logit: &f32| {
             let share = (logit / LARGEST_TEACHER_LOGIT).clamp(-1.0, 1.0) * 0.5 + 0.5;
             (share * 255.0).round() as u8
         };
-        TeacherView { side, stored: logits.iter().map(store).collect() }
+        TeacherView { side, stored: logits.iter().map(store).collect(), confidence }
     }
 
     /// The logit of cell `i`, as near as 255 steps come to it.
@@ -72,10 +74,9 @@ pub fn load(samples: &[Sample], side: usize, crop: bool) -> Result<Vec<Cached>> 
     usable::all(samples.par_iter().map(read).collect())
 }
 
-/// Reads samples whose masks are not to be looked at, if they have any.
-pub fn load_unlabelled(samples: Vec<Sample>, side: usize, crop: bool) -> Result<Vec<Cached>> {
-    let samples: Vec<Sample> = samples.into_iter().map(|sample| Sample { mask: None, ..sample }).collect();
-    let mut cached = load(&samples, side, crop)?;
+/// Reads samples without masks of which it is not known what they show.
+pub fn load_unlabelled(samples: &[Sample], side: usize, crop: bool) -> Result<Vec<Cached>> {
+    let mut cached = load(samples, side, crop)?;
     cached.iter_mut().for_each(|sample| sample.labelled = false);
     Ok(cached)
 }

@@ -43,6 +43,19 @@ pub fn data_folder() -> anyhow::Result<PathBuf> {
 /// `splits/` of the data folder. Lines that name no sample, missing files and lines that stand there twice are one error
 /// for all of them.
 pub fn read_list(list: &Path, data: &Path) -> anyhow::Result<Vec<Sample>> {
+    read(list, data, sample)
+}
+
+/// As [`read_list`], for frames whose masks are not looked at: they need none.
+pub fn read_unlabelled(list: &Path, data: &Path) -> anyhow::Result<Vec<Sample>> {
+    read(list, data, |name, data| Ok(Sample { mask: None, ..picture(name, data)? }))
+}
+
+fn read(
+    list: &Path,
+    data: &Path,
+    sample: impl Fn(&str, &Path) -> anyhow::Result<Sample>,
+) -> anyhow::Result<Vec<Sample>> {
     let split = data.join("splits").join(list);
     let candidates = [list.to_path_buf(), split.clone(), split.with_extension("txt")];
     let path = candidates.iter().find(|path| path.is_file()).ok_or_else(|| {
@@ -75,6 +88,15 @@ pub fn read_list(list: &Path, data: &Path) -> anyhow::Result<Vec<Sample>> {
 
 /// Finds the files of one `dataset/stem`.
 pub fn sample(name: &str, data: &Path) -> anyhow::Result<Sample> {
+    let sample = picture(name, data)?;
+    match &sample.mask {
+        Some(path) if !path.is_file() => Err(Fault::io(format!("no mask {}", path.display()))),
+        _ => Ok(sample),
+    }
+}
+
+/// Finds the picture, and says where its mask would be.
+fn picture(name: &str, data: &Path) -> anyhow::Result<Sample> {
     let wrong = || Fault::data(format!("\"{name}\" is not dataset/stem"));
     let (dataset, stem) = name.split_once('/').ok_or_else(wrong)?;
     if [dataset, stem].iter().any(|part| part.is_empty() || part.contains(['/', '\\']) || *part == "..") {
@@ -89,10 +111,7 @@ pub fn sample(name: &str, data: &Path) -> anyhow::Result<Sample> {
         .ok_or_else(|| Fault::io(format!("no image {stem}.jpg in {}", images.display())))?;
     let masks = folder.join("masks");
     let mask = masks.is_dir().then(|| masks.join(format!("{stem}.png")));
-    match &mask {
-        Some(path) if !path.is_file() => Err(Fault::io(format!("no mask {}", path.display()))),
-        _ => Ok(Sample { name: name.to_string(), image, mask }),
-    }
+    Ok(Sample { name: name.to_string(), image, mask })
 }
 
 /// The name under which a list's scores are kept: its file's stem.

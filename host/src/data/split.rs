@@ -1,5 +1,6 @@
 //! Which samples training holds back.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -24,6 +25,20 @@ pub fn hold_back(samples: Vec<Sample>) -> Result<(Vec<Sample>, Vec<Sample>)> {
     let single: Vec<Sample> = samples.iter().filter(|sample| number(sample).is_none()).cloned().collect();
     let names = representatives(&single, &clusters(&single)?);
     Ok(divide(samples, names))
+}
+
+/// Those of `samples` that are not in `labelled` and do not show nearly the same as one that is held back.
+///
+/// # Errors
+/// Exit 65 or 74 if a picture cannot be read.
+pub fn apart(samples: Vec<Sample>, labelled: &[Sample], held: &[Sample]) -> Result<Vec<Sample>> {
+    let names: BTreeSet<&str> = labelled.iter().chain(held).map(|sample| sample.name.as_str()).collect();
+    let others = samples.into_iter().filter(|sample| !names.contains(sample.name.as_str()));
+    let all: Vec<Sample> = held.iter().cloned().chain(others).collect();
+    let clusters = clusters(&all)?;
+    let of_held: BTreeSet<usize> = clusters.iter().take(held.len()).copied().collect();
+    let apart = all.into_iter().zip(clusters).skip(held.len());
+    Ok(apart.filter(|(_, cluster)| !of_held.contains(cluster)).map(|(sample, _)| sample).collect())
 }
 
 /// `names`: what each sample without a number is drawn by, in order.

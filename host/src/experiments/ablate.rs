@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use polyp_edge::fault::Fault;
 use serde::{Deserialize, Serialize};
 
+use crate::experiments::part::{Part, missing, same_experiment};
 use crate::files;
 use crate::measures::Measures;
 use crate::net::decoder::{Attention, Skips};
@@ -95,6 +96,8 @@ pub struct Plan {
     pub factorial: bool,
     /// Steps between checkpoints within an epoch.
     pub checkpoint_every: u64,
+    /// Which of the runs are trained here.
+    pub part: Part,
 }
 
 /// `result.json` of one variant and seed.
@@ -143,8 +146,8 @@ pub struct Row {
     pub spread: Spread,
 }
 
-/// Trains whatever is not done yet, and writes `ablation.csv` and `ablation.md` after each run. `score` measures a run's
-/// folder on the configuration's lists.
+/// Trains whatever of its part is not done yet, and writes `ablation.csv` and `ablation.md` after each round of seeds, unless it
+/// is a shard's part. `score` measures a run's folder on the configuration's lists.
 pub fn ablate(
     plan: &Plan,
     score: impl Fn(&Path, &TrainConfig) -> Result<BTreeMap<String, Measures>>,
@@ -152,33 +155,50 @@ pub fn ablate(
     if plan.seeds == 0 {
         return Err(Fault::usage("--seeds must be at least 1"));
     }
-    let base = toml::to_string(&plan.base)?;
-    let kept = plan.folder.join("base.toml");
-    match kept.exists() {
-        true if files::read_text(&kept)? != base => {
-            let why = format!("{} contains another experiment; name another folder", plan.folder.display());
-            return Err(Fault::usage(why));
-        }
-        true => {}
-        false => files::write_whole(&kept, base.as_bytes())?,
-    }
+    same_experiment(&plan.folder.join("base.toml"), &toml::to_string(&plan.base)?)?;
     let variants = Parts::of(&plan.base, plan.factorial);
     let mut outcomes: Vec<(String, Vec<Outcome>)> =
         variants.iter().map(|parts| (parts.word(&plan.base), Vec::new())).collect();
-    let mut rows = Vec::new();
+    let (mut rows, mut not_done, mut number) = (Vec::new(), Vec::new(), 0);
     // Seed by seed: a table with every variant is there after the first round.
     for seed in 0..plan.seeds {
         for (parts, (word, found)) in variants.iter().zip(&mut outcomes) {
             let seed = plan.base.seed + seed;
-            let folder = plan.folder.join(&*word).join(format!("seed-{seed}"));
-            log::info!("{word}, seed {seed}");
-            let config = TrainConfig { seed, ..parts.apply(&plan.base) };
-            found.push(one(plan, &folder, config, &score)?);
+            let run = format!("{word}/seed-{seed}");
+            let folder = plan.folder.join(&run);
+            if plan.part.does(number) {
+                log::info!("{word}, seed {seed}");
+                let config = TrainConfig { seed, ..parts.apply(&plan.base) };
+                found.push(one(plan, &folder, config, &score)?);
+            } else {
+                match known(&folder)? {
+                    Some(outcome) => found.push(outcome),
+                    None => not_done.push(run),
+                }
+            }
+            number += 1;
         }
-        rows = table(&outcomes);
-        write(&plan.folder, &rows)?;
+        if plan.part.writes_results() && not_done.is_empty() {
+            rows = table(&outcomes);
+            write(&plan.folder, &rows)?;
+        }
     }
-    Ok(rows)
+    match plan.part {
+        Part::Merge if !not_done.is_empty() => Err(missing(&not_done, number)),
+        _ => Ok(rows),
+    }
+}
+
+/// What an earlier process found.
+fn known(folder: &Path) -> Result<Option<Outcome>> {
+    let result = folder.join("result.json");
+    if !result.exists() {
+        return Ok(None);
+    }
+    let outcome = serde_json::from_str(&files::read_text(&result)?);
+    outcome
+        .map(Some)
+        .map_err(|e| Fault::data(format!("{}: {e}; delete it to measure again", result.display())))
 }
 
 fn one(
@@ -187,11 +207,8 @@ fn one(
     config: TrainConfig,
     score: &impl Fn(&Path, &TrainConfig) -> Result<BTreeMap<String, Measures>>,
 ) -> Result<Outcome> {
-    let result = folder.join("result.json");
-    if result.exists() {
-        let text = files::read_text(&result)?;
-        return serde_json::from_str(&text)
-            .map_err(|e| Fault::data(format!("{}: {e}; delete it to measure again", result.display())));
+    if let Some(known) = known(folder)? {
+        return Ok(known);
     }
     let points = train(&Run {
         folder: folder.to_path_buf(),
@@ -212,7 +229,7 @@ fn one(
         mean_dice: figures(|m| m.mean_dice),
         dice_at_half: figures(|m| m.dice_at_half),
     };
-    files::write_whole(&result, &serde_json::to_vec_pretty(&outcome)?)?;
+    files::write_whole(&folder.join("result.json"), &serde_json::to_vec_pretty(&outcome)?)?;
     Ok(outcome)
 }
 
@@ -276,7 +293,10 @@ fn write(folder: &Path, rows: &[Row]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use polyp_edge::fault::{Exit, exit_of};
+
     use super::*;
+    use crate::train::trainer;
 
     #[test]
     fn variants_are_all_but_one_or_all_combinations() {
@@ -304,6 +324,70 @@ mod tests {
                 parts.apply(base).check().unwrap();
             }
         }
+    }
+
+    /// Three shards in any order, the last one twice; then what one process would have written.
+    #[test]
+    fn shards_and_a_merge_do_what_one_process_does() {
+        let (data, folder, whole) =
+            (trainer::tests::data(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let base = trainer::tests::config(1);
+        let run = |folder: &Path, part: Part| {
+            let plan = Plan {
+                folder: folder.to_path_buf(),
+                data: data.path().to_path_buf(),
+                base: base.clone(),
+                device: Device::flex(),
+                seeds: 2,
+                factorial: false,
+                checkpoint_every: 50,
+                part,
+            };
+            let scored = std::cell::Cell::new(0);
+            let score = |_: &Path, config: &TrainConfig| {
+                scored.set(scored.get() + 1);
+                let measures = Measures { mean_dice: config.seed as f64 / 8.0, ..Measures::default() };
+                Ok(BTreeMap::from([("list".to_owned(), measures)]))
+            };
+            (ablate(&plan, score), scored.get())
+        };
+        let shard = |index: usize| Part::of(Some(format!("{index}/3").parse().unwrap()), false);
+        for (index, runs) in [(3, 2), (1, 2)] {
+            let (outcome, scored) = run(folder.path(), shard(index));
+            assert_eq!((outcome.unwrap().len(), scored), (0, runs));
+        }
+        let (early, _) = run(folder.path(), Part::Merge);
+        let early = early.unwrap_err();
+        assert_eq!(exit_of(&early), Exit::Io);
+        assert!(
+            early.to_string().starts_with("2 of 6 runs are not done: full-scale+no-attention/seed-1,"),
+            "{early}"
+        );
+        assert!(!folder.path().join("ablation.md").exists());
+        assert_eq!(run(folder.path(), shard(2)).1, 2);
+        assert_eq!(run(folder.path(), shard(2)).1, 0, "nothing is done twice");
+        let (merged, scored) = run(folder.path(), Part::Merge);
+        assert_eq!(scored, 0);
+        assert_eq!(merged.unwrap().len(), 9);
+        assert_eq!(run(whole.path(), Part::Whole).1, 6);
+        for file in ["ablation.md", "ablation.csv"] {
+            let text = |folder: &Path| std::fs::read_to_string(folder.join(file)).unwrap();
+            assert_eq!(text(folder.path()), text(whole.path()), "{file}");
+        }
+        let mut other = base.clone();
+        other.epochs = 2;
+        let plan = Plan {
+            folder: folder.path().to_path_buf(),
+            data: data.path().to_path_buf(),
+            base: other,
+            device: Device::flex(),
+            seeds: 2,
+            factorial: false,
+            checkpoint_every: 50,
+            part: Part::Whole,
+        };
+        let error = ablate(&plan, |_, _| Ok(BTreeMap::new())).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Usage);
     }
 
     #[test]

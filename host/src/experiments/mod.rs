@@ -4,4 +4,5 @@ pub mod ablate;
 pub mod average;
 pub mod device;
 pub mod pace;
+pub mod part;
 pub mod search;

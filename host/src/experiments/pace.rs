@@ -96,6 +96,7 @@ fn made_up(count: usize, side: usize) -> Batch {
             target: (0..side * side).map(|at| f32::from(u8::from(polyp(at)))).collect(),
             truth: 1.0,
             teacher: Vec::new(),
+            confidence: 1.0,
         })
         .collect();
     Batch::of(&examples, side)

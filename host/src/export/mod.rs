@@ -3,7 +3,7 @@
 pub mod bundle;
 mod card;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use polyp_edge::fault::Fault;
 use polyp_edge::field_of_view::Rule;
 
 use self::bundle::Description;
-use crate::data::lists::{data_folder, list_name, read_list};
+use crate::data::lists::{data_folder, list_name, read_list, read_unlabelled};
 use crate::graph::Graph;
 use crate::measures::overlap::{FrameScore, Size, Summary, dice_of};
 use crate::model::cart::{Float, cart_engine};
@@ -229,13 +229,16 @@ fn operating_points(recipe: &Recipe) -> Option<String> {
 /// `data set: N frames` for each data set of the lists.
 fn data_sets(lists: &[PathBuf]) -> anyhow::Result<Vec<String>> {
     let data = data_folder()?;
-    let mut counts = BTreeMap::<String, usize>::new();
+    // A frame may be in several lists, with a mask in one and without in another.
+    let mut names = BTreeSet::new();
     for list in lists {
-        for sample in read_list(list, &data)? {
-            let set = sample.name.split('/').next().unwrap_or_default().to_string();
-            *counts.entry(set).or_default() += 1;
-        }
+        names.extend(read_unlabelled(list, &data)?.into_iter().map(|sample| sample.name));
     }
+    let mut counts = BTreeMap::<&str, usize>::new();
+    names
+        .iter()
+        .filter_map(|name| name.split_once('/'))
+        .for_each(|(set, _)| *counts.entry(set).or_default() += 1);
     Ok(counts.into_iter().map(|(set, count)| format!("{set}: {count} frames")).collect())
 }
 
@@ -255,10 +258,11 @@ fn runs(request: &Request) -> anyhow::Result<Runs> {
         })?;
         let hours = points.iter().map(|point| point.seconds).sum::<f64>() / 3600.0;
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let encoder = config.network.encoder.kind.word();
         let kind = match (&config.quantised, &config.distillation) {
-            (Some(_), _) => "for int8",
-            (None, Some(_)) => "distilled",
-            (None, None) => "on masks",
+            (Some(_), _) => "for int8".to_owned(),
+            (None, Some(_)) => format!("{encoder}, distilled"),
+            (None, None) => format!("{encoder}, on masks"),
         };
         sentences.push(format!(
             "`{name}` ({kind}) {} epochs, {} steps, {hours:.1} hours, seed {}",

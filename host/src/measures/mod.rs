@@ -75,7 +75,7 @@ impl FrameMeasures {
 }
 
 /// A list's measures: means over its images; of curves, the mean or the maximum of the mean curve.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Measures {
     /// How many images there are.
     pub frames: usize,

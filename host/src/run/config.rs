@@ -40,7 +40,9 @@ pub struct TrainConfig {
     /// How many frames without polyps an epoch meets, drawn anew for each; all of them unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub negatives_per_epoch: Option<usize>,
-    /// Lists of frames of which nothing is known but what teachers say; none is held back.
+    /// Lists of frames with a polyp whose outline only teachers say; each counts as far as these agree and find something.
+    /// None is held back; those that other lists name, too, or that show nearly the same as one that is held back, are left
+    /// out.
     pub unlabelled_lists: Vec<PathBuf>,
     /// Lists of frames that are for choosing alone, with polyps and without: all of them are held back.
     pub choosing_lists: Vec<PathBuf>,
@@ -329,13 +331,36 @@ impl TrainConfig {
     pub fn load(path: &Path, base: &TrainConfig) -> Result<Self> {
         let text = files::read_text(path)?;
         let wrong = |why: String| Fault::configuration(format!("{}: {}", path.display(), why.trim()));
-        let mut merged = toml::Table::try_from(base)?;
         let own: toml::Table = toml::from_str(&text).map_err(|e| wrong(e.message().to_owned()))?;
+        base.with(own)?.map_err(wrong)
+    }
+
+    /// With values that a command line gives, each `KEY=VALUE`: the key as in `network.encoder.kind`, the value as in a
+    /// TOML file, or a string without quotes. What is not understood is exit code 2.
+    pub fn set(&self, settings: &[String]) -> Result<Self> {
+        let mut own = toml::Table::new();
+        for setting in settings {
+            let wrong = |why: &str| Fault::usage(format!("--set {setting}: {why}"));
+            let (key, value) = setting.split_once('=').ok_or_else(|| wrong("it must be KEY=VALUE"))?;
+            let quoted = toml::Value::String(value.to_owned()).to_string();
+            let table = [value, quoted.as_str()]
+                .iter()
+                .find_map(|value| toml::from_str(&format!("{key} = {value}")).ok())
+                .ok_or_else(|| wrong("that is no key of a configuration"))?;
+            merge(&mut own, table);
+        }
+        self.with(own)?.map_err(|why| Fault::usage(format!("--set {}: {}", settings.join(" "), why.trim())))
+    }
+
+    /// With these values; the rule that they break, in words, if they break one.
+    fn with(&self, own: toml::Table) -> Result<Result<Self, String>> {
+        let mut merged = toml::Table::try_from(self)?;
         merge(&mut merged, own);
-        let config: TrainConfig =
-            merged.try_into().map_err(|e: toml::de::Error| wrong(e.message().to_owned()))?;
-        config.check().map_err(wrong)?;
-        Ok(config)
+        let config: TrainConfig = match merged.try_into() {
+            Ok(config) => config,
+            Err(error) => return Ok(Err(error.message().to_owned())),
+        };
+        Ok(config.check().map(|()| config))
     }
 
     /// The network, or why there is none.

@@ -31,6 +31,8 @@ pub struct Batch {
     pub truth: Vec<f32>,
     /// Logits that teachers give, `[N, S, S]`; empty without teachers.
     pub teacher: Vec<f32>,
+    /// What the teachers' logits of each picture count: 1 where the truth is known.
+    pub confidence: Vec<f32>,
     /// N: how many pictures there are.
     pub size: usize,
     /// Numbers of the samples that the pictures were made of; empty if they are of no [`Plan`].
@@ -48,6 +50,7 @@ impl Batch {
             weights,
             truth: examples.iter().map(|e| e.truth).collect(),
             teacher: examples.iter().flat_map(|e| e.teacher.iter().copied()).collect(),
+            confidence: examples.iter().map(|e| e.confidence).collect(),
             size: examples.len(),
             numbers: Vec::new(),
         }
@@ -161,6 +164,8 @@ impl Plan {
                 let mut example = augment(&self.samples, i, side, &self.augmentation, &self.others, &mut rng);
                 if !self.mix.is_truth(self.samples[i].set()) {
                     example.truth *= self.mix.machine_mask_weight;
+                } else if self.samples[i].labelled {
+                    example.confidence = 1.0;
                 }
                 example
             })

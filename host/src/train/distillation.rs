@@ -80,6 +80,8 @@ impl Teachers {
     fn key(&self, samples: &[Cached]) -> String {
         let mut key = Sha256::new();
         key.update(&self.digest);
+        // Changes when the file holds something else.
+        key.update("views, confidence");
         for sample in samples {
             key.update(&sample.name);
             key.update(Sha256::digest(&sample.pixels));
@@ -93,7 +95,7 @@ impl Teachers {
         let low = self.all.iter().map(Teacher::low).max().unwrap_or(1);
         let mut views = Vec::with_capacity(samples.len());
         for samples in samples.chunks(AT_ONCE) {
-            let mut sums = vec![0.0; samples.len() * low * low];
+            let mut looks: Vec<Vec<Vec<f32>>> = vec![Vec::new(); samples.len()];
             for teacher in &self.all {
                 let side = teacher.side();
                 let pixels: Vec<f32> = samples.iter().flat_map(|sample| plain(sample, side).pixels).collect();
@@ -103,20 +105,19 @@ impl Teachers {
                     };
                     let seen = teacher.see(&turn(&pixels, side), samples.len(), side)?;
                     let maps = seen.logits.chunks_exact(seen.low * seen.low);
-                    for (logits, sum) in maps.zip(sums.chunks_exact_mut(low * low)) {
-                        let logits = turn(logits, seen.low);
-                        if seen.low == low {
-                            add(sum, &logits)
-                        } else {
-                            add(sum, &enlarged(&logits, seen.low, low))
+                    for (logits, looks) in maps.zip(&mut looks) {
+                        let mut logits = turn(logits, seen.low);
+                        if seen.low != low {
+                            logits = enlarged(&logits, seen.low, low);
                         }
+                        looks.push(logits.into_iter().map(sigmoid).collect());
                     }
                 }
             }
-            let looks = 2.0 * self.all.len() as f32;
-            views.extend(sums.chunks_exact(low * low).map(|sum| {
-                let logits: Vec<f32> = sum.iter().map(|sum| logit(sum / looks)).collect();
-                TeacherView::of(&logits, low)
+            views.extend(looks.iter().map(|looks| {
+                let mean = mean(looks);
+                let logits: Vec<f32> = mean.iter().map(|share| logit(*share)).collect();
+                TeacherView::of(&logits, low, confidence(looks, &mean))
             }));
             bar.inc(samples.len() as u64);
         }
@@ -163,6 +164,26 @@ fn add(sum: &mut [f32], logits: &[f32]) {
     sum.iter_mut().zip(logits).for_each(|(sum, z)| *sum += sigmoid(*z));
 }
 
+/// What all looks at a picture come to, probability by probability.
+fn mean(looks: &[Vec<f32>]) -> Vec<f32> {
+    let mut sum = vec![0.0; looks.first().map_or(0, Vec::len)];
+    looks.iter().for_each(|look| sum.iter_mut().zip(look).for_each(|(sum, p)| *sum += p));
+    sum.iter_mut().for_each(|sum| *sum /= looks.len() as f32);
+    sum
+}
+
+/// How far a picture of which only teachers say anything is to be trusted, 0 to 1: how well the looks at it agree with their
+/// mean, by Dice of probabilities, times how far that finds anything, 0 for a peak of one half or less.
+fn confidence(looks: &[Vec<f32>], mean: &[f32]) -> f32 {
+    let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let dice = |look: &Vec<f32>| {
+        2.0 * product(look, mean) / (product(look, look) + product(mean, mean)).max(f32::MIN_POSITIVE)
+    };
+    let agreement = looks.iter().map(dice).sum::<f32>() / looks.len().max(1) as f32;
+    let peak = mean.iter().copied().fold(0.0, f32::max);
+    agreement.clamp(0.0, 1.0) * (2.0 * peak - 1.0).clamp(0.0, 1.0)
+}
+
 fn logit(probability: f32) -> f32 {
     (probability / (1.0 - probability)).ln().clamp(-LARGEST_TEACHER_LOGIT, LARGEST_TEACHER_LOGIT)
 }
@@ -177,7 +198,10 @@ fn write(path: &Path, key: &str, views: &[TeacherView]) -> Result<()> {
     let stored: Vec<u8> = views.iter().flat_map(|view| view.stored.iter().copied()).collect();
     let view = TensorView::new(Dtype::U8, vec![views.len(), side, side], &stored)?;
     let notes = BTreeMap::from([("key".to_owned(), key.to_owned())]);
-    let bytes = safetensors::serialize([("views", view)], Some(notes.into_iter().collect()))?;
+    let confidence: Vec<u8> = views.iter().flat_map(|view| view.confidence.to_le_bytes()).collect();
+    let confidence = TensorView::new(Dtype::F32, vec![views.len()], &confidence)?;
+    let tensors = [("views", view), ("confidence", confidence)];
+    let bytes = safetensors::serialize(tensors, Some(notes.into_iter().collect()))?;
     files::write_whole(path, &bytes)
 }
 
@@ -192,6 +216,40 @@ fn read(path: &Path, key: &str) -> Result<Option<Vec<TeacherView>>> {
     let tensors = SafeTensors::deserialize(&bytes).map_err(|_| damaged())?;
     let views = tensors.tensor("views").map_err(|_| damaged())?;
     let [_, side, _] = views.shape()[..] else { return Err(damaged()) };
-    let view = |stored: &[u8]| TeacherView { side, stored: stored.to_vec() };
-    Ok(Some(views.data().chunks_exact((side * side).max(1)).map(view).collect()))
+    let confidence = tensors.tensor("confidence").map_err(|_| damaged())?;
+    let confidence = confidence.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+    let view = |(stored, confidence): (&[u8], f32)| TeacherView { side, stored: stored.to_vec(), confidence };
+    Ok(Some(views.data().chunks_exact((side * side).max(1)).zip(confidence).map(view).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agreement_on_something_is_trusted() {
+        let square = |from: usize, to: usize, inside: f32| -> Vec<f32> {
+            (0..256).map(|i| if (from..to).contains(&(i % 16)) { inside } else { 0.01 }).collect()
+        };
+        let of = |looks: &[Vec<f32>]| confidence(looks, &mean(looks));
+        let alike = of(&[square(3, 9, 0.99), square(3, 9, 0.98)]);
+        let moved = of(&[square(3, 9, 0.99), square(6, 12, 0.98)]);
+        let apart = of(&[square(0, 6, 0.99), square(8, 14, 0.98)]);
+        let unsure = of(&[square(3, 9, 0.7), square(3, 9, 0.7)]);
+        assert!(alike > 0.95 && alike > moved && moved > apart, "{alike} {moved} {apart}");
+        assert!((unsure - 0.4).abs() < 0.01, "{unsure}");
+        assert_eq!(of(&[square(0, 0, 1.0), square(0, 0, 1.0)]), 0.0, "nothing found");
+        assert!(of(&[square(3, 9, 0.99), square(0, 0, 1.0)]) < 1e-3, "found by one of two");
+    }
+
+    #[test]
+    fn views_are_read_as_they_were_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(VIEWS);
+        let view = |value: f32| TeacherView::of(&[value; 4], 2, 0.1 * value);
+        let views = vec![view(1.0), view(-3.0), view(7.0)];
+        write(&path, "key", &views).unwrap();
+        assert_eq!(read(&path, "key").unwrap(), Some(views));
+        assert_eq!(read(&path, "another").unwrap(), None);
+    }
 }

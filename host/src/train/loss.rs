@@ -43,10 +43,16 @@ fn box_mean(values: &[f32], side: usize, radius: usize) -> Vec<f32> {
 pub struct Target<'a> {
     /// Probabilities of polyp; 0 or 1 where it is the truth.
     pub values: &'a [f32],
-    /// See [`boundary_weights`].
+    /// See [`boundary_weights`]; not looked at by [`likeness_loss`].
     pub weights: &'a [f32],
     /// How much each of the N pictures counts; 1 if `None`.
     pub shares: Option<&'a [f32]>,
+}
+
+impl Target<'_> {
+    fn share(&self, picture: usize) -> f32 {
+        self.shares.map_or(1.0, |shares| shares[picture])
+    }
 }
 
 /// Loss of a batch and its gradient. `logits [N, 1, h, h]` are enlarged bilinearly to the targets' `[N, S, S]`; the
@@ -59,7 +65,7 @@ pub fn segmentation_loss(
     weighting: BceWeighting,
 ) -> (f32, Vec<f32>) {
     enlarged_loss(logits, low, side, |picture, logits| {
-        let share = target.shares.map_or(1.0, |shares| shares[picture]);
+        let share = target.share(picture);
         if share == 0.0 {
             return (0.0, vec![0.0; side * side]);
         }
@@ -71,29 +77,30 @@ pub fn segmentation_loss(
     })
 }
 
-/// Binary cross-entropy between what `logits [N, 1, h, h]` and a teacher's `[N, S, S]` say at a temperature, times its
-/// square, which keeps gradients the same size (Hinton et al., 2015); the teacher's own entropy taken off, so that it is 0
+/// Binary cross-entropy between what `logits [N, 1, h, h]` and a teacher's logits, the target's values, say at a temperature,
+/// times its square, which keeps gradients the same size (Hinton et al., 2015); the teacher's own entropy taken off, so that it is 0
 /// where both say the same.
 pub fn likeness_loss(
     logits: &[f32],
     low: usize,
-    teacher: &[f32],
+    teacher: Target,
     side: usize,
     temperature: f32,
 ) -> (f32, Vec<f32>) {
     let plane = side * side;
     enlarged_loss(logits, low, side, |picture, logits| {
         let mut sum = 0.0f64;
-        let teacher = &teacher[picture * plane..][..plane];
+        let share = teacher.share(picture);
+        let teacher = &teacher.values[picture * plane..][..plane];
         let towards = logits.iter().zip(teacher).map(|(z, t)| {
             let (z, t) = (z / temperature, t / temperature);
             let (p, q) = (sigmoid(z), sigmoid(t));
             let entropy = |z: f32| z.max(0.0) - z * q + (-z.abs()).exp().ln_1p();
             sum += (entropy(z) - entropy(t)) as f64;
-            temperature * (p - q) / plane as f32
+            share * temperature * (p - q) / plane as f32
         });
         let towards = towards.collect();
-        ((temperature * temperature) * (sum / plane as f64) as f32, towards)
+        (share * (temperature * temperature) * (sum / plane as f64) as f32, towards)
     })
 }
 
@@ -191,10 +198,14 @@ mod tests {
         }
         let teacher: Vec<f32> = targets.iter().map(|t| 5.0 * t - 2.0).collect();
         for temperature in [1.0, 3.0] {
-            check(&|logits| likeness_loss(logits, low, &teacher, side, temperature));
+            for shares in [None, Some(&[0.3, 1.0][..])] {
+                let target = Target { values: &teacher, weights: &[], shares };
+                check(&|logits| likeness_loss(logits, low, target, side, temperature));
+            }
         }
         let own: Vec<f32> = logits.chunks(low * low).flat_map(|z| enlarged(z, low, side)).collect();
-        let (loss, gradient) = likeness_loss(&logits, low, &own, side, 2.0);
+        let target = Target { values: &own, weights: &[], shares: None };
+        let (loss, gradient) = likeness_loss(&logits, low, target, side, 2.0);
         assert!(loss.abs() < 1e-6 && gradient.iter().all(|g| g.abs() < 1e-6));
     }
 

@@ -89,11 +89,12 @@ fn loss(
         add(distillation.truth, segmentation_loss(logits, low, target, batch.side, config.bce));
     }
     if let Some(Soft { values, weights }) = soft {
-        let target = Target { values, weights, shares: None };
+        let target = Target { values, weights, shares: Some(&batch.confidence) };
         add(distillation.soft, segmentation_loss(logits, low, target, batch.side, config.bce));
     }
     if distillation.logits > 0.0 {
-        let likeness = likeness_loss(logits, low, &batch.teacher, batch.side, distillation.temperature);
+        let target = Target { values: &batch.teacher, weights: &[], shares: Some(&batch.confidence) };
+        let likeness = likeness_loss(logits, low, target, batch.side, distillation.temperature);
         add(distillation.logits, likeness);
     }
     (total, gradient)

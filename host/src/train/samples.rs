@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::data::cache::{self, Cached};
 use crate::data::lists::{self, Sample};
-use crate::data::split::hold_back;
+use crate::data::split::{apart, hold_back};
 use crate::files;
 use crate::run::config::TrainConfig;
 
@@ -25,7 +25,7 @@ impl Samples {
             let lists = paths.iter().map(|list| lists::read_list(list, data)).collect::<Result<Vec<_>>>()?;
             Ok(lists.into_iter().flatten().collect())
         };
-        let (mut train, mut held) = hold_back(read(&config.lists)?)?;
+        let (mut train, held) = hold_back(read(&config.lists)?)?;
         let (negatives, held_negatives) = hold_back(read(&config.negative_lists)?)?;
         let choosing = read(&config.choosing_lists)?;
         let lists = [("held-back", &held), ("held-back-negative", &held_negatives), ("choosing", &choosing)];
@@ -33,24 +33,33 @@ impl Samples {
             let text: String = samples.iter().map(|sample| format!("{}\n", sample.name)).collect();
             files::write_whole(&folder.join(format!("{name}.txt")), text.as_bytes())?;
         }
+        let whole_held: Vec<Sample> =
+            [&held, &held_negatives, &choosing].into_iter().flatten().cloned().collect();
+        let unlabelled = config.unlabelled_lists.iter().map(|list| lists::read_unlabelled(list, data));
+        let mut unlabelled: Vec<Sample> =
+            unlabelled.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+        if !unlabelled.is_empty() {
+            let labelled: Vec<Sample> = train.iter().chain(&negatives).cloned().collect();
+            unlabelled = apart(unlabelled, &labelled, &whole_held)?;
+        }
         log::info!(
-            "{} frames with polyps and {} without to train on; {} and {} held back, {} more to choose the best epoch by",
+            "{} frames with polyps, {} without and {} of which teachers alone say it to train on; {} and {} held back, {} \
+             more to choose the best epoch by",
             train.len(),
             negatives.len(),
+            unlabelled.len(),
             held.len(),
             held_negatives.len(),
             choosing.len()
         );
         train.extend(negatives);
-        held.extend(held_negatives);
-        held.extend(choosing);
         let side = config.network.input_side;
         let largest = config.largest_side();
         // Room for scaling up without going soft.
         let roomy = largest * if config.augmentation.log_scale > 0.0 { 5 } else { 4 } / 4;
         let mut cached = cache::load(&train, roomy, config.crop)?;
-        cached.extend(cache::load_unlabelled(read(&config.unlabelled_lists)?, roomy, config.crop)?);
+        cached.extend(cache::load_unlabelled(&unlabelled, roomy, config.crop)?);
         cached.extend(cache::render(config.rendered, roomy, config.seed)?);
-        Ok(Samples { train: cached, held: cache::load(&held, side, config.crop)? })
+        Ok(Samples { train: cached, held: cache::load(&whole_held, side, config.crop)? })
     }
 }

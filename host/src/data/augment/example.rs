@@ -10,4 +10,6 @@ pub(crate) struct Example {
     pub truth: f32,
     /// A teacher's logits `[side, side]`, moved as the picture was; empty if none has looked.
     pub teacher: Vec<f32>,
+    /// What the teacher's logits count, 0 to 1.
+    pub confidence: f32,
 }

@@ -151,7 +151,7 @@ mod tests {
         // A teacher that is right, and sees a quarter as many cells along each side.
         let cell = |i: usize| (i % 16 * 4 + 2) + (i / 16 * 4 + 2) * 64;
         let logits: Vec<f32> = (0..256).map(|i| if sample.mask[cell(i)] > 0 { 6.0 } else { -6.0 }).collect();
-        sample.teacher = Some(TeacherView::of(&logits, 16));
+        sample.teacher = Some(TeacherView::of(&logits, 16, 1.0));
         for seed in 0..40 {
             let example =
                 changed(std::slice::from_ref(&sample), 56, &geometry, &mut ChaCha8Rng::seed_from_u64(seed));

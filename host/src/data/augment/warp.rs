@@ -66,7 +66,8 @@ pub(super) fn warp(sample: &Cached, side: usize, affine: Affine) -> Example {
         }
     }
     let teacher = sample.teacher.as_ref().map_or(Vec::new(), |view| warp_view(view, side, affine));
-    Example { pixels, target, truth: f32::from(u8::from(sample.labelled)), teacher }
+    let confidence = sample.teacher.as_ref().map_or(1.0, |view| view.confidence);
+    Example { pixels, target, truth: f32::from(u8::from(sample.labelled)), teacher, confidence }
 }
 
 /// A teacher's logits, bilinear; certainly no polyp outside the picture.

@@ -25,6 +25,7 @@ use crate::calibrate::logits::dice_at_half;
 use crate::data::lists::Sample;
 use crate::data::split::held_back;
 use crate::data::usable;
+use crate::experiments::part::{Part, missing, same_experiment};
 use crate::export::bundle::{self, Description};
 use crate::graph::execute::Activation;
 use crate::graph::{Graph, Shape as TensorShape};
@@ -61,25 +62,49 @@ pub struct Plan {
     pub threads: usize,
     /// Rounds of timing.
     pub rounds: usize,
+    /// Which of the shapes are trained here.
+    pub part: Part,
 }
 
-/// Trains what is not trained yet, then measures all shapes; writes `search.csv`, `search.md` and `search.png`.
+/// Trains and judges whatever of its part is not done yet; then times all shapes and writes `search.csv`, `search.md` and
+/// `search.png`, unless it is a shard's part, which gives no rows.
 pub fn search(plan: &Plan) -> Result<Vec<Row>> {
-    let mut found = Vec::new();
-    for shape in plan.grid.shapes() {
+    let shapes = plan.grid.shapes();
+    let of_shape = |shape: &Shape| {
         let config = shape.apply(&plan.base);
-        config.check().map_err(|why| Fault::configuration(format!("{}: {why}", shape.word())))?;
-        log::info!("{}", shape.word());
-        train(&Run {
-            folder: plan.folder.join(shape.word()),
-            data: plan.data.clone(),
-            config: config.clone(),
-            device: plan.device.clone(),
-            resume: true,
-            stop_after: None,
-            checkpoint_every: 50,
-        })?;
-        found.push(judge(plan, &shape, &config)?);
+        let checked = config.check().map_err(|why| Fault::configuration(format!("{}: {why}", shape.word())));
+        checked.map(|()| config)
+    };
+    let configs = shapes.iter().map(of_shape).collect::<Result<Vec<_>>>()?;
+    // The grid may grow.
+    same_experiment(&plan.folder.join("base.toml"), &toml::to_string(&plan.base)?)?;
+    if plan.part == Part::Merge {
+        let is_done = |shape: &&Shape| plan.folder.join(shape.word()).join(VERDICT).is_file();
+        let not_done: Vec<String> = shapes.iter().filter(|shape| !is_done(shape)).map(Shape::word).collect();
+        if !not_done.is_empty() {
+            return Err(missing(&not_done, shapes.len()));
+        }
+    }
+    let mut found = Vec::new();
+    for (number, (shape, config)) in shapes.iter().zip(&configs).enumerate() {
+        if plan.part.does(number) {
+            log::info!("{}", shape.word());
+            train(&Run {
+                folder: plan.folder.join(shape.word()),
+                data: plan.data.clone(),
+                config: config.clone(),
+                device: plan.device.clone(),
+                resume: true,
+                stop_after: None,
+                checkpoint_every: 50,
+            })?;
+        }
+        if plan.part.does(number) || plan.part.writes_results() {
+            found.push(judge(plan, shape, config)?);
+        }
+    }
+    if !plan.part.writes_results() {
+        return Ok(Vec::new());
     }
     time(&mut found, plan.rounds)?;
     let mut rows: Vec<Row> = found.into_iter().map(|judged| judged.row).collect();

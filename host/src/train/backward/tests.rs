@@ -18,6 +18,7 @@ fn batch(side: usize) -> Batch {
             target: (0..side * side).map(|i| f32::from(i % side > 20 && i / side < 30)).collect(),
             truth: 1.0,
             teacher: Vec::new(),
+            confidence: 1.0,
         })
         .collect();
     Batch::of(&examples, side)
@@ -102,7 +103,8 @@ fn pieces_give_the_gradients_of_the_whole() {
             );
             let differences = differences(&pieces.gradients, &whole.gradients);
             // Sums are rounded otherwise on each kind of CPU. Where that moves a value across a ReLU's edge, the gradients before
-            // it change by the share of one of the few pixels of the deepest level; a part that is missing changes far more.
+            // it change by the share of one of the few pixels of the deepest level. A part that is missing changes more: without one
+            // of the encoder's features, Hiera's largest difference is .31, .54 and .77, EfficientNet's without its deepest one .20.
             let [largest, median] = [0, differences.len() / 2].map(|rank| differences[rank].0);
             assert!(median < 1e-3 && largest < 0.05, "{kind:?}: {:?}", &differences[..differences.len() / 2]);
             assert_eq!(

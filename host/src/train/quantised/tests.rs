@@ -56,6 +56,7 @@ fn batch(frames: &[Vec<u8>]) -> Batch {
         target: (0..SIDE * SIDE).map(|i| f32::from(i % SIDE > 12 && i / SIDE < 20)).collect(),
         truth: 1.0,
         teacher: Vec::new(),
+        confidence: 1.0,
     });
     Batch::of(&examples.collect::<Vec<_>>(), SIDE)
 }

@@ -338,4 +338,4 @@ fn validate(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,7 +14,7 @@ use crate::run::config::{Distillation, Mix, OptimizerConfig};
 use crate::train::hardness::Hardness;
 
 /// A data folder of rendered frames: ten with a polyp, six without.
-fn data() -> tempfile::TempDir {
+pub(crate) fn data() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for part in ["polyps/images", "polyps/masks", "clean/images", "splits"] {
@@ -43,7 +43,8 @@ fn data() -> tempfile::TempDir {
     folder
 }
 
-fn config(epochs: u64) -> TrainConfig {
+/// A network and a training that take a second.
+pub(crate) fn config(epochs: u64) -> TrainConfig {
     let decoder = DecoderConfig { branch_channels: 4, level_channels: 6, ..DecoderConfig::default() };
     let encoder = EncoderConfig { weights: PathBuf::new(), ..EncoderConfig::default() };
     TrainConfig {
@@ -136,12 +137,11 @@ fn a_student_of_teachers_is_resumed_too() {
     train(&run(teacher.path(), data.path(), config(1), None)).unwrap();
     let hiera = tempfile::tempdir().unwrap();
     train(&run(hiera.path(), data.path(), frozen(1), None)).unwrap();
-    std::fs::write(data.path().join("splits/more.txt"), "polyps/f0\npolyps/f25\n").unwrap();
-    for name in ["f0", "f25"] {
-        let picture = data.path().join(format!("polyps/images/{name}.png"));
-        image::RgbImage::from_pixel(96, 80, image::Rgb([90, 40, 30])).save(picture).unwrap();
-        let mask = data.path().join(format!("polyps/masks/{name}.png"));
-        image::GrayImage::new(96, 80).save(mask).unwrap();
+    std::fs::write(data.path().join("splits/more.txt"), "polyps/u0\npolyps/u250\n").unwrap();
+    for number in [0, 250] {
+        let (frame, _) = Colon::new(96, 80, 77).render(number);
+        let picture = image::RgbImage::from_raw(96, 80, frame.pixels().to_vec()).unwrap();
+        picture.save(data.path().join(format!("polyps/images/u{number}.png"))).unwrap();
     }
     for (cached, features, logits) in [(true, 0.0, 0.5), (false, 0.5, 0.5), (true, 0.5, 0.0)] {
         let teachers = vec![teacher.path().to_path_buf(), hiera.path().to_path_buf()];
@@ -390,6 +390,28 @@ fn what_is_wrong_is_named() {
         let error = TrainConfig::load(&path, &TrainConfig::default()).unwrap_err();
         assert_eq!(exit_of(&error), Exit::Configuration);
         assert!(format!("{error:#}").contains(expected), "{error:#}");
+    }
+    let base = TrainConfig::default();
+    let set = |settings: &[&str]| base.set(&settings.iter().map(|s| s.to_string()).collect::<Vec<_>>());
+    let other = set(&[
+        "network.encoder.kind=efficientnet-lite2",
+        "network.encoder.weights=/elsewhere/a b.pt",
+        "scales=[0.5, 1]",
+        "distillation.teachers=[\"runs/a\", \"runs/b\"]",
+    ])
+    .unwrap();
+    assert_eq!(other.network.encoder.kind.word(), "efficientnet-lite2");
+    assert_eq!(other.network.encoder.weights, Path::new("/elsewhere/a b.pt"));
+    assert_eq!((other.scales, other.distillation.unwrap().teachers.len()), (vec![0.5, 1.0], 2));
+    for (setting, expected) in [
+        ("batch", "KEY=VALUE"),
+        ("batch size=2", "no key"),
+        ("network.kind=tiny", "unknown field `kind`"),
+        ("batch=1", "batch must be at least 2"),
+    ] {
+        let error = set(&[setting]).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Usage);
+        assert!(error.to_string().contains(expected), "{error}");
     }
     let mut missing = config(1);
     missing.network.encoder.weights = "nowhere.safetensors".into();
