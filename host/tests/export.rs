@@ -184,6 +184,18 @@ fn a_bundle_is_looked_at_from_other_sides() {
     let tried = std::fs::read_to_string(bench.path("calibration/calibration.toml")).unwrap();
     assert!(tried.contains("[calibration_dice]") && tried.contains("\"entropy corrected\""), "{tried}");
     bench.succeed(&format!("{EXPORT} --qdq qdq.onnx --qdq-symmetric symmetric.onnx"));
+    let card = std::fs::read_to_string(bench.path("models/tiny/MODEL_CARD.md")).unwrap();
+    let (_, curve) = card.split_once("Operating curve").unwrap();
+    let shares = |column: usize| -> Vec<f64> {
+        let rows = curve.lines().skip(4).take_while(|row| row.starts_with('|'));
+        rows.map(|row| row.split('|').nth(column).unwrap().trim_matches([' ', '%']).parse().unwrap())
+            .collect()
+    };
+    let (peaks, missed, marked) = (shares(1), shares(2), shares(3));
+    assert!(
+        peaks.len() > 5 && peaks.is_sorted() && missed.is_sorted() && marked.is_sorted_by(|a, b| a >= b),
+        "{curve}"
+    );
     for file in ["qdq.onnx", "symmetric.onnx"] {
         assert!(bench.path(file).metadata().unwrap().len() > 500, "{file}");
     }

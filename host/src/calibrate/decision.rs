@@ -14,7 +14,7 @@ use polyp_edge::geometry::Rect;
 use rayon::prelude::*;
 
 use crate::measures::overlap::Overlap;
-use crate::numeric::mean;
+use crate::numeric::{weight_of_set, weighted_mean};
 
 /// Side in pixels of the square on which Dice is measured for choosing.
 pub(crate) const TRUTH_SIDE_PX: usize = 128;
@@ -215,9 +215,9 @@ impl SharesBySet {
         share.count(holds);
         self.0.insert(set.to_owned(), share);
     }
-    /// The mean of the data sets' shares: each counts alike, however many frames it has.
+    /// The mean of the data sets' shares, which count alike; see [`weight_of_set`].
     pub(super) fn share(&self) -> f64 {
-        mean(&self.0.values().map(Share::share).collect::<Vec<_>>())
+        weighted_mean(self.0.values().map(|share| (share.share(), weight_of_set(share.of))))
     }
 }
 

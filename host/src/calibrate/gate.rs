@@ -13,7 +13,7 @@ use polyp_edge::track::{Gate, MIN_OVERLAP, Rule, Shown};
 
 use crate::calibrate::decision::{Share, keep_lowest};
 use crate::calibrate::drift::FRAMES;
-use crate::numeric::mean;
+use crate::numeric::mean_of_sets;
 use crate::quantise::recipe::GateTrial;
 use crate::score::steadiness::Observer;
 
@@ -105,7 +105,7 @@ fn try_out(clips: &[Clip], setting: manifest::Gate) -> GateTrial {
         appear: setting.appear,
         window: setting.window,
         negative_share: negatives.share(),
-        alarms_a_minute: mean(&alarms.values().map(|of_set| mean(of_set)).collect::<Vec<_>>()),
+        alarms_a_minute: mean_of_sets(alarms.values().map(Vec::as_slice)),
         cut_out_share: cut_outs.share(),
         withheld_share: withheld.share(),
         outlined_share: outlined.share(),

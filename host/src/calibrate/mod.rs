@@ -156,6 +156,7 @@ pub fn calibrate(request: &Request, out: &Path) -> Result<Chosen> {
         held_back_cut_out_share: decision.cut_out_share,
         gate: rules.has_video.then_some(gate),
         points: rules.points,
+        curve: curve(&rules.trials, &decision),
         tried: candidates.iter().map(|of| (of.name(), of.refined.probability_error)).collect(),
         calibration_dice: calibrating.dice_of_all(&candidates),
     };
@@ -259,6 +260,13 @@ fn choose_rules<'a, F: Iterator<Item = &'a HeldBack>>(
         points.insert(sensitivity, point(&other, has_video.then_some(gate)));
     }
     Ok(Rules { decision, gate, trials, gates, has_video, points })
+}
+
+/// The trials that differ from the chosen one in the lowest peak alone.
+fn curve(trials: &[Trial], chosen: &Trial) -> Vec<PointTrial> {
+    let rest = |trial: &Trial| (trial.threshold, trial.min_region_share);
+    let alike = trials.iter().filter(|trial| rest(trial) == rest(chosen));
+    alike.map(|trial| point(trial, None)).collect()
 }
 
 fn point(trial: &Trial, gate: Option<GateTrial>) -> PointTrial {

@@ -37,6 +37,7 @@ fn a_calibration_comes_back_from_its_folder() {
         gate: None,
         held_back_cut_out_share: 0.4,
         points: BTreeMap::new(),
+        curve: Vec::new(),
         tried: BTreeMap::from([("squared-error corrected".into(), refined.probability_error)]),
         calibration_dice: BTreeMap::from([("float".into(), 0.9)]),
     };

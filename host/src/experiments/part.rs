@@ -80,14 +80,14 @@ pub fn same_experiment(path: &Path, description: &str) -> Result<()> {
             return written;
         }
     }
-    match files::read_text(path)? == description {
-        true => Ok(()),
-        false => Err(Fault::usage(format!(
-            "{} holds another experiment; name another folder, or give the configuration that {} shows",
-            folder.display(),
-            path.display()
-        ))),
+    if files::read_text(path)? == description {
+        return Ok(());
     }
+    Err(Fault::usage(format!(
+        "{} holds another experiment; name another folder, or give the configuration that {} shows",
+        folder.display(),
+        path.display()
+    )))
 }
 
 /// What to say where results of runs are missing.

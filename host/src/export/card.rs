@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use polyp_edge::bundle::manifest::Manifest;
 
 /// Data set, source and terms, by the name in the lists.
-const DATA_SETS: [(&str, &str); 5] = [
+const DATA_SETS: [(&str, &str); 7] = [
     (
         "kvasir-seg",
         "Kvasir-SEG (Simula), 1,000 polyp images with masks; research and education, commercial use by permission",
@@ -14,6 +14,14 @@ const DATA_SETS: [(&str, &str); 5] = [
     ("cvc-colondb", "CVC-ColonDB (CVC, Barcelona), 380 frames with masks; research"),
     ("polypgen", "PolypGen, polyp frames of several centres with masks; CC BY 4.0 as far as known"),
     ("cp-child-negative", "CP-CHILD, colonoscopy frames without a polyp; CC BY 4.0 as far as known"),
+    (
+        "gastrovision-polyp",
+        "GastroVision, frames of colon polyps without masks, outlined by networks; CC BY 4.0 as far as known",
+    ),
+    (
+        "gastrovision-normal",
+        "GastroVision, frames of two hospitals without a polyp; CC BY 4.0 as far as known",
+    ),
 ];
 
 /// Markdown. `remarks` are paragraphs of their own; `failures` is a picture in the bundle.

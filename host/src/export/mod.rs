@@ -2,13 +2,13 @@
 
 pub mod bundle;
 mod card;
+mod operating;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use polyp_edge::bundle::digest;
-use polyp_edge::bundle::manifest::{Decision, Gate, OperatingPoint, Provenance, Sensitivity};
+use polyp_edge::bundle::manifest::{Gate, Provenance};
 use polyp_edge::fault::Fault;
 use polyp_edge::field_of_view::Rule;
 
@@ -17,9 +17,11 @@ use crate::data::lists::{data_folder, list_name, read_list, read_unlabelled};
 use crate::graph::Graph;
 use crate::measures::overlap::{FrameScore, Size, Summary, dice_of};
 use crate::model::cart::{Float, cart_engine};
+use crate::net::parameters;
 use crate::onnx::qdq::Form;
-use crate::quantise::recipe::{Calibration, PointTrial, Recipe, TRAINED};
+use crate::quantise::recipe::{Calibration, Recipe, TRAINED};
 use crate::quantise::{QuantisedGraph, equalise};
+use crate::run::BEST;
 use crate::run::config::TrainConfig;
 use crate::score::lists::{measure_list, score_list};
 use crate::train::curve;
@@ -117,7 +119,7 @@ pub fn export(request: &Request) -> anyhow::Result<Description> {
         compatible: request.compatible.clone(),
         decision: recipe.decision,
         gate,
-        sensitivity: points(recipe),
+        sensitivity: operating::points(recipe),
         provenance,
         remarks: request
             .remarks
@@ -126,7 +128,7 @@ pub fn export(request: &Request) -> anyhow::Result<Description> {
             .chain(runs.remark)
             .chain([how_quantised(recipe)])
             .chain(how_gated(recipe, gate))
-            .chain(operating_points(recipe))
+            .chain(operating::tables(recipe))
             .collect(),
         failures: request.failures,
     };
@@ -182,50 +184,6 @@ fn how_gated(recipe: &Recipe, gate: Gate) -> Option<String> {
     })
 }
 
-/// The points beside the standard one that differ from it and have a gate.
-fn points(recipe: &Recipe) -> BTreeMap<Sensitivity, OperatingPoint> {
-    let standard = recipe.standard();
-    let differing = recipe.points.iter().filter(|(_, point)| point.decision != standard.decision);
-    let usable = differing.filter_map(|(sensitivity, point)| {
-        Some((*sensitivity, OperatingPoint { decision: point.decision, gate: point.gate?.gate() }))
-    });
-    usable.collect()
-}
-
-/// For the card: what each sensitivity came to; nothing if there is only one.
-fn operating_points(recipe: &Recipe) -> Option<String> {
-    let others = points(recipe);
-    if others.is_empty() {
-        return None;
-    }
-    let mut table = "Sensitivities, by held-back frames; alarms are regions that were newly shown in polyp-free video made of stills:\n\n\
-                     | sensitivity | lowest peak | smallest region | gate | polyps missed | polyp-free frames marked | alarms a minute | Dice |\n\
-                     |---|---|---|---|---|---|---|---|\n"
-        .to_owned();
-    let standard = recipe.standard();
-    let mut all: BTreeMap<Sensitivity, &PointTrial> = recipe
-        .points
-        .iter()
-        .filter(|(name, _)| others.contains_key(name))
-        .map(|(name, point)| (*name, point))
-        .collect();
-    all.insert(Sensitivity::Standard, &standard);
-    for (sensitivity, point) in all {
-        let Decision { min_peak, min_region_share, .. } = point.decision;
-        let (gate, alarms) = point.gate.map_or(("–".to_owned(), "–".to_owned()), |trial| {
-            (format!("{} of {}", trial.appear, trial.window), format!("{:.1}", trial.alarms_a_minute))
-        });
-        let _ = writeln!(
-            table,
-            "| {sensitivity} | {min_peak} | {min_region_share} | {gate} | {:.1} % | {:.1} % | {alarms} | {:.3} |",
-            100.0 * point.missed_share,
-            100.0 * point.negative_share,
-            point.dice
-        );
-    }
-    Some(table.trim_end().to_owned())
-}
-
 /// `data set: N frames` for each data set of the lists.
 fn data_sets(lists: &[PathBuf]) -> anyhow::Result<Vec<String>> {
     let data = data_folder()?;
@@ -258,7 +216,7 @@ fn runs(request: &Request) -> anyhow::Result<Runs> {
         })?;
         let hours = points.iter().map(|point| point.seconds).sum::<f64>() / 3600.0;
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        let encoder = config.network.encoder.kind.word();
+        let encoder = format!("{}{}", config.network.encoder.kind.word(), published(folder));
         let kind = match (&config.quantised, &config.distillation) {
             (Some(_), _) => "for int8".to_owned(),
             (None, Some(_)) => format!("{encoder}, distilled"),
@@ -278,6 +236,15 @@ fn runs(request: &Request) -> anyhow::Result<Runs> {
     let remark = (!sentences.is_empty()).then(|| format!("Trained{hardware}: {}.", sentences.join("; ")));
     let seeds = if request.seeds.is_empty() { seeds } else { request.seeds.clone() };
     Ok(Runs { seeds, remark })
+}
+
+/// ` from sha256:…`: the beginning of the digest of the published file that a run's encoder began with; nothing if there is none.
+fn published(run: &Path) -> String {
+    let notes = parameters::load(&run.join(BEST)).map(|(_, notes)| notes).unwrap_or_default();
+    match notes.get("encoder").filter(|encoder| encoder.starts_with("sha256:")) {
+        Some(encoder) => format!(" from {}…", encoder.chars().take(19).collect::<String>()),
+        None => String::new(),
+    }
 }
 
 fn commit() -> String {

@@ -79,6 +79,10 @@ pub struct Recipe {
     /// Other points of the operating curve than the standard one, and what they came to.
     #[serde(default)]
     pub points: BTreeMap<Sensitivity, PointTrial>,
+    /// The operating curve: what every lowest peak that was tried came to, with the other rules as chosen. Older calibrations
+    /// have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curve: Vec<PointTrial>,
     /// Mean squared error of the probabilities, by observer and bias correction.
     pub tried: BTreeMap<String, f64>,
     /// Mean Dice at one half over the calibration frames with polyps: in float, and of each way that was tried.

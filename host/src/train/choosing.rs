@@ -1,9 +1,9 @@
 //! What an epoch is chosen by: how well the held-back frames are outlined, and how well those with a polyp are told from those
-//! without. Every data set counts alike, however many frames it has.
+//! without. Data sets count alike, see [`weight_of_set`].
 
 use std::collections::BTreeMap;
 
-use crate::numeric::mean;
+use crate::numeric::{mean_of_sets, weight_of_set};
 
 /// What the network made of a held-back frame.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,23 +40,26 @@ impl Judgement {
     }
 }
 
-/// The mean over data sets of each one's mean.
+/// The mean over data sets.
 fn by_set<'a>(values: impl Iterator<Item = (&'a str, f64)>) -> f64 {
     let mut sets: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     values.for_each(|(set, value)| sets.entry(set).or_default().push(value));
-    mean(&sets.values().map(|values| mean(values)).collect::<Vec<_>>())
+    mean_of_sets(sets.values().map(Vec::as_slice))
 }
 
 fn separation(frames: &[Judged]) -> Option<f64> {
-    let mut counts: BTreeMap<(&str, bool), f64> = BTreeMap::new();
-    frames.iter().for_each(|frame| *counts.entry((&frame.set, frame.has_polyp)).or_default() += 1.0);
-    let groups = |has_polyp: bool| counts.keys().filter(|(_, own)| *own == has_polyp).count() as f64;
-    if groups(true) == 0.0 || groups(false) == 0.0 {
+    let mut counts: BTreeMap<(&str, bool), usize> = BTreeMap::new();
+    frames.iter().for_each(|frame| *counts.entry((&frame.set, frame.has_polyp)).or_default() += 1);
+    let total = |has_polyp: bool| -> f64 {
+        counts.iter().filter(|((_, own), _)| *own == has_polyp).map(|(_, count)| weight_of_set(*count)).sum()
+    };
+    let totals = [total(false), total(true)];
+    if totals.contains(&0.0) {
         return None;
     }
     let weight = |frame: &Judged| {
-        let count = counts.get(&(frame.set.as_str(), frame.has_polyp)).copied().unwrap_or(1.0);
-        1.0 / (count * groups(frame.has_polyp))
+        let count = counts.get(&(frame.set.as_str(), frame.has_polyp)).copied().unwrap_or(1);
+        weight_of_set(count) / (count as f64 * totals[usize::from(frame.has_polyp)])
     };
     let mut order: Vec<&Judged> = frames.iter().collect();
     order.sort_by(|a, b| a.peak.total_cmp(&b.peak));
@@ -82,15 +85,24 @@ mod tests {
 
     #[test]
     fn data_sets_count_alike() {
-        let mut frames = vec![judged("a", Some(1.0), true, 3.0); 9];
-        frames.push(judged("b", Some(0.0), true, -3.0));
-        frames.extend(vec![judged("c", None, true, 5.0); 4]);
-        frames.extend(vec![judged("d", None, false, 1.0), judged("d", None, false, -1.0)]);
+        let mut frames = vec![judged("a", Some(1.0), true, 3.0); 90];
+        frames.extend(vec![judged("b", Some(0.0), true, -3.0); 20]);
+        frames.extend(vec![judged("c", None, true, 5.0); 40]);
+        let polyps = frames.len();
+        frames.extend(vec![judged("d", None, false, 1.0); 10]);
+        frames.extend(vec![judged("d", None, false, -1.0); 10]);
         let judgement = Judgement::of(&frames);
         assert_eq!((judgement.dice, judgement.lit), (0.5, 0.5));
         // Of three data sets with polyps, one lies below both polyp-free frames.
         assert!((judgement.separation.unwrap() - 2.0 / 3.0).abs() < 1e-9);
-        assert_eq!(Judgement::of(&frames[..14]).separation, None);
+        assert_eq!(Judgement::of(&frames[..polyps]).separation, None);
+        // Five frames of another hospital count a quarter of it.
+        frames.extend(vec![judged("e", None, false, 4.0); 5]);
+        let judgement = Judgement::of(&frames);
+        assert!((judgement.lit - (0.5 + 0.25) / 1.25).abs() < 1e-9);
+        // Of the polyp-free fifth that it is, one data set of three lies above.
+        let expected = (2.0 / 3.0 + 0.25 / 3.0) / 1.25;
+        assert!((judgement.separation.unwrap() - expected).abs() < 1e-9);
     }
 
     #[test]

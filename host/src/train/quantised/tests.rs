@@ -38,6 +38,7 @@ pub fn calibration(graph: &Graph, frames: &[Vec<u8>]) -> Calibration {
         gate: None,
         held_back_cut_out_share: 0.0,
         points: BTreeMap::new(),
+        curve: Vec::new(),
         tried: BTreeMap::new(),
         calibration_dice: BTreeMap::new(),
     };
