@@ -72,6 +72,8 @@ fn hash(name: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use polyp_edge::capture::synthetic::Colon;
+
     use super::*;
 
     fn sample(name: String) -> Sample {
@@ -89,6 +91,22 @@ mod tests {
         let stills = held.len() - videos.len();
         assert!((25..=75).contains(&stills), "{stills}");
         assert_eq!(kept.len() + held.len(), 600);
+    }
+
+    #[test]
+    fn what_is_held_back_stays_so_among_other_frames() {
+        let folder = tempfile::tempdir().unwrap();
+        let picture = |name: &str, seed: u64, light: u8| {
+            let (frame, _) = Colon::new(160, 128, seed).render(40);
+            let pixels = frame.pixels().iter().map(|value| value.saturating_add(light)).collect();
+            let path = folder.path().join(format!("{name}.png"));
+            image::RgbImage::from_raw(160, 128, pixels).unwrap().save(&path).unwrap();
+            Sample { name: format!("set/{name}"), image: path, mask: None }
+        };
+        let (held, labelled) = (picture("held", 5, 0), picture("labelled", 6, 0));
+        let (copy, other) = (picture("copy", 5, 9), picture("other", 8, 0));
+        let all = vec![held.clone(), copy, other.clone(), labelled.clone()];
+        assert_eq!(apart(all, &[labelled], &[held]).unwrap(), [other]);
     }
 
     #[test]

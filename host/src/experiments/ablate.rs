@@ -178,15 +178,19 @@ pub fn ablate(
             }
             number += 1;
         }
-        if plan.part.writes_results() && not_done.is_empty() {
+        if plan.part == Part::Whole {
             rows = table(&outcomes);
             write(&plan.folder, &rows)?;
         }
     }
-    match plan.part {
-        Part::Merge if !not_done.is_empty() => Err(missing(&not_done, number)),
-        _ => Ok(rows),
+    if plan.part == Part::Merge {
+        if !not_done.is_empty() {
+            return Err(missing(&not_done, number));
+        }
+        rows = table(&outcomes);
+        write(&plan.folder, &rows)?;
     }
+    Ok(rows)
 }
 
 /// What an earlier process found.
@@ -352,6 +356,7 @@ mod tests {
             (ablate(&plan, score), scored.get())
         };
         let shard = |index: usize| Part::of(Some(format!("{index}/3").parse().unwrap()), false);
+        // What is left for the second shard is of the first and of the second seed.
         for (index, runs) in [(3, 2), (1, 2)] {
             let (outcome, scored) = run(folder.path(), shard(index));
             assert_eq!((outcome.unwrap().len(), scored), (0, runs));
@@ -370,6 +375,15 @@ mod tests {
         assert_eq!(scored, 0);
         assert_eq!(merged.unwrap().len(), 9);
         assert_eq!(run(whole.path(), Part::Whole).1, 6);
+        // A table is replaced by a whole one alone.
+        let late = folder.path().join("neighbours+attention/seed-2/result.json");
+        std::fs::rename(&late, folder.path().join("aside")).unwrap();
+        std::fs::write(folder.path().join("ablation.md"), "kept").unwrap();
+        assert!(run(folder.path(), Part::Merge).0.is_err());
+        assert_eq!(std::fs::read_to_string(folder.path().join("ablation.md")).unwrap(), "kept");
+        std::fs::remove_file(folder.path().join("ablation.md")).unwrap();
+        std::fs::rename(folder.path().join("aside"), &late).unwrap();
+        assert!(run(folder.path(), Part::Merge).0.is_ok());
         for file in ["ablation.md", "ablation.csv"] {
             let text = |folder: &Path| std::fs::read_to_string(folder.join(file)).unwrap();
             assert_eq!(text(folder.path()), text(whole.path()), "{file}");

@@ -100,7 +100,7 @@ pub fn render(manifest: &Manifest, remarks: &[String], failures: Option<&str>) -
          - The data comes from few hospitals and few makers of endoscopes, mostly from adults and under white light. Frames of \
          other hospitals score lower; the lists named `unseen` show by how much.\n\
          - ClinicDB's training and test lists contain frames of the same videos, so its score is too high.\n\
-         - Polyp-free frames for training come from one source only: expect more false alarms on others, as the lists with polyp-free \
+         - Polyp-free frames for training come from few sources: expect more false alarms on others, as the lists with polyp-free \
          frames of other hospitals show.\n\
          - A missed polyp cannot be distinguished from a frame without a polyp.\n",
     );

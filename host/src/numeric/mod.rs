@@ -16,7 +16,7 @@ pub fn weighted_mean(values: impl Iterator<Item = (f64, f64)>) -> f64 {
     if weights > 0.0 { sum / weights } else { 0.0 }
 }
 
-/// What a data set counts beside others in whatever is chosen by: as much as any if it has at least twenty frames of the kind,
+/// What a data set counts beside others in whatever is chosen by: as much as any if there are at least twenty values of it,
 /// in proportion if it has fewer, for a handful of frames says little of a hospital.
 pub fn weight_of_set(frames: usize) -> f64 {
     frames.min(20) as f64 / 20.0

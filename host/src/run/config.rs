@@ -40,7 +40,8 @@ pub struct TrainConfig {
     /// How many frames without polyps an epoch meets, drawn anew for each; all of them unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub negatives_per_epoch: Option<usize>,
-    /// Lists of frames with a polyp whose outline only teachers say; each counts as far as these agree and find something.
+    /// Lists of frames with a polyp whose outline only teachers say; with `cached`, each counts as far as these agree and find
+    /// something.
     /// None is held back; those that other lists name, too, or that show nearly the same as one that is held back, are left
     /// out.
     pub unlabelled_lists: Vec<PathBuf>,

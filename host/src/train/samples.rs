@@ -43,8 +43,8 @@ impl Samples {
             unlabelled = apart(unlabelled, &labelled, &whole_held)?;
         }
         log::info!(
-            "{} frames with polyps, {} without and {} of which teachers alone say it to train on; {} and {} held back, {} \
-             more to choose the best epoch by",
+            "to train on: {} frames with polyps, {} without, {} outlined by teachers alone; held back: {} with polyps, {} \
+             without; {} more to choose the best epoch by",
             train.len(),
             negatives.len(),
             unlabelled.len(),

@@ -3,6 +3,7 @@ use polyp_edge::fault::{Exit, exit_of};
 
 use super::*;
 use crate::data::augment::Augmentation;
+use crate::data::cache::TeacherView;
 use crate::graph::Graph;
 use crate::net::decoder::DecoderConfig;
 use crate::net::encoder::{EncoderKind, is_encoders};
@@ -281,6 +282,27 @@ fn an_epoch_meets_as_many_polyp_free_frames_as_asked() {
     assert!(epochs[0] != epochs[1] && epochs[1] != epochs[2] && epochs[0] == free(0));
     let all = Plan::new(&config(3), samples).unwrap();
     assert_eq!((all.batches_per_epoch(), all.order(1, &none).len()), (54 / 4, 54));
+}
+
+/// Teachers count fully where the truth is known, and as far as they are to be trusted where it is not.
+#[test]
+fn teachers_are_trusted_where_the_truth_is_known() {
+    let sample = |name: &str, labelled: bool| Cached {
+        name: name.to_owned(),
+        pixels: vec![90; 3 * 64],
+        mask: vec![255; 64],
+        labelled,
+        teacher: Some(TeacherView::of(&[2.0; 16], 4, 0.25)),
+    };
+    let samples = ["true/0", "machine/0", "machine/1", "none/0"].map(|name| sample(name, name != "none/0"));
+    let mix = Mix { machine_masks: vec!["machine".into()], machine_mask_weight: 0.5, ..Mix::default() };
+    let plan = Plan::new(&TrainConfig { mix, ..config(1) }, Arc::new(samples.to_vec())).unwrap();
+    let batch = plan.batch(0, &Hardness::default());
+    let mut counts: Vec<_> = batch.numbers.iter().zip(batch.truth).zip(batch.confidence).collect();
+    counts.sort_by_key(|((number, _), _)| **number);
+    let counts: Vec<(f32, f32)> =
+        counts.into_iter().map(|((_, truth), confidence)| (truth, confidence)).collect();
+    assert_eq!(counts, [(1.0, 1.0), (0.5, 0.25), (0.5, 0.25), (0.0, 0.25)]);
 }
 
 /// A student that does nothing but what its teacher does comes close to it.
