@@ -1,4 +1,4 @@
 untrusted comment: signature of a polyp-edge bundle
-RUQczU9y2pg8Inq+ZdQ93V/dPy2sPI1uGaAB2ExJEXS88Iw6oq8eL03z36L0jRVkO8YheP5KR1rnzfwIq6YrlhkH8ostFLoHtAU=
-trusted comment: full 2026.11.26, rollback index 1
-alJlfawN+RG39uAjTxRvtouv3opQilfrRk+HBKRmHc79820/f3q+AmchKkvBXD8H1ST9wdSliZWJKW4Fg83CBQ==
+RUQczU9y2pg8Ip2NoutSdg3JU4Xw3jqP/fqaAFJRBC3ZrKs7fOSHFyCK68vbyHqbD5TUulmnL3y1Ep7OhE7yVfUHG4pZ3NHzcwE=
+trusted comment: full 2026.12.01, rollback index 1
+aCxLWP8AJI9Si/oeVZ07MHKmvRV4rq/almzbwKaYgxQ/DTs4vNpOz2FUHj+I/wYqZOmhcTD0o5sc8TFe8+UkDw==
