@@ -388,20 +388,6 @@ mod tests {
             let text = |folder: &Path| std::fs::read_to_string(folder.join(file)).unwrap();
             assert_eq!(text(folder.path()), text(whole.path()), "{file}");
         }
-        let mut other = base.clone();
-        other.epochs = 2;
-        let plan = Plan {
-            folder: folder.path().to_path_buf(),
-            data: data.path().to_path_buf(),
-            base: other,
-            device: Device::flex(),
-            seeds: 2,
-            factorial: false,
-            checkpoint_every: 50,
-            part: Part::Whole,
-        };
-        let error = ablate(&plan, |_, _| Ok(BTreeMap::new())).unwrap_err();
-        assert_eq!(exit_of(&error), Exit::Usage);
     }
 
     #[test]
