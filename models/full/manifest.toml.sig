@@ -1,4 +1,4 @@
 untrusted comment: signature of a polyp-edge bundle
-RUQczU9y2pg8Ip2NoutSdg3JU4Xw3jqP/fqaAFJRBC3ZrKs7fOSHFyCK68vbyHqbD5TUulmnL3y1Ep7OhE7yVfUHG4pZ3NHzcwE=
+RUQczU9y2pg8Ik5opk75rwLAMrcAsO9pPd8NUvBnfmIt774TRfbf4MV/CLMZuxr4kEeyF+LGzyOUwkpl5qMAR+8Vmh93f/+FSgk=
 trusted comment: full 2026.12.01, rollback index 1
-aCxLWP8AJI9Si/oeVZ07MHKmvRV4rq/almzbwKaYgxQ/DTs4vNpOz2FUHj+I/wYqZOmhcTD0o5sc8TFe8+UkDw==
+LNldGwsKbW0bVkh52tto1+xXkunbQyaQi+uXNU5LHequ2PlqabAdXutQzxRHpU/ohs0V+WN4XcissjIVcAYECw==
